@@ -1,0 +1,21 @@
+export { KeyReader, KeyWriter } from './ordered.ts';
+export {
+  addressOf,
+  decodeIndexPrefix,
+  indexPrefix,
+  isLocalKey,
+  keyMax,
+  keyMin,
+  localSpanOf,
+  meta1Start,
+  meta2Start,
+  metaEnd,
+  metaLookupSpan,
+  metaRecordKeys,
+  rangeDescriptorKey,
+  systemKey,
+  tableKeyPrefix,
+  tablesStart,
+  txnRecordKey,
+  writeIndexPrefix,
+} from './keyspace.ts';

@@ -1,0 +1,277 @@
+/**
+ * The batch API: what a gateway asks of the leaseholder of one range. Requests of a batch are
+ * evaluated in order under one set of latches; either all take effect or none.
+ *
+ * Every request addresses keys of the one ordered keyspace (see `encoding/keyspace.ts`).
+ */
+import { type RangeDescriptor, type ReplicaDescriptor } from './descriptor.ts';
+import { type KvError } from './errors.ts';
+import { type Timestamp } from './hlc.ts';
+import { type NodeId, type RangeId, type StoreId, type TxnId } from './ids.ts';
+import { type Span, type TxnMeta, type TxnRecord, type TxnStatus } from './txn.ts';
+
+/**
+ * Locks taken by reads. 'update' excludes all other locks and writes, 'share' excludes 'update' and
+ * writes. They are kept in memory at the leaseholder and may be lost with it: serializability never
+ * depends on them (trap X14).
+ */
+export type LockStrength = 'none' | 'share' | 'update';
+
+/** What to do on a conflicting lock: wait in its queue, fail with 'lock-not-available', or leave the row out. */
+export type WaitPolicy = 'block' | 'error' | 'skip';
+
+export interface BatchHeader {
+  readonly rangeId: RangeId;
+  /** From the descriptor the sender routed by; a mismatch is answered with 'range-key-mismatch'. */
+  readonly generation: number;
+  /** The sender's clock: the receiver observes it. Also the read timestamp when there is no txn. */
+  readonly timestamp: Timestamp;
+  readonly txn: TxnMeta | undefined;
+  readonly gatewayNodeId: NodeId;
+  readonly waitPolicy: WaitPolicy;
+  /** Longest wait for locks in milliseconds; 0 = no limit. */
+  readonly lockTimeoutMs: number;
+  /**
+   * 'inconsistent' reads skip latches, locks and the lease and return intents of meta records too:
+   * only for range lookups. Non-transactional 'current' reads are served at the leaseholder's own now.
+   */
+  readonly consistency: 'txn' | 'current' | 'inconsistent';
+  /**
+   * The transaction has read nothing that would need a refresh (or brings its refreshes in this very
+   * batch): the server may raise the read timestamp itself instead of failing with 'write-too-old',
+   * 'read-within-uncertainty' or 'txn-pushed'. The new one comes back in the response's txn.
+   */
+  readonly canForwardReadTimestamp: boolean;
+}
+
+export interface BatchRequest {
+  readonly header: BatchHeader;
+  readonly requests: readonly KvRequest[];
+}
+
+/** `error`: nothing of the batch took effect, but for 'ambiguous-result'. */
+export type BatchResponse =
+  | {
+      readonly kind: 'ok';
+      readonly now: Timestamp;
+      /** The transaction as the batch left it (timestamps moved up, status); undefined without one. */
+      readonly txn: TxnMeta | undefined;
+      readonly results: readonly KvResult[];
+    }
+  | {
+      readonly kind: 'error';
+      readonly now: Timestamp;
+      readonly error: KvError;
+      /** Which request failed, when one did. */
+      readonly index: number | undefined;
+    };
+
+export type KvRequest =
+  | { readonly kind: 'get'; readonly key: Buffer; readonly lock: LockStrength }
+  | ScanRequest
+  /** `sequence` orders the writes of one transaction; a replay of the same sequence is a no-op (trap X7). */
+  | {
+      readonly kind: 'put';
+      readonly key: Buffer;
+      readonly value: Buffer;
+      readonly sequence: number;
+    }
+  | { readonly kind: 'delete'; readonly key: Buffer; readonly sequence: number }
+  /** Fails with 'condition-failed' when the key has a live value. */
+  | {
+      readonly kind: 'insert';
+      readonly key: Buffer;
+      readonly value: Buffer;
+      readonly sequence: number;
+    }
+  /** Writes when the live value equals `expected` (undefined: absent). `value` undefined deletes. */
+  | {
+      readonly kind: 'conditional-put';
+      readonly key: Buffer;
+      readonly value: Buffer | undefined;
+      readonly expected: Buffer | undefined;
+      readonly sequence: number;
+    }
+  /** Adds to a counter stored as 8 bytes big-endian two's complement; absent counts as 0. Not transactional. */
+  | { readonly kind: 'increment'; readonly key: Buffer; readonly by: bigint }
+  /** Succeeds when nothing in the span changed in (from, header.txn.readTimestamp or `to`]. */
+  | {
+      readonly kind: 'refresh';
+      readonly span: Span;
+      readonly from: Timestamp;
+      readonly to: Timestamp;
+    }
+  | EndTxnRequest
+  | {
+      readonly kind: 'heartbeat-txn';
+      readonly txn: TxnMeta;
+      readonly now: Timestamp;
+    }
+  /**
+   * Sent by whoever is blocked by `pushee`, to the pushee's anchor. 'abort' makes the lock go away,
+   * 'timestamp' moves the pushee's write timestamp above `pushTo`, 'touch' only asks. Waits in the
+   * transaction wait queue unless it can be decided at once; that queue finds deadlocks (trap X13).
+   */
+  | {
+      readonly kind: 'push-txn';
+      readonly anchor: Buffer;
+      readonly pushee: TxnMeta;
+      readonly pusher: TxnMeta | undefined;
+      readonly pushKind: 'abort' | 'timestamp' | 'touch';
+      readonly pushTo: Timestamp;
+      readonly wait: boolean;
+    }
+  /** Returns the record and who waits for it: one step of distributed deadlock detection. */
+  | { readonly kind: 'query-txn'; readonly anchor: Buffer; readonly txnId: TxnId }
+  /** Asks whether the write (key, sequence) of `txn` is there; if not, prevents it from landing later. */
+  | {
+      readonly kind: 'query-intent';
+      readonly key: Buffer;
+      readonly txn: TxnMeta;
+      readonly sequence: number;
+    }
+  | {
+      readonly kind: 'recover-txn';
+      readonly anchor: Buffer;
+      readonly txnId: TxnId;
+      readonly implicitlyCommitted: boolean;
+    }
+  /** Makes the intents and locks of a finished (or pushed) transaction in `span` values, or removes them. */
+  | { readonly kind: 'resolve-locks'; readonly span: Span; readonly txn: FinishedTxn }
+  /** Non-transactional removal of all versions in [start, end): data of dropped objects. */
+  | { readonly kind: 'clear-range'; readonly start: Buffer; readonly end: Buffer }
+  | AdminRequest;
+
+export interface ScanRequest {
+  readonly kind: 'scan';
+  /** [start, end), inside the range. */
+  readonly start: Buffer;
+  readonly end: Buffer;
+  readonly reverse: boolean;
+  readonly lock: LockStrength;
+  /** Stop after this many rows (returned rows when there is a program); 0 = no limit. */
+  readonly maxRows: number;
+  /** Stop once the returned keys and values reach this size. */
+  readonly maxBytes: number;
+  /** A serialised row program of sql (filter, projection, partial aggregate) run beside the data. */
+  readonly program: Buffer | undefined;
+}
+
+/** `lockSpans`: where this transaction may have left intents or locks; resolved after the commit. */
+export interface EndTxnRequest {
+  readonly kind: 'end-txn';
+  readonly anchor: Buffer;
+  readonly commit: boolean;
+  readonly lockSpans: readonly Span[];
+  /** All writes of the transaction are in this batch: commit without intents or record (1PC). */
+  readonly onePhase: boolean;
+  /** Parallel commit: the writes that must land for the transaction to be committed; empty = plain. */
+  readonly inFlightWrites: readonly { readonly key: Buffer; readonly sequence: number }[];
+  readonly trigger: CommitTrigger | undefined;
+}
+
+/** Side effects of committing a change of range descriptors; run below raft by every replica. */
+export type CommitTrigger =
+  | { readonly kind: 'split'; readonly left: RangeDescriptor; readonly right: RangeDescriptor }
+  | { readonly kind: 'change-replicas'; readonly range: RangeDescriptor }
+  | { readonly kind: 'merge'; readonly left: RangeDescriptor; readonly right: RangeDescriptor };
+
+export interface FinishedTxn {
+  readonly id: TxnId;
+  readonly epoch: number;
+  readonly status: TxnStatus;
+  /** Where committed values land; for a pushed pending one its new write timestamp. */
+  readonly timestamp: Timestamp;
+  readonly ignoredSequences: TxnMeta['ignoredSequences'];
+}
+
+export type AdminRequest =
+  /** `splitKey` is a row boundary; a range that already starts there answers at once. */
+  | { readonly kind: 'admin-split'; readonly splitKey: Buffer; readonly expiration: Timestamp }
+  | { readonly kind: 'admin-transfer-lease'; readonly key: Buffer; readonly to: StoreId }
+  | {
+      readonly kind: 'admin-change-replicas';
+      readonly key: Buffer;
+      readonly add: readonly { readonly nodeId: NodeId; readonly storeId: StoreId }[];
+      readonly remove: readonly { readonly nodeId: NodeId; readonly storeId: StoreId }[];
+    }
+  | { readonly kind: 'range-info'; readonly key: Buffer };
+
+export type KvResult =
+  | { readonly kind: 'get'; readonly value: Buffer | undefined }
+  | ScanResult
+  | { readonly kind: 'write' }
+  | { readonly kind: 'increment'; readonly value: bigint }
+  | { readonly kind: 'refresh' }
+  | { readonly kind: 'end-txn'; readonly commitTimestamp: Timestamp; readonly onePhase: boolean }
+  | { readonly kind: 'heartbeat-txn'; readonly status: TxnStatus }
+  | {
+      readonly kind: 'push-txn';
+      readonly pushee: FinishedTxn;
+      readonly record: TxnRecord | undefined;
+    }
+  | {
+      readonly kind: 'query-txn';
+      readonly record: TxnRecord | undefined;
+      readonly waiters: readonly TxnId[];
+    }
+  | { readonly kind: 'query-intent'; readonly found: boolean }
+  | { readonly kind: 'recover-txn'; readonly record: TxnRecord }
+  | { readonly kind: 'resolve-locks' }
+  | { readonly kind: 'clear-range' }
+  | { readonly kind: 'admin'; readonly range: RangeDescriptor }
+  | { readonly kind: 'range-info'; readonly info: RangeInfo };
+
+/**
+ * `keys` and `values` run in parallel. With a program, `values` are the program's output rows and
+ * `keys` is empty. `resume` is what is left of the span when a limit or the range's end stopped the
+ * scan (trap X21: start is inclusive, end exclusive, for both directions).
+ */
+export interface ScanResult {
+  readonly kind: 'scan';
+  readonly keys: readonly Buffer[];
+  readonly values: readonly Buffer[];
+  readonly resume: { readonly start: Buffer; readonly end: Buffer } | undefined;
+}
+
+export interface RangeInfo {
+  readonly range: RangeDescriptor;
+  readonly leaseholder: ReplicaDescriptor | undefined;
+  /** Live and dead versions of the range's keys. */
+  readonly sizeBytes: number;
+  readonly liveBytes: number;
+  readonly keyCount: number;
+  readonly queriesPerSecond: number;
+}
+
+/** Takes a batch to the store that serves it. Never throws for an expected failure. */
+export interface Sender {
+  send(batch: BatchRequest): Promise<BatchResponse>;
+}
+
+/**
+ * Row programs: sql compiles a filter, projection or partial aggregate to plain data, the leaseholder
+ * runs it over the rows of a scan. The range layer knows only this interface; the server hands in
+ * sql's compiler. A program must be deterministic and may throw `KvFailure` or an SqlFailure-like
+ * error whose `toWire()` travels in 'invalid-request'.
+ */
+export interface RowProgramCompiler {
+  /** `serialized` comes from `ScanRequest.program`; compiled programs are cached by content. */
+  compile(serialized: Buffer): RowProgram;
+}
+
+export interface RowProgram {
+  /** A fresh run over one scan request. */
+  start(): RowProgramRun;
+}
+
+export interface RowProgramRun {
+  /** Feeds one live row; returns true when the program wants no more rows. Buffers are only lent. */
+  row(key: Buffer, value: Buffer): boolean;
+  /** Output rows produced since the last call, owned by the caller. */
+  take(): Buffer[];
+  /** Number of output rows so far: compared with maxRows. */
+  readonly produced: number;
+  /** Rows held back until the end (partial aggregates); called once. */
+  finish(): Buffer[];
+}

@@ -1,0 +1,125 @@
+/**
+ * Db and Txn: ordered keys and transactions as sql, and the range layer's own housekeeping, see them.
+ * Implemented by `txn` over a cluster and by `LocalDb` in memory; one compliance suite runs on both.
+ *
+ * All failures are thrown as `KvFailure`.
+ */
+import { type LockStrength, type RangeInfo, type WaitPolicy, type CommitTrigger } from './api.ts';
+import { type HlcClock, type Timestamp } from './hlc.ts';
+import { type NodeId, type StoreId } from './ids.ts';
+import { type IsolationLevel, type TxnMeta } from './txn.ts';
+
+export interface TxnOptions {
+  readonly isolation?: IsolationLevel;
+  /** Appears in logs and in lock views. */
+  readonly name?: string;
+  /** Read-only at this timestamp (AS OF SYSTEM TIME); no uncertainty. */
+  readonly asOf?: Timestamp;
+  readonly priority?: 'low' | 'normal' | 'high';
+}
+
+export interface ReadOptions {
+  readonly lock?: LockStrength;
+  readonly waitPolicy?: WaitPolicy;
+  /** 0 or absent = wait without limit. */
+  readonly lockTimeoutMs?: number;
+}
+
+export interface ScanOptions extends ReadOptions {
+  /** [start, end) over any number of ranges. */
+  readonly start: Buffer;
+  readonly end: Buffer;
+  readonly reverse?: boolean;
+  /** Page limits; a page may be shorter than both when `resume` is set. */
+  readonly maxRows?: number;
+  readonly maxBytes?: number;
+  readonly program?: Buffer;
+}
+
+export interface ScanPage {
+  /** Empty when a program ran. */
+  readonly keys: readonly Buffer[];
+  readonly values: readonly Buffer[];
+  readonly resume: { readonly start: Buffer; readonly end: Buffer } | undefined;
+}
+
+export interface Savepoint {
+  readonly sequence: number;
+}
+
+/**
+ * One transaction of one client: calls are made one after the other, except that reads may run
+ * concurrently with each other.
+ *
+ * Writes are buffered at the gateway and need no round trip; they are visible to the transaction's
+ * own later reads at once. They reach the ranges at `commit`, when the buffer is large, or when a
+ * scan overlaps them.
+ */
+export interface Txn {
+  readonly meta: TxnMeta;
+  readonly status: 'open' | 'committed' | 'aborted' | 'ambiguous';
+
+  get(key: Buffer, options?: ReadOptions): Promise<Buffer | undefined>;
+  /** Results stand in the order of `keys`; one round trip per range. 'skip' leaves undefined. */
+  getMany(keys: readonly Buffer[], options?: ReadOptions): Promise<(Buffer | undefined)[]>;
+  scan(options: ScanOptions): Promise<ScanPage>;
+
+  put(key: Buffer, value: Buffer): void;
+  delete(key: Buffer): void;
+  /**
+   * A put that must not find a live value. The check is made by the next `checkInserts`, `commit`
+   * or flush, which then fails with 'condition-failed' and this key.
+   */
+  insert(key: Buffer, value: Buffer): void;
+  /** Makes the pending checks of `insert` (a locking read of each key): the end of a statement in an open transaction. */
+  checkInserts(): Promise<void>;
+  /** Sends buffered writes out as intents when they exceed the buffer limit; executors call it between batches. */
+  flushIfLarge(): Promise<void>;
+
+  savepoint(): Savepoint;
+  /** Undoes all writes since; locks may stay. */
+  rollbackTo(savepoint: Savepoint): void;
+
+  /** Starts a new statement: under 'read-committed' the read timestamp moves to now. */
+  beginStatement(): void;
+  /**
+   * Commits. Resolves with the commit timestamp. Throws 'ambiguous-result' when the outcome is not
+   * known; any other failure is definite and leaves the transaction aborted.
+   */
+  commit(options?: { readonly trigger?: CommitTrigger }): Promise<Timestamp>;
+  rollback(): Promise<void>;
+  /** Fails pending and later calls with 'canceled'; the caller still rolls back. */
+  cancel(): void;
+  /** cluster_logical_timestamp(): fixes the commit timestamp to the read timestamp. */
+  fixedTimestamp(): Timestamp;
+}
+
+export interface Db {
+  readonly clock: HlcClock;
+  readonly nodeId: NodeId;
+
+  begin(options?: TxnOptions): Txn;
+  /**
+   * Runs `body` in a transaction and commits it; restarts it on 'txn-retry' and 'txn-aborted'. For
+   * internal work that has no side effects outside the transaction.
+   */
+  run<T>(options: TxnOptions, body: (txn: Txn) => Promise<T>): Promise<T>;
+  /** The newest committed value, at the leaseholder's own now: one round trip, no uncertainty. */
+  readCurrent(key: Buffer): Promise<Buffer | undefined>;
+  /** One-range atomic counter (ids, sequences); returns the value after the addition. */
+  increment(key: Buffer, by: bigint): Promise<bigint>;
+
+  /** Ranges that overlap [start, end), in key order, with sizes and leaseholders. */
+  ranges(start: Buffer, end: Buffer): Promise<RangeInfo[]>;
+  split(splitKey: Buffer, options?: { readonly expiration?: Timestamp }): Promise<void>;
+  transferLease(key: Buffer, to: StoreId): Promise<void>;
+  changeReplicas(
+    key: Buffer,
+    change: {
+      readonly add: readonly { readonly nodeId: NodeId; readonly storeId: StoreId }[];
+      readonly remove: readonly { readonly nodeId: NodeId; readonly storeId: StoreId }[];
+    },
+  ): Promise<void>;
+  /** Removes all versions in [start, end) for good: only for data that no descriptor refers to. */
+  clearRange(start: Buffer, end: Buffer): Promise<void>;
+}

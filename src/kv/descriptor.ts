@@ -1,0 +1,43 @@
+/** Range descriptors: who holds which keys. Stored under the range's own key and in meta1/meta2. */
+import { type NodeId, type RangeId, type ReplicaId, type StoreId } from './ids.ts';
+
+/** `learner` receives the log but has no vote. The `voter-*` states exist only inside a joint configuration (Raft thesis 4.3). */
+export type ReplicaKind = 'voter' | 'learner' | 'voter-incoming' | 'voter-outgoing';
+
+export interface ReplicaDescriptor {
+  readonly nodeId: NodeId;
+  readonly storeId: StoreId;
+  readonly replicaId: ReplicaId;
+  readonly kind: ReplicaKind;
+}
+
+/**
+ * INVARIANT 1: startKey < endKey; the range holds [startKey, endKey).
+ * INVARIANT 2: every change (split, merge, replicas) raises `generation`; of two descriptors for one
+ *   key the one with the larger generation is newer (trap T8).
+ * INVARIANT 3: nextReplicaId is larger than every replicaId ever used in this range.
+ */
+export interface RangeDescriptor {
+  readonly rangeId: RangeId;
+  readonly startKey: Buffer;
+  readonly endKey: Buffer;
+  readonly replicas: readonly ReplicaDescriptor[];
+  readonly nextReplicaId: ReplicaId;
+  readonly generation: number;
+}
+
+export function containsKey(range: RangeDescriptor, key: Buffer): boolean {
+  return key.compare(range.startKey) >= 0 && key.compare(range.endKey) < 0;
+}
+
+/** True when [start, end) lies inside the range. */
+export function containsSpan(range: RangeDescriptor, start: Buffer, end: Buffer): boolean {
+  return start.compare(range.startKey) >= 0 && end.compare(range.endKey) <= 0;
+}
+
+export function replicaOnStore(
+  range: RangeDescriptor,
+  storeId: StoreId,
+): ReplicaDescriptor | undefined {
+  return range.replicas.find((replica) => replica.storeId === storeId);
+}

@@ -1,0 +1,51 @@
+export type {
+  AdminRequest,
+  BatchHeader,
+  BatchRequest,
+  BatchResponse,
+  CommitTrigger,
+  EndTxnRequest,
+  FinishedTxn,
+  KvRequest,
+  KvResult,
+  LockStrength,
+  RangeInfo,
+  RowProgram,
+  RowProgramCompiler,
+  RowProgramRun,
+  ScanRequest,
+  ScanResult,
+  Sender,
+  WaitPolicy,
+} from './api.ts';
+export type { Db, ReadOptions, Savepoint, ScanOptions, ScanPage, Txn, TxnOptions } from './db.ts';
+export { containsKey, containsSpan, replicaOnStore } from './descriptor.ts';
+export type { RangeDescriptor, ReplicaDescriptor, ReplicaKind } from './descriptor.ts';
+export { KvFailure } from './errors.ts';
+export type { KvError } from './errors.ts';
+export {
+  HlcClock,
+  addMicros,
+  compareTimestamps,
+  equalTimestamps,
+  formatTimestamp,
+  laterTimestamp,
+  maxTimestamp,
+  nextTimestamp,
+  previousTimestamp,
+  zeroTimestamp,
+} from './hlc.ts';
+export type { Timestamp } from './hlc.ts';
+export { asNodeId, asRangeId, asReplicaId, asStoreId, asTxnId } from './ids.ts';
+export type { NodeId, RangeId, ReplicaId, StoreId, TxnId } from './ids.ts';
+export { TransportFailure, gossipKeys } from './transport.ts';
+export type {
+  CallHandler,
+  CallOptions,
+  Gossip,
+  MessageHandler,
+  NodeInfo,
+  TrafficClass,
+  Transport,
+} from './transport.ts';
+export type { IsolationLevel, SequenceSpan, Span, TxnMeta, TxnRecord, TxnStatus } from './txn.ts';

@@ -1,0 +1,64 @@
+/** The transaction as every layer sees it, and its durable record. */
+import { type Timestamp } from './hlc.ts';
+import { type TxnId } from './ids.ts';
+
+export type IsolationLevel = 'serializable' | 'snapshot' | 'read-committed';
+
+/** Inclusive sequence numbers whose writes were rolled back by a savepoint (trap X17). */
+export interface SequenceSpan {
+  readonly from: number;
+  readonly to: number;
+}
+
+/**
+ * What a request carries about its transaction. A plain value: the coordinator makes a new one when
+ * something changes; the server sends changes back in the response header.
+ *
+ * INVARIANT 1: minTimestamp <= readTimestamp <= writeTimestamp.
+ * INVARIANT 2: uncertaintyLimit is fixed for the life of the transaction (trap X3).
+ */
+export interface TxnMeta {
+  readonly id: TxnId;
+  /** The key whose range holds the record; undefined until the first lock or write. */
+  readonly anchor: Buffer | undefined;
+  /** Raised when the whole transaction restarts under the same id: older intents are void. */
+  readonly epoch: number;
+  readonly isolation: IsolationLevel;
+  /** Larger wins a push between two live transactions; ties go to the older one. */
+  readonly priority: number;
+  /** Reads see versions at or below this. */
+  readonly readTimestamp: Timestamp;
+  /** Writes are laid down at this; equal to the read timestamp at commit under 'serializable'. */
+  readonly writeTimestamp: Timestamp;
+  /** When the transaction began: its age in waits and its abandonment are measured from here. */
+  readonly minTimestamp: Timestamp;
+  /** A value in (readTimestamp, uncertaintyLimit] may have been written before we began. */
+  readonly uncertaintyLimit: Timestamp;
+  /** Number of the latest write or savepoint; every write of a transaction has its own. */
+  readonly sequence: number;
+  readonly ignoredSequences: readonly SequenceSpan[];
+}
+
+/** 'staging': all writes are in flight together with the record (parallel commit). */
+export type TxnStatus = 'pending' | 'staging' | 'committed' | 'aborted';
+
+/**
+ * INVARIANT: status only moves pending -> staging -> committed | aborted, pending -> committed | aborted.
+ * A missing record means pending while the transaction is young, and may not be created any more once
+ * a pusher has pushed or aborted it (the timestamp cache holds a tombstone: trap X5).
+ */
+export interface TxnRecord {
+  readonly meta: TxnMeta;
+  readonly status: TxnStatus;
+  readonly lastHeartbeat: Timestamp;
+  /** Spans that may hold this transaction's intents: needed by whoever finishes a committed one. */
+  readonly lockSpans: readonly Span[];
+  /** 'staging' only: writes that must all have succeeded for the implicit commit. */
+  readonly inFlightWrites: readonly { readonly key: Buffer; readonly sequence: number }[];
+}
+
+/** [start, end). A single key has end = undefined. */
+export interface Span {
+  readonly start: Buffer;
+  readonly end: Buffer | undefined;
+}

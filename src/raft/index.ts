@@ -1,0 +1,18 @@
+export type {
+  ConfigChange,
+  Configuration,
+  Entry,
+  EntryKind,
+  FollowerProgress,
+  HardState,
+  LogReader,
+  Message,
+  ProposeResult,
+  RaftConfig,
+  RaftCore,
+  RaftId,
+  RaftStatus,
+  Ready,
+  Role,
+  SnapshotMeta,
+} from './types.ts';

@@ -1,0 +1,1 @@
+export type { Command, KeySender, ProposeOutcome, RangeExecutor, ReplicaPort } from './ports.ts';

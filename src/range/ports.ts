@@ -1,0 +1,95 @@
+/**
+ * The seam inside the range layer. The *replica* side (raft, lease, apply, split, snapshot) provides
+ * a ReplicaPort; the *executor* side (latches, locks, timestamp cache, evaluation) provides a
+ * RangeExecutor. Neither knows how the other works.
+ *
+ *      BatchRequest
+ *          |                                   executor                        replica
+ *     [ latches ] -> [ lock table / waits ] -> [ lease check + evaluate ] -> [ propose ] -> raft
+ *          ^                  |  push-txn          |                              |
+ *          |                  v  (Sender)          v timestamp cache              v apply on all replicas
+ *          +-------------- release <------------ answer <------------------- applied here
+ */
+import {
+  type BatchRequest,
+  type BatchResponse,
+  type CommitTrigger,
+  type HlcClock,
+  type KvError,
+  type NodeId,
+  type RangeDescriptor,
+  type RangeId,
+  type RowProgramCompiler,
+  type Sender,
+  type StoreId,
+  type Timestamp,
+} from '../kv/index.ts';
+import { type EngineReader, type EngineWrite, type MvccStats } from '../storage/index.ts';
+import { type Env } from '../util/index.ts';
+
+/** The physical effects of one evaluated batch: what raft replicates and every replica applies blindly. */
+export interface Command {
+  readonly writes: readonly EngineWrite[];
+  readonly statsDelta: MvccStats;
+  readonly trigger: CommitTrigger | undefined;
+  /** Spans to delete physically (clear-range). */
+  readonly clears: readonly { readonly start: Buffer; readonly end: Buffer }[];
+  /** HLC reading of the leaseholder; replicas observe it. */
+  readonly timestamp: Timestamp;
+}
+
+export type ProposeOutcome =
+  | { readonly kind: 'applied' }
+  /** Definitely without effect: refused, or another entry took its index. */
+  | { readonly kind: 'rejected'; readonly error: KvError }
+  /** Leadership was lost and this replica cannot learn what became of the entry. */
+  | { readonly kind: 'ambiguous'; readonly reason: string };
+
+/** What the executor may ask of its replica. All getters are read at use: they change across an await. */
+export interface ReplicaPort {
+  readonly nodeId: NodeId;
+  readonly storeId: StoreId;
+  readonly rangeId: RangeId;
+  readonly descriptor: RangeDescriptor;
+  readonly engine: EngineReader;
+  readonly clock: HlcClock;
+  readonly env: Env;
+  readonly rowPrograms: RowProgramCompiler | undefined;
+  /** To other ranges, for pushes and intent resolution; routes by key, the header's range is ignored. */
+  readonly sender: KeySender;
+  /**
+   * Undefined when this replica may serve reads and evaluate writes at `timestamp` right now: it is
+   * the leader of its term, has applied an entry of that term, is not transferring, its quorum's
+   * support reaches beyond both `timestamp` and the clock. To be called after latching and again
+   * after every await before an answer or proposal is made.
+   */
+  checkLease(timestamp: Timestamp): KvError | undefined;
+  /** Changes whenever the lease was lost in between: evaluations started under another one are void. */
+  readonly leaseSequence: number;
+  /** The lease began here: the low water of the timestamp cache (rule T1). */
+  readonly leaseStart: Timestamp;
+  /** Proposes under the lease with `leaseSequence`; resolves when the command is applied on this replica. */
+  propose(command: Command, leaseSequence: number): Promise<ProposeOutcome>;
+}
+
+/** Sends requests by the address of their first key: range lookups, retries and redirects are its business. */
+export type KeySender = Sender;
+
+/** One per replica that holds, or has held, the lease. */
+export interface RangeExecutor {
+  /** Serves every request but the admin ones. Never throws for an expected failure. */
+  execute(batch: BatchRequest): Promise<BatchResponse>;
+  /** The replica became leaseholder: all reads below `start` may have been served by others. */
+  leaseAcquired(start: Timestamp): void;
+  /** Fails waiting requests with 'not-leaseholder' and forgets locks, queues and the timestamp cache. */
+  leaseLost(): void;
+  /**
+   * Called while a split is being applied on the leaseholder: keeps [.., splitKey), hands locks,
+   * waiters and timestamp cache entries of the rest to the right side's executor (rule T7).
+   */
+  split(splitKey: Buffer, right: RangeExecutor): void;
+  /** Blocks new requests and waits until those under way have finished; used before a lease transfer (rule T2). */
+  quiesce(): Promise<() => void>;
+  /** Requests served in the last seconds, for load decisions. */
+  queriesPerSecond(): number;
+}

@@ -1,0 +1,119 @@
+/**
+ * MVCC: many versions of each key in the engine.
+ *
+ *   h <key>  ->  HeadRecord: the newest committed version, and the intent if there is one
+ *   v <key> <newest first timestamp>  ->  older committed versions
+ *
+ * A current read touches one head record; only time travel and garbage collection read history.
+ * Reads are synchronous when the head decides (almost always) and a promise otherwise.
+ */
+import { type FinishedTxn, type Timestamp, type TxnId, type TxnMeta } from '../kv/index.ts';
+import { type EngineReader, type EngineWrite } from './engine.ts';
+
+/** A provisional write. `value` undefined is a deletion. */
+export interface Intent {
+  readonly txnId: TxnId;
+  readonly anchor: Buffer;
+  readonly epoch: number;
+  readonly priority: number;
+  readonly isolation: TxnMeta['isolation'];
+  readonly minTimestamp: Timestamp;
+  readonly timestamp: Timestamp;
+  readonly sequence: number;
+  readonly value: Buffer | undefined;
+  /** Earlier writes of the same transaction and epoch, oldest first: for savepoints and replays (trap X7). */
+  readonly history: readonly { readonly sequence: number; readonly value: Buffer | undefined }[];
+}
+
+/** `timestamp` undefined: no committed version. `value` undefined with a timestamp: a deletion. */
+export interface HeadRecord {
+  readonly timestamp: Timestamp | undefined;
+  readonly value: Buffer | undefined;
+  readonly intent: Intent | undefined;
+}
+
+export interface MvccReadOptions {
+  readonly timestamp: Timestamp;
+  /** Sees its own intents (same id and epoch, sequence <= txn.sequence, not ignored). */
+  readonly txn: TxnMeta | undefined;
+  /** Locking reads: a committed version above `timestamp` is reported as 'newer' instead of skipped. */
+  readonly failOnNewer: boolean;
+  /** 'inconsistent' lookups: skip other transactions' intents and return them beside the values. */
+  readonly ignoreIntents: boolean;
+}
+
+export type MvccGet =
+  | {
+      readonly kind: 'value';
+      readonly value: Buffer | undefined;
+      readonly timestamp: Timestamp | undefined;
+    }
+  /** Another transaction's intent at or below the timestamp (or the uncertainty limit). */
+  | { readonly kind: 'intent'; readonly key: Buffer; readonly intent: Intent }
+  /** A committed version in (timestamp, txn.uncertaintyLimit]. */
+  | { readonly kind: 'uncertain'; readonly key: Buffer; readonly existing: Timestamp }
+  | { readonly kind: 'newer'; readonly key: Buffer; readonly existing: Timestamp };
+
+export interface MvccScanOptions extends MvccReadOptions {
+  readonly start: Buffer;
+  readonly end: Buffer;
+  readonly reverse: boolean;
+}
+
+/** How a scan ended. `resume` is undefined when the span is exhausted. */
+export type MvccScanEnd =
+  | {
+      readonly kind: 'done';
+      readonly resume: { readonly start: Buffer; readonly end: Buffer } | undefined;
+    }
+  /** Conflicting intents met (a bounded number of them); nothing the visitor saw may be used. */
+  | {
+      readonly kind: 'intents';
+      readonly intents: readonly { readonly key: Buffer; readonly intent: Intent }[];
+    }
+  | { readonly kind: 'uncertain'; readonly key: Buffer; readonly existing: Timestamp }
+  | { readonly kind: 'newer'; readonly key: Buffer; readonly existing: Timestamp };
+
+/** Returns true to stop behind this row. Buffers are owned by the visitor. */
+export type MvccVisitor = (key: Buffer, value: Buffer) => boolean;
+
+/** Sizes of a range's data; all are sums, so deltas add up. Bytes count keys and values. */
+export interface MvccStats {
+  readonly liveBytes: number;
+  readonly liveCount: number;
+  readonly totalBytes: number;
+  readonly versionCount: number;
+  readonly intentCount: number;
+}
+
+export type MvccWriteResult =
+  | { readonly kind: 'ok' }
+  | { readonly kind: 'intent'; readonly key: Buffer; readonly intent: Intent }
+  | { readonly kind: 'newer'; readonly key: Buffer; readonly existing: Timestamp };
+
+/**
+ * Collects the effects of one command over an EngineReader. Reads through it see its own writes, so
+ * the requests of a batch see each other. Nothing reaches the engine until the command is applied.
+ */
+export interface MvccBatch extends EngineReader {
+  readonly writes: readonly EngineWrite[];
+  readonly stats: MvccStats;
+  /**
+   * Writes a version at `timestamp` (txn undefined) or an intent at txn.writeTimestamp. Fails, and
+   * leaves the batch as it was, on another transaction's intent or a newer committed version. A replay
+   * of a (txn, epoch, sequence) that is there already succeeds without effect.
+   */
+  put(
+    key: Buffer,
+    value: Buffer | undefined,
+    at: {
+      readonly timestamp: Timestamp;
+      readonly txn: TxnMeta | undefined;
+      readonly sequence: number;
+    },
+  ): MvccWriteResult | Promise<MvccWriteResult>;
+  /** Commits, moves or removes the intent of `txn` on `key`; returns whether there was one. Idempotent. */
+  resolve(key: Buffer, txn: FinishedTxn): boolean | Promise<boolean>;
+  /** A value without versions (transaction records, descriptors of local keys' metadata, range state). */
+  putUnversioned(engineKey: Buffer, value: Buffer | undefined): void;
+}

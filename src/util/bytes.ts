@@ -1,0 +1,47 @@
+/** Byte strings. Keys and values are `Buffer`s compared bytewise; copied where ownership changes. */
+
+export const emptyBytes: Buffer = Buffer.alloc(0);
+
+/** Negative, zero or positive as `a` sorts before, equal to or behind `b`. */
+export function compareBytes(a: Buffer, b: Buffer): number {
+  return a.compare(b);
+}
+
+export function equalBytes(a: Buffer, b: Buffer): boolean {
+  return a.equals(b);
+}
+
+/** A copy with memory of its own, outside Node's shared slab: safe to keep. */
+export function copyBytes(source: Uint8Array): Buffer {
+  const copy = Buffer.allocUnsafeSlow(source.length);
+  copy.set(source);
+  return copy;
+}
+
+/** The first key behind `key`: `key` with a zero byte appended. */
+export function nextKey(key: Buffer): Buffer {
+  const next = Buffer.allocUnsafeSlow(key.length + 1);
+  next.set(key);
+  next[key.length] = 0;
+  return next;
+}
+
+/** The first key behind every key that starts with `prefix`; undefined when there is none (all 0xff). */
+export function prefixEnd(prefix: Buffer): Buffer | undefined {
+  for (let i = prefix.length - 1; i >= 0; i--) {
+    const byte = prefix[i] ?? 0;
+    if (byte === 0xff) continue;
+    const end = copyBytes(prefix.subarray(0, i + 1));
+    end[i] = byte + 1;
+    return end;
+  }
+  return undefined;
+}
+
+export function minBytes(a: Buffer, b: Buffer): Buffer {
+  return a.compare(b) <= 0 ? a : b;
+}
+
+export function maxBytes(a: Buffer, b: Buffer): Buffer {
+  return a.compare(b) >= 0 ? a : b;
+}

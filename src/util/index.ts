@@ -1,0 +1,23 @@
+export { AssertionError, assert, must, unreachable } from './assert.ts';
+export {
+  compareBytes,
+  copyBytes,
+  emptyBytes,
+  equalBytes,
+  maxBytes,
+  minBytes,
+  nextKey,
+  prefixEnd,
+} from './bytes.ts';
+export { silentLogger, sleep, yieldTurn } from './env.ts';
+export type {
+  Clock,
+  Disk,
+  DiskFile,
+  Env,
+  LogFields,
+  Logger,
+  Random,
+  TimerHandle,
+  Timers,
+} from './env.ts';
