@@ -38,6 +38,11 @@ export {
 export type { Timestamp } from './hlc.ts';
 export { asNodeId, asRangeId, asReplicaId, asStoreId, asTxnId } from './ids.ts';
 export type { NodeId, RangeId, ReplicaId, StoreId, TxnId } from './ids.ts';
+export { LocalDb } from './local-db.ts';
+export type { LocalDbOptions } from './local-db.ts';
+export { PageBuilder } from './page-builder.ts';
+export type { PageLimits } from './page-builder.ts';
+export { SortedMap } from './sorted-map.ts';
 export { TransportFailure, gossipKeys } from './transport.ts';
 export type {
   CallHandler,
@@ -49,3 +54,5 @@ export type {
   Transport,
 } from './transport.ts';
 export type { IsolationLevel, SequenceSpan, Span, TxnMeta, TxnRecord, TxnStatus } from './txn.ts';
+export { restBehind, WriteBuffer } from './write-buffer.ts';
+export type { BufferedWrite, InsertConflict } from './write-buffer.ts';

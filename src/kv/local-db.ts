@@ -1,0 +1,406 @@
+/**
+ * LocalDb: ordered keys and serializable transactions in the memory of one process, with the meaning
+ * that `txn` has over a cluster. For tests of the layers above, and as the model that the cluster's
+ * own tests compare with.
+ *
+ * Optimistic with locks: plain reads take a snapshot and are remembered; locking reads wait in the
+ * key's queue; a commit locks what it writes, checks in one synchronous step that nothing it read
+ * has changed since, and lays all writes down at a new timestamp.
+ */
+import { assert, emptyBytes, nextKey, type TimerHandle, type Timers } from '../util/index.ts';
+import { type LockStrength, type RangeInfo, type RowProgramCompiler } from './api.ts';
+import { type Db, type Txn, type TxnOptions } from './db.ts';
+import { KvFailure, type KvError } from './errors.ts';
+import { compareTimestamps, type HlcClock, type Timestamp } from './hlc.ts';
+import { asRangeId, asReplicaId, asStoreId, asTxnId, type NodeId, type TxnId } from './ids.ts';
+import { LocalTxn } from './local-txn.ts';
+import { SortedMap } from './sorted-map.ts';
+
+/** Versions of one key, oldest first. */
+interface Version {
+  readonly timestamp: Timestamp;
+  readonly value: Buffer | undefined;
+}
+
+interface Waiter {
+  readonly owner: LocalOwner;
+  readonly strength: LockStrength;
+  readonly timer: TimerHandle | undefined;
+  granted(): void;
+  failed(error: KvError): void;
+}
+
+interface KeyLock {
+  readonly key: Buffer;
+  readonly holders: Map<LocalOwner, LockStrength>;
+  queue: Waiter[];
+}
+
+/** What the lock table needs to know of a transaction. */
+export interface LocalOwner {
+  readonly id: TxnId;
+  readonly began: Timestamp;
+}
+
+export interface LocalDbOptions {
+  readonly clock: HlcClock;
+  readonly nodeId: NodeId;
+  readonly rowPrograms?: RowProgramCompiler;
+  /** For lock timeouts; without it a wait that has one fails at once. */
+  readonly timers?: Timers;
+}
+
+const keyspaceStart = Buffer.from([0x02]);
+const keyspaceEnd = Buffer.from([0xff]);
+const maxAttempts = 100;
+
+export class LocalDb implements Db {
+  readonly clock: HlcClock;
+  readonly nodeId: NodeId;
+  readonly rowPrograms: RowProgramCompiler | undefined;
+  readonly #timers: Timers | undefined;
+  readonly #data = new SortedMap<Version[]>();
+  readonly #locks = new SortedMap<KeyLock>();
+  /** Start keys of the ranges that `split` made, with their range ids. */
+  readonly #splits = new SortedMap<number>();
+  #nextTxn = 1;
+  #nextRangeId = 2;
+  /** The latest read and whose it was, and the latest of anybody else: for fixed commit timestamps. */
+  #lastReads: { owner: LocalOwner; timestamp: Timestamp }[] = [];
+
+  constructor(options: LocalDbOptions) {
+    this.clock = options.clock;
+    this.nodeId = options.nodeId;
+    this.rowPrograms = options.rowPrograms;
+    this.#timers = options.timers;
+  }
+
+  begin(options: TxnOptions = {}): Txn {
+    const id = `${this.nodeId.toString(16).padStart(8, '0')}${(this.#nextTxn++).toString(16).padStart(24, '0')}`;
+    return new LocalTxn(this, asTxnId(id), options);
+  }
+
+  async run<T>(options: TxnOptions, body: (txn: Txn) => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      const txn = this.begin(options);
+      try {
+        const result = await body(txn);
+        await txn.commit();
+        return result;
+      } catch (error) {
+        await txn.rollback();
+        if (!(error instanceof KvFailure) || !isRestartable(error.kvError)) throw error;
+        if (attempt === maxAttempts) throw error;
+      }
+    }
+  }
+
+  async readCurrent(key: Buffer): Promise<Buffer | undefined> {
+    return this.newest(key)?.value;
+  }
+
+  async increment(key: Buffer, by: bigint): Promise<bigint> {
+    const before = this.newest(key)?.value;
+    const value = (before === undefined ? 0n : before.readBigInt64BE()) + by;
+    const after = Buffer.alloc(8);
+    after.writeBigInt64BE(value);
+    this.write(key, after, this.clock.now());
+    return value;
+  }
+
+  async ranges(start: Buffer, end: Buffer): Promise<RangeInfo[]> {
+    const starts: { key: Buffer; id: number }[] = [{ key: keyspaceStart, id: 1 }];
+    this.#splits.visit(emptyBytes, undefined, (key, id) => {
+      starts.push({ key, id });
+    });
+    const found: RangeInfo[] = [];
+    for (const [index, { key, id }] of starts.entries()) {
+      const endKey = starts[index + 1]?.key ?? keyspaceEnd;
+      if (key.compare(end) < 0 && endKey.compare(start) > 0) {
+        found.push(this.#rangeInfo(id, key, endKey));
+      }
+    }
+    return found;
+  }
+
+  #rangeInfo(id: number, startKey: Buffer, endKey: Buffer): RangeInfo {
+    let keyCount = 0;
+    let liveBytes = 0;
+    let sizeBytes = 0;
+    this.#data.visit(startKey, endKey, (key, versions) => {
+      const live = versions.at(-1)?.value;
+      if (live !== undefined) {
+        keyCount++;
+        liveBytes += key.length + live.length;
+      }
+      for (const { value } of versions) sizeBytes += key.length + (value?.length ?? 0);
+    });
+    const replica = {
+      nodeId: this.nodeId,
+      storeId: asStoreId(1),
+      replicaId: asReplicaId(1),
+      kind: 'voter' as const,
+    };
+    return {
+      range: {
+        rangeId: asRangeId(id),
+        startKey,
+        endKey,
+        replicas: [replica],
+        nextReplicaId: asReplicaId(2),
+        generation: 1,
+      },
+      leaseholder: replica,
+      sizeBytes,
+      liveBytes,
+      keyCount,
+      queriesPerSecond: 0,
+    };
+  }
+
+  async split(splitKey: Buffer): Promise<void> {
+    if (splitKey.compare(keyspaceStart) <= 0 || splitKey.compare(keyspaceEnd) >= 0) {
+      throw new KvFailure({ kind: 'invalid-request', reason: 'the split key is outside' });
+    }
+    if (this.#splits.get(splitKey) === undefined) this.#splits.set(splitKey, this.#nextRangeId++);
+  }
+
+  async transferLease(): Promise<void> {
+    throw new KvFailure({ kind: 'invalid-request', reason: 'there is only one store' });
+  }
+
+  async changeReplicas(): Promise<void> {
+    throw new KvFailure({ kind: 'invalid-request', reason: 'there is only one store' });
+  }
+
+  async clearRange(start: Buffer, end: Buffer): Promise<void> {
+    const keys: Buffer[] = [];
+    this.#data.visit(start, end, (key) => {
+      keys.push(key);
+    });
+    for (const key of keys) this.#data.delete(key);
+  }
+
+  // What transactions use.
+
+  newest(key: Buffer): Version | undefined {
+    return this.#data.get(key)?.at(-1);
+  }
+
+  readAt(key: Buffer, timestamp: Timestamp): Buffer | undefined {
+    return versionAt(this.#data.get(key), timestamp)?.value;
+  }
+
+  /** Live rows of [start, end) at `timestamp`, at most `maxRows`; true when there may be more. */
+  scanAt(
+    span: { readonly start: Buffer; readonly end: Buffer; readonly reverse: boolean },
+    timestamp: Timestamp,
+    maxRows: number,
+  ): { readonly keys: Buffer[]; readonly values: Buffer[]; readonly more: boolean } {
+    const keys: Buffer[] = [];
+    const values: Buffer[] = [];
+    const visit = (key: Buffer, versions: Version[]): boolean => {
+      const value = versionAt(versions, timestamp)?.value;
+      if (value === undefined) return false;
+      keys.push(key);
+      values.push(value);
+      return keys.length >= maxRows;
+    };
+    const more = span.reverse
+      ? this.#data.visitReverse(span.start, span.end, visit)
+      : this.#data.visit(span.start, span.end, visit);
+    return { keys, values, more };
+  }
+
+  /** The first key of [start, end) (`end` undefined: of `start` alone) with a version above `after`. */
+  changedSince(
+    span: { readonly start: Buffer; readonly end: Buffer | undefined },
+    after: Timestamp,
+  ): Buffer | undefined {
+    let changed: Buffer | undefined;
+    this.#data.visit(span.start, span.end ?? nextKey(span.start), (key, versions) => {
+      const last = versions.at(-1);
+      if (last === undefined || compareTimestamps(last.timestamp, after) <= 0) return false;
+      changed = key;
+      return true;
+    });
+    return changed;
+  }
+
+  write(key: Buffer, value: Buffer | undefined, timestamp: Timestamp): void {
+    const versions = this.#data.get(key);
+    if (versions === undefined) this.#data.set(key, [{ timestamp, value }]);
+    else versions.push({ timestamp, value });
+  }
+
+  noteRead(owner: LocalOwner, timestamp: Timestamp): void {
+    const others = this.#lastReads.filter((read) => read.owner !== owner);
+    const own = this.#lastReads.find((read) => read.owner === owner);
+    const latest =
+      own !== undefined && compareTimestamps(own.timestamp, timestamp) > 0
+        ? own
+        : { owner, timestamp };
+    this.#lastReads = [latest, ...others]
+      .sort((a, b) => compareTimestamps(b.timestamp, a.timestamp))
+      .slice(0, 2);
+  }
+
+  /** The latest timestamp at which a transaction other than `owner` has read anything. */
+  latestReadOfOthers(owner: LocalOwner): Timestamp | undefined {
+    return this.#lastReads.find((read) => read.owner !== owner)?.timestamp;
+  }
+
+  // Locks.
+
+  /** True when `owner` could lock `key` at once. */
+  isFree(key: Buffer, owner: LocalOwner, strength: LockStrength): boolean {
+    const lock = this.#locks.get(key);
+    return lock === undefined || isCompatible(lock, owner, strength);
+  }
+
+  /** Takes the lock or waits for it in the key's queue. Fails with 'deadlock' or 'lock-not-available'. */
+  lock(
+    key: Buffer,
+    owner: LocalOwner,
+    strength: LockStrength,
+    lockTimeoutMs: number,
+  ): Promise<void> | undefined {
+    let lock = this.#locks.get(key);
+    if (lock === undefined) {
+      lock = { key, holders: new Map(), queue: [] };
+      this.#locks.set(key, lock);
+    }
+    const held = lock.holders.get(owner);
+    if (held === 'update' || held === strength) return undefined;
+    if (isCompatible(lock, owner, strength) && (lock.queue.length === 0 || held !== undefined)) {
+      lock.holders.set(owner, strength);
+      return undefined;
+    }
+    return this.#wait(lock, owner, strength, lockTimeoutMs);
+  }
+
+  #wait(
+    lock: KeyLock,
+    owner: LocalOwner,
+    strength: LockStrength,
+    lockTimeoutMs: number,
+  ): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const failed = (error: KvError): void => reject(new KvFailure(error));
+      const timeOut = (): void => {
+        this.#removeWaiter(lock, waiter);
+        failed({ kind: 'lock-not-available', key: lock.key, timedOut: true });
+      };
+      const timer = lockTimeoutMs > 0 ? this.#timers?.after(lockTimeoutMs, timeOut) : undefined;
+      const waiter: Waiter = { owner, strength, timer, granted: resolve, failed };
+      // An upgrade goes first: everybody behind it waits for this holder anyway.
+      if (lock.holders.has(owner)) lock.queue.unshift(waiter);
+      else lock.queue.push(waiter);
+      if (lockTimeoutMs > 0 && timer === undefined) timeOut();
+      else this.#breakDeadlock(owner);
+    });
+  }
+
+  /** Fails all waits of `owner`; its locks stay. */
+  stopWaiting(owner: LocalOwner, error: KvError): void {
+    const found: { lock: KeyLock; waiter: Waiter }[] = [];
+    this.#locks.visit(emptyBytes, undefined, (_key, lock) => {
+      for (const waiter of lock.queue) if (waiter.owner === owner) found.push({ lock, waiter });
+    });
+    for (const { lock, waiter } of found) {
+      this.#removeWaiter(lock, waiter);
+      waiter.failed(error);
+    }
+  }
+
+  release(owner: LocalOwner, keys: readonly Buffer[]): void {
+    for (const key of keys) {
+      const lock = this.#locks.get(key);
+      if (lock?.holders.delete(owner) === true) this.#grant(lock);
+    }
+  }
+
+  #removeWaiter(lock: KeyLock, waiter: Waiter): void {
+    waiter.timer?.cancel();
+    lock.queue = lock.queue.filter((other) => other !== waiter);
+    this.#grant(lock);
+  }
+
+  #grant(lock: KeyLock): void {
+    while (true) {
+      const first = lock.queue[0];
+      if (first === undefined || !isCompatible(lock, first.owner, first.strength)) break;
+      lock.queue.shift();
+      first.timer?.cancel();
+      lock.holders.set(first.owner, first.strength);
+      first.granted();
+    }
+    if (lock.queue.length === 0 && lock.holders.size === 0) this.#locks.delete(lock.key);
+  }
+
+  /** Looks for a cycle of waits through `start` and fails its youngest member. */
+  #breakDeadlock(start: LocalOwner): void {
+    const blockers = this.#waitGraph();
+    const path: LocalOwner[] = [];
+    const seen = new Set<LocalOwner>();
+    const search = (owner: LocalOwner): boolean => {
+      path.push(owner);
+      for (const next of blockers.get(owner) ?? []) {
+        if (next === start) return true;
+        if (seen.has(next)) continue;
+        seen.add(next);
+        if (search(next)) return true;
+      }
+      path.pop();
+      return false;
+    };
+    while (search(start)) {
+      const cycle = path.map((owner) => owner.id);
+      const victim = path.reduce((a, b) => (isYounger(b, a) ? b : a));
+      this.stopWaiting(victim, { kind: 'deadlock', cycle });
+      if (victim === start) return;
+      blockers.delete(victim);
+      path.length = 0;
+      seen.clear();
+    }
+  }
+
+  #waitGraph(): Map<LocalOwner, LocalOwner[]> {
+    const graph = new Map<LocalOwner, LocalOwner[]>();
+    this.#locks.visit(emptyBytes, undefined, (_key, lock) => {
+      const ahead: LocalOwner[] = [...lock.holders.keys()];
+      for (const waiter of lock.queue) {
+        const blockers = graph.get(waiter.owner) ?? [];
+        for (const owner of ahead) if (owner !== waiter.owner) blockers.push(owner);
+        graph.set(waiter.owner, blockers);
+        ahead.push(waiter.owner);
+      }
+    });
+    return graph;
+  }
+}
+
+export function isRestartable(error: KvError): boolean {
+  return error.kind === 'txn-retry' || error.kind === 'txn-aborted' || error.kind === 'deadlock';
+}
+
+function isYounger(a: LocalOwner, b: LocalOwner): boolean {
+  return compareTimestamps(a.began, b.began) > 0;
+}
+
+function isCompatible(lock: KeyLock, owner: LocalOwner, strength: LockStrength): boolean {
+  for (const [holder, held] of lock.holders) {
+    if (holder !== owner && (strength === 'update' || held === 'update')) return false;
+  }
+  return true;
+}
+
+function versionAt(versions: readonly Version[] | undefined, at: Timestamp): Version | undefined {
+  if (versions === undefined) return undefined;
+  for (let i = versions.length - 1; i >= 0; i--) {
+    const version = versions[i];
+    assert(version !== undefined, 'inside the list');
+    if (compareTimestamps(version.timestamp, at) <= 0) return version;
+  }
+  return undefined;
+}

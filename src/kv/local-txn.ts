@@ -1,0 +1,334 @@
+/** One transaction of LocalDb: see there for the scheme. */
+import { compareTimestamps, type Timestamp } from './hlc.ts';
+import { type CommitTrigger, type LockStrength } from './api.ts';
+import {
+  type ReadOptions,
+  type Savepoint,
+  type ScanOptions,
+  type ScanPage,
+  type Txn,
+  type TxnOptions,
+} from './db.ts';
+import { KvFailure, type KvError } from './errors.ts';
+import { type TxnId } from './ids.ts';
+import { type LocalDb, type LocalOwner } from './local-db.ts';
+import { PageBuilder } from './page-builder.ts';
+import { type Span, type TxnMeta } from './txn.ts';
+import { restBehind, WriteBuffer } from './write-buffer.ts';
+
+const storedPageRows = 512;
+
+export class LocalTxn implements Txn, LocalOwner {
+  readonly id: TxnId;
+  readonly began: Timestamp;
+  status: 'open' | 'committed' | 'aborted' | 'ambiguous' = 'open';
+  readonly #db: LocalDb;
+  readonly #options: TxnOptions;
+  readonly #buffer = new WriteBuffer();
+  #readTimestamp: Timestamp;
+  #sequence = 0;
+  #fixed = false;
+  #canceled = false;
+  /** What was read so far, at the read timestamp. */
+  #reads: Span[] = [];
+  #locked: Buffer[] = [];
+
+  constructor(db: LocalDb, id: TxnId, options: TxnOptions) {
+    this.#db = db;
+    this.id = id;
+    this.#options = options;
+    this.#readTimestamp = options.asOf ?? db.clock.now();
+    this.began = this.#readTimestamp;
+  }
+
+  get meta(): TxnMeta {
+    return {
+      id: this.id,
+      anchor: undefined,
+      epoch: 0,
+      isolation: this.#options.isolation ?? 'serializable',
+      priority: 1,
+      readTimestamp: this.#readTimestamp,
+      writeTimestamp: this.#readTimestamp,
+      minTimestamp: this.began,
+      uncertaintyLimit: this.#readTimestamp,
+      sequence: this.#sequence,
+      ignoredSequences: [],
+    };
+  }
+
+  async get(key: Buffer, options: ReadOptions = {}): Promise<Buffer | undefined> {
+    this.#checkOpen();
+    const strength = options.lock ?? 'none';
+    if (strength !== 'none' && !(await this.#lockForRead(key, strength, options))) return undefined;
+    const own = this.#buffer.get(key);
+    if (own !== undefined) return own.value;
+    this.#noteRead({ start: key, end: undefined });
+    return this.#db.readAt(key, this.#readTimestamp);
+  }
+
+  async getMany(
+    keys: readonly Buffer[],
+    options: ReadOptions = {},
+  ): Promise<(Buffer | undefined)[]> {
+    const values: (Buffer | undefined)[] = [];
+    for (const key of keys) values.push(await this.get(key, options));
+    return values;
+  }
+
+  async scan(options: ScanOptions): Promise<ScanPage> {
+    this.#checkOpen();
+    while (true) {
+      const pass = this.#scanOnce(options);
+      if (pass.kind === 'page') return pass.page;
+      await pass.wait;
+      this.#checkOpen();
+      if (this.#isStale(pass.key)) this.#refresh();
+    }
+  }
+
+  /** One pass over the snapshot; it ends early at a lock to wait for or a row that has changed since. */
+  #scanOnce(
+    options: ScanOptions,
+  ):
+    | { readonly kind: 'page'; readonly page: ScanPage }
+    | { readonly kind: 'blocked'; readonly key: Buffer; readonly wait: Promise<void> | undefined } {
+    const { start, end } = options;
+    const reverse = options.reverse === true;
+    const strength = options.lock ?? 'none';
+    const builder = new PageBuilder(
+      { maxRows: options.maxRows ?? 0, maxBytes: options.maxBytes ?? 0 },
+      options.program === undefined ? undefined : this.#compile(options.program),
+    );
+    let blocked: { key: Buffer; wait: Promise<void> | undefined } | undefined;
+    let stopped = false;
+    const row = (key: Buffer, value: Buffer): boolean => {
+      if (options.waitPolicy === 'skip' && !this.#isFree(key, strength)) return false;
+      stopped = builder.row(key, value);
+      if (strength === 'none' || !builder.grew) return stopped;
+      if (options.waitPolicy === 'error' && !this.#isFree(key, strength)) notAvailable(key);
+      const wait = this.#lock(key, strength, options);
+      if (wait !== undefined || this.#isStale(key)) blocked = { key, wait };
+      return stopped || blocked !== undefined;
+    };
+    let rest: ScanPage['resume'] = { start, end };
+    while (rest !== undefined && !stopped && blocked === undefined) {
+      const span: { start: Buffer; end: Buffer; reverse: boolean } = { ...rest, reverse };
+      const stored = this.#db.scanAt(span, this.#readTimestamp, storedPageRows);
+      const last = stored.keys.at(-1);
+      const resume: ScanPage['resume'] =
+        stored.more && last !== undefined
+          ? restBehind(last, span.start, span.end, reverse)
+          : undefined;
+      rest = this.#buffer.overlay(span, { ...stored, resume }, row);
+    }
+    if (blocked !== undefined) return { kind: 'blocked', ...blocked };
+    builder.finish();
+    const read: Span =
+      rest === undefined
+        ? { start, end }
+        : reverse
+          ? { start: rest.end, end }
+          : { start, end: rest.start };
+    this.#noteRead(read);
+    return { kind: 'page', page: { keys: builder.keys, values: builder.values, resume: rest } };
+  }
+
+  put(key: Buffer, value: Buffer): void {
+    this.#checkWritable();
+    this.#buffer.put(key, { sequence: ++this.#sequence, value });
+  }
+
+  delete(key: Buffer): void {
+    this.#checkWritable();
+    this.#buffer.put(key, { sequence: ++this.#sequence, value: undefined });
+  }
+
+  insert(key: Buffer, value: Buffer): void {
+    this.#checkWritable();
+    this.#buffer.insert(key, { sequence: ++this.#sequence, value });
+  }
+
+  async checkInserts(): Promise<void> {
+    this.#checkOpen();
+    this.#checkConflict();
+    for (const key of this.#buffer.inserts()) {
+      await this.#lockForRead(key, 'update', {});
+      this.#noteRead({ start: key, end: undefined });
+      this.#checkAbsent(key);
+      this.#buffer.insertChecked(key);
+    }
+  }
+
+  async flushIfLarge(): Promise<void> {
+    this.#checkOpen();
+  }
+
+  savepoint(): Savepoint {
+    return { sequence: this.#sequence };
+  }
+
+  rollbackTo(savepoint: Savepoint): void {
+    this.#buffer.rollbackTo(savepoint.sequence);
+  }
+
+  beginStatement(): void {
+    this.#checkOpen();
+  }
+
+  async commit(options: { readonly trigger?: CommitTrigger } = {}): Promise<Timestamp> {
+    this.#checkOpen();
+    try {
+      if (options.trigger !== undefined) {
+        throw new KvFailure({ kind: 'invalid-request', reason: 'a local database has no ranges' });
+      }
+      this.#checkConflict();
+      const entries = this.#buffer.entries();
+      for (const { key } of entries) {
+        await this.#lock(key, 'update', {});
+        this.#checkOpen();
+      }
+      const timestamp = this.#validate(entries.map(({ key }) => key));
+      for (const { key, write } of entries) this.#db.write(key, write.value, timestamp);
+      this.#end('committed');
+      return timestamp;
+    } catch (error) {
+      this.#end('aborted');
+      throw error;
+    }
+  }
+
+  async rollback(): Promise<void> {
+    if (this.status === 'open') this.#end('aborted');
+  }
+
+  cancel(): void {
+    if (this.status !== 'open') return;
+    this.#canceled = true;
+    this.#db.stopWaiting(this, { kind: 'canceled' });
+  }
+
+  fixedTimestamp(): Timestamp {
+    this.#fixed = true;
+    return this.#readTimestamp;
+  }
+
+  /** Checks, in the synchronous step that also writes, that the transaction may commit now. */
+  #validate(written: readonly Buffer[]): Timestamp {
+    if (written.length === 0) return this.#readTimestamp;
+    for (const key of this.#buffer.inserts()) this.#checkAbsent(key);
+    if (this.#fixed) {
+      const read = this.#db.latestReadOfOthers(this);
+      const disturbed =
+        written.some((key) => this.#isStale(key)) ||
+        (read !== undefined && compareTimestamps(read, this.#readTimestamp) > 0);
+      if (disturbed) this.#retry('the fixed commit timestamp is taken');
+      return this.#readTimestamp;
+    }
+    this.#refresh();
+    return this.#readTimestamp;
+  }
+
+  /** Moves the read timestamp to now; fails when something that was read has changed. */
+  #refresh(): void {
+    if (this.#fixed) this.#retry('the commit timestamp is fixed');
+    for (const span of this.#reads) {
+      if (this.#db.changedSince(span, this.#readTimestamp) !== undefined) {
+        this.#retry('a value that was read has changed');
+      }
+    }
+    this.#readTimestamp = this.#db.clock.now();
+  }
+
+  async #lockForRead(key: Buffer, strength: LockStrength, options: ReadOptions): Promise<boolean> {
+    this.#checkWritable();
+    if (options.waitPolicy === 'skip' && !this.#isFree(key, strength)) return false;
+    if (options.waitPolicy === 'error' && !this.#isFree(key, strength)) notAvailable(key);
+    await this.#lock(key, strength, options);
+    this.#checkOpen();
+    if (this.#isStale(key)) this.#refresh();
+    return true;
+  }
+
+  async #waitForLock(wait: Promise<void>): Promise<void> {
+    try {
+      await wait;
+    } catch (error) {
+      if (error instanceof KvFailure && error.kvError.kind === 'deadlock') this.#end('aborted');
+      throw error;
+    }
+  }
+
+  #lock(key: Buffer, strength: LockStrength, options: ReadOptions): Promise<void> | undefined {
+    this.#locked.push(key);
+    const wait = this.#db.lock(key, this, strength, options.lockTimeoutMs ?? 0);
+    return wait === undefined ? undefined : this.#waitForLock(wait);
+  }
+
+  #isFree(key: Buffer, strength: LockStrength): boolean {
+    return this.#db.isFree(key, this, strength);
+  }
+
+  #isStale(key: Buffer): boolean {
+    const newest = this.#db.newest(key)?.timestamp;
+    return newest !== undefined && compareTimestamps(newest, this.#readTimestamp) > 0;
+  }
+
+  #noteRead(span: Span): void {
+    this.#db.noteRead(this, this.#readTimestamp);
+    if (this.#options.asOf === undefined) this.#reads.push(span);
+  }
+
+  #compile(program: Buffer): ReturnType<NonNullable<LocalDb['rowPrograms']>['compile']> {
+    const compiler = this.#db.rowPrograms;
+    if (compiler === undefined) {
+      throw new KvFailure({ kind: 'invalid-request', reason: 'no row programs here' });
+    }
+    return compiler.compile(program);
+  }
+
+  #checkConflict(): void {
+    const conflict = this.#buffer.conflict;
+    if (conflict === undefined) return;
+    throw new KvFailure({
+      kind: 'condition-failed',
+      key: conflict.key,
+      existing: conflict.existing,
+    });
+  }
+
+  #checkAbsent(key: Buffer): void {
+    const existing = this.#db.newest(key)?.value;
+    if (existing !== undefined) throw new KvFailure({ kind: 'condition-failed', key, existing });
+  }
+
+  #checkWritable(): void {
+    this.#checkOpen();
+    if (this.#options.asOf === undefined) return;
+    throw new KvFailure({ kind: 'invalid-request', reason: 'a read in the past cannot write' });
+  }
+
+  #checkOpen(): void {
+    if (this.#canceled) throw new KvFailure({ kind: 'canceled' });
+    if (this.status !== 'open') {
+      throw new KvFailure({ kind: 'txn-aborted', reason: `the transaction is ${this.status}` });
+    }
+  }
+
+  #retry(reason: string): never {
+    this.#end('aborted');
+    throw new KvFailure({ kind: 'txn-retry', reason });
+  }
+
+  #end(status: 'committed' | 'aborted'): void {
+    this.status = status;
+    const error: KvError = { kind: 'txn-aborted', reason: 'the transaction has ended' };
+    this.#db.stopWaiting(this, error);
+    this.#db.release(this, this.#locked);
+    this.#locked = [];
+  }
+}
+
+function notAvailable(key: Buffer): never {
+  throw new KvFailure({ kind: 'lock-not-available', key, timedOut: false });
+}

@@ -1,0 +1,162 @@
+/**
+ * A sorted map from byte strings, kept as a list of small sorted blocks: a lookup is two binary
+ * searches, an insertion moves at most one block. Used for write buffers, lock tables and LocalDb.
+ *
+ * INVARIANT: no block is empty; keys rise strictly within and across blocks.
+ */
+import { assert } from '../util/index.ts';
+
+const maxBlock = 256;
+
+interface Block<V> {
+  keys: Buffer[];
+  values: V[];
+}
+
+export class SortedMap<V> {
+  #blocks: Block<V>[] = [];
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  get(key: Buffer): V | undefined {
+    const block = this.#blocks[this.#blockFor(key)];
+    if (block === undefined) return undefined;
+    const at = lowerBound(block.keys, key);
+    return at < block.keys.length && block.keys[at]?.equals(key) === true
+      ? block.values[at]
+      : undefined;
+  }
+
+  /** Keeps `key` itself: the caller must not change it afterwards. */
+  set(key: Buffer, value: V): void {
+    const blockIndex = Math.max(0, this.#blockFor(key));
+    const block = this.#blocks[blockIndex];
+    if (block === undefined) {
+      this.#blocks.push({ keys: [key], values: [value] });
+      this.#size++;
+      return;
+    }
+    const at = lowerBound(block.keys, key);
+    if (at < block.keys.length && block.keys[at]?.equals(key) === true) {
+      block.values[at] = value;
+      return;
+    }
+    block.keys.splice(at, 0, key);
+    block.values.splice(at, 0, value);
+    this.#size++;
+    if (block.keys.length <= maxBlock) return;
+    // Keys mostly arrive in rising order: leave a full block behind when the last one overflows.
+    const cut =
+      at === maxBlock && blockIndex === this.#blocks.length - 1 ? maxBlock : maxBlock >> 1;
+    const right = { keys: block.keys.splice(cut), values: block.values.splice(cut) };
+    this.#blocks.splice(blockIndex + 1, 0, right);
+  }
+
+  delete(key: Buffer): boolean {
+    const blockIndex = this.#blockFor(key);
+    const block = this.#blocks[blockIndex];
+    if (block === undefined) return false;
+    const at = lowerBound(block.keys, key);
+    if (at >= block.keys.length || block.keys[at]?.equals(key) !== true) return false;
+    block.keys.splice(at, 1);
+    block.values.splice(at, 1);
+    this.#size--;
+    if (block.keys.length === 0) this.#blocks.splice(blockIndex, 1);
+    return true;
+  }
+
+  clear(): void {
+    this.#blocks = [];
+    this.#size = 0;
+  }
+
+  /**
+   * Visits [start, end) in order until `visit` returns true; returns whether it was stopped. `end`
+   * undefined: to the last key. The map must not be changed by `visit`.
+   */
+  visit(
+    start: Buffer,
+    end: Buffer | undefined,
+    visit: (key: Buffer, value: V) => boolean | void,
+  ): boolean {
+    let blockIndex = Math.max(0, this.#blockFor(start));
+    let at = lowerBound(this.#blocks[blockIndex]?.keys ?? [], start);
+    for (; blockIndex < this.#blocks.length; blockIndex++, at = 0) {
+      const block = this.#blocks[blockIndex];
+      assert(block !== undefined, 'inside the list');
+      for (; at < block.keys.length; at++) {
+        const key = block.keys[at];
+        const value = block.values[at];
+        assert(key !== undefined, 'inside the block');
+        if (end !== undefined && key.compare(end) >= 0) return false;
+        if (visit(key, value as V) === true) return true;
+      }
+    }
+    return false;
+  }
+
+  /** As `visit`, from the last key below `end` down to `start`. */
+  visitReverse(
+    start: Buffer,
+    end: Buffer | undefined,
+    visit: (key: Buffer, value: V) => boolean | void,
+  ): boolean {
+    let blockIndex = end === undefined ? this.#blocks.length - 1 : this.#blockFor(end);
+    let at =
+      end === undefined
+        ? (this.#blocks[blockIndex]?.keys.length ?? 0)
+        : lowerBound(this.#blocks[blockIndex]?.keys ?? [], end);
+    while (blockIndex >= 0) {
+      const block = this.#blocks[blockIndex];
+      assert(block !== undefined, 'inside the list');
+      for (at--; at >= 0; at--) {
+        const key = block.keys[at];
+        assert(key !== undefined, 'inside the block');
+        if (key.compare(start) < 0) return false;
+        if (visit(key, block.values[at] as V) === true) return true;
+      }
+      blockIndex--;
+      at = this.#blocks[blockIndex]?.keys.length ?? 0;
+    }
+    return false;
+  }
+
+  /** The entry with the greatest key at or below `key`. */
+  floor(key: Buffer): { readonly key: Buffer; readonly value: V } | undefined {
+    const block = this.#blocks[this.#blockFor(key)];
+    if (block === undefined) return undefined;
+    const at = lowerBound(block.keys, key);
+    const index = at < block.keys.length && block.keys[at]?.equals(key) === true ? at : at - 1;
+    const found = block.keys[index];
+    return found === undefined ? undefined : { key: found, value: block.values[index] as V };
+  }
+
+  /** Index of the last block whose first key is at or below `key`; -1 when there is none. */
+  #blockFor(key: Buffer): number {
+    let low = 0;
+    let high = this.#blocks.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const first = this.#blocks[middle]?.keys[0];
+      if (first !== undefined && first.compare(key) <= 0) low = middle + 1;
+      else high = middle;
+    }
+    return low - 1;
+  }
+}
+
+/** Index of the first key at or above `key`. */
+function lowerBound(keys: readonly Buffer[], key: Buffer): number {
+  let low = 0;
+  let high = keys.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const candidate = keys[middle];
+    if (candidate !== undefined && candidate.compare(key) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
