@@ -1,0 +1,90 @@
+/**
+ * One tree type for SQL text: PostgreSQL's own parse tree (libpg-query) plus the cluster statements
+ * that its grammar lacks, recognised by a small hand-written parser beforehand.
+ */
+import { type Node } from '@pgsql/types';
+
+export interface ParsedStatement {
+  readonly statement: Statement;
+  /** The statement's own text, without the semicolon. */
+  readonly text: string;
+  /** Characters in front of it in the whole query string: added to error positions. */
+  readonly offset: number;
+}
+
+export type Statement =
+  | {
+      readonly kind: 'postgres';
+      readonly node: Node;
+      /** UPSERT INTO, parsed as an INSERT: replaces the row with the same primary key. */
+      readonly upsert: boolean;
+      /** AS OF SYSTEM TIME expression, cut out of the text. */
+      readonly asOf: Node | undefined;
+    }
+  | { readonly kind: 'cluster'; readonly statement: ClusterStatement };
+
+/** Dotted, as written: [catalog,] [schema,] name. */
+export type NameParts = readonly string[];
+
+export type ClusterStatement =
+  | {
+      readonly kind: 'show-ranges';
+      readonly from:
+        | { readonly kind: 'table'; readonly name: NameParts }
+        | { readonly kind: 'index'; readonly table: NameParts; readonly index: string }
+        | { readonly kind: 'database'; readonly name: string }
+        | { readonly kind: 'current-catalog' };
+    }
+  /** ALTER TABLE|INDEX t[@i] SPLIT AT VALUES (...)[, ...] | SELECT ... [WITH EXPIRATION expr]. */
+  | {
+      readonly kind: 'split-at';
+      readonly table: NameParts;
+      readonly index: string | undefined;
+      readonly rows: Node;
+      readonly expiration: Node | undefined;
+    }
+  | { readonly kind: 'show-cluster-setting'; readonly name: string }
+  | { readonly kind: 'show-cluster-settings'; readonly all: boolean }
+  | {
+      readonly kind: 'set-cluster-setting';
+      readonly name: string;
+      readonly value: Node | 'default';
+    }
+  /** CONFIGURE ZONE USING var = value, ... | DISCARD. */
+  | {
+      readonly kind: 'configure-zone';
+      readonly target: ZoneTarget;
+      readonly change:
+        | {
+            readonly kind: 'set';
+            readonly values: readonly {
+              readonly name: string;
+              readonly value: Node | 'copy-from-parent';
+            }[];
+          }
+        | { readonly kind: 'discard' };
+    }
+  | { readonly kind: 'show-zone'; readonly target: ZoneTarget }
+  | { readonly kind: 'show-zones' }
+  | {
+      readonly kind: 'show-objects';
+      readonly what:
+        | 'databases'
+        | 'schemas'
+        | 'tables'
+        | 'columns'
+        | 'indexes'
+        | 'constraints'
+        | 'create-table'
+        | 'sequences'
+        | 'users'
+        | 'jobs'
+        | 'nodes';
+      readonly of: NameParts | undefined;
+    };
+
+export type ZoneTarget =
+  | { readonly kind: 'range'; readonly name: string }
+  | { readonly kind: 'database'; readonly name: string }
+  | { readonly kind: 'table'; readonly name: NameParts }
+  | { readonly kind: 'index'; readonly table: NameParts; readonly index: string };
