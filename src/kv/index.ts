@@ -20,6 +20,7 @@ export type {
 } from './api.ts';
 export type { Db, ReadOptions, Savepoint, ScanOptions, ScanPage, Txn, TxnOptions } from './db.ts';
 export { containsKey, containsSpan, replicaOnStore } from './descriptor.ts';
+export { decodeDescriptor, encodeDescriptor } from './descriptor-codec.ts';
 export type { RangeDescriptor, ReplicaDescriptor, ReplicaKind } from './descriptor.ts';
 export { KvFailure } from './errors.ts';
 export type { KvError } from './errors.ts';
