@@ -1,0 +1,156 @@
+/** The machine's disk as Env sees it. */
+import { constants } from 'node:fs';
+import * as fs from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Disk, type DiskFile } from '../util/index.ts';
+
+export const realDisk: Disk = {
+  async mkdir(path) {
+    await fs.mkdir(path, { recursive: true, mode: 0o700 });
+  },
+  async list(dir) {
+    try {
+      return (await fs.readdir(dir)).sort();
+    } catch (error) {
+      if (isMissing(error)) return [];
+      throw error;
+    }
+  },
+  async open(path) {
+    return new RealFile(await fs.open(path, constants.O_RDWR | constants.O_CREAT, 0o600));
+  },
+  async readFile(path) {
+    try {
+      return await fs.readFile(path);
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+  },
+  async replaceFile(path, content) {
+    const temporary = `${path}.new`;
+    const handle = await fs.open(temporary, 'w', 0o600);
+    try {
+      await handle.writeFile(content);
+      await handle.datasync();
+    } finally {
+      await handle.close();
+    }
+    await fs.rename(temporary, path);
+    await syncDir(join(path, '..'));
+  },
+  async remove(path) {
+    await fs.rm(path, { force: true });
+  },
+  syncDir,
+  async freeBytes(dir) {
+    const stats = await fs.statfs(dir);
+    return stats.bavail * stats.bsize;
+  },
+};
+
+/** fsyncs every regular file in `dir` that `wanted` selects, then the directory: makes LevelDB durable. */
+export async function syncFiles(
+  dir: string,
+  wanted: (name: string) => boolean = () => true,
+): Promise<void> {
+  for (const name of await fs.readdir(dir)) {
+    if (!wanted(name)) continue;
+    let handle: fs.FileHandle;
+    try {
+      handle = await fs.open(join(dir, name), 'r');
+    } catch (error) {
+      // LevelDB removes files that a compaction made obsolete at any time.
+      if (isMissing(error)) continue;
+      throw error;
+    }
+    try {
+      await handle.datasync();
+    } finally {
+      await handle.close();
+    }
+  }
+  await syncDir(dir);
+}
+
+async function syncDir(dir: string): Promise<void> {
+  const handle = await fs.open(dir, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+class RealFile implements DiskFile {
+  readonly #handle: fs.FileHandle;
+
+  constructor(handle: fs.FileHandle) {
+    this.#handle = handle;
+  }
+
+  async sizeBytes(): Promise<number> {
+    return (await this.#handle.stat()).size;
+  }
+
+  async read(position: number, length: number): Promise<Buffer> {
+    const buffer = Buffer.allocUnsafeSlow(length);
+    let filled = 0;
+    while (filled < length) {
+      const { bytesRead } = await this.#handle.read(
+        buffer,
+        filled,
+        length - filled,
+        position + filled,
+      );
+      if (bytesRead === 0) break;
+      filled += bytesRead;
+    }
+    return buffer.subarray(0, filled);
+  }
+
+  async write(position: number, chunks: readonly Buffer[]): Promise<void> {
+    let pending = chunks.filter((chunk) => chunk.length > 0);
+    let at = position;
+    while (pending.length > 0) {
+      const { bytesWritten } = await this.#handle.writev(pending.slice(0, 1000), at);
+      at += bytesWritten;
+      pending = skip(pending, bytesWritten);
+    }
+  }
+
+  async writeDurable(position: number, chunks: readonly Buffer[]): Promise<void> {
+    await this.write(position, chunks);
+    await this.#handle.datasync();
+  }
+
+  async sync(): Promise<void> {
+    await this.#handle.datasync();
+  }
+
+  async truncate(sizeBytes: number): Promise<void> {
+    await this.#handle.truncate(sizeBytes);
+  }
+
+  async close(): Promise<void> {
+    await this.#handle.close();
+  }
+}
+
+/** What is left of `chunks` behind the first `bytes` bytes (a short write). */
+function skip(chunks: readonly Buffer[], bytes: number): Buffer[] {
+  const rest: Buffer[] = [];
+  let left = bytes;
+  for (const chunk of chunks) {
+    if (left >= chunk.length) left -= chunk.length;
+    else {
+      rest.push(left > 0 ? chunk.subarray(left) : chunk);
+      left = 0;
+    }
+  }
+  return rest;
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+}

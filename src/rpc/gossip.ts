@@ -1,0 +1,176 @@
+/**
+ * Gossip: cluster-wide facts that spread without consensus. Every entry has a version (the writer's
+ * HLC reading, ties by node id); the larger one wins everywhere, so all nodes end up with the same map.
+ *
+ * A node tells each peer what changed since it last told it, at most once per `intervalMs`, and
+ * everything once per `fullSyncMs` (and when a peer is new or restarted): messages may be lost.
+ * Peers are all nodes that have an entry `node:*`, and the join addresses as long as they are not known.
+ */
+import {
+  type Gossip,
+  type HlcClock,
+  type NodeId,
+  type NodeInfo,
+  type Timestamp,
+  type Transport,
+  compareTimestamps,
+  gossipKeys,
+} from '../kv/index.ts';
+import { type Env, type TimerHandle } from '../util/index.ts';
+
+interface Entry {
+  readonly value: unknown;
+  readonly version: Timestamp;
+  readonly writer: number;
+  /** On this node's monotonic clock; Infinity = kept. */
+  readonly expiresAtMs: number;
+  /** Local sequence number of the change: what was told to a peer is remembered as such a number. */
+  readonly sequence: number;
+}
+
+/** [key, value, version, writer, remaining ttl in ms or 0] */
+type WireEntry = readonly [string, unknown, Timestamp, number, number];
+
+export interface GossipOptions {
+  readonly env: Env;
+  readonly clock: HlcClock;
+  readonly nodeId: NodeId;
+  readonly transport: Transport;
+  readonly intervalMs: number;
+  readonly fullSyncMs: number;
+}
+
+export class GossipNode implements Gossip {
+  readonly #options: GossipOptions;
+  readonly #entries = new Map<string, Entry>();
+  readonly #watchers = new Set<{ prefix: string; fn: (key: string, value: unknown) => void }>();
+  readonly #told = new Map<NodeId, { sequence: number; fullAtMs: number; startedAt: number }>();
+  #sequence = 0;
+  #timer: TimerHandle | undefined;
+  #stopped = false;
+
+  constructor(options: GossipOptions) {
+    this.#options = options;
+    options.transport.onMessage('gossip', (payload, from) => this.#receive(payload, from));
+    options.transport.onCall('gossip-pull', async () => this.#export(0));
+  }
+
+  start(): void {
+    this.#tick();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+  }
+
+  get(key: string): unknown {
+    const entry = this.#entries.get(key);
+    if (entry === undefined || this.#expired(entry)) return undefined;
+    return entry.value;
+  }
+
+  list(prefix: string): readonly (readonly [string, unknown])[] {
+    const found: [string, unknown][] = [];
+    for (const [key, entry] of this.#entries) {
+      if (key.startsWith(prefix) && !this.#expired(entry)) found.push([key, entry.value]);
+    }
+    return found.sort(([a], [b]) => (a < b ? -1 : 1));
+  }
+
+  set(key: string, value: unknown, { ttlMs }: { ttlMs: number }): void {
+    this.#store(key, value, this.#options.clock.now(), this.#options.nodeId, ttlMs);
+  }
+
+  watch(prefix: string, fn: (key: string, value: unknown) => void): () => void {
+    const watcher = { prefix, fn };
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
+  }
+
+  /** Takes over everything another node knows, e.g. what a join answer carried. */
+  merge(wire: unknown): void {
+    for (const [key, value, version, writer, ttlMs] of decode(wire)) {
+      const known = this.#entries.get(key);
+      if (known !== undefined && !newer({ version, writer }, known)) continue;
+      this.#store(key, value, version, writer, ttlMs);
+    }
+  }
+
+  /** All entries, in the form `merge` takes. */
+  exportAll(): unknown {
+    return this.#export(0);
+  }
+
+  #store(key: string, value: unknown, version: Timestamp, writer: number, ttlMs: number): void {
+    const expiresAtMs = ttlMs === 0 ? Infinity : this.#options.env.clock.monotonicMs() + ttlMs;
+    this.#entries.set(key, { value, version, writer, expiresAtMs, sequence: ++this.#sequence });
+    for (const watcher of this.#watchers) {
+      if (key.startsWith(watcher.prefix)) watcher.fn(key, value);
+    }
+  }
+
+  #receive(payload: unknown, _from: NodeId): void {
+    this.merge(payload);
+  }
+
+  #tick(): void {
+    if (this.#stopped) return;
+    const nowMs = this.#options.env.clock.monotonicMs();
+    for (const [key, entry] of this.#entries) if (this.#expired(entry)) this.#entries.delete(key);
+    for (const [, info] of this.list(gossipKeys.nodePrefix)) {
+      const node = info as NodeInfo;
+      if (node.nodeId === this.#options.nodeId) continue;
+      this.#tell(node, nowMs);
+    }
+    this.#timer = this.#options.env.timers.after(this.#options.intervalMs, () => this.#tick());
+  }
+
+  #tell(node: NodeInfo, nowMs: number): void {
+    const told = this.#told.get(node.nodeId);
+    const full =
+      told === undefined ||
+      told.startedAt !== node.startedAtMicros ||
+      nowMs - told.fullAtMs >= this.#options.fullSyncMs;
+    const since = full ? 0 : told.sequence;
+    if (since === this.#sequence) return;
+    this.#options.transport.send(node.nodeId, 'gossip', this.#export(since), 'system');
+    this.#told.set(node.nodeId, {
+      sequence: this.#sequence,
+      fullAtMs: full ? nowMs : told.fullAtMs,
+      startedAt: node.startedAtMicros,
+    });
+  }
+
+  #export(since: number): WireEntry[] {
+    const nowMs = this.#options.env.clock.monotonicMs();
+    const wire: WireEntry[] = [];
+    for (const [key, entry] of this.#entries) {
+      if (entry.sequence <= since || this.#expired(entry)) continue;
+      const ttlMs =
+        entry.expiresAtMs === Infinity ? 0 : Math.max(1, Math.round(entry.expiresAtMs - nowMs));
+      wire.push([key, entry.value, entry.version, entry.writer, ttlMs]);
+    }
+    return wire;
+  }
+
+  #expired(entry: Entry): boolean {
+    return entry.expiresAtMs <= this.#options.env.clock.monotonicMs();
+  }
+}
+
+function newer(
+  a: { version: Timestamp; writer: number },
+  b: { version: Timestamp; writer: number },
+): boolean {
+  const order = compareTimestamps(a.version, b.version);
+  return order > 0 || (order === 0 && a.writer > b.writer);
+}
+
+function decode(wire: unknown): WireEntry[] {
+  if (!Array.isArray(wire)) return [];
+  return wire.filter(
+    (entry: unknown): entry is WireEntry =>
+      Array.isArray(entry) && typeof entry[0] === 'string' && typeof entry[3] === 'number',
+  );
+}

@@ -1,0 +1,5 @@
+export { GossipNode } from './gossip.ts';
+export type { GossipOptions } from './gossip.ts';
+export { GrpcTransport } from './grpc-transport.ts';
+export type { GrpcTransportOptions } from './grpc-transport.ts';
+export { HandlerTable } from './handlers.ts';
