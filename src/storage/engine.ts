@@ -8,6 +8,7 @@
  *   s <name>                       store-local: identity, clock bound; never replicated
  *   r <rangeId> <name>             range state: applied index, descriptor, stats, tombstone
  *   h <key>                        head record of an MVCC key: newest committed version and intent
+ *   u <key>                        unversioned value addressed like a key: transaction records
  *   v <bytes(key)> <inverted ts>   older versions, newest first
  *
  * Every value carries a checksum over key and value that is verified on read; a mismatch throws
@@ -40,6 +41,11 @@ export interface EngineSnapshot extends EngineReader {
 export interface Engine extends EngineReader {
   /** All or nothing; visible when it returns; the engine keeps the buffers, which must not change. */
   apply(writes: readonly EngineWrite[]): void;
+  /**
+   * Undefined while there is room for more writes; otherwise a promise for it, to be awaited before the
+   * next `apply`: the disk is slower than the writers.
+   */
+  waitForRoom(): Promise<void> | undefined;
   /** Deletes [start, end), visible when it resolves. No writes into the span may run beside it. */
   clear(start: Buffer, end: Buffer): Promise<void>;
   snapshot(): EngineSnapshot;

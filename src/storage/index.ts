@@ -1,3 +1,25 @@
+export {
+  allRangeStatesSpan,
+  decodeRangeStateKey,
+  decodeVersionKey,
+  engineSpans,
+  headKey,
+  headSpan,
+  isHeadKey,
+  keyOfHead,
+  keyOfUnversioned,
+  keySpans,
+  rangeSpans,
+  rangeStateKey,
+  rangeStateSpan,
+  storeKey,
+  unversionedKey,
+  unversionedSpan,
+  versionKey,
+  versionSpan,
+  versionsOf,
+} from './engine-keys.ts';
+export type { EngineSpan } from './engine-keys.ts';
 export { CorruptionError, StorePoisonedError } from './engine.ts';
 export type {
   Engine,
@@ -6,6 +28,13 @@ export type {
   EngineSnapshot,
   EngineWrite,
 } from './engine.ts';
+export { decodeHead, decodeVersion, encodeHead, encodeVersion } from './head-record.ts';
+export { MemoryEngine } from './memory-engine.ts';
+export type { MemoryEngineOptions } from './memory-engine.ts';
+export { mvccGarbage } from './mvcc-garbage.ts';
+export type { MvccGarbage } from './mvcc-garbage.ts';
+export { mvccGet, mvccScan, newestVisible } from './mvcc-read.ts';
+export { addStats, computeStats, subtractStats, zeroStats } from './mvcc-stats.ts';
 export type {
   HeadRecord,
   Intent,
@@ -18,4 +47,5 @@ export type {
   MvccVisitor,
   MvccWriteResult,
 } from './mvcc-types.ts';
+export { createMvccBatch } from './mvcc-write.ts';
 export type { LogAppend, RaftLog, RangeLog } from './raft-log-types.ts';

@@ -47,6 +47,8 @@ export type MvccGet =
       readonly kind: 'value';
       readonly value: Buffer | undefined;
       readonly timestamp: Timestamp | undefined;
+      /** With `ignoreIntents`: the intent of another transaction that was passed over. */
+      readonly skippedIntent?: Intent;
     }
   /** Another transaction's intent at or below the timestamp (or the uncertainty limit). */
   | { readonly kind: 'intent'; readonly key: Buffer; readonly intent: Intent }
@@ -65,6 +67,8 @@ export type MvccScanEnd =
   | {
       readonly kind: 'done';
       readonly resume: { readonly start: Buffer; readonly end: Buffer } | undefined;
+      /** With `ignoreIntents`: intents of other transactions that were passed over, if there were any. */
+      readonly skippedIntents?: readonly { readonly key: Buffer; readonly intent: Intent }[];
     }
   /** Conflicting intents met (a bounded number of them); nothing the visitor saw may be used. */
   | {
@@ -101,7 +105,9 @@ export interface MvccBatch extends EngineReader {
   /**
    * Writes a version at `timestamp` (txn undefined) or an intent at txn.writeTimestamp. Fails, and
    * leaves the batch as it was, on another transaction's intent or a newer committed version. A replay
-   * of a (txn, epoch, sequence) that is there already succeeds without effect.
+   * of a (txn, epoch, sequence) that is there already succeeds without effect, and so does a straggler of
+   * an epoch that the transaction has left behind. 'newer': a version above txn.readTimestamp, or at
+   * or above the timestamp of the write; a retry must write strictly above `existing`.
    */
   put(
     key: Buffer,

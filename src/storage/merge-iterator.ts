@@ -1,0 +1,74 @@
+/**
+ * Iterates over layers of one sorted map: cursors of in-memory layers, newest first, above an optional
+ * base that is read in pages. The newest layer that holds a key decides; `null` there is a deletion.
+ */
+import { type EngineIterator } from './engine.ts';
+import { type ByteMapCursor, compareKeys } from './byte-map.ts';
+
+/** What an in-memory layer says of a key: a value, or null for a deletion that hides older layers. */
+export type LayerValue = Buffer | null;
+
+export class MergeIterator implements EngineIterator {
+  readonly #cursors: readonly ByteMapCursor<LayerValue>[];
+  readonly #base: EngineIterator | undefined;
+  readonly #reverse: boolean;
+  #page: [key: Buffer, value: Buffer][] = [];
+  #pageAt = 0;
+  #baseDone: boolean;
+  #closed = false;
+
+  constructor(options: {
+    cursors: readonly ByteMapCursor<LayerValue>[];
+    base: EngineIterator | undefined;
+    reverse: boolean;
+  }) {
+    this.#cursors = options.cursors;
+    this.#base = options.base;
+    this.#reverse = options.reverse;
+    this.#baseDone = options.base === undefined;
+  }
+
+  async next(max: number): Promise<[key: Buffer, value: Buffer][]> {
+    const out: [Buffer, Buffer][] = [];
+    while (out.length < max && !this.#closed) {
+      if (this.#pageAt === this.#page.length && !this.#baseDone && this.#base !== undefined) {
+        this.#page = await this.#base.next(max - out.length);
+        this.#pageAt = 0;
+        if (this.#page.length === 0) this.#baseDone = true;
+        continue;
+      }
+      if (!this.#step(out)) break;
+    }
+    return out;
+  }
+
+  /** Takes the smallest (or largest) key of all layers; false when none is left. */
+  #step(out: [Buffer, Buffer][]): boolean {
+    const row = this.#page[this.#pageAt];
+    let best = row?.[0];
+    let value: LayerValue | undefined = row?.[1];
+    // Oldest first, so that of equal keys the newest layer is looked at last and wins.
+    for (let i = this.#cursors.length - 1; i >= 0; i--) {
+      const cursor = this.#cursors[i] as ByteMapCursor<LayerValue>;
+      if (cursor.key === undefined) continue;
+      if (best !== undefined) {
+        const order = compareKeys(cursor.key, best);
+        if (this.#reverse ? order < 0 : order > 0) continue;
+      }
+      best = cursor.key;
+      value = cursor.value;
+    }
+    if (best === undefined) return false;
+    if (row !== undefined && row[0].equals(best)) this.#pageAt++;
+    for (const cursor of this.#cursors) {
+      if (cursor.key !== undefined && cursor.key.equals(best)) cursor.next();
+    }
+    if (value !== null && value !== undefined) out.push([best, value]);
+    return true;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#base?.close();
+  }
+}
