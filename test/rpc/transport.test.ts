@@ -1,0 +1,140 @@
+import { describe, expect, it } from 'vitest';
+import { createRealEnv } from '../../src/cli/real-env.ts';
+import { HlcClock, asNodeId } from '../../src/kv/index.ts';
+import { GossipNode, GrpcTransport, LocalNetwork } from '../../src/rpc/index.ts';
+import { silentLogger } from '../../src/util/index.ts';
+import { transportCompliance } from './transport-compliance.ts';
+
+const env = createRealEnv({ log: silentLogger, checks: true });
+
+describe('local network', () => {
+  transportCompliance(async () => {
+    const network = new LocalNetwork(env);
+    const [a, b] = [network.endpoint(env, 'a'), network.endpoint(env, 'b')];
+    const [idA, idB] = [asNodeId(1), asNodeId(2)];
+    a.bind(idA);
+    b.bind(idB);
+    return {
+      a,
+      b,
+      idA,
+      idB,
+      killB: async () => b.close(),
+      stop: async () => {
+        a.close();
+        b.close();
+      },
+    };
+  });
+});
+
+describe('grpc', () => {
+  transportCompliance(async () => {
+    const [idA, idB] = [asNodeId(1), asNodeId(2)];
+    const addresses = new Map<number, string>();
+    const make = (nodeId: typeof idA): GrpcTransport =>
+      new GrpcTransport({
+        env,
+        nodeId: () => nodeId,
+        clusterId: () => 'c',
+        resolve: (id) => addresses.get(id),
+        queueBytesMax: 1 << 24,
+        frameBytesMax: 1 << 26,
+      });
+    const [a, b] = [make(idA), make(idB)];
+    addresses.set(idA, `127.0.0.1:${await a.listen('127.0.0.1:0')}`);
+    addresses.set(idB, `127.0.0.1:${await b.listen('127.0.0.1:0')}`);
+    return {
+      a,
+      b,
+      idA,
+      idB,
+      killB: () => b.stop(),
+      stop: async () => {
+        await a.stop();
+        await b.stop();
+      },
+    };
+  });
+
+  it('refuses peers of another cluster', async () => {
+    const make = (cluster: string): GrpcTransport =>
+      new GrpcTransport({
+        env,
+        nodeId: () => asNodeId(1),
+        clusterId: () => cluster,
+        resolve: () => undefined,
+        queueBytesMax: 1 << 20,
+        frameBytesMax: 1 << 20,
+      });
+    const [a, b] = [make('one'), make('two')];
+    const port = await b.listen('127.0.0.1:0');
+    b.onCall('x', async () => 1);
+    const failure = await a
+      .callAddress(`127.0.0.1:${port}`, 'x', 1, { timeoutMs: 2000, traffic: 'system' })
+      .catch((error: unknown) => error);
+    expect(String(failure)).toContain('another cluster');
+    await a.stop();
+    await b.stop();
+  });
+});
+
+describe('gossip', () => {
+  it('reaches every node; the larger version wins; entries expire', async () => {
+    let nowMs = 0;
+    const timers: { atMs: number; fn: () => void }[] = [];
+    const fake = {
+      ...env,
+      clock: { wallMicros: () => nowMs * 1000, monotonicMs: () => nowMs },
+      timers: {
+        after: (delayMs: number, fn: () => void) => {
+          const timer = { atMs: nowMs + delayMs, fn };
+          timers.push(timer);
+          return { cancel: () => void timers.splice(timers.indexOf(timer), 1) };
+        },
+        immediate: (fn: () => void) => void timers.push({ atMs: nowMs, fn }),
+      },
+    };
+    const run = (untilMs: number): void => {
+      for (;;) {
+        timers.sort((x, y) => x.atMs - y.atMs);
+        const next = timers[0];
+        if (next === undefined || next.atMs > untilMs) break;
+        timers.shift();
+        nowMs = Math.max(nowMs, next.atMs);
+        next.fn();
+      }
+      nowMs = untilMs;
+    };
+    const network = new LocalNetwork(fake);
+    const nodes = [1, 2, 3].map((n) => {
+      const transport = network.endpoint(fake, `n${n}`);
+      transport.bind(asNodeId(n));
+      const clock = new HlcClock(fake.clock, { maxOffsetMicros: 500_000 });
+      const gossip = new GossipNode({
+        env: fake,
+        clock,
+        nodeId: asNodeId(n),
+        transport,
+        intervalMs: 200,
+        fullSyncMs: 10_000,
+      });
+      for (const m of [1, 2, 3]) {
+        gossip.set(`node:${m}`, { nodeId: m, startedAtMicros: 1 }, { ttlMs: 0 });
+      }
+      gossip.start();
+      return gossip;
+    });
+    run(1000);
+    nodes[0]?.set('x', 'old', { ttlMs: 0 });
+    run(1001);
+    nodes[1]?.set('x', 'new', { ttlMs: 0 });
+    nodes[2]?.set('short', 1, { ttlMs: 500 });
+    run(1450);
+    expect(nodes.map((node) => node.get('x'))).toEqual(['new', 'new', 'new']);
+    expect(nodes[0]?.get('short')).toBe(1);
+    run(2500);
+    expect(nodes.map((node) => node.get('short'))).toEqual([undefined, undefined, undefined]);
+    for (const node of nodes) node.stop();
+  });
+});
