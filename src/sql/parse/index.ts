@@ -1,0 +1,17 @@
+export { loadGrammar as loadParser } from './postgres-grammar.ts';
+export { ParseCache } from './parse-cache.ts';
+export type { ParseCacheOptions } from './parse-cache.ts';
+export {
+  characterPosition,
+  countCharacters,
+  defaultMaxStatementBytes,
+  parseExpression,
+  parseStatements,
+} from './statements.ts';
+export type {
+  ClusterStatement,
+  NameParts,
+  ParsedStatement,
+  Statement,
+  ZoneTarget,
+} from './types.ts';

@@ -1,0 +1,139 @@
+/** From query text to statements: split, recognise the dialect, parse, remember. */
+import { type Node } from '@pgsql/types';
+import { sqlError, SqlFailure } from '../errors.ts';
+import { parseCluster, selectedExpression } from './cluster-parser.ts';
+import { parsePostgres } from './postgres-grammar.ts';
+import { hasDialectWords, rewrite } from './rewrite.ts';
+import { scan, skipBlank, TokenReader } from './scanner.ts';
+import { splitStatements } from './split.ts';
+import { type ParsedStatement, type Statement } from './types.ts';
+
+export const defaultMaxStatementBytes = 16 * 1024 * 1024;
+
+const firstWord = /[A-Za-z]+/y;
+
+/**
+ * The statements of a query string, blank ones left out. Node locations are UTF-8 byte offsets in the
+ * statement's own text. Throws SqlFailure 42601 (position: characters of the whole string, from 1),
+ * 54000 when the text is too long, 54001 when it nests too deeply.
+ */
+export function parseStatements(
+  text: string,
+  maxBytes: number = defaultMaxStatementBytes,
+): readonly ParsedStatement[] {
+  if (text.length > maxBytes) {
+    throw sqlError('programLimitExceeded', 'statement is too long', {
+      detail: `It has ${text.length} characters; the limit is ${maxBytes}.`,
+    });
+  }
+  const statements: ParsedStatement[] = [];
+  for (const { start, end } of splitStatements(text)) {
+    const first = skipBlank(text, start);
+    if (first >= end) continue;
+    const own = text.slice(first, end).trimEnd();
+    try {
+      // With its semicolon, so that the grammar's messages can name it.
+      const statement = parseOne(text.charCodeAt(end) === 0x3b ? text.slice(first, end + 1) : own);
+      if (statement !== undefined) statements.push({ statement, text: own, offset: first });
+    } catch (error) {
+      throw shifted(error, text.slice(0, first));
+    }
+  }
+  return statements;
+}
+
+/** A single expression, as stored in descriptors. */
+export function parseExpression(sql: string): Node {
+  const statement = parsePostgres(`SELECT (${sql})`)[0]?.stmt;
+  if (statement === undefined) throw sqlError('syntaxError', 'syntax error at end of input');
+  return selectedExpression(statement);
+}
+
+function parseOne(text: string): Statement | undefined {
+  firstWord.lastIndex = 0;
+  const isShow =
+    firstWord.test(text) && text.slice(0, firstWord.lastIndex).toLowerCase() === 'show';
+  if (!isShow && !hasDialectWords(text)) return parsePlain(text, text, false, undefined);
+  return parseDialect(text.endsWith(';') ? text.slice(0, -1) : text);
+}
+
+function parseDialect(text: string): Statement | undefined {
+  const tokens = scan(text);
+  const cluster = parseCluster(text, tokens);
+  if (cluster !== undefined) return { kind: 'cluster', statement: cluster };
+  refuseBracketSource(text, tokens);
+  const rewritten = rewrite(text, tokens);
+  return parsePlain(rewritten.text, text, rewritten.upsert, rewritten.asOf);
+}
+
+function parsePlain(
+  text: string,
+  original: string,
+  upsert: boolean,
+  asOf: { readonly start: number; readonly end: number } | undefined,
+): Statement | undefined {
+  const trees = parsePostgres(text);
+  const node = trees[0]?.stmt;
+  if (node === undefined) return undefined;
+  if (trees.length > 1) throw sqlError('syntaxError', 'cannot insert multiple commands here');
+  return {
+    kind: 'postgres',
+    node,
+    upsert,
+    asOf: asOf === undefined ? undefined : asOfExpression(original, asOf),
+  };
+}
+
+function asOfExpression(text: string, at: { readonly start: number; readonly end: number }): Node {
+  const prefix = 'SELECT ';
+  const blanks = ' '.repeat(Buffer.byteLength(text.slice(0, at.start)) - prefix.length);
+  const statement = parsePostgres(blanks + prefix + text.slice(at.start, at.end))[0]?.stmt;
+  if (statement === undefined) throw sqlError('syntaxError', 'syntax error at end of input');
+  return selectedExpression(statement);
+}
+
+/** SELECT ... FROM [SHOW ...] is not taken; say so instead of pointing at the bracket. */
+function refuseBracketSource(text: string, tokens: ReturnType<typeof scan>): void {
+  const reader = new TokenReader(text, tokens);
+  while (!reader.atEnd) {
+    if (reader.take('from') || reader.takeSymbol(',')) {
+      const at = reader.peek();
+      if (at.kind === 'symbol' && at.value === '[' && reader.isWord('show', 1)) {
+        throw sqlError('featureNotSupported', 'a SHOW statement cannot be used as a table', {
+          position: at.start + 1,
+        });
+      }
+    } else {
+      reader.next();
+    }
+  }
+}
+
+/** Moves the error's position behind `prefix`; positions count characters, not UTF-16 units. */
+function shifted(error: unknown, prefix: string): unknown {
+  if (!(error instanceof SqlFailure) || error.fields.position === undefined) return error;
+  const position = error.fields.position + countCharacters(prefix);
+  return new SqlFailure(error.code, error.message, { ...error.fields, position });
+}
+
+export function countCharacters(text: string): number {
+  let count = text.length;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code >= 0xd800 && code < 0xdc00) count--;
+  }
+  return count;
+}
+
+/** Turns a node location (UTF-8 byte offset) into a character position from 1. */
+export function characterPosition(text: string, byteOffset: number): number {
+  let bytes = 0;
+  let characters = 0;
+  for (let i = 0; i < text.length && bytes < byteOffset; i++) {
+    const code = text.charCodeAt(i);
+    if (code >= 0xdc00 && code < 0xe000) continue;
+    bytes += code < 0x80 ? 1 : code < 0x800 ? 2 : code >= 0xd800 && code < 0xdc00 ? 4 : 3;
+    characters++;
+  }
+  return characters + 1;
+}
