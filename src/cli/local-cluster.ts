@@ -1,0 +1,267 @@
+/**
+ * The local runner: N nodes of the shipped program as processes of their own on this machine. It
+ * starts them, founds the cluster the first time, starts a node again that died, and stops all.
+ *
+ * The data folder holds `cluster.json` (so a foreign folder is never touched) and one folder per node.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { initCluster } from './init.ts';
+import { UsageError } from './options.ts';
+
+export interface LocalClusterOptions {
+  readonly nodes: number;
+  readonly data: string;
+  /** Ports of the first node; the others count up. */
+  readonly sqlPort: number;
+  readonly rpcPort: number;
+  readonly httpPort: number;
+  readonly fresh: boolean;
+  readonly say: (line: string) => void;
+  /** Start a node again that ended by itself; default true. */
+  readonly restart?: boolean;
+  /** More arguments for node `index`, and for Node itself. */
+  readonly nodeArguments?: (index: number) => readonly string[];
+  readonly execArguments?: (index: number) => readonly string[];
+}
+
+interface LocalNode {
+  readonly index: number;
+  process: ChildProcess | undefined;
+  ready: Promise<void>;
+  restarts: number;
+}
+
+const program = fileURLToPath(new URL('../../bin/skein.cjs', import.meta.url));
+const host = '127.0.0.1';
+/** A node that ends again and again is left alone. */
+const restartsMax = 20;
+const restartDelayMs = 1000;
+const stopTimeoutMs = 15_000;
+
+export class LocalCluster {
+  readonly #options: LocalClusterOptions;
+  readonly #nodes: LocalNode[];
+  #stopping = false;
+
+  constructor(options: LocalClusterOptions) {
+    this.#options = options;
+    this.#nodes = Array.from({ length: options.nodes }, (_, index) => ({
+      index,
+      process: undefined,
+      ready: Promise.resolve(),
+      restarts: 0,
+    }));
+  }
+
+  url(index: number): string {
+    return `postgresql://root@${host}:${this.#options.sqlPort + index}/defaultdb?sslmode=disable`;
+  }
+
+  pid(index: number): number | undefined {
+    return this.#nodes[index]?.process?.pid;
+  }
+
+  async start(): Promise<void> {
+    const isNew = this.#prepareFolder();
+    await this.#checkPorts();
+    try {
+      for (const node of this.#nodes) this.#spawn(node);
+      if (isNew) this.#options.say(await this.#found());
+      for (const node of this.#nodes) {
+        await node.ready;
+        this.#options.say(this.#describe(node));
+      }
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+    this.#writeMarker({ founded: true });
+  }
+
+  /** SIGKILL: the node gets no chance to say goodbye. It is started again when `restart` is on. */
+  kill(index: number): void {
+    this.#nodes[index]?.process?.kill('SIGKILL');
+  }
+
+  /** Starts a node that ended; resolves when it is ready. */
+  async startNode(index: number): Promise<void> {
+    const node = this.#nodes[index];
+    if (node === undefined || node.process !== undefined) return;
+    this.#spawn(node);
+    await node.ready;
+  }
+
+  /** Drains and stops all nodes. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await Promise.all(
+      this.#nodes.map(async ({ process: child }) => {
+        if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+        const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+        child.kill('SIGTERM');
+        const timer = setTimeout(() => child.kill('SIGKILL'), stopTimeoutMs);
+        await ended;
+        clearTimeout(timer);
+      }),
+    );
+  }
+
+  #spawn(node: LocalNode): void {
+    const { index } = node;
+    const { data, sqlPort, rpcPort, httpPort } = this.#options;
+    const join_ = this.#nodes.map((other) => `${host}:${rpcPort + other.index}`).join(',');
+    const child = spawn(
+      process.execPath,
+      [
+        ...(this.#options.execArguments?.(index) ?? []),
+        program,
+        'start',
+        '--insecure',
+        `--store=path=${join(data, `node${index + 1}`)}`,
+        `--listen-addr=${host}:${rpcPort + index}`,
+        `--sql-addr=${host}:${sqlPort + index}`,
+        `--http-addr=${host}:${httpPort + index}`,
+        `--join=${join_}`,
+        `--locality=region=local,zone=${String.fromCharCode(97 + (index % 26))}`,
+        `--log-file=${join(data, `node${index + 1}.log`)}`,
+        ...(this.#options.nodeArguments?.(index) ?? []),
+      ],
+      // A group of its own: Ctrl-C in the terminal reaches the runner alone, which then stops all in order.
+      { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], detached: true },
+    );
+    node.process = child;
+    let lastWords = '';
+    child.stderr?.on('data', (chunk: Buffer) => {
+      lastWords = (lastWords + chunk.toString('utf8')).slice(-2000);
+    });
+    node.ready = new Promise<void>((resolve, reject) => {
+      child.on('message', (message: { kind: string; message?: string }) => {
+        if (message.kind === 'ready') resolve();
+        if (message.kind === 'failed') lastWords = message.message ?? lastWords;
+      });
+      child.once('exit', (code, signal) => {
+        reject(
+          new UsageError(
+            `node ${index + 1} ended (${signal ?? `status ${code}`}): ${lastWords.trim() || 'no message'}`,
+          ),
+        );
+      });
+    });
+    // Whoever waits sees the failure; nobody has to.
+    node.ready.catch(() => {});
+    child.once('exit', (code, signal) => this.#ended(node, child, signal ?? `status ${code}`));
+  }
+
+  #ended(node: LocalNode, child: ChildProcess, how: string): void {
+    if (node.process === child) node.process = undefined;
+    const wasReady = this.#readyNodes.has(child);
+    if (this.#stopping || !wasReady || this.#options.restart === false) return;
+    if (node.restarts++ >= restartsMax) {
+      this.#options.say(`node ${node.index + 1} ended (${how}) and is not started again`);
+      return;
+    }
+    this.#options.say(`node ${node.index + 1} ended (${how}); it is started again`);
+    setTimeout(() => {
+      if (this.#stopping || node.process !== undefined) return;
+      this.#spawn(node);
+      this.#watchReady(node);
+    }, restartDelayMs);
+  }
+
+  readonly #readyNodes = new WeakSet<ChildProcess>();
+
+  #watchReady(node: LocalNode): void {
+    const child = node.process;
+    node.ready.then(
+      () => {
+        if (child !== undefined) this.#readyNodes.add(child);
+        this.#options.say(`${this.#describe(node)}  (again)`);
+      },
+      (error: unknown) => this.#options.say(error instanceof Error ? error.message : String(error)),
+    );
+  }
+
+  #describe(node: LocalNode): string {
+    const { sqlPort, rpcPort, httpPort } = this.#options;
+    if (node.process !== undefined) this.#readyNodes.add(node.process);
+    return (
+      `node ${node.index + 1}  sql ${host}:${sqlPort + node.index}  rpc ${host}:${rpcPort + node.index}` +
+      `  http http://${host}:${httpPort + node.index}  pid ${node.process?.pid ?? 0}`
+    );
+  }
+
+  async #found(): Promise<string> {
+    // The node may not listen yet; a refusal is final once it does.
+    const deadlineMs = performance.now() + 20_000;
+    for (;;) {
+      try {
+        return await initCluster(`${host}:${this.#options.rpcPort}`);
+      } catch (error) {
+        const first = this.#nodes[0];
+        if (first?.process === undefined) await first?.ready;
+        if (performance.now() > deadlineMs) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    }
+  }
+
+  /** True when the cluster has to be founded. */
+  #prepareFolder(): boolean {
+    const { data, fresh } = this.#options;
+    const marker = join(data, 'cluster.json');
+    const occupied = existsSync(data) && readdirSync(data).length > 0;
+    if (occupied && !existsSync(marker)) {
+      throw new UsageError(
+        `${data} holds files that are not of a Skein cluster; choose another folder.`,
+      );
+    }
+    if (occupied && fresh) rmSync(data, { recursive: true });
+    mkdirSync(data, { recursive: true, mode: 0o700 });
+    let founded = false;
+    if (existsSync(marker)) {
+      const known = JSON.parse(readFileSync(marker, 'utf8')) as { nodes: number; founded: boolean };
+      founded = known.founded;
+      if (known.nodes > this.#options.nodes) {
+        throw new UsageError(
+          `${data} holds a cluster of ${known.nodes} nodes; start it with --nodes ${known.nodes}, or remove it with --fresh.`,
+        );
+      }
+    }
+    if (!founded) this.#writeMarker({ founded: false });
+    return !founded;
+  }
+
+  #writeMarker(state: { founded: boolean }): void {
+    writeFileSync(
+      join(this.#options.data, 'cluster.json'),
+      JSON.stringify({ nodes: this.#options.nodes, ...state }) + '\n',
+    );
+  }
+
+  async #checkPorts(): Promise<void> {
+    for (const [flag, first] of [
+      ['--sql-port', this.#options.sqlPort],
+      ['--rpc-port', this.#options.rpcPort],
+      ['--http-port', this.#options.httpPort],
+    ] as const) {
+      for (const node of this.#nodes) {
+        const port = first + node.index;
+        if (!(await isFree(port))) {
+          throw new UsageError(`port ${port} is in use; choose other ports with ${flag}.`);
+        }
+      }
+    }
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.once('error', () => resolve(false));
+    probe.listen(port, host, () => probe.close(() => resolve(true)));
+  });
+}

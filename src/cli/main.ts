@@ -1,0 +1,122 @@
+/** The `skein` program: reads the command line, hands over to one file per command. */
+import { Command, Option } from 'commander';
+import { UsageError } from './options.ts';
+import { version } from './version.ts';
+
+const program = new Command('skein')
+  .description('A distributed SQL database that speaks PostgreSQL')
+  .version(version, '--version')
+  .showHelpAfterError('(skein --help shows all commands)')
+  .addHelpText(
+    'after',
+    `
+Examples:
+  skein demo                                             three nodes on this machine
+  skein start-single-node --store=path=data --insecure   one node
+  skein sql -e 'SELECT 1'                                a statement on a running node`,
+  );
+
+const nodeFlags = (command: Command): Command =>
+  command
+    .option('--store <spec>', 'where the data lies: path=DIR[,attrs=a:b][,size=20GB]')
+    .option('--listen-addr <addr>', 'address for other nodes (default 127.0.0.1:26357)')
+    .option('--sql-addr <addr>', 'address for PostgreSQL clients (default 127.0.0.1:26257)')
+    .option('--http-addr <addr>', 'address for health and metrics (default 127.0.0.1:8080)')
+    .option('--advertise-addr <addr>', 'address told to other nodes (default: --listen-addr)')
+    .option('--locality <tiers>', 'where the node stands: region=eu,zone=a')
+    .option('--max-offset <ms>', 'largest clock difference between nodes in milliseconds')
+    .option('--insecure', 'no TLS and no passwords: trusted networks only')
+    .option('--config <file>', 'YAML or JSON file with the same names as the flags')
+    .option('--log-level <level>', 'debug, info, warn or error (default info)')
+    .addOption(new Option('--log-format <format>').choices(['auto', 'json', 'pretty']))
+    .option('--log-file <file>', 'write the log to a file instead of standard error');
+
+nodeFlags(program.command('start'))
+  .description('start a node and join it to a cluster')
+  .option('--join <addrs>', 'addresses of some nodes of the cluster, separated by commas')
+  .action(async (flags: Record<string, unknown>) => {
+    const { runStart } = await import('./start.ts');
+    await runStart(flags, { singleNode: false });
+  });
+
+nodeFlags(program.command('start-single-node'))
+  .description('start a cluster of one node')
+  .action(async (flags: Record<string, unknown>) => {
+    const { runStart } = await import('./start.ts');
+    await runStart(flags, { singleNode: true });
+  });
+
+program
+  .command('init')
+  .description('make a new cluster of the nodes that wait for one; once per cluster')
+  .option('--host <addr>', 'node-to-node address of any of them (default 127.0.0.1:26357)')
+  .option('--insecure', 'the cluster runs without TLS')
+  .action(async (flags: Record<string, unknown>) => {
+    const { runInit } = await import('./init.ts');
+    await runInit(flags);
+  });
+
+program
+  .command('demo')
+  .description('run a cluster of several nodes on this machine')
+  .option('--nodes <n>', 'number of nodes (default 3)')
+  .option('--data <dir>', 'where the data lies (default .skein/demo)')
+  .option('--fresh', 'remove the data of an earlier demo first')
+  .option('--sql-port <port>', 'SQL port of the first node (default 26257)')
+  .option('--rpc-port <port>', 'node-to-node port of the first node (default 26357)')
+  .option('--http-port <port>', 'HTTP port of the first node (default 8080)')
+  .action(async (flags: Record<string, unknown>) => {
+    const { runDemo } = await import('./demo.ts');
+    await runDemo(flags);
+  });
+
+program
+  .command('sql')
+  .description('run statements, or open a shell')
+  .option('-e, --execute <statement...>', 'run these statements and exit')
+  .option('--url <url>', 'postgresql://user@host:port/database')
+  .option('--host <addr>', 'SQL address of a node (default 127.0.0.1:26257)')
+  .option('-d, --database <name>', 'database (default defaultdb)')
+  .option('-u, --user <name>', 'user (default root)')
+  .option('--insecure', 'no TLS')
+  .action(async (flags: Record<string, unknown>) => {
+    const { runSql } = await import('./sql-shell.ts');
+    await runSql(flags);
+  });
+
+const node = program.command('node').description('look at the nodes of a cluster');
+node
+  .command('status')
+  .description('list the nodes: addresses, liveness, ranges')
+  .option('--url <url>', 'postgresql://user@host:port/database')
+  .option('--host <addr>', 'SQL address of a node (default 127.0.0.1:26257)')
+  .option('--insecure', 'no TLS')
+  .action(async (flags: Record<string, unknown>) => {
+    const { runNodeStatus } = await import('./sql-shell.ts');
+    await runNodeStatus(flags);
+  });
+
+program
+  .command('sim')
+  .description('run a simulated cluster under faults in virtual time')
+  .option('--seed <n>', 'replays exactly this run (default: drawn)')
+  .option('--nodes <n>', 'number of nodes (default 5)')
+  .option('--seconds <n>', 'simulated seconds under faults (default 60)')
+  .option('--trace', 'print what happens')
+  .action(async (flags: Record<string, unknown>) => {
+    const { runSim } = await import('./sim.ts');
+    await runSim(flags);
+  });
+
+program
+  .command('version')
+  .description('print the version')
+  .action(() => console.log(`skein ${version} (Node ${process.versions.node})`));
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (!(error instanceof UsageError)) throw error;
+  console.error(`skein: ${error.message}`);
+  process.exitCode = 1;
+}
