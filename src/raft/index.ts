@@ -1,3 +1,11 @@
+export {
+  decodeConfigChange,
+  encodeConfigChange,
+  isJoint,
+  isMember,
+  isVoter,
+} from './configuration.ts';
+export { RaftNode } from './node.ts';
 export type {
   ConfigChange,
   Configuration,

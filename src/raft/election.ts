@@ -1,0 +1,156 @@
+/**
+ * Elections: PreVote (thesis 9.6), votes, and the wait for a leader's support to end.
+ *
+ * A pre-vote asks whether an election could be won, and changes nothing at anyone. A real election
+ * raises the term. The request for a real vote leaves only after the candidate's own term and vote
+ * are durable: a candidate that forgot its candidacy in a crash could stand again in the same term
+ * with a shorter log and count a vote that was given to the longer one. Its own vote counts from then, too.
+ */
+import { isVoter, votersOf } from './configuration.ts';
+import { voteResult } from './quorum.ts';
+import { type RaftState } from './state.ts';
+import { type HardState, type Message } from './types.ts';
+
+type VoteRequest = Extract<Message, { kind: 'vote-request' }>;
+type VoteResponse = Extract<Message, { kind: 'vote-response' }>;
+
+/** One tick of a replica that does not lead. */
+export function tickElection(state: RaftState): void {
+  if (state.role === 'follower' && state.followsLiveLeader()) {
+    state.electionElapsed = 0;
+    return;
+  }
+  state.electionElapsed++;
+  if (state.electionElapsed < state.electionTimeout) return;
+  state.drawElectionTimeout();
+  campaign(state, false);
+}
+
+/**
+ * Stands for election. Refused for leaders, learners, a replica that still supports its leader, and
+ * one with a committed configuration change to apply: its quorum would be out of date.
+ * `transfer`: the leader ordered it, so support does not bind and PreVote is skipped.
+ */
+export function campaign(state: RaftState, transfer: boolean): void {
+  if (state.role === 'leader') return;
+  if (!isVoter(state.configuration, state.id) || state.log.snapshotPending) return;
+  if (!transfer && state.followsLiveLeader()) return;
+  if (state.log.hasUnappliedConfig()) return;
+  if (transfer) startElection(state, true);
+  else startPreVote(state);
+}
+
+/** The leader of this term stays known: should it win our support back, its lease counts on us. */
+function startPreVote(state: RaftState): void {
+  state.role = 'pre-candidate';
+  state.drawElectionTimeout();
+  state.votes = new Map([[state.id, true]]);
+  if (voteResult(state.configuration, state.votes) === 'won') {
+    startElection(state, false);
+    return;
+  }
+  requestVotes(state, { pre: true, transfer: false });
+}
+
+function startElection(state: RaftState, transfer: boolean): void {
+  state.becomeFollower(state.term + 1, 0);
+  state.role = 'candidate';
+  state.vote = state.id;
+  requestVotes(state, { pre: false, transfer });
+}
+
+function requestVotes(state: RaftState, how: { pre: boolean; transfer: boolean }): void {
+  const out = how.pre ? state.messages : state.messagesAfterPersist;
+  for (const to of votersOf(state.configuration)) {
+    if (to === state.id) continue;
+    out.push({
+      kind: 'vote-request',
+      from: state.id,
+      to,
+      term: how.pre ? state.term + 1 : state.term,
+      pre: how.pre,
+      lastIndex: state.log.lastIndex,
+      lastTerm: state.log.lastTerm,
+      transfer: how.transfer,
+    });
+  }
+}
+
+/**
+ * Answers a request of the own term or a later one. A voter votes whatever its own configuration says
+ * about the candidate: it may be behind (trap R5).
+ *
+ * Returns true when the requester should be told that this replica leads.
+ */
+export function handleVoteRequest(state: RaftState, m: VoteRequest): boolean {
+  // A leader that stands for election has stepped down: its followers are free.
+  if (m.term > state.term && m.from === state.leader) state.leader = 0;
+  if (m.term > state.term && !m.transfer && state.followsLiveLeader()) {
+    return state.role === 'leader';
+  }
+  const upToDate = state.log.isUpToDate(m.lastIndex, m.lastTerm);
+  if (m.pre) {
+    answerPreVote(state, m, m.term > state.term && upToDate);
+    return state.role === 'leader';
+  }
+  if (m.term > state.term) state.becomeFollower(m.term, 0);
+  const free = state.vote === m.from || (state.vote === 0 && state.leader === 0);
+  const granted = free && upToDate;
+  if (granted) {
+    state.vote = m.from;
+    state.electionElapsed = 0;
+  }
+  state.messagesAfterPersist.push({
+    kind: 'vote-response',
+    from: state.id,
+    to: m.from,
+    term: state.term,
+    pre: false,
+    granted,
+  });
+  return state.role === 'leader';
+}
+
+/** A granted pre-vote carries the term it is for, a refused one the own term, so that the other learns it. */
+function answerPreVote(state: RaftState, m: VoteRequest, granted: boolean): void {
+  state.messages.push({
+    kind: 'vote-response',
+    from: state.id,
+    to: m.from,
+    term: granted ? m.term : state.term,
+    pre: true,
+    granted,
+  });
+}
+
+/** Returns true when the election is won: the caller makes this replica the leader. */
+export function handleVoteResponse(state: RaftState, m: VoteResponse): boolean {
+  const answersUs =
+    (state.role === 'pre-candidate' &&
+      m.pre &&
+      m.term === (m.granted ? state.term + 1 : state.term)) ||
+    (state.role === 'candidate' && !m.pre && m.term === state.term);
+  if (!answersUs || state.votes.has(m.from)) return false;
+  state.votes.set(m.from, m.granted);
+  return tally(state);
+}
+
+/** A hard state became durable: the candidate's own vote counts when it is in there. True when that wins. */
+export function countOwnVote(state: RaftState, durable: HardState): boolean {
+  if (state.role !== 'candidate' || state.votes.has(state.id)) return false;
+  if (durable.term !== state.term || durable.vote !== state.id) return false;
+  state.votes.set(state.id, true);
+  return tally(state);
+}
+
+function tally(state: RaftState): boolean {
+  const result = voteResult(state.configuration, state.votes);
+  if (result === 'pending') return false;
+  if (state.role === 'candidate' && result === 'won') return true;
+  if (state.role === 'pre-candidate' && result === 'won' && !state.followsLiveLeader()) {
+    startElection(state, false);
+    return false;
+  }
+  state.becomeFollower(state.term, state.leader);
+  return false;
+}

@@ -1,0 +1,210 @@
+/**
+ * What a leader does besides replicating: it takes proposals, changes the configuration, checks that
+ * a quorum supports it, and hands leadership over.
+ *
+ * Taking its own vote away is a transfer: with the entry that removes it the leader stops accepting
+ * proposals (and serving) and orders another voter to campaign. So nobody serves under a
+ * configuration that followers may have left already, and followers bound to the leader's store do
+ * not wait for a replica that is gone.
+ */
+import { assert, emptyBytes, must } from '../util/index.ts';
+import { ByteWindow } from './byte-window.ts';
+import {
+  decodeConfigChange,
+  encodeConfigChange,
+  enterChange,
+  isJoint,
+  isValidChange,
+  isVoter,
+  leaveJoint,
+  membersOf,
+  needsJoint,
+} from './configuration.ts';
+import { Progress } from './progress.ts';
+import { hasQuorum } from './quorum.ts';
+import {
+  advanceCommit,
+  broadcastAppend,
+  orderCampaign,
+  sendAppend,
+  sendHeartbeat,
+} from './replication.ts';
+import { type RaftState, type Reign } from './state.ts';
+import {
+  type ConfigChange,
+  type Configuration,
+  type Entry,
+  type EntryKind,
+  type ProposeResult,
+  type RaftId,
+} from './types.ts';
+
+/** The election of this term is won. The empty entry lets the leader commit what it inherited (paper 8). */
+export function becomeLeader(state: RaftState): void {
+  assert(state.role === 'candidate', 'a leader was a candidate before');
+  const { log } = state;
+  state.role = 'leader';
+  state.leader = state.id;
+  state.votes = new Map();
+  const reign: Reign = {
+    peers: new Map(),
+    uncommitted: new ByteWindow(),
+    // What is not committed may hold a change.
+    pendingConfigIndex: log.lastIndex,
+    transfer: undefined,
+    heartbeatTicks: 0,
+    unsupportedTicks: 0,
+  };
+  state.reign = reign;
+  syncPeers(state, reign);
+  appendEntry(state, 'normal', emptyBytes);
+  broadcastAppend(state, reign, false);
+}
+
+/** One tick. True when this replica gave up leading and should stand for election again at once. */
+export function tickLeader(state: RaftState, reign: Reign): boolean {
+  if (reign.transfer !== undefined && ++reign.transfer.ticks >= state.config.electionTicks) {
+    // Nobody took over. The order to campaign may still arrive somewhere, so this reign is over.
+    return stepDown(state);
+  }
+  const supported = hasQuorum(
+    state.configuration,
+    (id) => id === state.id || state.config.supportedBy(id),
+  );
+  reign.unsupportedTicks = supported ? 0 : reign.unsupportedTicks + 1;
+  if (reign.unsupportedTicks >= state.config.electionTicks) {
+    state.becomeFollower(state.term, 0);
+    return false;
+  }
+  if (++reign.heartbeatTicks >= state.config.heartbeatTicks) {
+    reign.heartbeatTicks = 0;
+    for (const peer of reign.peers.values()) sendHeartbeat(state, peer);
+  }
+  return false;
+}
+
+function stepDown(state: RaftState): boolean {
+  state.becomeFollower(state.term, 0);
+  return true;
+}
+
+/** A member asked for votes: it does not know that there is a leader. */
+export function greet(state: RaftState, to: RaftId): void {
+  const peer = state.reign?.peers.get(to);
+  if (peer !== undefined) sendHeartbeat(state, peer);
+}
+
+export function propose(state: RaftState, data: Buffer): ProposeResult {
+  const { reign } = state;
+  if (reign === undefined) return { kind: 'not-leader' };
+  if (reign.transfer !== undefined) return { kind: 'busy', reason: 'transfer' };
+  const backlog = reign.uncommitted.bytes;
+  // One proposal is always let through, however large.
+  if (backlog > 0 && backlog + data.length > state.config.uncommittedBytesMax) {
+    return { kind: 'busy', reason: 'backlog' };
+  }
+  const index = appendEntry(state, 'normal', data);
+  broadcastAppend(state, reign, false);
+  return { kind: 'accepted', term: state.term, index };
+}
+
+/**
+ * Refused while another change is in flight, and before an entry of this term is committed: a new
+ * leader does not know yet which configuration is the latest (trap R4).
+ */
+export function proposeConfigChange(state: RaftState, change: ConfigChange): ProposeResult {
+  assert(isValidChange(change), 'a valid configuration change');
+  const { reign, log } = state;
+  if (reign === undefined) return { kind: 'not-leader' };
+  if (reign.transfer !== undefined) return { kind: 'busy', reason: 'transfer' };
+  const inFlight = reign.pendingConfigIndex > log.applied || isJoint(state.configuration);
+  if (inFlight || !log.matches(log.commit, state.term)) {
+    return { kind: 'busy', reason: 'config-change' };
+  }
+  const index = appendEntry(state, 'config', encodeConfigChange(change));
+  reign.pendingConfigIndex = index;
+  broadcastAppend(state, reign, false);
+  if (!needsJoint(state.configuration, change)) retire(state, reign, change.voters);
+  return { kind: 'accepted', term: state.term, index };
+}
+
+/** Proposes to leave a joint configuration once the entry that entered it is applied. */
+export function maybeLeaveJoint(state: RaftState): void {
+  const { reign, log } = state;
+  if (reign === undefined || reign.transfer !== undefined) return;
+  if (!isJoint(state.configuration) || reign.pendingConfigIndex > log.applied) return;
+  if (!log.matches(log.commit, state.term)) return;
+  reign.pendingConfigIndex = appendEntry(state, 'config', emptyBytes);
+  broadcastAppend(state, reign, false);
+  retire(state, reign, state.configuration.voters);
+}
+
+/** Hands over when the next configuration has no vote for this leader; to the voter that is furthest. */
+function retire(state: RaftState, reign: Reign, voters: readonly RaftId[]): void {
+  if (voters.includes(state.id)) return;
+  let heir: Progress | undefined;
+  for (const id of voters) {
+    const peer = reign.peers.get(id);
+    if (peer !== undefined && (heir === undefined || peer.match > heir.match)) heir = peer;
+  }
+  if (heir !== undefined) transferLeadership(state, heir.id);
+}
+
+/** The configuration behind a committed entry; the same at every replica. */
+export function configurationAfter(current: Configuration, entry: Entry): Configuration {
+  if (entry.data.length === 0) return leaveJoint(current);
+  return enterChange(current, decodeConfigChange(entry.data));
+}
+
+/** The configuration changed under this leader. True when it should stand for election again (its transfer target is gone). */
+export function configurationChanged(state: RaftState, reign: Reign): boolean {
+  syncPeers(state, reign);
+  if (reign.transfer !== undefined && !isVoter(state.configuration, reign.transfer.to)) {
+    return stepDown(state);
+  }
+  // A smaller quorum may hold more; new members get their first append.
+  const moved = advanceCommit(state, reign);
+  for (const peer of reign.peers.values()) sendAppend(state, peer, moved || !peer.active);
+  return false;
+}
+
+function syncPeers(state: RaftState, reign: Reign): void {
+  const members = membersOf(state.configuration);
+  for (const id of reign.peers.keys()) if (!members.includes(id)) reign.peers.delete(id);
+  for (const id of members) {
+    if (id === state.id || reign.peers.has(id)) continue;
+    reign.peers.set(id, new Progress(id, state.log.lastIndex + 1));
+  }
+}
+
+/** Ignored for anyone who cannot lead. Another target may replace one that does not come up. */
+export function transferLeadership(state: RaftState, to: RaftId): void {
+  const { reign } = state;
+  const peer = reign?.peers.get(to);
+  if (reign === undefined || peer === undefined) return;
+  if (!isVoter(state.configuration, to) || reign.transfer?.to === to) return;
+  reign.transfer = { to, ticks: 0 };
+  sendAppend(state, peer, false);
+  orderCampaign(state, reign, peer);
+}
+
+/** Nothing is unacknowledged, unapplied, unknown to a follower or in transfer. */
+export function isSettled(state: RaftState): boolean {
+  const { reign, log } = state;
+  if (reign === undefined || reign.transfer !== undefined || isJoint(state.configuration)) {
+    return false;
+  }
+  const end = log.lastIndex;
+  if (log.durableIndex !== end || log.commit !== end || log.applied !== end) return false;
+  for (const peer of reign.peers.values()) {
+    if (peer.state !== 'replicate' || peer.match !== end || peer.commitKnown !== end) return false;
+  }
+  return true;
+}
+
+function appendEntry(state: RaftState, kind: EntryKind, data: Buffer): number {
+  const index = state.log.lastIndex + 1;
+  state.log.append([{ term: state.term, index, kind, data }]);
+  must(state.reign, 'only a leader appends').uncommitted.push(index, data.length);
+  return index;
+}

@@ -1,0 +1,375 @@
+/**
+ * RaftNode: the doors of the core. Each method finds the role that is concerned; `step` holds the
+ * rules about terms, `ready` and `persisted` those about durability.
+ *
+ * Whose message raises the term? A leader's always; a vote request that is not refused; an answer
+ * only at a replica that waits for answers (candidate, leader) and only from a member. A follower
+ * bound to a leader is thus moved by nothing but a new leader or a transfer, and a removed replica
+ * disturbs nobody.
+ */
+import { assert, unreachable } from '../util/index.ts';
+import { isMember, isVoter } from './configuration.ts';
+import {
+  campaign,
+  countOwnVote,
+  handleVoteRequest,
+  handleVoteResponse,
+  tickElection,
+} from './election.ts';
+import {
+  follow,
+  handleAppend,
+  handleHeartbeat,
+  handleSnapshot,
+  isWellFormedAppend,
+} from './follower.ts';
+import {
+  becomeLeader,
+  configurationAfter,
+  configurationChanged,
+  greet,
+  isSettled,
+  maybeLeaveJoint,
+  propose,
+  proposeConfigChange,
+  tickLeader,
+  transferLeadership,
+} from './leader.ts';
+import {
+  handleAppendResponse,
+  handleHeartbeatResponse,
+  ownWriteDurable,
+  sendAppend,
+} from './replication.ts';
+import { RaftState } from './state.ts';
+import {
+  type ConfigChange,
+  type Configuration,
+  type Entry,
+  type FollowerProgress,
+  type HardState,
+  type Message,
+  type ProposeResult,
+  type RaftConfig,
+  type RaftCore,
+  type RaftId,
+  type RaftStatus,
+  type Ready,
+  type Role,
+} from './types.ts';
+
+/** Entries handed out for applying in one Ready. */
+const committedBytesMax = 4 << 20;
+
+export class RaftNode implements RaftCore {
+  private readonly state: RaftState;
+  private writtenHardState: HardState;
+  private reportedStatus: RaftStatus;
+
+  /** Starts as a follower without a leader. `config.configuration` is the one at `config.applied`. */
+  constructor(config: RaftConfig) {
+    this.state = new RaftState(config);
+    this.writtenHardState = config.hardState;
+    this.reportedStatus = this.status();
+  }
+
+  get id(): RaftId {
+    return this.state.id;
+  }
+
+  get role(): Role {
+    return this.state.role;
+  }
+
+  get term(): number {
+    return this.state.term;
+  }
+
+  get leader(): RaftId {
+    return this.state.leader;
+  }
+
+  get commitIndex(): number {
+    return this.state.log.commit;
+  }
+
+  get appliedIndex(): number {
+    return this.state.log.applied;
+  }
+
+  get lastIndex(): number {
+    return this.state.log.lastIndex;
+  }
+
+  get configuration(): Configuration {
+    return this.state.configuration;
+  }
+
+  get transferTarget(): RaftId {
+    return this.state.reign?.transfer?.to ?? 0;
+  }
+
+  tick(): void {
+    const { state } = this;
+    if (state.reign === undefined) tickElection(state);
+    else if (tickLeader(state, state.reign)) campaign(state, false);
+  }
+
+  campaign(): void {
+    campaign(this.state, false);
+  }
+
+  step(m: Message): void {
+    const { state } = this;
+    if (!isWellFormed(m, state.id)) return;
+    if (m.term < state.term) {
+      this.answerStale(m);
+      return;
+    }
+    switch (m.kind) {
+      case 'vote-request':
+        if (handleVoteRequest(state, m)) greet(state, m.from);
+        return;
+      case 'vote-response':
+        if (!(m.pre && m.granted) && !this.reachTerm(m)) return;
+        if (handleVoteResponse(state, m)) becomeLeader(state);
+        return;
+      case 'append':
+        if (follow(state, m)) handleAppend(state, m);
+        return;
+      case 'heartbeat':
+        if (follow(state, m)) handleHeartbeat(state, m);
+        return;
+      case 'snapshot':
+        if (follow(state, m)) handleSnapshot(state, m);
+        return;
+      case 'timeout-now':
+        if (follow(state, m)) campaign(state, true);
+        return;
+      case 'append-response':
+        if (this.reachTerm(m) && state.reign) handleAppendResponse(state, state.reign, m);
+        return;
+      case 'heartbeat-response':
+        if (this.reachTerm(m) && state.reign) handleHeartbeatResponse(state, state.reign, m.from);
+        return;
+      default:
+        unreachable(m);
+    }
+  }
+
+  /** An answer of a later term ends a candidacy or a reign. True when `m` is of the own term and may be handled. */
+  private reachTerm(m: Message): boolean {
+    const { state } = this;
+    if (m.term === state.term) return true;
+    if (state.role !== 'follower' && isMember(state.configuration, m.from)) {
+      state.becomeFollower(m.term, 0);
+    }
+    return false;
+  }
+
+  /** Tells the sender of an old term that there is a newer one. */
+  private answerStale(m: Message): void {
+    const { state } = this;
+    const head = { from: state.id, to: m.from, term: state.term };
+    switch (m.kind) {
+      case 'vote-request':
+        state.messages.push({ ...head, kind: 'vote-response', pre: m.pre, granted: false });
+        if (state.role === 'leader') greet(state, m.from);
+        return;
+      case 'append':
+      case 'heartbeat':
+      case 'snapshot':
+        state.messages.push({
+          ...head,
+          kind: 'append-response',
+          index: 0,
+          rejected: true,
+          hintIndex: 0,
+          hintTerm: 0,
+        });
+        return;
+      case 'vote-response':
+      case 'append-response':
+      case 'heartbeat-response':
+      case 'timeout-now':
+        return;
+      default:
+        unreachable(m);
+    }
+  }
+
+  /** The buffer belongs to the core from here on. */
+  propose(data: Buffer): ProposeResult {
+    return propose(this.state, data);
+  }
+
+  /** Asserts that the change is valid: at least one voter, no id twice. */
+  proposeConfigChange(change: ConfigChange): ProposeResult {
+    return proposeConfigChange(this.state, change);
+  }
+
+  applyConfigChange(entry: Entry): Configuration {
+    const { state } = this;
+    assert(entry.kind === 'config', 'an entry with a configuration change');
+    assert(entry.index > state.log.applied, 'a configuration change is applied once');
+    state.configuration = configurationAfter(state.configuration, entry);
+    if (state.reign !== undefined) {
+      if (configurationChanged(state, state.reign)) campaign(state, false);
+    } else if (state.role !== 'follower' && !isVoter(state.configuration, state.id)) {
+      state.becomeFollower(state.term, state.leader);
+    }
+    return state.configuration;
+  }
+
+  transferLeadership(to: RaftId): void {
+    transferLeadership(this.state, to);
+  }
+
+  hasReady(): boolean {
+    const { state } = this;
+    return (
+      state.messages.length > 0 ||
+      state.snapshotsWanted.length > 0 ||
+      state.log.hasCommitted ||
+      this.hasWrite() ||
+      (state.messagesAfterPersist.length > 0 && state.log.writes.empty) ||
+      this.statusChanged()
+    );
+  }
+
+  /**
+   * A commit index alone is not worth a write: it goes along with the next one. Answers that wait for
+   * durability are handed out with a write, or when none is under way.
+   */
+  ready(): Ready {
+    const { state } = this;
+    const { log } = state;
+    const writes = this.hasWrite();
+    const write = writes
+      ? this.takeWrite()
+      : { hardState: undefined, entries: [], snapshot: undefined };
+    const messages = state.messages;
+    state.messages = [];
+    const snapshotsWanted = state.snapshotsWanted;
+    state.snapshotsWanted = [];
+    let messagesAfterPersist: Message[] = [];
+    if (writes || log.writes.empty) {
+      messagesAfterPersist = state.messagesAfterPersist;
+      state.messagesAfterPersist = [];
+    }
+    const status = this.statusChanged() ? this.status() : undefined;
+    if (status !== undefined) this.reportedStatus = status;
+    return {
+      ...write,
+      messages,
+      messagesAfterPersist,
+      committed: log.hasCommitted ? log.takeCommitted(committedBytesMax) : [],
+      snapshotsWanted,
+      status,
+    };
+  }
+
+  private hasWrite(): boolean {
+    const { state, writtenHardState } = this;
+    return (
+      state.log.hasWrite ||
+      state.term !== writtenHardState.term ||
+      state.vote !== writtenHardState.vote
+    );
+  }
+
+  private takeWrite(): Pick<Ready, 'hardState' | 'entries' | 'snapshot'> {
+    const before = this.writtenHardState;
+    const hardState = this.state.hardState;
+    const changed =
+      hardState.term !== before.term ||
+      hardState.vote !== before.vote ||
+      hardState.commit !== before.commit;
+    this.writtenHardState = hardState;
+    const { entries, snapshot } = this.state.log.takeWrite(hardState);
+    return { hardState: changed ? hardState : undefined, entries, snapshot };
+  }
+
+  persisted(last: { readonly term: number; readonly index: number } | undefined): void {
+    const { state } = this;
+    for (const write of state.log.writes.acknowledge(last)) {
+      state.log.written(write);
+      if (countOwnVote(state, write.hardState)) becomeLeader(state);
+    }
+    ownWriteDurable(state);
+  }
+
+  applied(index: number): void {
+    this.state.log.appliedTo(index);
+    maybeLeaveJoint(this.state);
+  }
+
+  snapshotSent(to: RaftId, result: { readonly ok: boolean; readonly index: number }): void {
+    const { state } = this;
+    const peer = state.reign?.peers.get(to);
+    if (peer === undefined || peer.state !== 'snapshot') return;
+    peer.snapshotSent(result.ok, Math.min(result.index, state.log.lastIndex));
+    sendAppend(state, peer, true);
+  }
+
+  reportUnreachable(to: RaftId): void {
+    this.state.reign?.peers.get(to)?.unreachable();
+  }
+
+  progress(): FollowerProgress[] {
+    const peers = [...(this.state.reign?.peers.values() ?? [])];
+    return peers.map((peer) => peer.view()).sort((a, b) => a.id - b.id);
+  }
+
+  canQuiesce(): boolean {
+    return isSettled(this.state) && !this.hasReady();
+  }
+
+  private status(): RaftStatus {
+    const { role, term, leader } = this.state;
+    return { role, term, leader };
+  }
+
+  private statusChanged(): boolean {
+    const { state, reportedStatus } = this;
+    return (
+      state.role !== reportedStatus.role ||
+      state.term !== reportedStatus.term ||
+      state.leader !== reportedStatus.leader
+    );
+  }
+}
+
+/** For this replica, from another one, with numbers that can be true. What is not is ignored. */
+function isWellFormed(m: Message, id: RaftId): boolean {
+  if (m.to !== id || m.from === id || !isCount(m.from) || m.from === 0 || !isCount(m.term)) {
+    return false;
+  }
+  switch (m.kind) {
+    case 'vote-request':
+      return isCount(m.lastIndex) && isCount(m.lastTerm) && m.lastTerm <= m.term;
+    case 'append':
+      return (
+        isCount(m.previousIndex) &&
+        isCount(m.previousTerm) &&
+        isCount(m.commit) &&
+        isWellFormedAppend(m)
+      );
+    case 'append-response':
+      return isCount(m.index) && isCount(m.hintIndex) && isCount(m.hintTerm);
+    case 'heartbeat':
+      return isCount(m.commit);
+    case 'snapshot':
+      return isCount(m.snapshot.index) && isCount(m.snapshot.term) && m.snapshot.term <= m.term;
+    case 'vote-response':
+    case 'heartbeat-response':
+    case 'timeout-now':
+      return true;
+    default:
+      return unreachable(m);
+  }
+}
+
+function isCount(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0;
+}

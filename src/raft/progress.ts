@@ -1,0 +1,157 @@
+/**
+ * What a leader knows about one follower, and how much it may send. All transitions are here:
+ *
+ *                 accepted                      compacted
+ *      probe  ---------------> replicate      ------------->  snapshot
+ *        ^  <---------------   (rejected,    (from either)       |
+ *        |                      unreachable)                     |
+ *        +------------- sent or failed --------------------------+   (accepted far enough: replicate)
+ *
+ * probe: one append at a time, until a response shows where the logs agree. replicate: appends are
+ * pipelined, `next` runs ahead of `match` within the window. snapshot: nothing is sent.
+ *
+ * INVARIANT: match < next. Entries up to `match` are durable at the follower in this leader's log.
+ */
+import { ByteWindow } from './byte-window.ts';
+import { type FollowerProgress, type RaftId } from './types.ts';
+
+export interface WindowLimits {
+  readonly inflightBytesMax: number;
+  readonly inflightMessagesMax: number;
+}
+
+export class Progress {
+  readonly id: RaftId;
+  match = 0;
+  next: number;
+  state: FollowerProgress['state'] = 'probe';
+  /** It has acknowledged this leader in this term. */
+  active = false;
+  /** Commit index that the follower is believed to know: the one in the last answered heartbeat. */
+  commitKnown = 0;
+  private heartbeatCommit = 0;
+  /** probe: an append is under way; nothing more until a response. */
+  private probing = false;
+  private readonly window = new ByteWindow();
+
+  constructor(id: RaftId, next: number) {
+    this.id = id;
+    this.next = next;
+  }
+
+  /** No entries may be sent now. */
+  paused(limits: WindowLimits): boolean {
+    switch (this.state) {
+      case 'probe':
+        return this.probing;
+      case 'replicate':
+        return (
+          this.window.count >= limits.inflightMessagesMax ||
+          this.window.bytes >= limits.inflightBytesMax
+        );
+      case 'snapshot':
+        return true;
+    }
+  }
+
+  /** An append with `count` entries from `next` on was sent (none: a probe or a new commit index). */
+  sent(count: number, bytes: number): void {
+    if (this.state === 'probe') {
+      this.probing = true;
+      return;
+    }
+    if (count === 0) return;
+    this.next += count;
+    this.window.push(this.next - 1, bytes);
+  }
+
+  /**
+   * The follower holds everything up to `index`; `firstIndex` is the first entry of the leader's log.
+   * False when this is old news.
+   */
+  accepted(index: number, firstIndex: number): boolean {
+    this.active = true;
+    const news = index > this.match;
+    if (news) {
+      this.match = index;
+      this.next = Math.max(this.next, index + 1);
+      this.window.release(index);
+    }
+    if (index < this.match) return false;
+    // An accepted append that matches all we know ends probing even without news: that is where the logs agree.
+    const probed = this.state === 'probe';
+    const caughtUp = this.state === 'snapshot' && this.match + 1 >= firstIndex;
+    if (probed || caughtUp) this.becomeReplicate();
+    return news || probed || caughtUp;
+  }
+
+  /**
+   * The follower refused the append behind `previousIndex`; the logs may agree at `agreeIndex`. False
+   * when the refusal is out of date (it answers a message that was overtaken).
+   */
+  rejected(previousIndex: number, agreeIndex: number): boolean {
+    this.active = true;
+    if (this.state === 'snapshot') return false;
+    if (this.state === 'replicate') {
+      if (previousIndex <= this.match) return false;
+      this.becomeProbe(this.match + 1);
+      this.next = Math.max(Math.min(previousIndex, agreeIndex + 1), this.match + 1);
+      return true;
+    }
+    if (previousIndex !== this.next - 1) return false;
+    this.next = Math.max(Math.min(previousIndex, agreeIndex + 1), this.match + 1);
+    this.probing = false;
+    return true;
+  }
+
+  /** The next entry is compacted away: only a snapshot helps. */
+  needsSnapshot(): void {
+    this.state = 'snapshot';
+    this.probing = false;
+    this.window.clear();
+  }
+
+  /** The state was streamed up to `index`, or (`ok` false) is tried again after the next heartbeat response. */
+  snapshotSent(ok: boolean, index: number): void {
+    if (this.state !== 'snapshot') return;
+    this.becomeProbe(ok ? Math.max(this.match, index) + 1 : this.match + 1);
+    this.probing = !ok;
+  }
+
+  unreachable(): void {
+    if (this.state === 'replicate') this.becomeProbe(this.match + 1);
+  }
+
+  heartbeatSent(commit: number): void {
+    this.heartbeatCommit = commit;
+  }
+
+  /**
+   * A late response may be taken for one to a younger heartbeat, so `commitKnown` may be too large:
+   * then a quiet follower applies its last entries later, nothing else.
+   */
+  heartbeatAnswered(): void {
+    this.active = true;
+    this.probing = false;
+    this.commitKnown = this.heartbeatCommit;
+  }
+
+  view(): FollowerProgress {
+    const { id, match, next, state, active } = this;
+    return { id, match, next, state, active };
+  }
+
+  private becomeProbe(next: number): void {
+    this.state = 'probe';
+    this.next = next;
+    this.probing = false;
+    this.window.clear();
+  }
+
+  private becomeReplicate(): void {
+    this.state = 'replicate';
+    this.next = this.match + 1;
+    this.probing = false;
+    this.window.clear();
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * The state of one replica that the roles share, and the changes every role may make: messages to
+ * send, becoming a follower, whom it follows. What each role does is in `election.ts`, `follower.ts`,
+ * `leader.ts` and `replication.ts`; `node.ts` decides which of them a call reaches.
+ *
+ * INVARIANT: `term` never decreases; `vote` changes only with it or from 0.
+ * INVARIANT: `leader` is a leader of `term` or 0; `reign` is there exactly when the role is 'leader'.
+ */
+import { assert } from '../util/index.ts';
+import { type ByteWindow } from './byte-window.ts';
+import { isVoter } from './configuration.ts';
+import { LogView } from './log.ts';
+import { type Progress } from './progress.ts';
+import {
+  type Configuration,
+  type HardState,
+  type Message,
+  type RaftConfig,
+  type RaftId,
+  type Role,
+} from './types.ts';
+
+/** What only a leader has; gone when it steps down. */
+export interface Reign {
+  /** Every member but the leader itself. */
+  readonly peers: Map<RaftId, Progress>;
+  /** Proposals that are not committed. */
+  readonly uncommitted: ByteWindow;
+  /** No configuration change is proposed before this index is applied. */
+  pendingConfigIndex: number;
+  transfer: { readonly to: RaftId; ticks: number } | undefined;
+  heartbeatTicks: number;
+  /** Ticks in a row without a supporting quorum. */
+  unsupportedTicks: number;
+}
+
+export class RaftState {
+  readonly config: RaftConfig;
+  readonly id: RaftId;
+  readonly log: LogView;
+  term: number;
+  vote: RaftId;
+  role: Role = 'follower';
+  leader: RaftId = 0;
+  configuration: Configuration;
+  reign: Reign | undefined;
+  /** (Pre-)candidates: the answers so far, own vote included once it counts. */
+  votes = new Map<RaftId, boolean>();
+  /** Ticks without a live leader. */
+  electionElapsed = 0;
+  electionTimeout = 0;
+  /** Go out at once. */
+  messages: Message[] = [];
+  /** Go out when everything decided so far is durable. */
+  messagesAfterPersist: Message[] = [];
+  snapshotsWanted: RaftId[] = [];
+
+  constructor(config: RaftConfig) {
+    assert(config.id > 0, 'a replica id is positive');
+    assert(
+      config.electionTicks > config.heartbeatTicks,
+      'heartbeats come more often than elections',
+    );
+    assert(config.heartbeatTicks > 0, 'heartbeatTicks is positive');
+    assert(config.inflightMessagesMax > 0, 'inflightMessagesMax is positive');
+    this.config = config;
+    this.id = config.id;
+    this.log = new LogView(config.log, config.hardState.commit, config.applied);
+    this.term = config.hardState.term;
+    this.vote = config.hardState.vote;
+    this.configuration = config.configuration;
+    this.drawElectionTimeout();
+  }
+
+  get hardState(): HardState {
+    return { term: this.term, vote: this.vote, commit: this.log.commit };
+  }
+
+  drawElectionTimeout(): void {
+    const ticks = this.config.electionTicks;
+    this.electionElapsed = 0;
+    this.electionTimeout = ticks + Math.floor(this.config.random() * ticks);
+  }
+
+  becomeFollower(term: number, leader: RaftId): void {
+    assert(term >= this.term, 'the term never decreases');
+    if (term > this.term) this.vote = 0;
+    this.term = term;
+    this.role = 'follower';
+    this.leader = leader;
+    this.reign = undefined;
+    this.votes = new Map();
+    this.snapshotsWanted = [];
+    this.drawElectionTimeout();
+  }
+
+  /**
+   * True while this replica is bound to the leader it knows: it neither campaigns nor votes for
+   * another (except in a transfer), because the leader may be serving reads on its support.
+   *
+   * A leader that was removed is nobody to wait for, though its store lives on. It counts as removed
+   * when the configuration lacks it and an entry of its own term is applied: before that, the
+   * configuration may be older than the leader. It stopped serving when it appended that removal.
+   */
+  followsLiveLeader(): boolean {
+    if (this.role === 'leader') return true;
+    if (this.leader === 0) return false;
+    if (
+      !isVoter(this.configuration, this.leader) &&
+      this.log.term(this.log.applied) === this.term
+    ) {
+      return false;
+    }
+    return this.config.supports(this.leader);
+  }
+}
