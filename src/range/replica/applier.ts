@@ -1,0 +1,274 @@
+/**
+ * Applies committed entries to the state engine, in order. Commands are physical effects, so applying
+ * is a blind write; the effects of all commands of a turn, the applied index and the stats go into one
+ * atomic batch (trap R11).
+ *
+ * Only deletions of whole spans (`clears`) take time: the queue waits for them.
+ */
+import { encodeDescriptor, replicaOnStore, type RangeDescriptor } from '../../kv/index.ts';
+import { type Configuration, type Entry } from '../../raft/index.ts';
+import { addStats, subtractStats, type EngineWrite, type MvccStats } from '../../storage/index.ts';
+import { assert, must, unreachable } from '../../util/index.ts';
+import { type Command, type ProposeOutcome } from '../ports.ts';
+import { decodeCommand, type ReplicatedCommand, type SplitEffects } from './command-codec.ts';
+import { encodeApplied, type ReplayFloor } from './range-state.ts';
+import { type Replica } from './replica.ts';
+
+export interface PendingProposal {
+  readonly term: number;
+  readonly command: Command;
+  readonly split: SplitEffects | undefined;
+  readonly resolve: (outcome: ProposeOutcome) => void;
+}
+
+export interface ApplierStart {
+  readonly index: number;
+  readonly term: number;
+  readonly configuration: Configuration;
+  readonly stats: MvccStats;
+  readonly statsIndex: number;
+}
+
+interface Finished {
+  readonly proposal: PendingProposal;
+  readonly outcome: ProposeOutcome;
+}
+
+const applied: ProposeOutcome = { kind: 'applied' };
+
+export class Applier {
+  readonly #replica: Replica;
+  #queue: readonly Entry[] = [];
+  #at = 0;
+  #paused = false;
+  #splitsQueued = 0;
+
+  appliedIndex: number;
+  appliedTerm: number;
+  stats: MvccStats;
+  configuration: Configuration;
+  /** Index of the entry that made `configuration`. */
+  configurationIndex: number;
+  /** Deltas up to here are in `stats` already: a replay. */
+  #statsIndex: number;
+
+  #writes: EngineWrite[] = [];
+  #finished: Finished[] = [];
+
+  constructor(replica: Replica, start: ApplierStart) {
+    this.#replica = replica;
+    this.appliedIndex = start.index;
+    this.appliedTerm = start.term;
+    this.stats = start.stats;
+    this.configuration = start.configuration;
+    this.configurationIndex = start.index;
+    this.#statsIndex = start.statsIndex;
+  }
+
+  /** A split is committed but waits behind a deletion: the lease must not be used meanwhile. */
+  get splitPending(): boolean {
+    return this.#paused && this.#splitsQueued > 0;
+  }
+
+  get idle(): boolean {
+    return !this.#paused && this.#at >= this.#queue.length;
+  }
+
+  enqueue(entries: readonly Entry[]): void {
+    if (this.#at >= this.#queue.length) {
+      this.#queue = entries;
+      this.#at = 0;
+    } else {
+      this.#queue = [...this.#queue.slice(this.#at), ...entries];
+      this.#at = 0;
+    }
+    if (!this.#paused) this.#drain();
+    else this.#countSplits();
+  }
+
+  /** A snapshot replaced everything. */
+  reset(floor: ReplayFloor, stats: MvccStats): void {
+    assert(this.idle, 'no entry is being applied while a snapshot is installed');
+    this.appliedIndex = floor.index;
+    this.appliedTerm = floor.term;
+    this.configuration = floor.configuration;
+    this.configurationIndex = floor.index;
+    this.stats = stats;
+    this.#statsIndex = floor.index;
+  }
+
+  /** Where a replay may begin once everything applied so far is durable. */
+  floor(): ReplayFloor {
+    return {
+      index: this.appliedIndex,
+      term: this.appliedTerm,
+      configuration: this.configuration,
+    };
+  }
+
+  #drain(): void {
+    while (this.#at < this.#queue.length) {
+      if (this.#replica.destroyed) return;
+      const entry = must(this.#queue[this.#at++]);
+      assert(entry.index === this.appliedIndex + 1, 'entries are applied without gaps');
+      const proposal = this.#takeProposal(entry);
+      if (entry.kind === 'config') this.#applyConfiguration(entry);
+      else if (entry.data.length > 0) {
+        const command: ReplicatedCommand =
+          proposal === undefined
+            ? decodeCommand(entry.data)
+            : { ...proposal.command, split: proposal.split };
+        this.#replica.host.clock.observe(command.timestamp);
+        if (command.clears.length > 0) {
+          this.#pauseFor(entry, command, proposal);
+          return;
+        }
+        this.#apply(entry, command);
+      }
+      this.#advance(entry);
+      if (proposal !== undefined) this.#finished.push({ proposal, outcome: applied });
+    }
+    this.#flush();
+  }
+
+  /** The proposal of this very entry; one of another term at its index is refused. */
+  #takeProposal(entry: Entry): PendingProposal | undefined {
+    const proposals = this.#replica.proposals;
+    if (proposals.size === 0) return undefined;
+    const proposal = proposals.get(entry.index);
+    if (proposal === undefined) return undefined;
+    proposals.delete(entry.index);
+    if (proposal.term === entry.term) return proposal;
+    const error = this.#replica.notLeaseholder();
+    this.#finished.push({ proposal, outcome: { kind: 'rejected', error } });
+    return undefined;
+  }
+
+  #apply(entry: Entry, command: ReplicatedCommand): void {
+    this.#replica.noteApplied(command);
+    for (const write of command.writes) this.#writes.push(write);
+    if (entry.index > this.#statsIndex) this.stats = addStats(this.stats, command.statsDelta);
+    const { trigger } = command;
+    if (trigger === undefined) return;
+    switch (trigger.kind) {
+      case 'split':
+        this.#applySplit(entry, trigger.left, trigger.right, must(command.split));
+        return;
+      case 'change-replicas':
+        this.#applyDescriptor(entry, trigger.range);
+        return;
+      case 'merge':
+        assert(false, 'merges are never proposed');
+        return;
+      default:
+        unreachable(trigger);
+    }
+  }
+
+  #applyConfiguration(entry: Entry): void {
+    // What was applied before stands under the old configuration.
+    this.#flush();
+    this.configuration = this.#replica.raft.applyConfigChange(entry);
+    this.configurationIndex = entry.index;
+  }
+
+  #applyDescriptor(entry: Entry, range: RangeDescriptor): void {
+    const replica = this.#replica;
+    if (range.generation <= replica.descriptor.generation) return;
+    this.#writes.push(this.#descriptorWrite(range));
+    this.#advance(entry);
+    this.#flush();
+    replica.setDescriptor(range);
+    const mine = replicaOnStore(range, replica.storeId);
+    replica.host.descriptorChanged(replica, mine?.replicaId !== replica.replicaId);
+    replica.reconcileConfiguration();
+  }
+
+  #applySplit(
+    entry: Entry,
+    left: RangeDescriptor,
+    right: RangeDescriptor,
+    effects: SplitEffects,
+  ): void {
+    const replica = this.#replica;
+    if (entry.index > this.#statsIndex) {
+      this.stats = subtractStats(this.stats, effects.rightStats);
+    }
+    const newer = left.generation > replica.descriptor.generation;
+    if (newer) this.#writes.push(this.#descriptorWrite(left));
+    const prepared = replica.host.prepareRight(replica, right, effects.rightStats);
+    for (const write of prepared.writes) this.#writes.push(write);
+    this.#advance(entry);
+    this.#flush();
+    if (newer) replica.setDescriptor(left);
+    prepared.finish();
+    if (newer) replica.host.descriptorChanged(replica, false);
+  }
+
+  #descriptorWrite(range: RangeDescriptor): EngineWrite {
+    return { key: this.#replica.keys.descriptor, value: encodeDescriptor(range) };
+  }
+
+  #advance(entry: Entry): void {
+    this.appliedIndex = entry.index;
+    this.appliedTerm = entry.term;
+  }
+
+  /** One batch for everything since the last flush; then the proposals learn their outcome. */
+  #flush(): void {
+    const replica = this.#replica;
+    if (this.appliedIndex > replica.raft.appliedIndex) {
+      const writes = this.#writes;
+      this.#writes = [];
+      // During a replay the surviving record is ahead and stays.
+      if (this.appliedIndex > this.#statsIndex) {
+        const value = encodeApplied(this.appliedIndex, this.appliedTerm, this.stats);
+        writes.push({ key: replica.keys.applied, value });
+      }
+      if (writes.length > 0) replica.host.engine.apply(writes);
+      replica.host.counters.entriesApplied += this.appliedIndex - replica.raft.appliedIndex;
+      replica.raft.applied(this.appliedIndex);
+      replica.host.noteDirty(replica);
+    }
+    const finished = this.#finished;
+    if (finished.length === 0) return;
+    this.#finished = [];
+    for (const { proposal, outcome } of finished) proposal.resolve(outcome);
+  }
+
+  #pauseFor(entry: Entry, command: ReplicatedCommand, proposal: PendingProposal | undefined): void {
+    this.#flush();
+    this.#paused = true;
+    this.#countSplits();
+    this.#clear(command).then(
+      () => {
+        this.#paused = false;
+        if (this.#replica.destroyed) {
+          proposal?.resolve({ kind: 'ambiguous', reason: 'the replica was removed' });
+          return;
+        }
+        this.#apply(entry, command);
+        this.#advance(entry);
+        if (proposal !== undefined) this.#finished.push({ proposal, outcome: applied });
+        this.#drain();
+        this.#replica.activate();
+      },
+      (error: unknown) => this.#replica.host.fatal(error),
+    );
+  }
+
+  async #clear(command: ReplicatedCommand): Promise<void> {
+    for (const span of command.clears) {
+      await this.#replica.host.engine.clear(span.start, span.end);
+    }
+  }
+
+  #countSplits(): void {
+    this.#splitsQueued = 0;
+    for (let i = this.#at; i < this.#queue.length; i++) {
+      const entry = must(this.#queue[i]);
+      if (entry.kind === 'config' || entry.data.length === 0) continue;
+      if (decodeCommand(entry.data).trigger?.kind === 'split') this.#splitsQueued++;
+    }
+  }
+}

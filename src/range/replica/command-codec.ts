@@ -1,0 +1,154 @@
+/**
+ * The bytes of a Command in the raft log. Compact and without names: it is written once per proposal
+ * and read once per follower. The leader keeps the decoded form beside its proposal and never reads
+ * its own bytes back.
+ *
+ *   flags, timestamp, [stats delta], write count, writes, [clears], [trigger]
+ *
+ * A write's value is preceded by its length + 1; 0 stands for a deletion.
+ */
+import {
+  decodeDescriptor,
+  encodeDescriptor,
+  type CommitTrigger,
+  type RangeDescriptor,
+} from '../../kv/index.ts';
+import { zeroStats, type EngineWrite, type MvccStats } from '../../storage/index.ts';
+import { unreachable } from '../../util/index.ts';
+import { type Command } from '../ports.ts';
+import { ByteReader, ByteWriter } from './byte-codec.ts';
+
+/** What a split command carries beyond its trigger: computed once, at the leaseholder. */
+export interface SplitEffects {
+  readonly rightStats: MvccStats;
+}
+
+export interface ReplicatedCommand extends Command {
+  readonly split: SplitEffects | undefined;
+}
+
+const formatVersion = 1;
+const hasStats = 0x10;
+const hasClears = 0x20;
+const hasTrigger = 0x40;
+const hasSplit = 0x80;
+
+const writer = new ByteWriter();
+
+export function encodeCommand(command: Command, split: SplitEffects | undefined): Buffer {
+  const { statsDelta, writes, clears, trigger, timestamp } = command;
+  let flags = formatVersion;
+  if (!isZero(statsDelta)) flags |= hasStats;
+  if (clears.length > 0) flags |= hasClears;
+  if (trigger !== undefined) flags |= hasTrigger;
+  if (split !== undefined) flags |= hasSplit;
+  writer.reset().byte(flags).uint(timestamp.wall).uint(timestamp.logical);
+  if ((flags & hasStats) !== 0) writeStats(writer, statsDelta);
+  writer.uint(writes.length);
+  for (const write of writes) {
+    writer.bytes(write.key);
+    if (write.value === undefined) writer.uint(0);
+    else {
+      writer.uint(write.value.length + 1);
+      writer.raw(write.value);
+    }
+  }
+  if (clears.length > 0) {
+    writer.uint(clears.length);
+    for (const span of clears) writer.bytes(span.start).bytes(span.end);
+  }
+  if (trigger !== undefined) writeTrigger(trigger);
+  if (split !== undefined) writeStats(writer, split.rightStats);
+  return writer.finish();
+}
+
+/** Keys and values share `encoded`'s memory. */
+export function decodeCommand(encoded: Buffer): ReplicatedCommand {
+  const reader = new ByteReader(encoded);
+  const flags = reader.byte();
+  if ((flags & 0x0f) !== formatVersion) {
+    throw new RangeError(`a raft command has unknown format ${flags & 0x0f}`);
+  }
+  const timestamp = { wall: reader.uint(), logical: reader.uint() };
+  const statsDelta = (flags & hasStats) !== 0 ? readStats(reader) : zeroStats;
+  const count = reader.uint();
+  const writes: EngineWrite[] = [];
+  for (let i = 0; i < count; i++) {
+    const key = reader.bytes();
+    const size = reader.uint();
+    writes.push({ key, value: size === 0 ? undefined : reader.raw(size - 1) });
+  }
+  const clears: { start: Buffer; end: Buffer }[] = [];
+  if ((flags & hasClears) !== 0) {
+    const spans = reader.uint();
+    for (let i = 0; i < spans; i++) clears.push({ start: reader.bytes(), end: reader.bytes() });
+  }
+  const trigger = (flags & hasTrigger) !== 0 ? readTrigger(reader) : undefined;
+  const split = (flags & hasSplit) !== 0 ? { rightStats: readStats(reader) } : undefined;
+  return { timestamp, statsDelta, writes, clears, trigger, split };
+}
+
+function isZero(stats: MvccStats): boolean {
+  return (
+    stats.liveBytes === 0 &&
+    stats.liveCount === 0 &&
+    stats.totalBytes === 0 &&
+    stats.versionCount === 0 &&
+    stats.intentCount === 0
+  );
+}
+
+export function writeStats(out: ByteWriter, stats: MvccStats): void {
+  out
+    .int(stats.liveBytes)
+    .int(stats.liveCount)
+    .int(stats.totalBytes)
+    .int(stats.versionCount)
+    .int(stats.intentCount);
+}
+
+export function readStats(reader: ByteReader): MvccStats {
+  return {
+    liveBytes: reader.int(),
+    liveCount: reader.int(),
+    totalBytes: reader.int(),
+    versionCount: reader.int(),
+    intentCount: reader.int(),
+  };
+}
+
+const splitTag = 1;
+const changeReplicasTag = 2;
+const mergeTag = 3;
+
+function writeTrigger(trigger: CommitTrigger): void {
+  switch (trigger.kind) {
+    case 'split':
+      writer.byte(splitTag);
+      writePair(trigger.left, trigger.right);
+      return;
+    case 'change-replicas':
+      writer.byte(changeReplicasTag).bytes(encodeDescriptor(trigger.range));
+      return;
+    case 'merge':
+      writer.byte(mergeTag);
+      writePair(trigger.left, trigger.right);
+      return;
+    default:
+      unreachable(trigger);
+  }
+}
+
+function writePair(left: RangeDescriptor, right: RangeDescriptor): void {
+  writer.bytes(encodeDescriptor(left)).bytes(encodeDescriptor(right));
+}
+
+function readTrigger(reader: ByteReader): CommitTrigger {
+  const tag = reader.byte();
+  const first = decodeDescriptor(reader.bytes());
+  if (tag === changeReplicasTag) return { kind: 'change-replicas', range: first };
+  const right = decodeDescriptor(reader.bytes());
+  if (tag === splitTag) return { kind: 'split', left: first, right };
+  if (tag === mergeTag) return { kind: 'merge', left: first, right };
+  throw new RangeError(`a raft command has unknown trigger ${tag}`);
+}

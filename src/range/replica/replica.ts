@@ -1,0 +1,612 @@
+/**
+ * One replica of one range: drives its raft core, owns the proposals under way, knows whether it holds
+ * the lease, and hands committed entries to the applier. It is the ReplicaPort of its executor.
+ *
+ * A replica is *uninitialised* while it knows neither its keys nor its peers: made by a raft message
+ * for a range this store has no data of. It votes and answers, and waits for a snapshot or for the
+ * split that creates it (trap R8).
+ *
+ * INVARIANT 1: the lease is the leadership of one term. A replica that has begun to transfer it away
+ *   never serves in that term again.
+ * INVARIANT 2: a proposal is decided by the entry that is applied at its index, and by nothing else.
+ * INVARIANT 3: on the leader, a committed entry is applied in the same turn in which followers are told
+ *   of it, so no follower can have applied a split that the leaseholder has not (T7). While applying is
+ *   suspended (a large deletion), the lease is not used.
+ */
+import {
+  type BatchRequest,
+  type BatchResponse,
+  type KvError,
+  type NodeId,
+  type RangeDescriptor,
+  type RangeId,
+  type ReplicaDescriptor,
+  type ReplicaId,
+  type StoreId,
+  type Timestamp,
+  zeroTimestamp,
+} from '../../kv/index.ts';
+import {
+  type Configuration,
+  type HardState,
+  type RaftCore,
+  type RaftId,
+  type Ready,
+  RaftNode,
+} from '../../raft/index.ts';
+import { type EngineReader, type MvccStats, zeroStats } from '../../storage/index.ts';
+import { assert, must, type Env, type TimerHandle } from '../../util/index.ts';
+import {
+  type Command,
+  type ProposeOutcome,
+  type RangeExecutor,
+  type ReplicaPort,
+} from '../ports.ts';
+import { Applier, type PendingProposal } from './applier.ts';
+import { encodeCommand, type SplitEffects } from './command-codec.ts';
+import { type ReplicaHost } from './host.ts';
+import { LeaseSupport } from './lease.ts';
+import { type RaftEnvelope } from './message-codec.ts';
+import { type ReplayFloor, rangeStateKeys, type RangeStateKeys } from './range-state.ts';
+import { RightSideStats } from './split-stats.ts';
+
+export interface ReplicaStart {
+  readonly rangeId: RangeId;
+  readonly replicaId: ReplicaId;
+  /** Undefined: uninitialised. */
+  readonly descriptor: RangeDescriptor | undefined;
+  readonly stats: MvccStats;
+  /** Where applying begins (0 and empty when uninitialised). */
+  readonly floor: ReplayFloor;
+  readonly hardState: HardState;
+  /** Entries up to here were applied before the restart: their stats are in `stats` already. */
+  readonly statsIndex: number;
+}
+
+/** Address of a raft peer. */
+export interface PeerAddress {
+  readonly nodeId: NodeId;
+  readonly storeId: StoreId;
+}
+
+interface Waiter {
+  readonly condition: () => boolean;
+  readonly settle: (met: boolean) => void;
+}
+
+export class Replica implements ReplicaPort {
+  readonly rangeId: RangeId;
+  readonly replicaId: ReplicaId;
+  readonly keys: RangeStateKeys;
+  readonly raft: RaftCore;
+  readonly host: ReplicaHost;
+  readonly applier: Applier;
+
+  #descriptor: RangeDescriptor | undefined;
+  readonly #addresses = new Map<RaftId, PeerAddress>();
+  readonly #support: LeaseSupport;
+  #executor: RangeExecutor | undefined;
+
+  readonly proposals = new Map<number, PendingProposal>();
+  readonly #waiters = new Set<Waiter>();
+
+  #holdsLease = false;
+  #leaseTerm = 0;
+  #leaseSequence = 0;
+  #leaseStart: Timestamp = zeroTimestamp;
+  #transfer: { readonly term: number; readonly to: RaftId } | undefined;
+  #lostLeadershipAtMs = 0;
+
+  /** Commands applied while a split is being prepared are attributed to its sides here. */
+  #splitStats: RightSideStats | undefined;
+  #adminQueue: Promise<unknown> = Promise.resolve();
+  #lastContactMs: number;
+
+  /** Installing a snapshot or waiting for a first durable write: Readys are not taken meanwhile. */
+  suspended = 0;
+  destroyed = false;
+  /** Owned by the scheduler. */
+  queuedForTurn = false;
+
+  constructor(host: ReplicaHost, start: ReplicaStart) {
+    this.host = host;
+    this.rangeId = start.rangeId;
+    this.replicaId = start.replicaId;
+    this.keys = rangeStateKeys(start.rangeId);
+    this.#descriptor = start.descriptor;
+    this.#lastContactMs = host.env.clock.monotonicMs();
+    this.#noteAddresses();
+    this.#support = new LeaseSupport(
+      start.replicaId,
+      host.liveness.ledger,
+      (id) => this.#addresses.get(id)?.storeId,
+    );
+    const { settings, liveness } = host;
+    this.raft = new RaftNode({
+      id: start.replicaId,
+      log: host.raftLog.range(start.rangeId),
+      hardState: start.hardState,
+      configuration: start.floor.configuration,
+      applied: start.floor.index,
+      random: () => host.env.random.float(),
+      electionTicks: settings.electionTicks,
+      heartbeatTicks: settings.heartbeatTicks,
+      appendBytesMax: settings.appendBytesMax,
+      inflightBytesMax: settings.inflightBytesMax,
+      inflightMessagesMax: settings.inflightMessagesMax,
+      uncommittedBytesMax: settings.uncommittedBytesMax,
+      supports: (leader) => {
+        const store = this.#addresses.get(leader)?.storeId;
+        return store !== undefined && (store === host.storeId || liveness.supports(store));
+      },
+      supportedBy: (peer) => {
+        const store = this.#addresses.get(peer)?.storeId;
+        return store !== undefined && (store === host.storeId || liveness.supportedBy(store));
+      },
+    });
+    this.applier = new Applier(this, {
+      index: start.floor.index,
+      term: start.floor.term,
+      configuration: start.floor.configuration,
+      stats: start.stats,
+      statsIndex: start.statsIndex,
+    });
+  }
+
+  // ---- ReplicaPort ----
+
+  get nodeId(): NodeId {
+    return this.host.nodeId;
+  }
+
+  get storeId(): StoreId {
+    return this.host.storeId;
+  }
+
+  get descriptor(): RangeDescriptor {
+    return must(this.#descriptor, 'an initialised replica');
+  }
+
+  get initialised(): boolean {
+    return this.#descriptor !== undefined;
+  }
+
+  get engine(): EngineReader {
+    return this.host.engine;
+  }
+
+  get clock(): ReplicaHost['clock'] {
+    return this.host.clock;
+  }
+
+  get env(): Env {
+    return this.host.env;
+  }
+
+  get rowPrograms(): ReplicaHost['rowPrograms'] {
+    return this.host.rowPrograms;
+  }
+
+  get sender(): ReplicaHost['sender'] {
+    return this.host.sender;
+  }
+
+  get leaseSequence(): number {
+    return this.#leaseSequence;
+  }
+
+  get leaseStart(): Timestamp {
+    return this.#leaseStart;
+  }
+
+  checkLease(timestamp: Timestamp): KvError | undefined {
+    if (!this.holdsLease) return this.notLeaseholder();
+    if (this.applier.splitPending) return this.notLeaseholder();
+    const limit = this.leaseExpiration();
+    if (timestamp.wall >= limit || this.host.clock.now().wall >= limit) {
+      return this.notLeaseholder();
+    }
+    return undefined;
+  }
+
+  propose(command: Command, leaseSequence: number): Promise<ProposeOutcome> {
+    const trigger = command.trigger;
+    if (trigger?.kind === 'merge') {
+      const reason = 'merging ranges is not part of this version';
+      return Promise.resolve({ kind: 'rejected', error: { kind: 'invalid-request', reason } });
+    }
+    if (trigger?.kind === 'split') return this.#proposeSplit(command, trigger, leaseSequence);
+    return this.#propose(command, undefined, leaseSequence);
+  }
+
+  // ---- lease ----
+
+  get isLeader(): boolean {
+    return this.raft.role === 'leader';
+  }
+
+  get holdsLease(): boolean {
+    // A leader that is about to lose its vote transfers on its own (raft's transfer target).
+    return (
+      this.#holdsLease &&
+      this.isLeader &&
+      this.raft.term === this.#leaseTerm &&
+      this.raft.transferTarget === 0
+    );
+  }
+
+  /** HLC wall microseconds: nothing at or beyond it is served. */
+  leaseExpiration(): number {
+    return Math.min(
+      this.#support.expiration(this.raft.term, this.raft.configuration),
+      this.host.bound.upperBound,
+    );
+  }
+
+  /** The best-known leaseholder; undefined when there is none to name. */
+  leaseholder(): ReplicaDescriptor | undefined {
+    const transfer = this.#transfer;
+    const id = transfer?.term === this.raft.term ? transfer.to : this.raft.leader;
+    return this.#descriptor?.replicas.find((replica) => replica.replicaId === id);
+  }
+
+  notLeaseholder(): KvError {
+    const leaseholder = this.leaseholder();
+    return {
+      kind: 'not-leaseholder',
+      rangeId: this.rangeId,
+      leaseholder: leaseholder?.replicaId === this.replicaId ? undefined : leaseholder,
+      range: this.#descriptor,
+    };
+  }
+
+  /** Takes note of a lease gained or lost since the last turn and tells the executor. */
+  updateLease(): void {
+    const { term } = this.raft;
+    const holds =
+      !this.destroyed &&
+      this.isLeader &&
+      this.#descriptor !== undefined &&
+      this.applier.appliedTerm === term &&
+      this.#transfer?.term !== term &&
+      this.raft.transferTarget === 0;
+    if (this.#holdsLease && (!holds || this.#leaseTerm !== term)) {
+      this.#holdsLease = false;
+      this.#leaseSequence++;
+      this.#lostLeadershipAtMs = this.host.env.clock.monotonicMs();
+      this.#executor?.leaseLost();
+      this.host.counters.leasesLost++;
+    }
+    if (holds && !this.#holdsLease) {
+      this.#holdsLease = true;
+      this.#leaseTerm = term;
+      this.#leaseSequence++;
+      // Above every read that an earlier leaseholder served: a voter brought its clock along (rule T1).
+      this.#leaseStart = this.host.clock.now();
+      this.executor().leaseAcquired(this.#leaseStart);
+      this.host.counters.leasesAcquired++;
+      this.host.leaseAcquired(this);
+      this.reconcileConfiguration();
+    }
+  }
+
+  /** Stops serving for good in this term and orders `to` to campaign. The caller has made requests wait. */
+  beginTransfer(to: RaftId): void {
+    this.#transfer = { term: this.raft.term, to };
+    this.updateLease();
+    this.raft.transferLeadership(to);
+    this.activate();
+  }
+
+  // ---- executor ----
+
+  executor(): RangeExecutor {
+    this.#executor ??= this.host.executorFactory(this);
+    return this.#executor;
+  }
+
+  get queriesPerSecond(): number {
+    return this.#executor?.queriesPerSecond() ?? 0;
+  }
+
+  execute(batch: BatchRequest): Promise<BatchResponse> {
+    return this.executor().execute(batch);
+  }
+
+  // ---- raft driving ----
+
+  get stats(): MvccStats {
+    return this.applier.stats;
+  }
+
+  address(id: RaftId): PeerAddress | undefined {
+    return this.#addresses.get(id);
+  }
+
+  /** Milliseconds since a message of a leader arrived. */
+  get silentMs(): number {
+    return this.host.env.clock.monotonicMs() - this.#lastContactMs;
+  }
+
+  /** Takes part in ticks and in the next turn. */
+  activate(): void {
+    this.host.activate(this);
+  }
+
+  step(envelope: RaftEnvelope, from: PeerAddress): void {
+    const { message } = envelope;
+    if (!this.#addresses.has(message.from)) this.#addresses.set(message.from, from);
+    switch (message.kind) {
+      case 'vote-request':
+        // A promise made before a restart may still bind this store. A transfer is the leader's own wish.
+        if (!message.transfer && !this.#mayVote()) return;
+        break;
+      case 'append':
+      case 'heartbeat':
+      case 'snapshot':
+        this.#lastContactMs = this.host.env.clock.monotonicMs();
+        break;
+      case 'append-response':
+      case 'heartbeat-response':
+        if (envelope.supportEpoch > 0 && message.term === this.raft.term) {
+          this.#support.acknowledge(message.from, message.term, envelope.supportEpoch);
+        }
+        break;
+      case 'vote-response':
+      case 'timeout-now':
+        break;
+    }
+    this.raft.step(message);
+    this.activate();
+  }
+
+  /** The epoch to stamp on a response: only while this replica follows exactly that leader in that term. */
+  supportEpochFor(message: { readonly to: RaftId; readonly term: number }): number {
+    if (this.raft.term !== message.term || this.raft.leader !== message.to) return 0;
+    const store = this.#addresses.get(message.to)?.storeId;
+    return store === undefined ? 0 : this.host.liveness.ledger.promisedEpoch(store);
+  }
+
+  /** One tick; returns false when the replica may sleep until something happens. */
+  tick(): boolean {
+    if (this.destroyed) return false;
+    this.#expireProposals();
+    if (this.suspended > 0 || this.#descriptor === undefined) return this.#waiters.size > 0;
+    if (!this.isLeader) {
+      const leaderStore = this.#addresses.get(this.raft.leader)?.storeId;
+      const supported = leaderStore !== undefined && this.host.liveness.supports(leaderStore);
+      if (supported && this.raft.role === 'follower') {
+        return this.proposals.size > 0 || this.#waiters.size > 0;
+      }
+      if (!this.#mayVote()) return true;
+    } else if (this.#mayFallSilent()) {
+      return this.#waiters.size > 0;
+    }
+    this.raft.tick();
+    return true;
+  }
+
+  campaign(): void {
+    if (this.destroyed || !this.#mayVote()) return;
+    this.raft.campaign();
+    this.activate();
+  }
+
+  afterTurn(): void {
+    this.updateLease();
+    for (const waiter of [...this.#waiters]) {
+      if (waiter.condition()) waiter.settle(true);
+    }
+  }
+
+  /** Resolves true once `condition` holds (checked after every turn), false after `timeoutMs` or at the end of the replica. */
+  waitUntil(condition: () => boolean, timeoutMs: number): Promise<boolean> {
+    if (condition()) return Promise.resolve(true);
+    if (this.destroyed) return Promise.resolve(false);
+    this.activate();
+    return new Promise((resolve) => {
+      let timer: TimerHandle | undefined;
+      const waiter: Waiter = {
+        condition,
+        settle: (met) => {
+          timer?.cancel();
+          this.#waiters.delete(waiter);
+          resolve(met);
+        },
+      };
+      timer = this.host.env.timers.after(timeoutMs, () => waiter.settle(condition()));
+      this.#waiters.add(waiter);
+    });
+  }
+
+  /** Runs `work` when earlier administrative work on this range has ended. */
+  exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const run = this.#adminQueue.then(work, work);
+    this.#adminQueue = run.catch(() => undefined);
+    return run;
+  }
+
+  committed(ready: Ready): void {
+    if (ready.committed.length > 0) this.applier.enqueue(ready.committed);
+  }
+
+  /** Called by the applier when the descriptor changed, together with the batch that says so. */
+  setDescriptor(descriptor: RangeDescriptor): void {
+    this.#descriptor = descriptor;
+    this.#noteAddresses();
+  }
+
+  /** Counts a command for the split that is being prepared, if there is one. */
+  noteApplied(command: Command): void {
+    this.#splitStats?.add(command);
+  }
+
+  /**
+   * Leader: makes raft's configuration follow the descriptor, which says who should take part. (The
+   * other direction, marking a joint descriptor as finished, is the business of `change-replicas.ts`.)
+   */
+  reconcileConfiguration(): void {
+    if (!this.holdsLease || this.#descriptor === undefined) return;
+    const current = this.raft.configuration;
+    if (current.votersOutgoing.length > 0) return;
+    const wanted = configurationOf(this.#descriptor);
+    if (sameIds(current.voters, wanted.voters) && sameIds(current.learners, wanted.learners)) {
+      return;
+    }
+    const { voters, learners } = wanted;
+    const result = this.raft.proposeConfigChange({ voters, learners });
+    if (result.kind === 'accepted') this.activate();
+  }
+
+  /** The end of this replica on this store: everything that waits for it is answered. */
+  destroy(reason: string): void {
+    if (this.destroyed) return;
+    this.destroyed = true;
+    this.updateLease();
+    for (const proposal of this.proposals.values()) {
+      proposal.resolve({ kind: 'ambiguous', reason });
+    }
+    this.proposals.clear();
+    for (const waiter of [...this.#waiters]) waiter.settle(false);
+  }
+
+  /** A snapshot made everything up to `index` happen without saying what became of each proposal. */
+  abandonProposals(index: number): void {
+    for (const [at, proposal] of this.proposals) {
+      if (at > index) continue;
+      this.proposals.delete(at);
+      proposal.resolve({ kind: 'ambiguous', reason: 'a snapshot replaced the log' });
+    }
+  }
+
+  #propose(
+    command: Command,
+    split: SplitEffects | undefined,
+    leaseSequence: number,
+  ): Promise<ProposeOutcome> {
+    if (leaseSequence !== this.#leaseSequence || !this.holdsLease) {
+      return Promise.resolve({ kind: 'rejected', error: this.notLeaseholder() });
+    }
+    const data = encodeCommand(command, split);
+    if (data.length > this.host.settings.commandBytesMax) {
+      const reason = `a command of ${data.length} bytes exceeds ${this.host.settings.commandBytesMax}`;
+      return Promise.resolve({ kind: 'rejected', error: { kind: 'too-large', reason } });
+    }
+    const result = this.raft.propose(data);
+    switch (result.kind) {
+      case 'not-leader':
+        return Promise.resolve({ kind: 'rejected', error: this.notLeaseholder() });
+      case 'busy': {
+        const error: KvError =
+          result.reason === 'transfer'
+            ? this.notLeaseholder()
+            : { kind: 'unavailable', reason: `range ${this.rangeId}: raft ${result.reason}` };
+        return Promise.resolve({ kind: 'rejected', error });
+      }
+      case 'accepted':
+        this.activate();
+        this.host.counters.proposals++;
+        return new Promise((resolve) => {
+          this.proposals.set(result.index, { term: result.term, command, split, resolve });
+        });
+    }
+  }
+
+  /** Sizes of the right side are counted beside the traffic; the range keeps serving. */
+  async #proposeSplit(
+    command: Command,
+    trigger: { readonly left: RangeDescriptor; readonly right: RangeDescriptor },
+    leaseSequence: number,
+  ): Promise<ProposeOutcome> {
+    assert(this.#splitStats === undefined, 'one split of a range at a time');
+    const counting = new RightSideStats(trigger.right);
+    this.#splitStats = counting;
+    try {
+      await counting.scan(this.host.engineSnapshot());
+      // Proposals that are not applied yet come before the split in the log.
+      for (const proposal of this.proposals.values()) counting.add(proposal.command);
+      const rightStats = counting.result();
+      return await this.#propose(command, { rightStats }, leaseSequence);
+    } finally {
+      this.#splitStats = undefined;
+    }
+  }
+
+  #noteAddresses(): void {
+    for (const replica of this.#descriptor?.replicas ?? []) {
+      const { nodeId, storeId } = replica;
+      this.#addresses.set(replica.replicaId, { nodeId, storeId });
+    }
+  }
+
+  #mayVote(): boolean {
+    const { voters, votersOutgoing } = this.raft.configuration;
+    const alone =
+      voters.length === 1 && voters[0] === this.replicaId && votersOutgoing.length === 0;
+    return alone || this.host.liveness.mayVote();
+  }
+
+  /** A leader may stop ticking when nothing is under way, every follower knows it, and it can serve. */
+  #mayFallSilent(): boolean {
+    return (
+      this.proposals.size === 0 &&
+      this.holdsLease &&
+      this.raft.canQuiesce() &&
+      this.host.clock.now().wall < this.leaseExpiration()
+    );
+  }
+
+  /** A former leader that cannot learn what became of its proposals says so after a while. */
+  #expireProposals(): void {
+    if (this.proposals.size === 0 || this.holdsLease) return;
+    const waited = this.host.env.clock.monotonicMs() - this.#lostLeadershipAtMs;
+    if (waited < this.host.settings.ambiguousAfterMs) return;
+    for (const proposal of this.proposals.values()) {
+      proposal.resolve({ kind: 'ambiguous', reason: 'leadership was lost' });
+    }
+    this.proposals.clear();
+  }
+}
+
+/** Raft's configuration as the descriptor wants it to become. */
+export function configurationOf(range: RangeDescriptor): Configuration {
+  const voters: RaftId[] = [];
+  const learners: RaftId[] = [];
+  for (const replica of range.replicas) {
+    if (replica.kind === 'learner') learners.push(replica.replicaId);
+    else if (replica.kind !== 'voter-outgoing') voters.push(replica.replicaId);
+  }
+  const ascending = (a: number, b: number): number => a - b;
+  return {
+    voters: voters.sort(ascending),
+    votersOutgoing: [],
+    learners: learners.sort(ascending),
+  };
+}
+
+function sameIds(a: readonly RaftId[], b: readonly RaftId[]): boolean {
+  return a.length === b.length && a.every((id) => b.includes(id));
+}
+
+export const uninitialisedFloor: ReplayFloor = {
+  index: 0,
+  term: 0,
+  configuration: { voters: [], votersOutgoing: [], learners: [] },
+};
+
+/** What a replica without data starts from; its term and vote may be known from an earlier message. */
+export function uninitialisedStart(
+  rangeId: RangeId,
+  replicaId: ReplicaId,
+  hardState: HardState,
+): ReplicaStart {
+  return {
+    rangeId,
+    replicaId,
+    descriptor: undefined,
+    stats: zeroStats,
+    floor: uninitialisedFloor,
+    hardState: { ...hardState, commit: 0 },
+    statsIndex: 0,
+  };
+}

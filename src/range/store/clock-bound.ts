@@ -1,0 +1,147 @@
+/**
+ * What a store must remember about time across a crash, in one small file:
+ *
+ *   upperBound     no timestamp above it was ever issued or served (trap T12)
+ *   noVotesBefore  no promise of support reaches beyond it
+ *
+ * While the store runs the bound is kept ahead of the clock; a promise is only made up to
+ * `upperBound + supportDuration`, so that is what the file says about promises. A clean shutdown writes
+ * the real values instead, and a restart need not wait. The state engine cannot hold this: its writes
+ * are not synced.
+ *
+ * INVARIANT: the file on disk never says less than `upperBound` and `noVotesBefore` of this object.
+ */
+import { type HlcClock } from '../../kv/index.ts';
+import { sleep, type Env } from '../../util/index.ts';
+
+/** Wall microseconds. */
+export interface ClockBounds {
+  readonly upperBound: number;
+  readonly noVotesBefore: number;
+}
+
+export interface ClockBoundFile {
+  /** Undefined for a new store. */
+  load(): Promise<ClockBounds | undefined>;
+  /** Durable when it resolves. */
+  persist(bounds: ClockBounds): Promise<void>;
+}
+
+export function clockBoundOnDisk(env: Pick<Env, 'disk'>, path: string): ClockBoundFile {
+  return {
+    async load() {
+      const content = await env.disk.readFile(path);
+      if (content === undefined) return undefined;
+      const parsed: unknown = JSON.parse(content.toString('utf8'));
+      if (
+        typeof parsed !== 'object' ||
+        parsed === null ||
+        !('upperBound' in parsed && typeof parsed.upperBound === 'number') ||
+        !('noVotesBefore' in parsed && typeof parsed.noVotesBefore === 'number')
+      ) {
+        throw new RangeError(`${path} does not hold a clock bound`);
+      }
+      return { upperBound: parsed.upperBound, noVotesBefore: parsed.noVotesBefore };
+    },
+    async persist(bounds) {
+      const { upperBound, noVotesBefore } = bounds;
+      const text = `${JSON.stringify({ upperBound, noVotesBefore })}\n`;
+      await env.disk.replaceFile(path, Buffer.from(text, 'utf8'));
+    },
+  };
+}
+
+export interface ClockBoundOptions {
+  readonly supportMicros: number;
+  /** How far ahead of the clock the bound is set; renewed when less than half of it is left. */
+  readonly marginMicros: number;
+}
+
+export class ClockBound {
+  readonly #env: Env;
+  readonly #clock: HlcClock;
+  readonly #file: ClockBoundFile;
+  readonly #options: ClockBoundOptions;
+  #upperBound = 0;
+  #noVotesBefore = 0;
+  #renewal: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(env: Env, clock: HlcClock, file: ClockBoundFile, options: ClockBoundOptions) {
+    this.#env = env;
+    this.#clock = clock;
+    this.#file = file;
+    this.#options = options;
+  }
+
+  /** Nothing at or above this wall time may be served or issued. */
+  get upperBound(): number {
+    return this.#upperBound;
+  }
+
+  /** Votes are refused until the clock has passed this: promises made before a restart may reach so far. */
+  get noVotesBefore(): number {
+    return this.#noVotesBefore;
+  }
+
+  /** The latest expiration that may be promised: the file covers it. */
+  get promiseLimit(): number {
+    return this.#closed ? 0 : this.#upperBound + this.#options.supportMicros;
+  }
+
+  /** Moves the clock behind everything the store issued before, then makes the first bound durable. */
+  async start(): Promise<void> {
+    const before = await this.#file.load();
+    if (before !== undefined) {
+      // Peers refuse clocks that are further ahead than clocks may differ: wait for real time instead.
+      const ahead =
+        before.upperBound - this.#clock.physicalMicros() - this.#clock.maxOffsetMicros / 2;
+      if (ahead > 0) {
+        if (ahead > this.#options.marginMicros) {
+          this.#env.log.warn(
+            { aheadMs: Math.ceil(ahead / 1000) },
+            "this machine's clock stands before the time of the last shutdown",
+          );
+        }
+        await sleep(this.#env, Math.ceil(Math.min(ahead, this.#options.marginMicros) / 1000));
+      }
+      this.#clock.observe({ wall: before.upperBound, logical: 0 });
+      this.#noVotesBefore = before.noVotesBefore;
+    }
+    await this.#extend();
+  }
+
+  /** Called from the heartbeat loop; at most one renewal at a time. */
+  async renew(): Promise<void> {
+    if (this.#closed || this.#renewal !== undefined) return this.#renewal;
+    const left = this.#upperBound - this.#clock.now().wall;
+    if (left > this.#options.marginMicros / 2) return;
+    this.#renewal = this.#extend();
+    try {
+      await this.#renewal;
+    } finally {
+      this.#renewal = undefined;
+    }
+  }
+
+  /** A clean shutdown: nothing is served or promised any more. */
+  async close(maxPromised: number): Promise<void> {
+    this.#closed = true;
+    await this.#renewal;
+    await this.#file.persist({
+      upperBound: this.#clock.now().wall + 1,
+      noVotesBefore: Math.max(maxPromised, this.#noVotesBefore),
+    });
+  }
+
+  async #extend(): Promise<void> {
+    const upperBound = this.#clock.now().wall + this.#options.marginMicros;
+    const promised = upperBound + this.#options.supportMicros;
+    await this.#file.persist({
+      upperBound,
+      noVotesBefore: Math.max(promised, this.#noVotesBefore),
+    });
+    if (this.#closed) return;
+    this.#upperBound = Math.max(this.#upperBound, upperBound);
+  }
+}

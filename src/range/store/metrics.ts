@@ -1,0 +1,50 @@
+/** Counters that a store keeps; the server exports them. All only grow. */
+
+export interface StoreCounters {
+  batches: number;
+  proposals: number;
+  entriesApplied: number;
+  raftMessagesSent: number;
+  raftMessagesReceived: number;
+  raftTurns: number;
+  leasesAcquired: number;
+  leasesLost: number;
+  splits: number;
+  snapshotsSent: number;
+  snapshotsReceived: number;
+  replicasRemoved: number;
+  checkpoints: number;
+  versionsCollected: number;
+}
+
+export function newStoreCounters(): StoreCounters {
+  return {
+    batches: 0,
+    proposals: 0,
+    entriesApplied: 0,
+    raftMessagesSent: 0,
+    raftMessagesReceived: 0,
+    raftTurns: 0,
+    leasesAcquired: 0,
+    leasesLost: 0,
+    splits: 0,
+    snapshotsSent: 0,
+    snapshotsReceived: 0,
+    replicasRemoved: 0,
+    checkpoints: 0,
+    versionsCollected: 0,
+  };
+}
+
+export interface StoreMetrics {
+  readonly counters: Readonly<StoreCounters>;
+  readonly gauges: {
+    readonly ranges: number;
+    readonly leases: number;
+    readonly leaders: number;
+    /** Replicas that take part in ticks: idle ones do not. */
+    readonly awakeReplicas: number;
+    readonly raftLogBytes: number;
+    readonly queriesPerSecond: number;
+  };
+}

@@ -1,0 +1,69 @@
+/** Limits and intervals of a store; every one has a unit. */
+
+export interface StoreSettings {
+  readonly tickMs: number;
+  readonly electionTicks: number;
+  readonly heartbeatTicks: number;
+  readonly appendBytesMax: number;
+  readonly inflightBytesMax: number;
+  readonly inflightMessagesMax: number;
+  readonly uncommittedBytesMax: number;
+  readonly commandBytesMax: number;
+  /** Support is asked for this often, and promised for this long. */
+  readonly livenessHeartbeatMs: number;
+  readonly livenessSupportMs: number;
+  /** How far ahead of the clock the durable clock bound is kept. */
+  readonly clockBoundMarginMs: number;
+  /** A deposed leader reports its open proposals as ambiguous after this long. */
+  readonly ambiguousAfterMs: number;
+  /** Order to campaign until the target leads, or the transfer has failed. */
+  readonly transferTimeoutMs: number;
+  readonly drainTimeoutMs: number;
+  /** A barrier is made when the log grew by this much, or this long after the first write. */
+  readonly logBytesPerCheckpoint: number;
+  readonly checkpointMs: number;
+  /** Entries kept for followers that are behind, before they are left to a snapshot. */
+  readonly logBytesPerRangeMax: number;
+  readonly snapshotChunkBytes: number;
+  readonly snapshotBytesPerSecond: number;
+  readonly snapshotTimeoutMs: number;
+  readonly snapshotsAtOnce: number;
+  /** Waiting for a new replica to catch up, or for a configuration to change. */
+  readonly changeReplicasTimeoutMs: number;
+  /** Pause between two passes of the background queues; 0 turns them off (tests drive them by hand). */
+  readonly queueIntervalMs: number;
+  /** A store that was silent for so long is replaced. */
+  readonly timeUntilStoreDeadMs: number;
+  /** A follower that has heard of no leader for so long asks whether it still belongs to its range. */
+  readonly replicaGcSilenceMs: number;
+  readonly capacityGossipMs: number;
+}
+
+export const defaultStoreSettings: StoreSettings = {
+  tickMs: 100,
+  electionTicks: 3,
+  heartbeatTicks: 2,
+  appendBytesMax: 256 << 10,
+  inflightBytesMax: 8 << 20,
+  inflightMessagesMax: 64,
+  uncommittedBytesMax: 64 << 20,
+  commandBytesMax: 64 << 20,
+  livenessHeartbeatMs: 500,
+  livenessSupportMs: 2000,
+  clockBoundMarginMs: 3000,
+  ambiguousAfterMs: 10_000,
+  transferTimeoutMs: 1000,
+  drainTimeoutMs: 1000,
+  logBytesPerCheckpoint: 32 << 20,
+  checkpointMs: 30_000,
+  logBytesPerRangeMax: 16 << 20,
+  snapshotChunkBytes: 256 << 10,
+  snapshotBytesPerSecond: 64 << 20,
+  snapshotTimeoutMs: 60_000,
+  snapshotsAtOnce: 2,
+  changeReplicasTimeoutMs: 60_000,
+  queueIntervalMs: 1000,
+  timeUntilStoreDeadMs: 300_000,
+  replicaGcSilenceMs: 60_000,
+  capacityGossipMs: 10_000,
+};
