@@ -1,0 +1,65 @@
+export { CatalogCache } from './cache.ts';
+export type { Barrier, CatalogCacheOptions, CatalogPin, WaitOptions } from './cache.ts';
+export { bootstrapCatalog } from './bootstrap.ts';
+export type {
+  CheckDescriptor,
+  ColumnDescriptor,
+  DatabaseDescriptor,
+  Descriptor,
+  DescriptorId,
+  ElementState,
+  ForeignKeyDescriptor,
+  IndexDescriptor,
+  ReferentialAction,
+  SchemaDescriptor,
+  SequenceDescriptor,
+  TableDescriptor,
+  ViewDescriptor,
+} from './descriptors.ts';
+export {
+  constraintOid,
+  defaultOid,
+  firstUserId,
+  indexIdOfOid,
+  indexOid,
+  rowTypeOid,
+  ruleOid,
+} from './oids.ts';
+export { defaultRoleOptions } from './roles.ts';
+export type { Role, RoleMembership, RoleOptions } from './roles.ts';
+export { SessionCatalog } from './session-catalog.ts';
+export type { SessionCatalogOptions, VirtualSchemas } from './session-catalog.ts';
+export {
+  clusterSettings,
+  findSetting,
+  formatBytes,
+  formatDuration,
+  formatSetting,
+  parseBytes,
+  parseDuration,
+  parseSetting,
+  settingText,
+  settingValue,
+} from './settings.ts';
+export type { ClusterSetting, SettingType } from './settings.ts';
+export { CatalogSnapshot, emptySnapshot, isImplicitKey } from './snapshot.ts';
+export type { CatalogData, NamedRelation, RelationDescriptor } from './snapshot.ts';
+export { readRows } from './store.ts';
+export { jobsTable, rootOid, rootUser, systemIds, systemTables } from './system-tables.ts';
+export type { Catalog, CatalogContents, QualifiedName, Relation, VirtualTable } from './types.ts';
+export { CatalogWriter, changeCatalog } from './writer.ts';
+export type { WriterMark } from './writer.ts';
+export {
+  checkZone,
+  defaultZone,
+  fullZone,
+  ownZone,
+  rangeZones,
+  zoneAssignments,
+  zoneChain,
+  zoneConfigFor,
+  zoneFields,
+  zoneKey,
+  zoneYaml,
+} from './zones.ts';
+export type { FullZoneConfig, ZoneConfig, ZoneField, ZoneId } from './zones.ts';

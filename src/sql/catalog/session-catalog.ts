@@ -1,0 +1,278 @@
+/**
+ * SessionCatalog: the catalog of one session. Its life in a transaction:
+ *
+ *   await catalog.begin()                 before db.begin(): pins a snapshot
+ *   ... statements; DDL asks for writer(txn), from then on its own changes show ...
+ *   catalog.mark() / rollbackTo(mark)     with every savepoint
+ *   await catalog.beforeCommit(options)   always, right before txn.commit()
+ *   await txn.commit()
+ *   (the session's DDL queue runs; its first step publishes the new version)
+ *   await catalog.finish()                whatever the outcome: lets go of the pin
+ *
+ * INVARIANT: the snapshot is never newer than the transaction's read timestamp, but for the transaction's
+ * own changes; and no other transaction can commit a change of a table that this one uses.
+ */
+import { assert } from '../../util/index.ts';
+import { type Txn } from '../../kv/index.ts';
+import { type Barrier, type CatalogCache, type CatalogPin, type WaitOptions } from './cache.ts';
+import {
+  type DatabaseDescriptor,
+  type DescriptorId,
+  type SchemaDescriptor,
+  type TableDescriptor,
+} from './descriptors.ts';
+import { type CatalogSnapshot, type NamedRelation } from './snapshot.ts';
+import { decodeVersion, loadCatalog, versionKey } from './store.ts';
+import {
+  type Catalog,
+  type CatalogContents,
+  type QualifiedName,
+  type Relation,
+  type VirtualTable,
+} from './types.ts';
+import { CatalogWriter, type WriterMark } from './writer.ts';
+
+/** Computed tables, by schema. */
+export interface VirtualSchemas {
+  /** pg_catalog, information_schema, skein_internal. */
+  readonly names: readonly string[];
+  /** An alias of a virtual schema is looked up under its real name. */
+  find(schema: string, name: string): VirtualTable | undefined;
+  byOid(oid: number): VirtualTable | undefined;
+  has(schema: string): boolean;
+}
+
+export interface SessionCatalogOptions {
+  readonly cache: CatalogCache;
+  readonly virtual: VirtualSchemas;
+  readonly currentDatabase: () => string;
+  /** As set, `$user` unresolved. */
+  readonly searchPath: () => readonly string[];
+  readonly currentUser: () => string;
+}
+
+export class SessionCatalog implements Catalog {
+  readonly cache: CatalogCache;
+  readonly virtual: VirtualSchemas;
+  readonly #options: SessionCatalogOptions;
+  #pin: CatalogPin | undefined;
+  #writer: CatalogWriter | undefined;
+  #historical: CatalogSnapshot | undefined;
+  #barrier: Barrier | undefined;
+  /** Tables resolved at the version of `of`: what plans of that version may use. */
+  #resolved: { readonly of: CatalogSnapshot | undefined; readonly tables: Set<DescriptorId> } = {
+    of: undefined,
+    tables: new Set(),
+  };
+
+  constructor(options: SessionCatalogOptions) {
+    this.cache = options.cache;
+    this.virtual = options.virtual;
+    this.#options = options;
+  }
+
+  // The transaction's life.
+
+  async begin(): Promise<void> {
+    await this.finish();
+    this.#pin = await this.cache.pin((snapshot) => {
+      if (this.#resolved.of !== snapshot) this.#resolved = { of: snapshot, tables: new Set() };
+      return this.#resolved.tables;
+    });
+  }
+
+  /** For a read-only transaction AS OF SYSTEM TIME: the catalog of that time, read through `txn`. */
+  async beginAsOf(txn: Txn): Promise<void> {
+    const record = decodeVersion(await txn.get(versionKey));
+    this.#historical = await loadCatalog(txn, record.version);
+  }
+
+  /** Starts (or continues) this transaction's changes of the catalog. */
+  async writer(txn: Txn): Promise<CatalogWriter> {
+    assert(this.#historical === undefined, 'no catalog changes in the past');
+    if (this.#writer?.txn !== txn) this.#writer = await CatalogWriter.begin(this.cache, txn);
+    return this.#writer;
+  }
+
+  mark(): WriterMark | undefined {
+    return this.#writer?.mark();
+  }
+
+  rollbackTo(mark: WriterMark | undefined): void {
+    if (mark === undefined) this.#writer = undefined;
+    else this.#writer?.rollbackTo(mark);
+  }
+
+  /** Throws 40001 when the transaction must not commit, 55P03 when tables to be changed stay in use. */
+  async beforeCommit(options: WaitOptions): Promise<void> {
+    const pin = this.#pin;
+    if (pin !== undefined) await this.cache.checkPin(pin);
+    if (this.#writer === undefined) return;
+    this.#barrier = await this.#writer.prepareCommit(pin, options);
+    if (this.#barrier !== undefined) this.cache.checkBarrier(this.#barrier);
+  }
+
+  /** After the commit of a transaction that changed the catalog: returns when all nodes know. */
+  async publish(): Promise<void> {
+    const barrier = this.#barrier;
+    const writer = this.#writer;
+    this.#barrier = undefined;
+    if (writer !== undefined && !writer.isEmpty) await this.cache.publish(writer.version, barrier);
+  }
+
+  /** Ends the transaction here. Idempotent. */
+  async finish(): Promise<void> {
+    const barrier = this.#barrier;
+    const pin = this.#pin;
+    this.#barrier = undefined;
+    this.#writer = undefined;
+    this.#historical = undefined;
+    this.#pin = undefined;
+    if (pin !== undefined) this.cache.release(pin);
+    if (barrier !== undefined) await this.cache.lowerBarrier(barrier);
+  }
+
+  get pinned(): CatalogPin | undefined {
+    return this.#pin;
+  }
+
+  // What is seen.
+
+  get snapshot(): CatalogSnapshot {
+    return this.#historical ?? this.#writer?.snapshot ?? this.#pin?.snapshot ?? this.cache.current;
+  }
+
+  get version(): number {
+    const { currentDatabase, searchPath, currentUser } = this.#options;
+    const scope = [currentDatabase(), currentUser(), ...searchPath()].join('\0');
+    return this.cache.versionNumber(this.snapshot, scope);
+  }
+
+  get databaseName(): string {
+    return this.#options.currentDatabase();
+  }
+
+  get userName(): string {
+    return this.#options.currentUser();
+  }
+
+  /** The current database; undefined when it was dropped under the session. */
+  get database(): DatabaseDescriptor | undefined {
+    return this.snapshot.database(this.databaseName);
+  }
+
+  /** Existing schemas of search_path, without the implicit pg_catalog. */
+  get searchPath(): readonly string[] {
+    const { searchPath, currentUser } = this.#options;
+    const names: string[] = [];
+    for (const entry of searchPath()) {
+      const name = entry === '$user' ? currentUser() : entry;
+      if (names.includes(name)) continue;
+      if (this.virtual.has(name) || this.#schema(name) !== undefined) names.push(name);
+    }
+    return names;
+  }
+
+  #schema(name: string): SchemaDescriptor | undefined {
+    const database = this.database;
+    return database === undefined ? undefined : this.snapshot.schema(database.id, name);
+  }
+
+  /** Stored schemas in which a name is looked for, in order. */
+  schemasFor(name: QualifiedName): SchemaDescriptor[] {
+    if (name.catalog !== undefined) {
+      const database = this.snapshot.database(name.catalog);
+      const schema =
+        database === undefined
+          ? undefined
+          : this.snapshot.schema(database.id, name.schema ?? 'public');
+      return schema === undefined ? [] : [schema];
+    }
+    if (name.schema !== undefined) {
+      const schema = this.#schema(name.schema);
+      if (schema !== undefined) return [schema];
+      // `database.table` for `database.public.table`, as other distributed databases write it.
+      const database = this.snapshot.database(name.schema);
+      const inDatabase =
+        database === undefined ? undefined : this.snapshot.schema(database.id, 'public');
+      return inDatabase === undefined ? [] : [inDatabase];
+    }
+    return this.searchPath.flatMap((entry) => this.#schema(entry) ?? []);
+  }
+
+  /** A stored relation or index of that name, without noting its use. */
+  findNamed(name: QualifiedName): NamedRelation | undefined {
+    for (const schema of this.schemasFor(name)) {
+      const found = this.snapshot.named(schema.id, name.name);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  findVirtual(name: QualifiedName): VirtualTable | undefined {
+    return name.schema === undefined ? undefined : this.virtual.find(name.schema, name.name);
+  }
+
+  async findRelation(name: QualifiedName): Promise<Relation | undefined> {
+    if (name.schema !== undefined && this.virtual.has(name.schema)) {
+      const table = this.virtual.find(name.schema, name.name);
+      return table === undefined ? undefined : { kind: 'virtual', table };
+    }
+    if (name.schema !== undefined || name.catalog !== undefined) return this.#findStored(name);
+    const path = this.searchPath;
+    const implicit = path.includes('pg_catalog') ? path : ['pg_catalog', ...path];
+    for (const schema of implicit) {
+      const found = await this.findRelation({ schema, name: name.name });
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  async #findStored(name: QualifiedName): Promise<Relation | undefined> {
+    const found = this.findNamed(name);
+    switch (found?.kind) {
+      case 'table':
+        await this.#use(found.id);
+        return {
+          kind: 'table',
+          table: found,
+          schemaName: this.snapshot.schemaName(found.schemaId),
+        };
+      case 'view':
+        return { kind: 'view', view: found, schemaName: this.snapshot.schemaName(found.schemaId) };
+      case 'sequence':
+        return {
+          kind: 'sequence',
+          sequence: found,
+          schemaName: this.snapshot.schemaName(found.schemaId),
+        };
+      case 'index':
+      case undefined:
+        return undefined;
+    }
+  }
+
+  async #use(id: DescriptorId): Promise<void> {
+    const pin = this.#pin;
+    if (pin !== undefined && this.#historical === undefined)
+      await this.cache.use(pin, id, this.#writer !== undefined);
+  }
+
+  async tableById(id: DescriptorId): Promise<TableDescriptor | undefined> {
+    const table = this.snapshot.tableById(id);
+    if (table !== undefined) await this.#use(id);
+    return table;
+  }
+
+  async findDatabase(name: string): Promise<DatabaseDescriptor | undefined> {
+    return this.snapshot.database(name);
+  }
+
+  async findSchema(name: string): Promise<SchemaDescriptor | undefined> {
+    return this.#schema(name);
+  }
+
+  async all(): Promise<CatalogContents> {
+    return this.snapshot.contents(this.database?.id ?? -1);
+  }
+}

@@ -1,0 +1,404 @@
+/**
+ * Cluster settings: a typed registry. Values that differ from their default are rows of system.settings
+ * and reach every node with the catalog; readers ask `settingValue` with a snapshot.
+ *
+ * Types: b boolean, i integer, f float, z bytes, d duration, e enumeration, s string. The stored form is text:
+ * z in bytes, d in milliseconds, the others as shown.
+ */
+import { sqlError } from '../errors.ts';
+import { type CatalogSnapshot } from './snapshot.ts';
+
+export type SettingType = 'b' | 'i' | 'f' | 'z' | 'd' | 'e' | 's';
+
+export interface ClusterSetting {
+  readonly name: string;
+  readonly type: SettingType;
+  /** Stored form. */
+  readonly defaultValue: string;
+  readonly description: string;
+  /** Values of an enumeration in order of their numbers. */
+  readonly choices?: readonly string[];
+  readonly min?: number;
+  /** Old name that still works. */
+  readonly alias?: string;
+}
+
+const mib = 1_048_576;
+const gib = 1024 * mib;
+
+function setting(
+  name: string,
+  type: SettingType,
+  defaultValue: string | number | boolean,
+  description: string,
+  more: Partial<ClusterSetting> = {},
+): ClusterSetting {
+  return { name, type, defaultValue: String(defaultValue), description, ...more };
+}
+
+export const clusterSettings: readonly ClusterSetting[] = [
+  setting('cluster.organization', 's', '', 'name of the organization that owns the cluster'),
+  setting('jobs.retention_time', 'd', 336 * 3_600_000, 'how long finished jobs stay listed'),
+  setting(
+    'kv.allocator.lease_rebalance_threshold',
+    'f',
+    0.05,
+    'share of leases above the mean at which a store gives leases away',
+  ),
+  setting(
+    'kv.allocator.load_based_lease_rebalancing.enabled',
+    'b',
+    true,
+    'move leases towards the nodes that use them',
+  ),
+  setting(
+    'kv.allocator.load_based_rebalancing',
+    'e',
+    'leases and replicas',
+    'what is moved to even out load',
+    { choices: ['off', 'leases', 'leases and replicas'] },
+  ),
+  setting(
+    'kv.allocator.load_based_rebalancing.objective',
+    'e',
+    'qps',
+    'the load that is evened out',
+    { choices: ['qps', 'cpu'] },
+  ),
+  setting(
+    'kv.allocator.load_based_rebalancing_interval',
+    'd',
+    60_000,
+    'time between two rounds of load-based rebalancing',
+  ),
+  setting(
+    'kv.allocator.qps_rebalance_threshold',
+    'f',
+    0.25,
+    'share of queries per second above the mean at which a store counts as overfull',
+  ),
+  setting(
+    'kv.allocator.range_rebalance_threshold',
+    'f',
+    0.05,
+    'share of ranges away from the mean at which a store counts as overfull or underfull',
+  ),
+  setting(
+    'kv.bulk_io_write.max_rate',
+    'z',
+    1024 * gib,
+    'bytes per second that bulk writes may use per store',
+    { min: 1 },
+  ),
+  setting(
+    'kv.closed_timestamp.follower_reads.enabled',
+    'b',
+    true,
+    'allow replicas to serve reads of the past',
+    { alias: 'kv.closed_timestamp.follower_reads_enabled' },
+  ),
+  setting(
+    'kv.closed_timestamp.side_transport_interval',
+    'd',
+    200,
+    'time between two announcements of closed timestamps',
+  ),
+  setting(
+    'kv.closed_timestamp.target_duration',
+    'd',
+    3000,
+    'how far behind the present timestamps are closed',
+  ),
+  setting(
+    'kv.log_range_and_node_events.enabled',
+    'b',
+    true,
+    'write splits, merges and replica changes to the event log',
+  ),
+  setting(
+    'kv.protectedts.reconciliation.interval',
+    'd',
+    300_000,
+    'time between two comparisons of protected timestamps with their jobs',
+  ),
+  setting('kv.raft.command.max_size', 'z', 64 * mib, 'largest command that is replicated', {
+    min: 4 * mib,
+  }),
+  setting(
+    'kv.range.backpressure_range_size_multiplier',
+    'f',
+    2,
+    'multiple of range_max_bytes at which writes to a range wait for its split; 0 = never',
+    { min: 0 },
+  ),
+  setting('kv.range.range_size_hard_cap', 'z', 8 * gib, 'size above which a range refuses writes', {
+    min: 64 * mib,
+  }),
+  setting('kv.range_merge.queue_enabled', 'b', true, 'merge small adjacent ranges'),
+  setting(
+    'kv.range_merge.queue_interval',
+    'd',
+    1000,
+    'time between two merges considered by a store',
+  ),
+  setting('kv.range_split.by_load.enabled', 'b', true, 'split ranges that get many requests', {
+    alias: 'kv.range_split.by_load_enabled',
+  }),
+  setting(
+    'kv.range_split.load_cpu_threshold',
+    'd',
+    500,
+    'CPU time per second at which a range is split',
+  ),
+  setting(
+    'kv.range_split.load_qps_threshold',
+    'i',
+    2500,
+    'requests per second at which a range is split',
+    { min: 1 },
+  ),
+  setting('kv.rangefeed.enabled', 'b', true, 'allow subscriptions to the changes of a range'),
+  setting(
+    'kv.replica_circuit_breaker.slow_replication_threshold',
+    'd',
+    60_000,
+    'time after which a proposal without answer makes its range report itself unavailable; 0 = never',
+  ),
+  setting(
+    'kv.replication_reports.interval',
+    'd',
+    60_000,
+    'time between two replication reports; 0 = none',
+  ),
+  setting(
+    'kv.snapshot_rebalance.max_rate',
+    'z',
+    32 * mib,
+    'bytes per second of snapshots that move replicas',
+    { min: mib },
+  ),
+  setting(
+    'kv.snapshot_recovery.max_rate',
+    'z',
+    32 * mib,
+    'bytes per second of snapshots that replace lost replicas',
+    { min: mib },
+  ),
+  setting(
+    'kv.transaction.max_intents_bytes',
+    'i',
+    4 * mib,
+    'bytes of write positions a transaction remembers exactly',
+    { min: 0 },
+  ),
+  setting(
+    'kv.transaction.max_refresh_spans_bytes',
+    'i',
+    4 * mib,
+    'bytes of read spans a transaction remembers in order to refresh them',
+    { min: 0 },
+  ),
+  setting(
+    'kv.transaction.parallel_commits_enabled',
+    'b',
+    true,
+    'commit while the last writes are still in flight',
+  ),
+  setting(
+    'kv.transaction.write_pipelining_enabled',
+    'b',
+    true,
+    'let writes replicate while the transaction goes on',
+  ),
+  setting(
+    'server.time_until_store_dead',
+    'd',
+    300_000,
+    'time of silence after which the replicas of a store are made elsewhere',
+    { min: 1000 },
+  ),
+  setting(
+    'sql.defaults.idle_in_session_timeout',
+    'd',
+    0,
+    'idle time after which a session is ended; 0 = never',
+  ),
+  setting(
+    'sql.defaults.statement_timeout',
+    'd',
+    0,
+    'longest run time of a statement; 0 = no limit',
+  ),
+  setting(
+    'sql.log.slow_query.latency_threshold',
+    'd',
+    0,
+    'run time from which a statement is logged; 0 = none',
+  ),
+  setting('sql.trace.log_statement_execute', 'b', false, 'log every statement'),
+  setting('version', 's', '1.0', 'the version of the cluster'),
+];
+
+const byName = new Map<string, ClusterSetting>();
+for (const entry of clusterSettings) {
+  byName.set(entry.name, entry);
+  if (entry.alias !== undefined) byName.set(entry.alias, entry);
+}
+
+/** Throws 42704 when there is no such setting. */
+export function findSetting(name: string): ClusterSetting {
+  const found = byName.get(name.toLowerCase());
+  if (found === undefined) throw sqlError('undefinedObject', `unknown cluster setting "${name}"`);
+  return found;
+}
+
+/** The stored form of the value in force. */
+export function settingText(snapshot: CatalogSnapshot, entry: ClusterSetting): string {
+  return snapshot.data.settings.get(entry.name) ?? entry.defaultValue;
+}
+
+/** The value in force: bytes and milliseconds as numbers. */
+export function settingValue(snapshot: CatalogSnapshot, name: string): string | number | boolean {
+  const entry = findSetting(name);
+  const text = settingText(snapshot, entry);
+  switch (entry.type) {
+    case 'b':
+      return text === 'true';
+    case 'i':
+    case 'f':
+    case 'z':
+    case 'd':
+      return Number(text);
+    default:
+      return text;
+  }
+}
+
+/** Checks what a client wrote and turns it into the stored form. Throws 22023. */
+export function parseSetting(entry: ClusterSetting, text: string): string {
+  const invalid = (wanted: string): never => {
+    throw sqlError(
+      'invalidParameterValue',
+      `invalid value for cluster setting "${entry.name}": "${text}"`,
+      {
+        hint: `Expected ${wanted}.`,
+      },
+    );
+  };
+  switch (entry.type) {
+    case 'b': {
+      const value = text.toLowerCase();
+      if (['true', 't', 'on', 'yes', '1'].includes(value)) return 'true';
+      if (['false', 'f', 'off', 'no', '0'].includes(value)) return 'false';
+      return invalid('a boolean');
+    }
+    case 'i': {
+      if (!/^[+-]?\d+$/.test(text)) return invalid('an integer');
+      return limited(entry, Number(text));
+    }
+    case 'f': {
+      const value = Number(text);
+      if (text.trim() === '' || !Number.isFinite(value)) return invalid('a number');
+      return limited(entry, value);
+    }
+    case 'z':
+      return limited(entry, parseBytes(text) ?? invalid('a size such as 64 MiB'));
+    case 'd':
+      return limited(entry, parseDuration(text) ?? invalid('a duration such as 1m30s'));
+    case 'e': {
+      const choices = entry.choices ?? [];
+      const found =
+        choices.find((choice) => choice === text.toLowerCase()) ??
+        choices[/^\d+$/.test(text) ? Number(text) : -1];
+      return found ?? invalid(`one of: ${choices.join(', ')}`);
+    }
+    case 's':
+      return text;
+  }
+}
+
+function limited(entry: ClusterSetting, value: number): string {
+  const min = entry.min ?? (entry.type === 'd' || entry.type === 'z' ? 0 : undefined);
+  if (min !== undefined && value < min) {
+    throw sqlError(
+      'invalidParameterValue',
+      `${entry.name} must be at least ${formatSetting(entry, String(min))}, not ${formatSetting(entry, String(value))}`,
+    );
+  }
+  return String(value);
+}
+
+const byteUnits: readonly (readonly [string, number])[] = [
+  ['tib', 1024 * gib],
+  ['tb', 1e12],
+  ['gib', gib],
+  ['gb', 1e9],
+  ['mib', mib],
+  ['mb', 1e6],
+  ['kib', 1024],
+  ['kb', 1000],
+  ['b', 1],
+];
+
+/** `64MiB`, `1.5 GB`, `1024`; undefined when it is none of these. */
+export function parseBytes(text: string): number | undefined {
+  const match = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(text);
+  if (match === null) return undefined;
+  const unit = (match[2] ?? '').toLowerCase();
+  const factor = unit === '' ? 1 : byteUnits.find(([name]) => name === unit)?.[1];
+  return factor === undefined ? undefined : Math.round(Number(match[1]) * factor);
+}
+
+const durationUnits: Readonly<Record<string, number>> = {
+  d: 86_400_000,
+  h: 3_600_000,
+  m: 60_000,
+  s: 1000,
+  ms: 1,
+  us: 0.001,
+  µs: 0.001,
+};
+
+/** `1h2m3s`, `500ms`, `00:01:30`; milliseconds, or undefined. */
+export function parseDuration(text: string): number | undefined {
+  const trimmed = text.trim();
+  const clock = /^(\d+):(\d{2}):(\d{2}(?:\.\d+)?)$/.exec(trimmed);
+  if (clock !== null) {
+    return Number(clock[1]) * 3_600_000 + Number(clock[2]) * 60_000 + Number(clock[3]) * 1000;
+  }
+  if (trimmed === '0') return 0;
+  if (!/^(\d+(\.\d+)?(d|h|ms|us|µs|m|s))+$/.test(trimmed)) return undefined;
+  let total = 0;
+  for (const [, number, unit] of trimmed.matchAll(/(\d+(?:\.\d+)?)(d|h|ms|us|µs|m|s)/g)) {
+    total += Number(number) * (durationUnits[unit ?? ''] ?? 0);
+  }
+  return total;
+}
+
+/** The form that SHOW CLUSTER SETTING prints. */
+export function formatSetting(entry: ClusterSetting, stored: string): string {
+  if (entry.type === 'z') return formatBytes(Number(stored));
+  if (entry.type === 'd') return formatDuration(Number(stored));
+  return stored;
+}
+
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  let value = bytes;
+  let at = 0;
+  while (value >= 1024 && at < units.length - 1) {
+    value /= 1024;
+    at++;
+  }
+  return at === 0 ? `${value} B` : `${value.toFixed(1)} ${units[at]}`;
+}
+
+export function formatDuration(ms: number): string {
+  if (ms === 0) return '0s';
+  if (ms < 1000) return `${ms}ms`;
+  const hours = Math.floor(ms / 3_600_000);
+  const minutes = Math.floor((ms % 3_600_000) / 60_000);
+  const seconds = (ms % 60_000) / 1000;
+  if (hours > 0) return `${hours}h${minutes}m${seconds}s`;
+  return minutes > 0 ? `${minutes}m${seconds}s` : `${seconds}s`;
+}
