@@ -8,9 +8,10 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+
 import { initCluster } from './init.ts';
 import { UsageError } from './options.ts';
+import { packageRoot } from './package-root.ts';
 
 export interface LocalClusterOptions {
   readonly nodes: number;
@@ -35,7 +36,7 @@ interface LocalNode {
   restarts: number;
 }
 
-const program = fileURLToPath(new URL('../../bin/skein.cjs', import.meta.url));
+const program = join(packageRoot, 'bin', 'skein.cjs');
 const host = '127.0.0.1';
 /** A node that ends again and again is left alone. */
 const restartsMax = 20;

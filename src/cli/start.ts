@@ -78,7 +78,7 @@ async function startNode(settings: Settings, options: { singleNode: boolean }): 
   const log = await createLogger({
     level: settings.text('log-level') ?? 'info',
     format: (settings.text('log-format') ?? 'auto') as LogFormat,
-    ...(settings.text('log-file') === undefined ? {} : { file: settings.text('log-file') ?? '' }),
+    file: settings.text('log-file'),
   });
   crashOnStrayErrors(log);
   const env = createRealEnv({ log });

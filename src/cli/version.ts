@@ -1,10 +1,8 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { packageRoot } from './package-root.ts';
 
-/** From package.json, which stands two folders above both `src/cli` and `dist/cli`. */
 export const version: string = String(
-  (
-    JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-      version: unknown;
-    }
-  ).version,
+  (JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: unknown })
+    .version,
 );

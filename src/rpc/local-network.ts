@@ -79,7 +79,9 @@ export class LocalNetwork {
     let atMs = nowMs + delayMs;
     if (delivery.kind === 'message') {
       const link = `${delivery.from} ${delivery.to} ${delivery.traffic}`;
-      atMs = Math.max(atMs, this.#linkFreeAtMs.get(link) ?? 0);
+      const freeAtMs = this.#linkFreeAtMs.get(link) ?? 0;
+      // Timers that are due at the same instant may run in any order: keep a step between them.
+      if (freeAtMs > nowMs) atMs = Math.max(atMs, freeAtMs + 0.001);
       this.#linkFreeAtMs.set(link, atMs);
     }
     if (atMs <= nowMs) this.#env.timers.immediate(arrive);

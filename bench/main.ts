@@ -1,0 +1,24 @@
+/** `npm run bench [-- name ...]`: each benchmark prints one table. Without a name: sql and idle. */
+import { runCopyBench } from './copy.ts';
+import { runIdleBench } from './idle.ts';
+import { runSqlBench } from './sql.ts';
+
+const benches: Record<string, (args: readonly string[]) => Promise<void>> = {
+  /** sysbench and pgbench against three PostgreSQL servers. */
+  sql: runSqlBench,
+  /** Rows per second loaded by COPY. */
+  copy: runCopyBench,
+  /** Processor time and memory of a cluster that does nothing. */
+  idle: runIdleBench,
+};
+
+const names = process.argv.slice(2).filter((word) => !word.startsWith('--'));
+const options = process.argv.slice(2).filter((word) => word.startsWith('--'));
+for (const name of names.length === 0 ? ['sql', 'copy', 'idle'] : names) {
+  const bench = benches[name];
+  if (bench === undefined) {
+    console.error(`there is no benchmark "${name}"; there are: ${Object.keys(benches).join(', ')}`);
+    process.exit(1);
+  }
+  await bench(options);
+}
