@@ -10,11 +10,17 @@ export async function runInit(flags: Record<string, unknown>): Promise<void> {
   const address = formatAddress(
     parseAddress(settings.text('host') ?? '', { host: '127.0.0.1', port: 26357 }),
   );
-  console.log(await initCluster(address));
+  const { clusterId, existed } = await initCluster(address);
+  if (existed && !settings.flag('if-needed')) {
+    throw new UsageError(`the node at ${address} belongs to cluster ${clusterId} already.`);
+  }
+  console.log(existed ? `cluster ${clusterId} is there` : `cluster ${clusterId} is made`);
 }
 
-/** Returns a sentence about the new cluster. Throws UsageError when there is none to be made. */
-export async function initCluster(address: string): Promise<string> {
+/** Throws UsageError when the node cannot be reached or refuses. */
+export async function initCluster(
+  address: string,
+): Promise<{ clusterId: string; existed: boolean }> {
   const transport = new GrpcTransport({
     env: createRealEnv({ log: silentLogger }),
     nodeId: () => asNodeId(0),
@@ -24,13 +30,12 @@ export async function initCluster(address: string): Promise<string> {
     frameBytesMax: 1 << 20,
   });
   try {
-    const answer = (await transport.callAddress(
+    return (await transport.callAddress(
       address,
       'init',
       {},
       { timeoutMs: 10_000, traffic: 'system' },
-    )) as { clusterId: string };
-    return `cluster ${answer.clusterId} is made`;
+    )) as { clusterId: string; existed: boolean };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new UsageError(`the node at ${address} did not make a cluster: ${reason}`);

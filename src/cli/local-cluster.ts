@@ -200,7 +200,8 @@ export class LocalCluster {
     const deadlineMs = performance.now() + 20_000;
     for (;;) {
       try {
-        return await initCluster(`${host}:${this.#options.rpcPort}`);
+        const { clusterId } = await initCluster(`${host}:${this.#options.rpcPort}`);
+        return `cluster ${clusterId} is made`;
       } catch (error) {
         const first = this.#nodes[0];
         if (first?.process === undefined) await first?.ready;

@@ -50,6 +50,7 @@ program
   .command('init')
   .description('make a new cluster of the nodes that wait for one; once per cluster')
   .option('--host <addr>', 'node-to-node address of any of them (default 127.0.0.1:26357)')
+  .option('--if-needed', 'succeed when the cluster is there already')
   .option('--insecure', 'the cluster runs without TLS')
   .action(async (flags: Record<string, unknown>) => {
     const { runInit } = await import('./init.ts');

@@ -1,0 +1,67 @@
+/** Who a store is: written once into its folder, checked at every start (traps L9, L14). */
+import { type NodeId, type StoreId, asNodeId, asStoreId } from '../kv/index.ts';
+import { type Disk } from '../util/index.ts';
+
+export interface StoreIdentity {
+  readonly clusterId: string;
+  readonly nodeId: NodeId;
+  readonly storeId: StoreId;
+}
+
+const fileName = 'STORE';
+const formatVersion = 1;
+
+/** The folder holds something else than a Skein store, or one this program cannot read. */
+export class ForeignStoreError extends Error {
+  override readonly name = 'ForeignStoreError';
+}
+
+/** Undefined for an empty or absent folder: a new store. */
+export async function readIdentity(disk: Disk, path: string): Promise<StoreIdentity | undefined> {
+  const content = await disk.readFile(`${path}/${fileName}`);
+  if (content === undefined) {
+    const others = await disk.list(path);
+    if (others.length > 0) {
+      throw new ForeignStoreError(
+        `${path} holds files that are not of a Skein store; choose another folder.`,
+      );
+    }
+    return undefined;
+  }
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(content.toString('utf8'));
+  } catch {
+    parsed = undefined;
+  }
+  if (
+    typeof parsed !== 'object' ||
+    parsed === null ||
+    !('format' in parsed) ||
+    !('clusterId' in parsed && typeof parsed.clusterId === 'string') ||
+    !('nodeId' in parsed && typeof parsed.nodeId === 'number') ||
+    !('storeId' in parsed && typeof parsed.storeId === 'number')
+  ) {
+    throw new ForeignStoreError(`${path}/${fileName} is damaged; this store cannot be used.`);
+  }
+  if (parsed.format !== formatVersion) {
+    throw new ForeignStoreError(
+      `${path} was written by another version of Skein (format ${String(parsed.format)}).`,
+    );
+  }
+  return {
+    clusterId: parsed.clusterId,
+    nodeId: asNodeId(parsed.nodeId),
+    storeId: asStoreId(parsed.storeId),
+  };
+}
+
+export async function writeIdentity(
+  disk: Disk,
+  path: string,
+  identity: StoreIdentity,
+): Promise<void> {
+  const content = `${JSON.stringify({ format: formatVersion, ...identity })}\n`;
+  await disk.mkdir(path);
+  await disk.replaceFile(`${path}/${fileName}`, Buffer.from(content, 'utf8'));
+}
