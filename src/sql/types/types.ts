@@ -4,7 +4,7 @@
 import { type Datum } from './datum.ts';
 import { type KeyReader, type KeyWriter } from '../../encoding/index.ts';
 
-/** pg_type.typcategory: B bool, N numeric, S string, D datetime, T timespan, A array, U user, P pseudo, X unknown. */
+/** pg_type.typcategory: B bool, N numeric, S string, D datetime, T timespan, A array, U user, P pseudo, X unknown, Z internal. */
 export type TypeCategory =
   | 'B'
   | 'N'
@@ -18,7 +18,8 @@ export type TypeCategory =
   | 'V'
   | 'I'
   | 'G'
-  | 'E';
+  | 'E'
+  | 'Z';
 
 export interface SqlType {
   readonly oid: number;
