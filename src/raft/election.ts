@@ -9,7 +9,7 @@
 import { isVoter, votersOf } from './configuration.ts';
 import { voteResult } from './quorum.ts';
 import { type RaftState } from './state.ts';
-import { type HardState, type Message } from './types.ts';
+import { type HardState, type Message, type RaftId } from './types.ts';
 
 type VoteRequest = Extract<Message, { kind: 'vote-request' }>;
 type VoteResponse = Extract<Message, { kind: 'vote-response' }>;
@@ -18,12 +18,35 @@ type VoteResponse = Extract<Message, { kind: 'vote-response' }>;
 export function tickElection(state: RaftState): void {
   if (state.role === 'follower' && state.followsLiveLeader()) {
     state.electionElapsed = 0;
+    if (++state.silentTicks >= state.electionTimeout) askLeader(state);
     return;
   }
   state.electionElapsed++;
   if (state.electionElapsed < state.electionTimeout) return;
   state.drawElectionTimeout();
   campaign(state, false);
+}
+
+/**
+ * Support binds a follower to a store; this asks whether the replica there still leads. A leader
+ * takes it for an answer to a heartbeat; one that leads no more answers with `release`.
+ */
+function askLeader(state: RaftState): void {
+  state.silentTicks = 0;
+  state.messages.push({
+    kind: 'heartbeat-response',
+    from: state.id,
+    to: state.leader,
+    term: state.term,
+  });
+}
+
+/**
+ * Someone takes this replica for the leader, which it was. A pre-vote request says that it is not:
+ * nobody who leads asks for votes. Needed where the former leader cannot stand for election itself.
+ */
+export function release(state: RaftState, to: RaftId): void {
+  if (state.role !== 'leader') requestVote(state, to, { pre: true, transfer: false });
 }
 
 /**
@@ -60,20 +83,23 @@ function startElection(state: RaftState, transfer: boolean): void {
 }
 
 function requestVotes(state: RaftState, how: { pre: boolean; transfer: boolean }): void {
-  const out = how.pre ? state.messages : state.messagesAfterPersist;
   for (const to of votersOf(state.configuration)) {
-    if (to === state.id) continue;
-    out.push({
-      kind: 'vote-request',
-      from: state.id,
-      to,
-      term: how.pre ? state.term + 1 : state.term,
-      pre: how.pre,
-      lastIndex: state.log.lastIndex,
-      lastTerm: state.log.lastTerm,
-      transfer: how.transfer,
-    });
+    if (to !== state.id) requestVote(state, to, how);
   }
+}
+
+function requestVote(state: RaftState, to: RaftId, how: { pre: boolean; transfer: boolean }): void {
+  const out = how.pre ? state.messages : state.messagesAfterPersist;
+  out.push({
+    kind: 'vote-request',
+    from: state.id,
+    to,
+    term: how.pre ? state.term + 1 : state.term,
+    pre: how.pre,
+    lastIndex: state.log.lastIndex,
+    lastTerm: state.log.lastTerm,
+    transfer: how.transfer,
+  });
 }
 
 /**
@@ -86,7 +112,9 @@ export function handleVoteRequest(state: RaftState, m: VoteRequest): boolean {
   // A leader that stands for election has stepped down: its followers are free.
   if (m.term > state.term && m.from === state.leader) state.leader = 0;
   if (m.term > state.term && !m.transfer && state.followsLiveLeader()) {
-    return state.role === 'leader';
+    if (state.role === 'leader') return true;
+    askLeader(state);
+    return false;
   }
   const upToDate = state.log.isUpToDate(m.lastIndex, m.lastTerm);
   if (m.pre) {

@@ -21,6 +21,7 @@ export function follow(state: RaftState, m: { from: number; term: number }): boo
   if (m.term > state.term || state.role !== 'follower') state.becomeFollower(m.term, m.from);
   state.leader = m.from;
   state.electionElapsed = 0;
+  state.silentTicks = 0;
   return true;
 }
 

@@ -18,7 +18,6 @@ import {
   isVoter,
   leaveJoint,
   membersOf,
-  needsJoint,
 } from './configuration.ts';
 import { Progress } from './progress.ts';
 import { hasQuorum } from './quorum.ts';
@@ -59,6 +58,7 @@ export function becomeLeader(state: RaftState): void {
   syncPeers(state, reign);
   appendEntry(state, 'normal', emptyBytes);
   broadcastAppend(state, reign, false);
+  retire(state, reign);
 }
 
 /** One tick. True when this replica gave up leading and should stand for election again at once. */
@@ -124,7 +124,7 @@ export function proposeConfigChange(state: RaftState, change: ConfigChange): Pro
   const index = appendEntry(state, 'config', encodeConfigChange(change));
   reign.pendingConfigIndex = index;
   broadcastAppend(state, reign, false);
-  if (!needsJoint(state.configuration, change)) retire(state, reign, change.voters);
+  retire(state, reign);
   return { kind: 'accepted', term: state.term, index };
 }
 
@@ -136,14 +136,35 @@ export function maybeLeaveJoint(state: RaftState): void {
   if (!log.matches(log.commit, state.term)) return;
   reign.pendingConfigIndex = appendEntry(state, 'config', emptyBytes);
   broadcastAppend(state, reign, false);
-  retire(state, reign, state.configuration.voters);
+  retire(state, reign);
 }
 
-/** Hands over when the next configuration has no vote for this leader; to the voter that is furthest. */
-function retire(state: RaftState, reign: Reign, voters: readonly RaftId[]): void {
-  if (voters.includes(state.id)) return;
+/** The configuration once every entry of the log is applied. */
+function finalConfiguration(state: RaftState): Configuration {
+  const { log } = state;
+  let { configuration } = state;
+  for (let from = log.applied + 1; from <= log.lastIndex;) {
+    const page = log.entries(from, log.lastIndex + 1, scanBytes);
+    for (const entry of page) {
+      if (entry.kind === 'config') configuration = configurationAfter(configuration, entry);
+    }
+    from += page.length;
+  }
+  return configuration;
+}
+
+const scanBytes = 1 << 20;
+
+/**
+ * Hands over when the configuration at the end of the log has no vote for this leader; to the voter
+ * that is furthest. Called whenever the log gains such an entry, or a new leader inherits one: before
+ * a follower can apply it.
+ */
+function retire(state: RaftState, reign: Reign): void {
+  const final = finalConfiguration(state);
+  if (isVoter(final, state.id) || reign.transfer !== undefined) return;
   let heir: Progress | undefined;
-  for (const id of voters) {
+  for (const id of final.voters) {
     const peer = reign.peers.get(id);
     if (peer !== undefined && (heir === undefined || peer.match > heir.match)) heir = peer;
   }

@@ -14,6 +14,7 @@ import {
   countOwnVote,
   handleVoteRequest,
   handleVoteResponse,
+  release,
   tickElection,
 } from './election.ts';
 import {
@@ -150,7 +151,9 @@ export class RaftNode implements RaftCore {
         if (this.reachTerm(m) && state.reign) handleAppendResponse(state, state.reign, m);
         return;
       case 'heartbeat-response':
-        if (this.reachTerm(m) && state.reign) handleHeartbeatResponse(state, state.reign, m.from);
+        if (!this.reachTerm(m)) return;
+        if (state.reign) handleHeartbeatResponse(state, state.reign, m.from);
+        else release(state, m.from);
         return;
       default:
         unreachable(m);
@@ -188,9 +191,11 @@ export class RaftNode implements RaftCore {
           hintTerm: 0,
         });
         return;
+      case 'heartbeat-response':
+        release(state, m.from);
+        return;
       case 'vote-response':
       case 'append-response':
-      case 'heartbeat-response':
       case 'timeout-now':
         return;
       default:

@@ -49,6 +49,8 @@ export class RaftState {
   /** Ticks without a live leader. */
   electionElapsed = 0;
   electionTimeout = 0;
+  /** Ticks since the leader was heard of. */
+  silentTicks = 0;
   /** Go out at once. */
   messages: Message[] = [];
   /** Go out when everything decided so far is durable. */
@@ -91,6 +93,7 @@ export class RaftState {
     this.reign = undefined;
     this.votes = new Map();
     this.snapshotsWanted = [];
+    this.silentTicks = 0;
     this.drawElectionTimeout();
   }
 
@@ -100,7 +103,7 @@ export class RaftState {
    *
    * A leader that was removed is nobody to wait for, though its store lives on. It counts as removed
    * when the configuration lacks it and an entry of its own term is applied: before that, the
-   * configuration may be older than the leader. It stopped serving when it appended that removal.
+   * configuration may be older than the leader. It stopped serving before (`retire`).
    */
   followsLiveLeader(): boolean {
     if (this.role === 'leader') return true;
