@@ -127,9 +127,9 @@ function start(seed: number, bug: Cluster['bug']): Run {
     cluster,
     checker: new SafetyChecker(cluster),
     random,
-    crashes: random() ** 2 * 0.02,
+    crashes: bug === 'none' ? random() ** 2 * 0.02 : 0.01,
     disturbances: random() ** 2 * 0.02,
-    ticks: 0.02 + random() * 0.2,
+    ticks: bug === 'none' ? 0.02 + random() * 0.2 : 0.4,
     proposals: 0,
   };
 }
