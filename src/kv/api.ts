@@ -214,6 +214,10 @@ export type KvResult =
       readonly kind: 'query-txn';
       readonly record: TxnRecord | undefined;
       readonly waiters: readonly TxnId[];
+      /** The same transactions as they came: where to ask who waits for them. */
+      readonly waiting?: readonly TxnMeta[];
+      /** Without a record: how the transaction is known to have ended. */
+      readonly finished?: FinishedTxn;
     }
   | { readonly kind: 'query-intent'; readonly found: boolean }
   | { readonly kind: 'recover-txn'; readonly record: TxnRecord }

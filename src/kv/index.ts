@@ -43,6 +43,7 @@ export { LocalDb } from './local-db.ts';
 export type { LocalDbOptions } from './local-db.ts';
 export { PageBuilder } from './page-builder.ts';
 export type { PageLimits } from './page-builder.ts';
+export { recordKeyOf, requestSpan } from './request-span.ts';
 export { SortedMap } from './sorted-map.ts';
 export { TransportFailure, gossipKeys } from './transport.ts';
 export type {

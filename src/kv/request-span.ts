@@ -1,0 +1,48 @@
+/** Where a request has to be served: its span of addresses. */
+import { addressOf, isLocalKey, txnRecordKey } from '../encoding/index.ts';
+import { emptyBytes, unreachable } from '../util/index.ts';
+import { type KvRequest } from './api.ts';
+import { type Span } from './txn.ts';
+
+/** The keys a request touches, by address: [start, end), or the single key `start`. */
+export function requestSpan(request: KvRequest): Span {
+  switch (request.kind) {
+    case 'get':
+    case 'put':
+    case 'delete':
+    case 'insert':
+    case 'conditional-put':
+    case 'increment':
+    case 'query-intent':
+    case 'admin-transfer-lease':
+    case 'admin-change-replicas':
+    case 'range-info':
+      return point(addressOf(request.key));
+    case 'admin-split':
+      return point(request.splitKey);
+    case 'scan':
+    case 'clear-range':
+      return { start: request.start, end: request.end };
+    case 'refresh':
+    case 'resolve-locks':
+      return isLocalKey(request.span.start) ? point(addressOf(request.span.start)) : request.span;
+    case 'end-txn':
+    case 'push-txn':
+    case 'query-txn':
+    case 'recover-txn':
+      return point(addressOf(request.anchor));
+    case 'heartbeat-txn':
+      return point(addressOf(request.txn.anchor ?? emptyBytes));
+    default:
+      return unreachable(request);
+  }
+}
+
+/** The key of a transaction's record, itself a local key of its anchor. */
+export function recordKeyOf(anchor: Buffer, txnId: string): Buffer {
+  return txnRecordKey(addressOf(anchor), txnId);
+}
+
+function point(start: Buffer): Span {
+  return { start, end: undefined };
+}

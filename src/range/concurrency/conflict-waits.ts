@@ -1,0 +1,247 @@
+/**
+ * Waiting for other transactions: in the queue of a lock, for an intent to go away, and, at the anchor
+ * of a pushed transaction, for its end. No latches are held meanwhile.
+ *
+ * A waiter first gives the holder a moment, then pushes it. Every waiter pushes every holder in its
+ * way, not only the first in the queue: the pushes are the edges of the wait-for graph.
+ */
+import {
+  compareTimestamps,
+  maxTimestamp,
+  type BatchHeader,
+  type FinishedTxn,
+  type KvError,
+  type Timestamp,
+  type TxnMeta,
+} from '../../kv/index.ts';
+import { sleep, type TimerHandle } from '../../util/index.ts';
+import { type ReplicaPort } from '../ports.ts';
+import { type Intent } from '../../storage/index.ts';
+import { type FinishedTxns } from './finished-txns.ts';
+import { type HeldStrength, type Holder, type LockTable, type Waiter } from './lock-table.ts';
+import { type Pusher } from './pusher.ts';
+import { findCycle, victimOf, type PushWaiter, type TxnWaitQueue } from './txn-wait-queue.ts';
+
+/** A conflict that lasts no longer costs no push. */
+const pushDelayMs = 25;
+const retryDelayMs = 100;
+/** How often a waiting push looks for a deadlock and for abandonment. */
+const pollMs = 100;
+/** A waiting push answers after this long; its sender pushes again while it is still interested. */
+export const maxPushWaitMs = 1_000;
+
+export class ConflictWaits {
+  readonly #port: ReplicaPort;
+  readonly #locks: LockTable;
+  readonly #pushes: TxnWaitQueue;
+  readonly #finished: FinishedTxns;
+  readonly #pusher: Pusher;
+
+  constructor(parts: {
+    readonly port: ReplicaPort;
+    readonly locks: LockTable;
+    readonly pushes: TxnWaitQueue;
+    readonly finished: FinishedTxns;
+    readonly pusher: Pusher;
+  }) {
+    this.#port = parts.port;
+    this.#locks = parts.locks;
+    this.#pushes = parts.pushes;
+    this.#finished = parts.finished;
+    this.#pusher = parts.pusher;
+  }
+
+  /** Undefined: try again, with the lock held or at least free. */
+  async forLock(
+    key: Buffer,
+    txn: TxnMeta,
+    strength: HeldStrength,
+    header: BatchHeader,
+  ): Promise<KvError | undefined> {
+    if (header.waitPolicy === 'error') return this.#unlessGone(key, txn, strength);
+    const waiter = this.#locks.wait(key, txn, strength);
+    if (!waiter.settled) {
+      const pushing = new Set<Holder>();
+      waiter.holdersChanged = () => this.#startPushing(waiter, pushing);
+      this.#startPushing(waiter, pushing);
+    }
+    const timer = this.#timeout(header, () => {
+      const error: KvError = { kind: 'lock-not-available', key, timedOut: true };
+      this.#locks.giveUp(waiter, { kind: 'failed', error });
+    });
+    const outcome = await waiter.outcome;
+    timer?.cancel();
+    return outcome.kind === 'failed' ? outcome.error : undefined;
+  }
+
+  /** Wait policy 'error': fails unless the holders turn out to be finished. */
+  async #unlessGone(
+    key: Buffer,
+    txn: TxnMeta,
+    strength: HeldStrength,
+  ): Promise<KvError | undefined> {
+    for (const holder of this.#locks.conflicts(key, txn.id, strength)) {
+      const outcome = await this.#pusher.push(holder.txn, {
+        pusher: txn,
+        kind: 'touch',
+        to: holder.txn.writeTimestamp,
+        wait: false,
+      });
+      const gone = outcome.kind === 'known' && isFinal(outcome.pushee);
+      if (!gone) return { kind: 'lock-not-available', key, timedOut: false };
+      await this.#holderFinished(key, holder, outcome.pushee);
+    }
+    return undefined;
+  }
+
+  #startPushing(waiter: Waiter, pushing: Set<Holder>): void {
+    const holders = this.#locks.conflicts(waiter.key, waiter.txn.id, waiter.strength);
+    for (const holder of holders) {
+      if (pushing.has(holder)) continue;
+      pushing.add(holder);
+      const looksFinished = this.#finished.get(holder.txn.id) !== undefined;
+      this.#port.env.timers.after(looksFinished ? 0 : pushDelayMs, () => {
+        this.#pushUntilGone(waiter, holder).then(
+          () => pushing.delete(holder),
+          (error: unknown) => {
+            this.#port.env.log.error({ error: String(error) }, 'a push failed');
+          },
+        );
+      });
+    }
+  }
+
+  async #pushUntilGone(waiter: Waiter, holder: Holder): Promise<void> {
+    const { key, txn } = waiter;
+    const { id } = holder.txn;
+    while (!waiter.settled && this.#locks.holderOf(key, id) === holder) {
+      const outcome = await this.#pusher.push(holder.txn, {
+        pusher: txn,
+        kind: 'abort',
+        to: holder.txn.writeTimestamp,
+        wait: true,
+      });
+      if (waiter.settled) return;
+      if (outcome.kind === 'failed') {
+        if (outcome.error.kind === 'deadlock') {
+          this.#locks.giveUp(waiter, { kind: 'failed', error: outcome.error });
+          return;
+        }
+        await sleep(this.#port.env, retryDelayMs);
+      } else if (isFinal(outcome.pushee)) {
+        await this.#holderFinished(key, holder, outcome.pushee);
+      } else {
+        // A push that does not wait at the anchor must not spin.
+        await sleep(this.#port.env, 1);
+      }
+    }
+  }
+
+  async #holderFinished(key: Buffer, holder: Holder, finished: FinishedTxn): Promise<void> {
+    if (holder.intent) await this.#pusher.resolveHere([key], finished);
+    this.#locks.releaseUnreplicated(finished.id);
+  }
+
+  /** A read without a lock, or a write without a transaction, met intents. */
+  async forIntents(
+    intents: readonly { readonly key: Buffer; readonly intent: Intent }[],
+    reader: TxnMeta | undefined,
+    readTimestamp: Timestamp,
+    header: BatchHeader,
+    writes: boolean,
+  ): Promise<KvError | undefined> {
+    const first = intents[0];
+    if (first === undefined) return undefined;
+    for (const { key, intent } of intents) this.#locks.addIntent(key, intent);
+    let changed = false;
+    const change = new Promise<void>((resolve) => {
+      this.#locks.observe(first.key, () => {
+        changed = true;
+        resolve();
+      });
+    });
+    let timedOut = false;
+    const timer = this.#timeout(header, () => {
+      timedOut = true;
+    });
+    const holder = this.#locks.holderOf(first.key, first.intent.txnId);
+    const keys = intents
+      .filter(({ intent }) => intent.txnId === first.intent.txnId)
+      .map(({ key }) => key);
+    try {
+      if (this.#finished.get(first.intent.txnId) === undefined) {
+        await Promise.race([change, sleep(this.#port.env, pushDelayMs)]);
+      }
+      while (!changed && holder !== undefined) {
+        if (timedOut) return { kind: 'lock-not-available', key: first.key, timedOut: true };
+        const push = this.#pusher.push(holder.txn, {
+          pusher: reader,
+          kind: writes ? 'abort' : 'timestamp',
+          to: readTimestamp,
+          wait: true,
+        });
+        const outcome = await Promise.race([push, change]);
+        if (changed || outcome === undefined) return undefined;
+        if (outcome.kind === 'failed') {
+          if (outcome.error.kind === 'deadlock') return outcome.error;
+          await Promise.race([change, sleep(this.#port.env, retryDelayMs)]);
+          continue;
+        }
+        const { pushee } = outcome;
+        const outOfTheWay =
+          isFinal(pushee) || (!writes && compareTimestamps(pushee.timestamp, readTimestamp) > 0);
+        if (outOfTheWay) {
+          await this.#pusher.resolveHere(keys, pushee);
+          return undefined;
+        }
+        await sleep(this.#port.env, 1);
+      }
+      return undefined;
+    } finally {
+      timer?.cancel();
+    }
+  }
+
+  /** At the anchor: waits a while for news of `pushee`. An error ends the push. */
+  async forPushee(pushee: TxnMeta, pusher: TxnMeta | undefined): Promise<KvError | undefined> {
+    const { env } = this.#port;
+    let news = false;
+    let wake: () => void = () => undefined;
+    const woken = new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+    const waiter: PushWaiter = {
+      pusher,
+      wake: () => {
+        news = true;
+        wake();
+      },
+    };
+    this.#pushes.enter(pushee.id, waiter, env.clock.monotonicMs());
+    try {
+      await Promise.race([woken, sleep(env, pollMs)]);
+      if (news || pusher === undefined) return undefined;
+      const cycle = await findCycle(pusher, pushee, (txn) => this.#waitersOf(txn));
+      if (news || cycle === undefined || victimOf(cycle)?.id !== pusher.id) return undefined;
+      return { kind: 'deadlock', cycle: cycle.map((txn) => txn.id) };
+    } finally {
+      this.#pushes.leave(pushee.id, waiter);
+    }
+  }
+
+  #waitersOf(txn: TxnMeta): Promise<readonly TxnMeta[]> {
+    return this.#pusher.waitersOf(txn);
+  }
+
+  #timeout(header: BatchHeader, fn: () => void): TimerHandle | undefined {
+    if (header.lockTimeoutMs <= 0) return undefined;
+    return this.#port.env.timers.after(header.lockTimeoutMs, fn);
+  }
+}
+
+/** Locking reads conflict with every write in flight, whatever its timestamp. */
+export const lockingReadTimestamp: Timestamp = maxTimestamp;
+
+function isFinal(txn: FinishedTxn): boolean {
+  return txn.status === 'committed' || txn.status === 'aborted';
+}

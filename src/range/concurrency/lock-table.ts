@@ -1,0 +1,311 @@
+/**
+ * The lock table of one range: who holds which key, and who waits for it in which order.
+ *
+ * Two kinds of holders: unreplicated locks, which live only here (trap X14), and intents of other
+ * transactions, which evaluation came across and reported. A free lock goes to the first in the
+ * queue in the same step in which it becomes free, so nobody overtakes.
+ *
+ * INVARIANT 1: the holders of a key are compatible with each other, intents count as 'update'.
+ * INVARIANT 2: the first waiter of a key is incompatible with a holder; a key without holders has no queue.
+ * INVARIANT 3: `#byTxn` lists exactly the keys that a transaction holds.
+ */
+import {
+  SortedMap,
+  type KvError,
+  type LockStrength,
+  type Span,
+  type TxnId,
+  type TxnMeta,
+} from '../../kv/index.ts';
+import { emptyBytes, nextKey } from '../../util/index.ts';
+import { type Intent } from '../../storage/index.ts';
+
+export type HeldStrength = Exclude<LockStrength, 'none'>;
+
+export interface Holder {
+  readonly txn: TxnMeta;
+  /** The unreplicated lock; undefined when only an intent is known. */
+  strength: HeldStrength | undefined;
+  intent: boolean;
+}
+
+export type WaitOutcome =
+  /** The lock is held now. */
+  | { readonly kind: 'granted' }
+  /** Something else happened to the key: look again from the start. */
+  | { readonly kind: 'retry' }
+  | { readonly kind: 'failed'; readonly error: KvError };
+
+export class Waiter {
+  readonly key: Buffer;
+  readonly txn: TxnMeta;
+  readonly strength: HeldStrength;
+  readonly outcome: Promise<WaitOutcome>;
+  settled = false;
+  /** Called when the key has other holders than before. */
+  holdersChanged: (() => void) | undefined;
+  readonly #resolve: (outcome: WaitOutcome) => void;
+
+  constructor(key: Buffer, txn: TxnMeta, strength: HeldStrength) {
+    this.key = key;
+    this.txn = txn;
+    this.strength = strength;
+    let settle: (outcome: WaitOutcome) => void = () => undefined;
+    this.outcome = new Promise((resolve) => {
+      settle = resolve;
+    });
+    this.#resolve = settle;
+  }
+
+  settle(outcome: WaitOutcome): void {
+    this.settled = true;
+    this.#resolve(outcome);
+  }
+}
+
+interface Lock {
+  readonly key: Buffer;
+  readonly holders: Map<TxnId, Holder>;
+  queue: Waiter[];
+  /** Readers that wait for an intent; called once, at the next change. */
+  observers: (() => void)[];
+}
+
+export class LockTable {
+  readonly #locks = new SortedMap<Lock>();
+  readonly #byTxn = new Map<TxnId, Set<Lock>>();
+
+  /** Number of keys that are held. */
+  get size(): number {
+    return this.#locks.size;
+  }
+
+  /** The holders of `key` that keep `txnId` from locking it. */
+  conflicts(key: Buffer, txnId: TxnId | undefined, strength: HeldStrength): Holder[] {
+    const lock = this.#locks.get(key);
+    return lock === undefined ? [] : conflictsOf(lock, txnId, strength);
+  }
+
+  holderOf(key: Buffer, txnId: TxnId): Holder | undefined {
+    return this.#locks.get(key)?.holders.get(txnId);
+  }
+
+  /** Takes the lock when that needs no waiting, behind others in the queue or for a holder. */
+  tryAcquire(key: Buffer, txn: TxnMeta, strength: HeldStrength): boolean {
+    const lock = this.#locks.get(key);
+    if (lock === undefined) {
+      this.#hold(this.#make(key), txn, strength);
+      return true;
+    }
+    const held = lock.holders.get(txn.id)?.strength;
+    if (held === 'update' || held === strength) return true;
+    if (conflictsOf(lock, txn.id, strength).length > 0) return false;
+    if (lock.queue.length > 0 && held === undefined) return false;
+    this.#hold(lock, txn, strength);
+    return true;
+  }
+
+  /** Queues up. The key has a conflicting holder or a queue. An upgrade goes to the front. */
+  wait(key: Buffer, txn: TxnMeta, strength: HeldStrength): Waiter {
+    const lock = this.#locks.get(key) ?? this.#make(key);
+    const waiter = new Waiter(key, txn, strength);
+    if (lock.holders.has(txn.id)) lock.queue.unshift(waiter);
+    else lock.queue.push(waiter);
+    this.#settle(lock);
+    return waiter;
+  }
+
+  /** Leaves the queue: the wait timed out or failed. */
+  giveUp(waiter: Waiter, outcome: WaitOutcome): void {
+    if (waiter.settled) return;
+    waiter.settle(outcome);
+    const lock = this.#locks.get(waiter.key);
+    if (lock === undefined) return;
+    lock.queue = lock.queue.filter((other) => other !== waiter);
+    this.#settle(lock);
+  }
+
+  /** Calls `changed` once, when a holder of `key` goes away or moves; at once when there is none. */
+  observe(key: Buffer, changed: () => void): void {
+    const lock = this.#locks.get(key);
+    if (lock === undefined) changed();
+    else lock.observers.push(changed);
+  }
+
+  /** Evaluation found an intent that the table did not know. */
+  addIntent(key: Buffer, intent: Intent): void {
+    const lock = this.#locks.get(key) ?? this.#make(key);
+    const held = lock.holders.get(intent.txnId);
+    if (held !== undefined) {
+      held.intent = true;
+      return;
+    }
+    this.#index(lock, intent.txnId);
+    lock.holders.set(intent.txnId, { txn: ownerOf(intent), strength: undefined, intent: true });
+    for (const waiter of lock.queue) waiter.holdersChanged?.();
+  }
+
+  /** The intent of `txnId` on `key` has moved to a later timestamp: readers look again. */
+  intentMoved(key: Buffer): void {
+    const lock = this.#locks.get(key);
+    if (lock !== undefined) notify(lock);
+  }
+
+  /** `txnId` has finished and its locks and intents in `span` are gone. */
+  release(txnId: TxnId, span: Span): void {
+    const end = span.end ?? nextKey(span.start);
+    for (const lock of this.#byTxn.get(txnId) ?? []) {
+      if (lock.key.compare(span.start) >= 0 && lock.key.compare(end) < 0) this.#drop(lock, txnId);
+    }
+  }
+
+  /** `txnId` has finished: all its unreplicated locks go, known intents stay until they are resolved. */
+  releaseUnreplicated(txnId: TxnId): void {
+    for (const lock of this.#byTxn.get(txnId) ?? []) {
+      const holder = lock.holders.get(txnId);
+      if (holder === undefined) continue;
+      holder.strength = undefined;
+      if (!holder.intent) this.#drop(lock, txnId);
+    }
+  }
+
+  /** Fails all waits of `txnId`. */
+  failWaits(txnId: TxnId, error: KvError): void {
+    for (const lock of this.#all()) {
+      for (const waiter of lock.queue) {
+        if (waiter.txn.id === txnId) this.giveUp(waiter, { kind: 'failed', error });
+      }
+    }
+  }
+
+  /** The lease is gone: all waits fail, everything is forgotten. */
+  clear(error: KvError): void {
+    const locks = this.#all();
+    this.#locks.clear();
+    this.#byTxn.clear();
+    for (const lock of locks) {
+      for (const waiter of lock.queue) waiter.settle({ kind: 'failed', error });
+      notify(lock);
+    }
+  }
+
+  /** Hands the holders at or behind `splitKey` to `right`; who waits for them looks again there (rule T7). */
+  moveTo(right: LockTable, splitKey: Buffer): void {
+    for (const lock of this.#all()) {
+      if (lock.key.compare(splitKey) < 0) continue;
+      this.#locks.delete(lock.key);
+      const there = right.#make(lock.key);
+      for (const [txnId, holder] of lock.holders) {
+        this.#unindex(lock, txnId);
+        right.#index(there, txnId);
+        there.holders.set(txnId, holder);
+      }
+      for (const waiter of lock.queue) waiter.settle({ kind: 'retry' });
+      notify(lock);
+    }
+  }
+
+  /** `key: holders <- waiters` per line, for tests and lock views. */
+  describe(name: (txn: TxnMeta) => string, keyName: (key: Buffer) => string): string {
+    return this.#all()
+      .map((lock) => {
+        const holders = [...lock.holders.values()].map(
+          (holder) =>
+            `${name(holder.txn)}(${[holder.strength, holder.intent ? 'intent' : undefined].filter(Boolean).join('+')})`,
+        );
+        const queue = lock.queue.map((waiter) => `${name(waiter.txn)}(${waiter.strength})`);
+        return `${keyName(lock.key)}: ${holders.join(' ')}${queue.length === 0 ? '' : ` <- ${queue.join(' ')}`}`;
+      })
+      .join('\n');
+  }
+
+  #all(): Lock[] {
+    const locks: Lock[] = [];
+    this.#locks.visit(emptyBytes, undefined, (_key, lock) => {
+      locks.push(lock);
+    });
+    return locks;
+  }
+
+  #make(key: Buffer): Lock {
+    const lock: Lock = { key, holders: new Map(), queue: [], observers: [] };
+    this.#locks.set(key, lock);
+    return lock;
+  }
+
+  #hold(lock: Lock, txn: TxnMeta, strength: HeldStrength): void {
+    const held = lock.holders.get(txn.id);
+    if (held !== undefined) {
+      if (held.strength !== 'update') held.strength = strength;
+      return;
+    }
+    this.#index(lock, txn.id);
+    lock.holders.set(txn.id, { txn, strength, intent: false });
+  }
+
+  #drop(lock: Lock, txnId: TxnId): void {
+    lock.holders.delete(txnId);
+    this.#unindex(lock, txnId);
+    this.#settle(lock);
+    notify(lock);
+  }
+
+  /** Gives the lock to whoever is next and may have it. */
+  #settle(lock: Lock): void {
+    let granted = false;
+    while (true) {
+      const first = lock.queue[0];
+      if (first === undefined || conflictsOf(lock, first.txn.id, first.strength).length > 0) break;
+      lock.queue.shift();
+      this.#hold(lock, first.txn, first.strength);
+      first.settle({ kind: 'granted' });
+      granted = true;
+    }
+    if (granted) for (const waiter of lock.queue) waiter.holdersChanged?.();
+    if (lock.holders.size === 0) this.#locks.delete(lock.key);
+  }
+
+  #index(lock: Lock, txnId: TxnId): void {
+    const locks = this.#byTxn.get(txnId);
+    if (locks === undefined) this.#byTxn.set(txnId, new Set([lock]));
+    else locks.add(lock);
+  }
+
+  #unindex(lock: Lock, txnId: TxnId): void {
+    const locks = this.#byTxn.get(txnId);
+    locks?.delete(lock);
+    if (locks?.size === 0) this.#byTxn.delete(txnId);
+  }
+}
+
+/** What an intent tells of its transaction. */
+export function ownerOf(intent: Intent): TxnMeta {
+  return {
+    id: intent.txnId,
+    anchor: intent.anchor,
+    epoch: intent.epoch,
+    isolation: intent.isolation,
+    priority: intent.priority,
+    readTimestamp: intent.minTimestamp,
+    writeTimestamp: intent.timestamp,
+    minTimestamp: intent.minTimestamp,
+    uncertaintyLimit: intent.minTimestamp,
+    sequence: intent.sequence,
+    ignoredSequences: [],
+  };
+}
+
+function conflictsOf(lock: Lock, txnId: TxnId | undefined, strength: HeldStrength): Holder[] {
+  const found: Holder[] = [];
+  for (const [id, holder] of lock.holders) {
+    if (id === txnId) continue;
+    if (strength === 'update' || holder.intent || holder.strength === 'update') found.push(holder);
+  }
+  return found;
+}
+
+function notify(lock: Lock): void {
+  const observers = lock.observers;
+  lock.observers = [];
+  for (const observer of observers) observer();
+}

@@ -1,0 +1,202 @@
+/**
+ * The timestamp cache: which keys were read up to which timestamp, and by whom. A write that would
+ * land at or below a read of another transaction is moved above it (traps X1, X15).
+ *
+ * Point reads sit in a hash map; span reads in a step function over the keys: the step at a boundary
+ * holds up to the next boundary. Memory is bounded by two generations: when the young one is full the
+ * old one is thrown away and the low water, a read of everything, rises to the largest timestamp that it held.
+ *
+ * INVARIANT 1: the answer for a key never falls (but for `reset`).
+ * INVARIANT 2: a read that is remembered for one transaction at t hides reads by others only at or
+ *   below t; that transaction cannot write below its own read timestamp, so nothing is lost.
+ */
+import {
+  compareTimestamps,
+  equalTimestamps,
+  laterTimestamp,
+  SortedMap,
+  zeroTimestamp,
+  type Timestamp,
+  type TxnId,
+} from '../../kv/index.ts';
+
+export interface CachedRead {
+  readonly timestamp: Timestamp;
+  /** Undefined: nobody in particular, or several. */
+  readonly txnId: TxnId | undefined;
+}
+
+export interface TimestampCacheOptions {
+  /** Point reads of one generation. */
+  readonly maxPoints: number;
+  /** Boundaries of one generation. */
+  readonly maxSteps: number;
+}
+
+export const defaultTimestampCacheOptions: TimestampCacheOptions = {
+  maxPoints: 32_768,
+  maxSteps: 8_192,
+};
+
+interface Generation {
+  readonly points: Map<string, CachedRead>;
+  readonly steps: SortedMap<CachedRead>;
+  max: Timestamp;
+}
+
+const never: CachedRead = { timestamp: zeroTimestamp, txnId: undefined };
+
+export class TimestampCache {
+  readonly #options: TimestampCacheOptions;
+  #lowWater: Timestamp;
+  #young = newGeneration();
+  #old = newGeneration();
+
+  constructor(lowWater: Timestamp, options = defaultTimestampCacheOptions) {
+    this.#lowWater = lowWater;
+    this.#options = options;
+  }
+
+  get lowWater(): Timestamp {
+    return this.#lowWater;
+  }
+
+  /** Forgets everything: all of the keyspace counts as read at `lowWater` (rule T1). */
+  reset(lowWater: Timestamp): void {
+    this.#lowWater = lowWater;
+    this.#young = newGeneration();
+    this.#old = newGeneration();
+  }
+
+  addPoint(key: Buffer, timestamp: Timestamp, txnId: TxnId | undefined): void {
+    if (compareTimestamps(timestamp, this.#lowWater) <= 0) return;
+    const name = key.toString('latin1');
+    const { points } = this.#young;
+    const before = points.get(name);
+    const after = before === undefined ? { timestamp, txnId } : merge(before, timestamp, txnId);
+    if (after === before) return;
+    points.set(name, after);
+    this.#grown(timestamp);
+  }
+
+  /** `end` undefined: the single key `start`. */
+  add(
+    start: Buffer,
+    end: Buffer | undefined,
+    timestamp: Timestamp,
+    txnId: TxnId | undefined,
+  ): void {
+    if (end === undefined) this.addPoint(start, timestamp, txnId);
+    else if (start.compare(end) < 0 && compareTimestamps(timestamp, this.#lowWater) > 0) {
+      addStep(this.#young.steps, start, end, timestamp, txnId);
+      this.#grown(timestamp);
+    }
+  }
+
+  /** The latest read of `key` by anybody but `reader`. */
+  latest(key: Buffer, reader: TxnId | undefined): Timestamp {
+    let latest = this.#lowWater;
+    const name = key.toString('latin1');
+    for (const generation of [this.#young, this.#old]) {
+      const point = generation.points.get(name);
+      if (point !== undefined) latest = laterUnlessOwn(latest, point, reader);
+      const step = generation.steps.floor(key);
+      if (step !== undefined) latest = laterUnlessOwn(latest, step.value, reader);
+    }
+    return latest;
+  }
+
+  /** The latest read of any key in [start, end) by anybody but `reader`. */
+  latestIn(start: Buffer, end: Buffer, reader: TxnId | undefined): Timestamp {
+    let latest = this.latest(start, reader);
+    const from = start.toString('latin1');
+    const to = end.toString('latin1');
+    for (const generation of [this.#young, this.#old]) {
+      generation.steps.visit(start, end, (_key, read) => {
+        latest = laterUnlessOwn(latest, read, reader);
+      });
+      for (const [name, read] of generation.points) {
+        if (name >= from && name < to) latest = laterUnlessOwn(latest, read, reader);
+      }
+    }
+    return latest;
+  }
+
+  /** Lets `other` know of all reads at or behind `splitKey` (rule T7). */
+  copyTo(other: TimestampCache, splitKey: Buffer): void {
+    other.reset(this.#lowWater);
+    const from = splitKey.toString('latin1');
+    for (const generation of [this.#old, this.#young]) {
+      for (const [name, read] of generation.points) {
+        if (name < from) continue;
+        other.addPoint(Buffer.from(name, 'latin1'), read.timestamp, read.txnId);
+      }
+      let previous: { start: Buffer; read: CachedRead } | undefined;
+      const first = generation.steps.floor(splitKey);
+      if (first !== undefined) previous = { start: splitKey, read: first.value };
+      generation.steps.visit(splitKey, undefined, (key, read) => {
+        if (previous !== undefined) {
+          other.add(previous.start, key, previous.read.timestamp, previous.read.txnId);
+        }
+        previous = { start: key, read };
+      });
+    }
+  }
+
+  #grown(timestamp: Timestamp): void {
+    const young = this.#young;
+    young.max = laterTimestamp(young.max, timestamp);
+    const full =
+      young.points.size >= this.#options.maxPoints || young.steps.size >= this.#options.maxSteps;
+    if (!full) return;
+    this.#lowWater = laterTimestamp(this.#lowWater, this.#old.max);
+    this.#old = young;
+    this.#young = newGeneration();
+  }
+}
+
+function newGeneration(): Generation {
+  return { points: new Map(), steps: new SortedMap(), max: zeroTimestamp };
+}
+
+/** The same object when the new read adds nothing. */
+function merge(before: CachedRead, timestamp: Timestamp, txnId: TxnId | undefined): CachedRead {
+  const order = compareTimestamps(timestamp, before.timestamp);
+  if (order > 0) return { timestamp, txnId };
+  if (order < 0 || before.txnId === txnId || before.txnId === undefined) return before;
+  return { timestamp, txnId: undefined };
+}
+
+function laterUnlessOwn(latest: Timestamp, read: CachedRead, reader: TxnId | undefined): Timestamp {
+  if (reader !== undefined && read.txnId === reader) return latest;
+  return laterTimestamp(latest, read.timestamp);
+}
+
+function addStep(
+  steps: SortedMap<CachedRead>,
+  start: Buffer,
+  end: Buffer,
+  timestamp: Timestamp,
+  txnId: TxnId | undefined,
+): void {
+  const behind = steps.floor(end)?.value ?? never;
+  const inside: Buffer[] = [];
+  const first = steps.floor(start);
+  if (first === undefined || !first.key.equals(start)) steps.set(start, first?.value ?? never);
+  steps.visit(start, end, (key) => {
+    inside.push(key);
+  });
+  let previous: CachedRead | undefined;
+  for (const key of inside) {
+    const read = merge(steps.get(key) ?? never, timestamp, txnId);
+    if (previous !== undefined && same(read, previous)) steps.delete(key);
+    else steps.set(key, read);
+    previous = read;
+  }
+  const atEnd = steps.floor(end);
+  if (atEnd === undefined || !atEnd.key.equals(end)) steps.set(end, behind);
+}
+
+function same(a: CachedRead, b: CachedRead): boolean {
+  return a.txnId === b.txnId && equalTimestamps(a.timestamp, b.timestamp);
+}

@@ -1,0 +1,474 @@
+/**
+ * The executor of one range: what happens to a batch between its arrival and its answer.
+ *
+ *   latch -> lease check -> locks -> evaluate -> remember reads -> propose -> applied -> answer
+ *
+ * A conflict with another transaction ends an attempt: the latches are released, the wait is made,
+ * and the batch starts again. A later timestamp starts it again without letting go of the latches.
+ *
+ * INVARIANT 1: reads enter the timestamp cache before their latches are released and before anything
+ *   is answered (T2, X1).
+ * INVARIANT 2: nothing is answered or proposed unless the lease under which it was evaluated still
+ *   holds in the same synchronous step.
+ */
+import {
+  compareTimestamps,
+  containsKey,
+  laterTimestamp,
+  nextTimestamp,
+  requestSpan,
+  type BatchRequest,
+  type BatchResponse,
+  type KvError,
+  type KvRequest,
+  type KvResult,
+  type Timestamp,
+  type TxnMeta,
+} from '../../kv/index.ts';
+import { createMvccBatch, mvccGet } from '../../storage/index.ts';
+import { assert, unreachable } from '../../util/index.ts';
+import { ConflictWaits, maxPushWaitMs } from '../concurrency/conflict-waits.ts';
+import { FinishedTxns } from '../concurrency/finished-txns.ts';
+import { Latches } from '../concurrency/latches.ts';
+import { LockTable } from '../concurrency/lock-table.ts';
+import { Pusher } from '../concurrency/pusher.ts';
+import { TimestampCache } from '../concurrency/timestamp-cache.ts';
+import { TxnTombstones } from '../concurrency/txn-tombstones.ts';
+import { TxnWaitQueue } from '../concurrency/txn-wait-queue.ts';
+import { type RangeExecutor, type ReplicaPort } from '../ports.ts';
+import {
+  EvaluationContext,
+  invalid,
+  raiseRead,
+  raiseWrite,
+  type Outcome,
+  type RangeState,
+} from './context.ts';
+import { evaluateEndTxn } from './end-txn.ts';
+import { evaluateInconsistent } from './inconsistent.ts';
+import { latchSpans } from './latch-spans.ts';
+import { LoadMeter } from './load-meter.ts';
+import { evaluateGet, evaluateRefresh, evaluateScan } from './reads.ts';
+import {
+  evaluateHeartbeat,
+  evaluatePush,
+  evaluateQueryIntent,
+  evaluateQueryTxn,
+  evaluateRecover,
+  evaluateResolve,
+} from './txn-requests.ts';
+import { evaluateClearRange, evaluateIncrement, evaluateWrite, isWrite } from './writes.ts';
+
+export function createRangeExecutor(port: ReplicaPort): RangeExecutor {
+  return new Executor(port);
+}
+
+/** How one attempt at a batch ended. */
+type Attempt =
+  | { readonly kind: 'answer'; readonly response: BatchResponse }
+  /** Evaluate again with this transaction; `relatch` when a plain read moves. */
+  | { readonly kind: 'again'; readonly txn: TxnMeta | undefined; readonly relatch: boolean }
+  | { readonly kind: 'wait'; readonly for: Conflict; readonly index: number };
+
+type Conflict = Extract<Outcome, { kind: 'locked' | 'intents' | 'wait-push' }>;
+
+/** A batch that moves up this often without success gives up; the sender tries again. */
+const maxAttempts = 1_000;
+
+class Executor implements RangeExecutor {
+  readonly #port: ReplicaPort;
+  readonly #state: RangeState;
+  readonly #latches = new Latches();
+  readonly #waits: ConflictWaits;
+  readonly #load: LoadMeter;
+
+  constructor(port: ReplicaPort) {
+    this.#port = port;
+    const finished = new FinishedTxns();
+    this.#state = {
+      port,
+      locks: new LockTable(),
+      reads: new TimestampCache(port.leaseStart),
+      tombstones: new TxnTombstones(port.leaseStart),
+      pushes: new TxnWaitQueue(),
+      finished,
+    };
+    const pusher = new Pusher(port, finished, (batch) => this.#serve(batch));
+    this.#waits = new ConflictWaits({ ...this.#state, pusher });
+    this.#load = new LoadMeter(port.env.clock);
+  }
+
+  execute(batch: BatchRequest): Promise<BatchResponse> {
+    this.#port.clock.observe(batch.header.timestamp);
+    this.#load.count(batch.requests.length);
+    if (batch.header.consistency === 'inconsistent') {
+      return evaluateInconsistent(this.#port, batch);
+    }
+    const fast = this.#readOneKey(batch);
+    return fast === undefined ? this.#serve(batch) : Promise.resolve(fast);
+  }
+
+  leaseAcquired(start: Timestamp): void {
+    this.#forget();
+    this.#state.reads.reset(start);
+    this.#state.tombstones.reset(start);
+  }
+
+  leaseLost(): void {
+    this.#forget();
+  }
+
+  #forget(): void {
+    this.#state.locks.clear(this.#leaseError());
+    this.#state.pushes.clear();
+  }
+
+  split(splitKey: Buffer, right: RangeExecutor): void {
+    assert(right instanceof Executor, 'both sides of a split have the same kind of executor');
+    const { locks, reads, tombstones, pushes, finished } = this.#state;
+    const there = right.#state;
+    reads.copyTo(there.reads, splitKey);
+    tombstones.copyTo(there.tombstones);
+    finished.copyTo(there.finished);
+    locks.moveTo(there.locks, splitKey);
+    pushes.wakeAll();
+  }
+
+  async quiesce(): Promise<() => void> {
+    const guard = await this.#latches.acquireAll();
+    return () => this.#latches.release(guard);
+  }
+
+  queriesPerSecond(): number {
+    return this.#load.perSecond();
+  }
+
+  /** The hot path: one plain read of one key that nothing is in the way of, in one synchronous step. */
+  #readOneKey(batch: BatchRequest): BatchResponse | undefined {
+    const request = batch.requests[0];
+    if (batch.requests.length !== 1 || request?.kind !== 'get' || request.lock !== 'none') {
+      return undefined;
+    }
+    const { txn } = batch.header;
+    const { key } = request;
+    const port = this.#port;
+    const now = port.clock.now();
+    const timestamp = txn?.readTimestamp ?? now;
+    if (this.#latches.blocksRead(key, timestamp)) return undefined;
+    if (!containsKey(port.descriptor, key) || port.checkLease(timestamp) !== undefined) {
+      return undefined;
+    }
+    if (txn !== undefined && this.#state.finished.isAborted(txn.id)) return undefined;
+    const got = mvccGet(port.engine, key, {
+      timestamp,
+      txn,
+      failOnNewer: false,
+      ignoreIntents: false,
+    });
+    if (got instanceof Promise) {
+      // The history decides: the general path asks again, under latches.
+      got.catch(() => undefined);
+      return undefined;
+    }
+    if (got.kind !== 'value') return undefined;
+    this.#state.reads.addPoint(key, timestamp, txn?.id);
+    return { kind: 'ok', now, txn, results: [{ kind: 'get', value: got.value }] };
+  }
+
+  async #serve(batch: BatchRequest): Promise<BatchResponse> {
+    let requests = batch.requests;
+    let { txn } = batch.header;
+    const pushDeadlineMs = this.#port.env.clock.monotonicMs() + maxPushWaitMs;
+    for (let attempts = 0; attempts < maxAttempts;) {
+      const spans = latchSpans(requests, txn, this.#port.clock.now());
+      const guard = this.#latches.acquire(spans);
+      let attempt: Attempt;
+      try {
+        if (guard.waitingFor > 0) await this.#latches.granted(guard);
+        do {
+          attempts++;
+          attempt = await this.#attempt(batch, requests, txn);
+          if (attempt.kind === 'again') txn = attempt.txn;
+        } while (attempt.kind === 'again' && !attempt.relatch && attempts < maxAttempts);
+      } finally {
+        this.#latches.release(guard);
+      }
+      if (attempt.kind === 'answer') return attempt.response;
+      if (attempt.kind === 'again') continue;
+      attempts = 0;
+      const error = await this.#wait(batch, requests, txn, attempt.for);
+      if (error !== undefined) return this.#failure(error, attempt.index);
+      if (this.#port.env.clock.monotonicMs() >= pushDeadlineMs) {
+        requests = requests.map((request) =>
+          request.kind === 'push-txn' ? { ...request, wait: false } : request,
+        );
+      }
+    }
+    return this.#failure({ kind: 'txn-retry', reason: 'too much contention' }, undefined);
+  }
+
+  async #wait(
+    batch: BatchRequest,
+    requests: readonly KvRequest[],
+    txn: TxnMeta | undefined,
+    conflict: Conflict,
+  ): Promise<KvError | undefined> {
+    const { header } = batch;
+    switch (conflict.kind) {
+      case 'locked':
+        assert(txn !== undefined, 'only transactions queue for locks');
+        return this.#waits.forLock(conflict.key, txn, conflict.strength, header);
+      case 'intents': {
+        const first = conflict.intents[0];
+        const { strength } = conflict;
+        if (txn === undefined || strength === undefined || first === undefined) {
+          const readAt = txn?.readTimestamp ?? this.#port.clock.now();
+          const writes = requests.some(
+            (request) => isWrite(request) || request.kind === 'increment',
+          );
+          return this.#waits.forIntents(conflict.intents, txn, readAt, header, writes);
+        }
+        for (const { key, intent } of conflict.intents) this.#state.locks.addIntent(key, intent);
+        return this.#waits.forLock(first.key, txn, strength, header);
+      }
+      case 'wait-push': {
+        const push = requests.find((request) => request.kind === 'push-txn');
+        assert(push?.kind === 'push-txn', 'only a push waits for a pushee');
+        return this.#waits.forPushee(push.pushee, push.pusher);
+      }
+      default:
+        return unreachable(conflict);
+    }
+  }
+
+  /** One evaluation under latches. */
+  async #attempt(
+    batch: BatchRequest,
+    requests: readonly KvRequest[],
+    arrived: TxnMeta | undefined,
+  ): Promise<Attempt> {
+    const { header } = batch;
+    const refused = this.#refusal(requests, arrived);
+    if (refused !== undefined) return this.#answer(this.#failure(refused, undefined));
+    const port = this.#port;
+    const lease = port.leaseSequence;
+    const now = port.clock.now();
+    const end = requests.find((request) => request.kind === 'end-txn');
+    const onePhase = end?.kind === 'end-txn' && end.commit && end.onePhase;
+    let txn = arrived;
+    const floor = this.#writeFloor(requests, txn, now);
+    if (txn !== undefined && floor !== undefined) {
+      txn = raiseWrite(txn, floor);
+      // A commit that brings its refreshes may read where it writes.
+      if (onePhase && header.canForwardReadTimestamp) txn = raiseRead(txn, txn.writeTimestamp);
+    }
+    const ctx = new EvaluationContext(this.#state, {
+      header,
+      batch: createMvccBatch(port.engine),
+      now: txn === undefined && floor !== undefined ? laterTimestamp(now, floor) : now,
+      txn,
+      onePhase,
+    });
+    const results: KvResult[] = [];
+    for (const [index, request] of requests.entries()) {
+      const step = evaluate(ctx, request);
+      const outcome = step instanceof Promise ? await step : step;
+      if (outcome.kind === 'ok') {
+        results.push(outcome.result);
+        continue;
+      }
+      return this.#stopped(ctx, requests, outcome, index, lease);
+    }
+    return this.#conclude(ctx, results, lease);
+  }
+
+  #stopped(
+    ctx: EvaluationContext,
+    requests: readonly KvRequest[],
+    outcome: Exclude<Outcome, { kind: 'ok' }>,
+    index: number,
+    lease: number,
+  ): Attempt {
+    switch (outcome.kind) {
+      case 'error':
+        if (this.#lost(ctx, lease)) return this.#answer(this.#failure(this.#leaseError(), index));
+        this.#remember(ctx);
+        return this.#answer(this.#failure(outcome.error, index));
+      case 'locked':
+      case 'intents':
+      case 'wait-push':
+        return { kind: 'wait', for: outcome, index };
+      case 'raise-write':
+        // Without a transaction the clock is above by the next attempt.
+        this.#port.clock.observe(outcome.to);
+        return {
+          kind: 'again',
+          txn: ctx.txn === undefined ? undefined : raiseWrite(ctx.txn, outcome.to),
+          relatch: false,
+        };
+      case 'raise-read': {
+        if (ctx.txn === undefined || !ctx.header.canForwardReadTimestamp) {
+          return this.#answer(this.#failure(outcome.error, index));
+        }
+        const to = laterTimestamp(outcome.to, this.#port.clock.now());
+        const commits = outcome.error.kind === 'txn-pushed';
+        return {
+          kind: 'again',
+          txn: raiseRead(ctx.txn, commits ? outcome.to : to),
+          relatch: requests.some(isPlainRead),
+        };
+      }
+      default:
+        return unreachable(outcome);
+    }
+  }
+
+  /** Everything was evaluated: remember the reads, propose the effects. */
+  async #conclude(
+    ctx: EvaluationContext,
+    results: readonly KvResult[],
+    lease: number,
+  ): Promise<Attempt> {
+    if (this.#lost(ctx, lease)) return this.#answer(this.#failure(this.#leaseError(), undefined));
+    this.#remember(ctx);
+    const { writes, stats } = ctx.batch;
+    if (writes.length > 0 || ctx.clears.length > 0 || ctx.trigger !== undefined) {
+      const outcome = await this.#port.propose(
+        {
+          writes,
+          statsDelta: stats,
+          trigger: ctx.trigger,
+          clears: ctx.clears,
+          timestamp: ctx.now,
+        },
+        lease,
+      );
+      if (outcome.kind === 'rejected') {
+        return this.#answer(this.#failure(outcome.error, undefined));
+      }
+      if (outcome.kind === 'ambiguous') {
+        const error: KvError = { kind: 'ambiguous-result', reason: outcome.reason };
+        return this.#answer(this.#failure(error, undefined));
+      }
+    }
+    for (const run of ctx.afterApply) run();
+    const now = this.#port.clock.now();
+    return this.#answer({ kind: 'ok', now, txn: ctx.txn, results });
+  }
+
+  #remember(ctx: EvaluationContext): void {
+    for (const { start, end, timestamp, own } of ctx.marks) {
+      this.#state.reads.add(start, end, timestamp, own ? ctx.txn?.id : undefined);
+    }
+  }
+
+  /** Why the batch cannot be served here and now. */
+  #refusal(requests: readonly KvRequest[], txn: TxnMeta | undefined): KvError | undefined {
+    const range = this.#port.descriptor;
+    for (const request of requests) {
+      const { start, end } = requestSpan(request);
+      const inside =
+        containsKey(range, start) && (end === undefined || end.compare(range.endKey) <= 0);
+      if (!inside) return { kind: 'range-key-mismatch', ranges: [range] };
+    }
+    const timestamp = txn === undefined ? this.#port.clock.now() : txn.writeTimestamp;
+    const lease = this.#port.checkLease(timestamp);
+    if (lease !== undefined) return lease;
+    const ends = requests.some((request) => request.kind === 'end-txn' && !request.commit);
+    if (txn !== undefined && !ends && this.#state.finished.isAborted(txn.id)) {
+      return { kind: 'txn-aborted', reason: 'another transaction has aborted this one' };
+    }
+    return undefined;
+  }
+
+  /** Writes have to stand above this: what others have read of their keys. */
+  #writeFloor(
+    requests: readonly KvRequest[],
+    txn: TxnMeta | undefined,
+    now: Timestamp,
+  ): Timestamp | undefined {
+    const writeAt = txn?.writeTimestamp ?? now;
+    let latest = writeAt;
+    let below = false;
+    for (const request of requests) {
+      if (!isWrite(request) && request.kind !== 'increment') continue;
+      const read = this.#state.reads.latest(request.key, txn?.id);
+      if (compareTimestamps(read, latest) < 0) continue;
+      latest = read;
+      below = true;
+    }
+    return below ? nextTimestamp(latest) : undefined;
+  }
+
+  #lost(ctx: EvaluationContext, lease: number): boolean {
+    return (
+      this.#port.leaseSequence !== lease ||
+      this.#port.checkLease(laterTimestamp(ctx.readTimestamp, ctx.writeTimestamp)) !== undefined
+    );
+  }
+
+  #leaseError(): KvError {
+    const { rangeId, descriptor: range } = this.#port;
+    return (
+      this.#port.checkLease(this.#port.clock.now()) ?? {
+        kind: 'not-leaseholder',
+        rangeId,
+        leaseholder: undefined,
+        range,
+      }
+    );
+  }
+
+  #failure(error: KvError, index: number | undefined): BatchResponse {
+    return { kind: 'error', now: this.#port.clock.now(), error, index };
+  }
+
+  #answer(response: BatchResponse): Attempt {
+    return { kind: 'answer', response };
+  }
+}
+
+function isPlainRead(request: KvRequest): boolean {
+  return (request.kind === 'get' || request.kind === 'scan') && request.lock === 'none';
+}
+
+function evaluate(ctx: EvaluationContext, request: KvRequest): Outcome | Promise<Outcome> {
+  switch (request.kind) {
+    case 'get':
+      return evaluateGet(ctx, request);
+    case 'scan':
+      return evaluateScan(ctx, request);
+    case 'put':
+    case 'insert':
+    case 'delete':
+    case 'conditional-put':
+      return evaluateWrite(ctx, request);
+    case 'increment':
+      return evaluateIncrement(ctx, request);
+    case 'refresh':
+      return evaluateRefresh(ctx, request);
+    case 'end-txn':
+      return evaluateEndTxn(ctx, request);
+    case 'heartbeat-txn':
+      return evaluateHeartbeat(ctx, request);
+    case 'push-txn':
+      return evaluatePush(ctx, request);
+    case 'query-txn':
+      return evaluateQueryTxn(ctx, request);
+    case 'query-intent':
+      return evaluateQueryIntent(ctx, request);
+    case 'recover-txn':
+      return evaluateRecover(ctx, request);
+    case 'resolve-locks':
+      return evaluateResolve(ctx, request);
+    case 'clear-range':
+      return evaluateClearRange(ctx, request);
+    case 'admin-split':
+    case 'admin-transfer-lease':
+    case 'admin-change-replicas':
+    case 'range-info':
+      return invalid('an administrative request has no place in the executor');
+    default:
+      return unreachable(request);
+  }
+}

@@ -1,0 +1,262 @@
+/** Evaluation of get, scan and refresh. */
+import {
+  compareTimestamps,
+  PageBuilder,
+  type KvRequest,
+  type ScanRequest,
+  type Span,
+} from '../../kv/index.ts';
+import {
+  decodeHead,
+  headKey,
+  headSpan,
+  keyOfHead,
+  mvccGet,
+  mvccScan,
+  type MvccGet,
+} from '../../storage/index.ts';
+import { nextKey, unreachable } from '../../util/index.ts';
+import {
+  failed,
+  invalid,
+  ok,
+  type EvaluationContext,
+  type FoundIntent,
+  type Outcome,
+} from './context.ts';
+
+/** A scan request looks at no more than this before it hands over a page. */
+const maxScannedBytes = 8 << 20;
+const refreshPage = 256;
+
+export function evaluateGet(
+  ctx: EvaluationContext,
+  request: Extract<KvRequest, { kind: 'get' }>,
+): Outcome | Promise<Outcome> {
+  const { key, lock } = request;
+  if (lock !== 'none' && ctx.txn !== undefined) {
+    const { locks } = ctx.state;
+    const free = locks.conflicts(key, ctx.txn.id, lock).length === 0;
+    if (!free && ctx.header.waitPolicy === 'skip') return ok({ kind: 'get', value: undefined });
+    if (!free || !locks.tryAcquire(key, ctx.txn, lock)) {
+      return { kind: 'locked', key, strength: lock };
+    }
+  }
+  const got = mvccGet(ctx.batch, key, readOptions(ctx, lock !== 'none'));
+  return got instanceof Promise
+    ? got.then((later) => answerGet(ctx, request, later))
+    : answerGet(ctx, request, got);
+}
+
+function readOptions(ctx: EvaluationContext, failOnNewer: boolean): Parameters<typeof mvccGet>[2] {
+  return { timestamp: ctx.readTimestamp, txn: ctx.txn, failOnNewer, ignoreIntents: false };
+}
+
+function answerGet(
+  ctx: EvaluationContext,
+  request: Extract<KvRequest, { kind: 'get' }>,
+  got: MvccGet,
+): Outcome {
+  switch (got.kind) {
+    case 'value':
+      ctx.markRead(request.key, undefined, ctx.readTimestamp);
+      return ok({ kind: 'get', value: got.value });
+    case 'intent':
+      if (request.lock !== 'none' && ctx.header.waitPolicy === 'skip') {
+        return ok({ kind: 'get', value: undefined });
+      }
+      return {
+        kind: 'intents',
+        intents: [{ key: got.key, intent: got.intent }],
+        strength: request.lock === 'none' ? undefined : request.lock,
+      };
+    case 'uncertain':
+    case 'newer':
+      return newerFound(got);
+    default:
+      return unreachable(got);
+  }
+}
+
+export function newerFound(
+  got: Extract<MvccGet, { kind: 'uncertain' | 'newer' }>,
+): Extract<Outcome, { kind: 'raise-read' }> {
+  const { key, existing } = got;
+  return {
+    kind: 'raise-read',
+    to: existing,
+    error:
+      got.kind === 'newer'
+        ? { kind: 'write-too-old', key, existing }
+        : { kind: 'read-within-uncertainty', key, existing },
+  };
+}
+
+export async function evaluateScan(ctx: EvaluationContext, request: ScanRequest): Promise<Outcome> {
+  if (request.program !== undefined && ctx.state.port.rowPrograms === undefined) {
+    return invalid('row programs are not available here');
+  }
+  while (true) {
+    const outcome = await scanOnce(ctx, request);
+    if (outcome !== undefined) return outcome;
+  }
+}
+
+/** Undefined: intents that rows have to be left out for have become known; scan again. */
+async function scanOnce(
+  ctx: EvaluationContext,
+  request: ScanRequest,
+): Promise<Outcome | undefined> {
+  const { start, end, reverse, lock } = request;
+  const program =
+    request.program === undefined
+      ? undefined
+      : ctx.state.port.rowPrograms?.compile(request.program);
+  const builder = new PageBuilder(request, program);
+  const { locks } = ctx.state;
+  const { txn } = ctx;
+  const skip = ctx.header.waitPolicy === 'skip' && lock !== 'none';
+  let scannedBytes = 0;
+  let lockedKey: Buffer | undefined;
+  // Rows are locked one by one as they pass the program; those locked before a wait stay locked.
+  const visit = (key: Buffer, value: Buffer): boolean => {
+    scannedBytes += key.length + value.length;
+    if (lock === 'none' || txn === undefined) {
+      return builder.row(key, value) || scannedBytes >= maxScannedBytes;
+    }
+    if (skip && locks.conflicts(key, txn.id, lock).length > 0) return false;
+    const full = builder.row(key, value);
+    if (builder.grew && !locks.tryAcquire(key, txn, lock)) {
+      lockedKey = key;
+      return true;
+    }
+    return full || scannedBytes >= maxScannedBytes;
+  };
+  const ended = await mvccScan(
+    ctx.batch,
+    { start, end, reverse, ...readOptions(ctx, lock !== 'none'), ignoreIntents: skip },
+    visit,
+  );
+  if (lockedKey !== undefined && lock !== 'none') {
+    return { kind: 'locked', key: lockedKey, strength: lock };
+  }
+  switch (ended.kind) {
+    case 'done': {
+      if (noteSkipped(ctx, ended.skippedIntents ?? [])) return undefined;
+      builder.finish();
+      const { resume } = ended;
+      const read = scannedPart(request, resume);
+      ctx.markRead(read.start, read.end, ctx.readTimestamp);
+      return ok({ kind: 'scan', keys: builder.keys, values: builder.values, resume });
+    }
+    case 'intents':
+      return {
+        kind: 'intents',
+        intents: ended.intents,
+        strength: lock === 'none' ? undefined : lock,
+      };
+    case 'uncertain':
+    case 'newer':
+      return newerFound(ended);
+    default:
+      return unreachable(ended);
+  }
+}
+
+/** Adds intents that a scan passed over to the lock table; true when one of them is new there. */
+function noteSkipped(ctx: EvaluationContext, skipped: readonly FoundIntent[]): boolean {
+  const { locks } = ctx.state;
+  let found = false;
+  for (const { key, intent } of skipped) {
+    if (intent.txnId === ctx.txn?.id || locks.holderOf(key, intent.txnId)?.intent === true)
+      continue;
+    locks.addIntent(key, intent);
+    found = true;
+  }
+  return found;
+}
+
+/** The part of a scan's span that it has really read (traps X2, X15). */
+function scannedPart(
+  request: ScanRequest,
+  resume: { readonly start: Buffer; readonly end: Buffer } | undefined,
+): { readonly start: Buffer; readonly end: Buffer } {
+  if (resume === undefined) return { start: request.start, end: request.end };
+  return request.reverse
+    ? { start: resume.end, end: request.end }
+    : { start: request.start, end: resume.start };
+}
+
+/**
+ * Any committed version above `from`, and any intent of another transaction at or below the new
+ * timestamp, lets a refresh fail. Versions above the new timestamp count too: they are rare and
+ * looking for what lies below them costs more than the retry.
+ */
+export async function evaluateRefresh(
+  ctx: EvaluationContext,
+  request: Extract<KvRequest, { kind: 'refresh' }>,
+): Promise<Outcome> {
+  const to =
+    ctx.txn !== undefined && compareTimestamps(ctx.txn.readTimestamp, request.to) > 0
+      ? ctx.txn.readTimestamp
+      : request.to;
+  if (compareTimestamps(to, request.from) <= 0) return ok({ kind: 'refresh' });
+  const changed = (_key: Buffer, record: Buffer): boolean => {
+    const head = decodeHead(record);
+    const { intent } = head;
+    if (
+      intent !== undefined &&
+      intent.txnId !== ctx.txn?.id &&
+      compareTimestamps(intent.timestamp, to) <= 0
+    ) {
+      return true;
+    }
+    return head.timestamp !== undefined && compareTimestamps(head.timestamp, request.from) > 0;
+  };
+  const { span } = request;
+  const found = await findInSpan(ctx, span, changed);
+  if (found !== undefined) return failed({ kind: 'refresh-failed', key: found });
+  ctx.markRead(span.start, span.end, to);
+  return ok({ kind: 'refresh' });
+}
+
+/** The first key of `span` whose head record passes `test`. Looks at the committed state only. */
+async function findInSpan(
+  ctx: EvaluationContext,
+  span: Span,
+  test: (key: Buffer, record: Buffer) => boolean,
+): Promise<Buffer | undefined> {
+  const { engine } = ctx.state.port;
+  if (span.end === undefined) {
+    const record = engine.get(headKey(span.start));
+    return record !== undefined && test(span.start, record) ? span.start : undefined;
+  }
+  const iterator = engine.iterate(headSpan(span.start, span.end));
+  try {
+    while (true) {
+      const page = await iterator.next(refreshPage);
+      if (page.length === 0) return undefined;
+      for (const [engineKey, record] of page) {
+        const key = keyOfHead(engineKey);
+        if (test(key, record)) return key;
+      }
+    }
+  } finally {
+    await iterator.close();
+  }
+}
+
+/** All keys of `span` that hold an intent of `txnId`. */
+export async function intentsOf(
+  ctx: EvaluationContext,
+  span: Span,
+  txnId: string,
+): Promise<Buffer[]> {
+  const keys: Buffer[] = [];
+  const collect = (key: Buffer, record: Buffer): boolean => {
+    if (decodeHead(record).intent?.txnId === txnId) keys.push(key);
+    return false;
+  };
+  await findInSpan(ctx, { start: span.start, end: span.end ?? nextKey(span.start) }, collect);
+  return keys;
+}

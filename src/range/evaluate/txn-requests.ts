@@ -1,0 +1,199 @@
+/**
+ * Evaluation of what others ask about a transaction at its anchor (push, query, recovery), of its
+ * heartbeats, and of intent queries and resolution at the keys.
+ */
+import {
+  compareTimestamps,
+  laterTimestamp,
+  nextTimestamp,
+  type KvRequest,
+  type TxnMeta,
+  type TxnRecord,
+  type TxnStatus,
+} from '../../kv/index.ts';
+import { isLocalKey } from '../../encoding/index.ts';
+import { decodeHead, headKey, unversionedKey } from '../../storage/index.ts';
+import { finishedFrom } from '../concurrency/txn-wait-queue.ts';
+import { invalid, ok, raiseWrite, type EvaluationContext, type Outcome } from './context.ts';
+import { aborted, finish, resolveSpan } from './end-txn.ts';
+import { encodeRecord, readRecord, recordEngineKey } from './txn-record.ts';
+
+export const heartbeatMs = 1_000;
+/** A transaction that has not been heard of for this long is abandoned: any pusher may abort it. */
+export const abandonedAfterMs = 5 * heartbeatMs;
+
+type Request<K extends KvRequest['kind']> = Extract<KvRequest, { kind: K }>;
+
+export function evaluateHeartbeat(
+  ctx: EvaluationContext,
+  request: Request<'heartbeat-txn'>,
+): Outcome {
+  const { txn } = request;
+  if (txn.anchor === undefined) return invalid('a heartbeat without an anchor');
+  const record = readRecord(ctx.batch, txn.anchor, txn.id);
+  if (record === undefined && !ctx.state.tombstones.mayCreateRecord(txn)) {
+    const status = ctx.state.tombstones.finished(txn.id)?.status ?? 'aborted';
+    return ok({ kind: 'heartbeat-txn', status });
+  }
+  if (record !== undefined && record.status !== 'pending' && record.status !== 'staging') {
+    return ok({ kind: 'heartbeat-txn', status: record.status });
+  }
+  const pushedTo = ctx.state.tombstones.pushedTo(txn.id);
+  const kept: TxnRecord = record ?? {
+    meta: raiseWrite(txn, pushedTo),
+    status: 'pending',
+    lastHeartbeat: ctx.now,
+    lockSpans: [],
+    inFlightWrites: [],
+  };
+  ctx.batch.putUnversioned(
+    recordEngineKey(txn.anchor, txn.id),
+    encodeRecord({ ...kept, lastHeartbeat: laterTimestamp(kept.lastHeartbeat, ctx.now) }),
+  );
+  return ok({ kind: 'heartbeat-txn', status: kept.status });
+}
+
+export function evaluatePush(ctx: EvaluationContext, request: Request<'push-txn'>): Outcome {
+  const { pushee, pusher, pushKind, pushTo } = request;
+  const { tombstones, pushes, port } = ctx.state;
+  const record = readRecord(ctx.batch, request.anchor, pushee.id);
+  const nowMs = port.env.clock.monotonicMs();
+  const firstSeenMs = pushes.seen(pushee.id, nowMs);
+  if (record === undefined) {
+    const known = tombstones.finished(pushee.id);
+    if (known !== undefined) return ok({ kind: 'push-txn', pushee: known, record: undefined });
+    if (!tombstones.mayCreateRecord(pushee)) return pushResult(pushee, 'aborted', undefined);
+  } else if (record.status === 'committed' || record.status === 'aborted') {
+    return pushResult(record.meta, record.status, record);
+  }
+  const current = record?.meta ?? raiseWrite(pushee, tombstones.pushedTo(pushee.id));
+  const status: TxnStatus = record?.status ?? 'pending';
+  const quietMs =
+    record === undefined ? nowMs - firstSeenMs : (ctx.now.wall - record.lastHeartbeat.wall) / 1000;
+  const isAbandoned = quietMs >= abandonedAfterMs;
+  if (status === 'staging') {
+    // Only its in-flight writes tell whether it is committed: whoever pushes goes and looks.
+    return isAbandoned || !request.wait
+      ? pushResult(current, 'staging', record)
+      : { kind: 'wait-push' };
+  }
+  if (pushKind === 'touch') return pushResult(current, status, record);
+  const movedAlready = compareTimestamps(current.writeTimestamp, pushTo) > 0;
+  if (pushKind === 'timestamp' && movedAlready) return pushResult(current, status, record);
+  const wins =
+    isAbandoned ||
+    (pusher?.priority ?? 1) > pushee.priority ||
+    (pushKind === 'timestamp' && current.isolation !== 'serializable');
+  if (!wins) return request.wait ? { kind: 'wait-push' } : pushResult(current, status, record);
+  if (pushKind === 'abort' || isAbandoned) return abortPushee(ctx, request, current, record);
+  return moveTimestamp(ctx, request, current, record);
+}
+
+function abortPushee(
+  ctx: EvaluationContext,
+  request: Request<'push-txn'>,
+  pushee: TxnMeta,
+  record: TxnRecord | undefined,
+): Outcome {
+  if (record !== undefined) {
+    ctx.batch.putUnversioned(recordEngineKey(request.anchor, pushee.id), undefined);
+  }
+  ctx.afterApply.push(() => finish(ctx, finishedFrom(pushee, 'aborted'), true));
+  return pushResult(pushee, 'aborted', record);
+}
+
+function moveTimestamp(
+  ctx: EvaluationContext,
+  request: Request<'push-txn'>,
+  pushee: TxnMeta,
+  record: TxnRecord | undefined,
+): Outcome {
+  const moved = raiseWrite(pushee, nextTimestamp(request.pushTo));
+  if (record === undefined) {
+    ctx.state.tombstones.addPush(pushee.id, moved.writeTimestamp, ctx.now);
+    return pushResult(moved, 'pending', undefined);
+  }
+  const after = { ...record, meta: raiseWrite(record.meta, moved.writeTimestamp) };
+  ctx.batch.putUnversioned(recordEngineKey(request.anchor, pushee.id), encodeRecord(after));
+  return pushResult(after.meta, after.status, after);
+}
+
+function pushResult(pushee: TxnMeta, status: TxnStatus, record: TxnRecord | undefined): Outcome {
+  return ok({ kind: 'push-txn', pushee: finishedFrom(pushee, status), record });
+}
+
+export function evaluateQueryTxn(ctx: EvaluationContext, request: Request<'query-txn'>): Outcome {
+  const { tombstones, pushes } = ctx.state;
+  const waiting = pushes.waitersOf(request.txnId);
+  const record = readRecord(ctx.batch, request.anchor, request.txnId);
+  const finished = record === undefined ? tombstones.finished(request.txnId) : undefined;
+  return ok({
+    kind: 'query-txn',
+    record,
+    ...(finished === undefined ? {} : { finished }),
+    waiters: waiting.map((txn) => txn.id),
+    waiting,
+  });
+}
+
+/** A missing write is kept from landing later: its timestamp counts as read by everybody (trap X4). */
+export function evaluateQueryIntent(
+  ctx: EvaluationContext,
+  request: Request<'query-intent'>,
+): Outcome {
+  const { key, txn, sequence } = request;
+  const stored = ctx.batch.get(headKey(key));
+  const intent = stored === undefined ? undefined : decodeHead(stored).intent;
+  const found =
+    intent !== undefined &&
+    intent.txnId === txn.id &&
+    intent.epoch === txn.epoch &&
+    compareTimestamps(intent.timestamp, txn.writeTimestamp) <= 0 &&
+    (intent.sequence === sequence || intent.history.some((old) => old.sequence === sequence));
+  if (!found) {
+    ctx.marks.push({ start: key, end: undefined, timestamp: txn.writeTimestamp, own: false });
+  }
+  return ok({ kind: 'query-intent', found });
+}
+
+export function evaluateRecover(ctx: EvaluationContext, request: Request<'recover-txn'>): Outcome {
+  const record = readRecord(ctx.batch, request.anchor, request.txnId);
+  if (record === undefined) return aborted('there is no record to recover');
+  if (record.status !== 'staging') return ok({ kind: 'recover-txn', record });
+  const status = request.implicitlyCommitted ? 'committed' : 'aborted';
+  const after: TxnRecord = { ...record, status, inFlightWrites: [] };
+  ctx.batch.putUnversioned(
+    recordEngineKey(request.anchor, request.txnId),
+    request.implicitlyCommitted ? encodeRecord(after) : undefined,
+  );
+  const tombstone = !request.implicitlyCommitted;
+  ctx.afterApply.push(() => finish(ctx, finishedFrom(record.meta, status), tombstone));
+  return ok({ kind: 'recover-txn', record: after });
+}
+
+/**
+ * A span that is the transaction's own record removes that record: its intents are all resolved (trap
+ * T5: the caller asks only after their resolution was replicated).
+ */
+export async function evaluateResolve(
+  ctx: EvaluationContext,
+  request: Request<'resolve-locks'>,
+): Promise<Outcome> {
+  const { span, txn } = request;
+  if (isLocalKey(span.start) && span.start.subarray(-16).equals(Buffer.from(txn.id, 'hex'))) {
+    const engineKey = unversionedKey(span.start);
+    if (ctx.batch.get(engineKey) !== undefined) {
+      ctx.batch.putUnversioned(engineKey, undefined);
+      ctx.afterApply.push(() => ctx.state.tombstones.addFinished(txn, ctx.now));
+    }
+  } else {
+    await resolveSpan(ctx, span, txn);
+    if (txn.status === 'aborted') {
+      ctx.afterApply.push(() => {
+        ctx.state.finished.add(txn);
+        ctx.state.locks.failWaits(txn.id, { kind: 'txn-aborted', reason: 'rolled back' });
+      });
+    }
+  }
+  return ok({ kind: 'resolve-locks' });
+}

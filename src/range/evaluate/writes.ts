@@ -1,0 +1,169 @@
+/** Evaluation of put, insert, delete, conditional-put, increment and clear-range. */
+import { nextTimestamp, type KvRequest, type KvResult, type TxnMeta } from '../../kv/index.ts';
+import { mvccGet, type MvccGet, type MvccWriteResult } from '../../storage/index.ts';
+import { unreachable } from '../../util/index.ts';
+import { failed, invalid, ok, type EvaluationContext, type Outcome } from './context.ts';
+
+export type WriteRequest = Extract<
+  KvRequest,
+  { kind: 'put' | 'insert' | 'delete' | 'conditional-put' }
+>;
+
+export function isWrite(request: KvRequest): request is WriteRequest {
+  return (
+    request.kind === 'put' ||
+    request.kind === 'insert' ||
+    request.kind === 'delete' ||
+    request.kind === 'conditional-put'
+  );
+}
+
+export function evaluateWrite(
+  ctx: EvaluationContext,
+  request: WriteRequest,
+): Outcome | Promise<Outcome> {
+  const { key } = request;
+  if (ctx.txn !== undefined && ctx.state.locks.conflicts(key, ctx.txn.id, 'update').length > 0) {
+    return { kind: 'locked', key, strength: 'update' };
+  }
+  switch (request.kind) {
+    case 'put':
+      return write(ctx, key, request.value, request.sequence);
+    case 'delete':
+      return write(ctx, key, undefined, request.sequence);
+    case 'insert':
+    case 'conditional-put': {
+      const got = currentValue(ctx, key, request.sequence);
+      return got instanceof Promise
+        ? got.then((later) => writeIf(ctx, request, later))
+        : writeIf(ctx, request, got);
+    }
+    default:
+      return unreachable(request);
+  }
+}
+
+/**
+ * The condition of a write is judged at its write timestamp: from there on the write itself keeps
+ * others off. A replay must not meet its own first try (trap X7), so the read stops below its sequence.
+ */
+function currentValue(
+  ctx: EvaluationContext,
+  key: Buffer,
+  sequence: number,
+): MvccGet | Promise<MvccGet> {
+  return mvccGet(ctx.batch, key, {
+    timestamp: ctx.writeTimestamp,
+    txn: ctx.txn === undefined ? undefined : { ...ctx.txn, sequence: sequence - 1 },
+    failOnNewer: true,
+    ignoreIntents: false,
+  });
+}
+
+function writeIf(
+  ctx: EvaluationContext,
+  request: Extract<WriteRequest, { kind: 'insert' | 'conditional-put' }>,
+  got: MvccGet,
+): Outcome | Promise<Outcome> {
+  const { key } = request;
+  switch (got.kind) {
+    case 'value': {
+      const expected = request.kind === 'insert' ? undefined : request.expected;
+      const existing = got.value;
+      const holds =
+        expected === undefined || existing === undefined
+          ? expected === existing
+          : expected.equals(existing);
+      if (!holds) {
+        // The answer tells what is there: a read like any other (trap X1).
+        ctx.markRead(key, undefined, ctx.writeTimestamp);
+        return failed({ kind: 'condition-failed', key, existing });
+      }
+      return write(ctx, key, request.value, request.sequence);
+    }
+    case 'intent':
+      return { kind: 'intents', intents: [got], strength: 'update' };
+    case 'uncertain':
+    case 'newer':
+      return { kind: 'raise-write', to: nextTimestamp(got.existing) };
+    default:
+      return unreachable(got);
+  }
+}
+
+const written: KvResult = { kind: 'write' };
+
+function write(
+  ctx: EvaluationContext,
+  key: Buffer,
+  value: Buffer | undefined,
+  sequence: number,
+): Outcome | Promise<Outcome> {
+  const result = ctx.batch.put(key, value, {
+    timestamp: ctx.writeTimestamp,
+    txn: ctx.onePhase ? undefined : intentOwner(ctx),
+    sequence,
+  });
+  return result instanceof Promise
+    ? result.then((later) => afterPut(ctx, later, written))
+    : afterPut(ctx, result, written);
+}
+
+/** A blind write needs no read timestamp: the refresh at commit covers what the transaction has read. */
+function intentOwner(ctx: EvaluationContext): TxnMeta | undefined {
+  const { txn } = ctx;
+  return txn === undefined ? undefined : { ...txn, readTimestamp: txn.writeTimestamp };
+}
+
+function afterPut(ctx: EvaluationContext, result: MvccWriteResult, value: KvResult): Outcome {
+  switch (result.kind) {
+    case 'ok':
+      return ok(value);
+    case 'intent':
+      if (result.intent.txnId === ctx.txn?.id) {
+        return invalid('a one-phase commit over an intent of its own transaction');
+      }
+      return {
+        kind: 'intents',
+        intents: [{ key: result.key, intent: result.intent }],
+        strength: ctx.txn === undefined ? undefined : 'update',
+      };
+    case 'newer':
+      return { kind: 'raise-write', to: nextTimestamp(result.existing) };
+    default:
+      return unreachable(result);
+  }
+}
+
+const counterBytes = 8;
+
+export async function evaluateIncrement(
+  ctx: EvaluationContext,
+  request: Extract<KvRequest, { kind: 'increment' }>,
+): Promise<Outcome> {
+  const { key, by } = request;
+  if (ctx.txn !== undefined) return invalid('a counter is not transactional');
+  const got = await currentValue(ctx, key, 1);
+  if (got.kind === 'intent') return { kind: 'intents', intents: [got], strength: undefined };
+  if (got.kind !== 'value') return { kind: 'raise-write', to: nextTimestamp(got.existing) };
+  if (got.value !== undefined && got.value.length !== counterBytes) {
+    return invalid('the value is not a counter');
+  }
+  const value = BigInt.asIntN(64, (got.value?.readBigInt64BE() ?? 0n) + by);
+  const stored = Buffer.allocUnsafeSlow(counterBytes);
+  stored.writeBigInt64BE(value);
+  const put = await ctx.batch.put(key, stored, {
+    timestamp: ctx.now,
+    txn: undefined,
+    sequence: 0,
+  });
+  return afterPut(ctx, put, { kind: 'increment', value });
+}
+
+export function evaluateClearRange(
+  ctx: EvaluationContext,
+  request: Extract<KvRequest, { kind: 'clear-range' }>,
+): Outcome {
+  ctx.clears.push({ start: request.start, end: request.end });
+  return ok({ kind: 'clear-range' });
+}
