@@ -86,6 +86,8 @@ export const sqlStates = {
   invalidTableDefinition: '42P16',
   invalidObjectDefinition: '42P17',
   invalidColumnDefinition: '42611',
+  generatedAlways: '428C9',
+  invalidPrecedingOrFollowingSize: '22013',
   diskFull: '53100',
   outOfMemory: '53200',
   tooManyConnections: '53300',
