@@ -66,6 +66,8 @@ export interface ScalarFunction {
   /** Returns null when any argument is null, without being called. */
   readonly strict: boolean;
   readonly async: boolean;
+  /** For calls with `name => value`; missing where a function has no argument names. */
+  readonly argNames?: readonly string[];
   /** `types` are the actual argument types and, last, the actual result type. */
   readonly call: (
     args: readonly Datum[],

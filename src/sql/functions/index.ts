@@ -1,0 +1,20 @@
+export { allCasts, canCoerceImplicitly, findCast, lookupReg } from './casts.ts';
+export { allFunctions, allOperators, functionsByName, isOperatorName } from './registry.ts';
+export type {
+  AggregateFunction,
+  AggregateState,
+  Cast,
+  CastContext,
+  EvalContext,
+  EvalHost,
+  PartialAggregate,
+  RegKind,
+  ResolvedCall,
+  ScalarFunction,
+  SetFunction,
+  SqlFunction,
+  Volatility,
+  WindowFrameView,
+  WindowFunction,
+} from './registry-types.ts';
+export { commonType, resolveFunction, resolveOperator, type ResolveOptions } from './resolve.ts';
