@@ -48,4 +48,6 @@ export type {
   MvccWriteResult,
 } from './mvcc-types.ts';
 export { createMvccBatch } from './mvcc-write.ts';
+export { SegmentedRaftLog } from './raft-log.ts';
+export type { RaftLogOptions } from './raft-log.ts';
 export type { LogAppend, RaftLog, RangeLog } from './raft-log-types.ts';
