@@ -128,27 +128,48 @@ export function handleVoteRequest(state: RaftState, m: VoteRequest): boolean {
     state.vote = m.from;
     state.electionElapsed = 0;
   }
-  state.messagesAfterPersist.push({
-    kind: 'vote-response',
-    from: state.id,
-    to: m.from,
-    term: state.term,
-    pre: false,
-    granted,
-  });
+  state.messagesAfterPersist.push(voteResponse(state, m, state.term, granted));
   return state.role === 'leader';
 }
 
 /** A granted pre-vote carries the term it is for, a refused one the own term, so that the other learns it. */
 function answerPreVote(state: RaftState, m: VoteRequest, granted: boolean): void {
-  state.messages.push({
+  state.messages.push(voteResponse(state, m, granted ? m.term : state.term, granted));
+}
+
+/** A refusal because the request is of an old term. */
+export function refuseStaleVote(state: RaftState, m: VoteRequest): void {
+  state.messages.push(voteResponse(state, m, state.term, false));
+}
+
+/**
+ * A refusal names the voter's last committed entry. A candidate may be held back by voters that its
+ * range has removed since: they refuse because their logs are longer, cannot stand themselves, and
+ * only they can tell it that their removal is committed.
+ */
+function voteResponse(
+  state: RaftState,
+  m: VoteRequest,
+  term: number,
+  granted: boolean,
+): VoteResponse {
+  const head = {
     kind: 'vote-response',
     from: state.id,
     to: m.from,
-    term: granted ? m.term : state.term,
-    pre: true,
+    term,
+    pre: m.pre,
     granted,
-  });
+  } as const;
+  const committed = state.log.term(state.log.commit);
+  if (granted || committed === undefined) return head;
+  return { ...head, committed: { index: state.log.commit, term: committed } };
+}
+
+/** What is committed for another replica is committed here when the log has it (log matching). */
+export function learnCommitted(state: RaftState, m: VoteResponse): void {
+  if (m.committed === undefined || state.role === 'leader') return;
+  if (state.log.matches(m.committed.index, m.committed.term)) state.log.commitTo(m.committed.index);
 }
 
 /** Returns true when the election is won: the caller makes this replica the leader. */

@@ -14,6 +14,8 @@ import {
   countOwnVote,
   handleVoteRequest,
   handleVoteResponse,
+  learnCommitted,
+  refuseStaleVote,
   release,
   tickElection,
 } from './election.ts';
@@ -132,6 +134,7 @@ export class RaftNode implements RaftCore {
         if (handleVoteRequest(state, m)) greet(state, m.from);
         return;
       case 'vote-response':
+        learnCommitted(state, m);
         if (!(m.pre && m.granted) && !this.reachTerm(m)) return;
         if (handleVoteResponse(state, m)) becomeLeader(state);
         return;
@@ -173,18 +176,19 @@ export class RaftNode implements RaftCore {
   /** Tells the sender of an old term that there is a newer one. */
   private answerStale(m: Message): void {
     const { state } = this;
-    const head = { from: state.id, to: m.from, term: state.term };
     switch (m.kind) {
       case 'vote-request':
-        state.messages.push({ ...head, kind: 'vote-response', pre: m.pre, granted: false });
+        refuseStaleVote(state, m);
         if (state.role === 'leader') greet(state, m.from);
         return;
       case 'append':
       case 'heartbeat':
       case 'snapshot':
         state.messages.push({
-          ...head,
           kind: 'append-response',
+          from: state.id,
+          to: m.from,
+          term: state.term,
           index: 0,
           rejected: true,
           hintIndex: 0,
@@ -367,6 +371,7 @@ function isWellFormed(m: Message, id: RaftId): boolean {
     case 'snapshot':
       return isCount(m.snapshot.index) && isCount(m.snapshot.term) && m.snapshot.term <= m.term;
     case 'vote-response':
+      return m.committed === undefined || isCount(m.committed.index);
     case 'heartbeat-response':
     case 'timeout-now':
       return true;

@@ -8,7 +8,8 @@
  *   3. after the write is durable: send `messagesAfterPersist`, then call `persisted(...)`;
  *   4. apply `committed` in order, then call `applied(index)`.
  * Several Readys may be in flight on the disk, in order. Nothing that promises durability (a vote, an
- * append response, the leader's own acknowledgement) leaves before step 3.
+ * append response, the leader's own acknowledgement) leaves before step 3. A commit index alone makes
+ * no write: `hardState` carries it along with the next one.
  */
 
 export type RaftId = number;
@@ -69,6 +70,8 @@ export type Message =
       readonly kind: 'vote-response';
       readonly pre: boolean;
       readonly granted: boolean;
+      /** Refusals: an entry that the voter knows to be committed; it is committed for whoever has it, too. */
+      readonly committed?: { readonly index: number; readonly term: number };
     })
   | (MessageBase & {
       readonly kind: 'append';
@@ -198,7 +201,11 @@ export interface RaftCore {
   transferLeadership(to: RaftId): void;
   hasReady(): boolean;
   ready(): Ready;
-  /** A write of `ready().entries` (last one: term, index) and its hardState became durable (trap R15: both are checked). */
+  /**
+   * A write of `ready().entries` (last one: term, index) and its hardState became durable (trap R15: both
+   * are checked). A Ready with a snapshot and no entries: the snapshot's term and index; one with a hard
+   * state alone: undefined. Once for every Ready that had any of these; it may make a new Ready.
+   */
   persisted(last: { readonly term: number; readonly index: number } | undefined): void;
   applied(index: number): void;
   /** The state was streamed to `to` up to `index` (ok), or that failed and is tried again later. */

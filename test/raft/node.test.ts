@@ -1,0 +1,101 @@
+/** Properties of one node that the scripts cannot show: the order of acknowledgements, and bad input. */
+import { expect, it } from 'vitest';
+import {
+  RaftNode,
+  decodeConfigChange,
+  encodeConfigChange,
+  type Entry,
+  type Message,
+} from '../../src/raft/index.ts';
+import { MemoryLog } from './memory-log.ts';
+
+function follower(): RaftNode {
+  return new RaftNode({
+    id: 3,
+    log: new MemoryLog(),
+    hardState: { term: 0, vote: 0, commit: 0 },
+    configuration: { voters: [1, 2, 3], votersOutgoing: [], learners: [] },
+    applied: 0,
+    random: () => 0,
+    electionTicks: 3,
+    heartbeatTicks: 1,
+    appendBytesMax: 1024,
+    inflightBytesMax: 4096,
+    inflightMessagesMax: 4,
+    uncommittedBytesMax: 1024,
+    supports: () => false,
+    supportedBy: () => true,
+  });
+}
+
+function entry(term: number, index: number): Entry {
+  return { term, index, kind: 'normal', data: Buffer.from(`${index}@${term}`) };
+}
+
+function append(from: number, term: number, entries: Entry[], commit = 0): Message {
+  const head = { kind: 'append', from, to: 3, term } as const;
+  return { ...head, previousIndex: 0, previousTerm: 0, entries, commit };
+}
+
+it('does not take an old acknowledgement for a later write of the same entry (trap R15)', () => {
+  const node = follower();
+  node.step(append(1, 1, [entry(1, 1)]));
+  expect(node.ready().entries).toEqual([entry(1, 1)]);
+  node.step(append(2, 2, [entry(2, 1)]));
+  expect(node.ready().entries).toEqual([entry(2, 1)]);
+  node.step(append(1, 3, [entry(1, 1)], 1));
+  expect(node.ready().entries).toEqual([entry(1, 1)]);
+  expect(node.commitIndex).toBe(1);
+  // The first write is durable, but the second will overwrite it.
+  node.persisted({ term: 1, index: 1 });
+  expect(node.ready().committed).toEqual([]);
+  node.persisted({ term: 2, index: 1 });
+  expect(node.ready().committed).toEqual([]);
+});
+
+it('applies only what is in its own durable log', () => {
+  const node = follower();
+  node.step(append(1, 1, [entry(1, 1), entry(1, 2)], 2));
+  expect(node.ready().committed).toEqual([]);
+  expect(node.hasReady()).toBe(false);
+  // An acknowledgement that belongs to no write is ignored.
+  node.persisted({ term: 7, index: 2 });
+  expect(node.hasReady()).toBe(false);
+});
+
+it('holds answers back while an earlier write is under way', () => {
+  const node = follower();
+  node.step(append(1, 1, [entry(1, 1)]));
+  expect(node.ready().messagesAfterPersist).toHaveLength(1);
+  node.step(append(1, 1, [entry(1, 1)]));
+  expect(node.hasReady()).toBe(false);
+});
+
+it('ignores messages that cannot be true and keeps its state', () => {
+  const bad: Message[] = [
+    append(1, 1, [entry(1, 2)]),
+    append(1, 1, [entry(1, 1), entry(1, 3)]),
+    append(1, 1, [entry(2, 1)]),
+    append(3, 1, [entry(1, 1)]),
+    append(0, 1, [entry(1, 1)]),
+    append(1, 1.5, [entry(1, 1)]),
+    { ...append(1, 1, []), to: 2 },
+    { kind: 'heartbeat', from: 1, to: 3, term: 1, commit: -1 },
+    { kind: 'timeout-now', from: 1, to: 3, term: Number.NaN },
+  ];
+  for (const message of bad) {
+    const node = follower();
+    node.step(message);
+    expect(node.hasReady(), JSON.stringify(message)).toBe(false);
+    expect(node.term).toBe(0);
+  }
+});
+
+it('encodes configuration changes', () => {
+  const change = { voters: [1, 2 ** 40, 7], learners: [4] };
+  const data = encodeConfigChange(change);
+  expect(decodeConfigChange(data)).toEqual(change);
+  expect(() => decodeConfigChange(data.subarray(0, -1))).toThrow(/length/);
+  expect(() => encodeConfigChange({ voters: [1], learners: [1] })).toThrow(/valid/);
+  expect(() => encodeConfigChange({ voters: [], learners: [1] })).toThrow(/valid/);
+});
