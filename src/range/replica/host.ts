@@ -47,6 +47,8 @@ export interface ReplicaHost {
   engineSnapshot(): EngineSnapshot;
   /** The replica has something to do: include it in the next turn and in ticks. */
   activate(replica: Replica): void;
+  /** True for a store that hands over its leases. */
+  isDraining(storeId: StoreId): boolean;
   /** Applied something since the last checkpoint. */
   noteDirty(replica: Replica): void;
   leaseAcquired(replica: Replica): void;

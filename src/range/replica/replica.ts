@@ -328,6 +328,10 @@ export class Replica implements ReplicaPort {
     return this.host.env.clock.monotonicMs() - this.#lastContactMs;
   }
 
+  noteContact(): void {
+    this.#lastContactMs = this.host.env.clock.monotonicMs();
+  }
+
   /** Takes part in ticks and in the next turn. */
   activate(): void {
     this.host.activate(this);
@@ -394,7 +398,7 @@ export class Replica implements ReplicaPort {
 
   afterTurn(): void {
     this.updateLease();
-    for (const waiter of [...this.#waiters]) {
+    for (const waiter of this.#waiters) {
       if (waiter.condition()) waiter.settle(true);
     }
   }
@@ -467,7 +471,7 @@ export class Replica implements ReplicaPort {
       proposal.resolve({ kind: 'ambiguous', reason });
     }
     this.proposals.clear();
-    for (const waiter of [...this.#waiters]) waiter.settle(false);
+    for (const waiter of this.#waiters) waiter.settle(false);
   }
 
   /** A snapshot made everything up to `index` happen without saying what became of each proposal. */

@@ -23,6 +23,8 @@ export interface SchedulerDeps {
   /** A Ready with a snapshot: the data was staged before. Resolves when everything in it is durable. */
   readonly install: (replica: Replica, ready: Ready) => Promise<void>;
   readonly sendSnapshot: (replica: Replica, to: number) => void;
+  /** Raft has spoken about everything that was stepped in before this turn. */
+  readonly turned: (replica: Replica, installing: boolean) => void;
 }
 
 interface WriteTask {
@@ -121,10 +123,12 @@ export class RaftScheduler {
       replica.queuedForTurn = false;
       if (replica.destroyed || replica.suspended > 0) continue;
       if (!replica.raft.hasReady()) {
+        this.#deps.turned(replica, false);
         replica.afterTurn();
         continue;
       }
       const ready = replica.raft.ready();
+      this.#deps.turned(replica, ready.snapshot !== undefined);
       readys.push({ replica, ready });
       this.#collect(replica, ready, appends, tasks);
     }

@@ -1,0 +1,10 @@
+export { decide, wantedVoters } from './allocator.ts';
+export { distance, diversityOf } from './diversity.ts';
+export type {
+  AllocatorAction,
+  AllocatorTarget,
+  RangePicture,
+  StorePicture,
+  StoreStatus,
+  ZoneConfig,
+} from './types.ts';

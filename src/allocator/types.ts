@@ -1,0 +1,54 @@
+/** What placement decisions are made from and what they look like. Plain data. */
+import { type NodeId, type ReplicaDescriptor, type StoreId } from '../kv/index.ts';
+
+/** How the ranges of a span are to be kept; chosen by the catalog, looked up by key. */
+export interface ZoneConfig {
+  readonly rangeMaxBytes: number;
+  readonly rangeMinBytes: number;
+  readonly numReplicas: number;
+  readonly gcTtlSeconds: number;
+}
+
+/**
+ * 'suspect': silent, but not for long enough to be given up. 'dead': silent for longer than the limit.
+ * 'draining': shutting down in order; keeps its replicas, takes no new ones and no leases.
+ */
+export type StoreStatus = 'live' | 'suspect' | 'dead' | 'draining';
+
+export interface StorePicture {
+  readonly storeId: StoreId;
+  readonly nodeId: NodeId;
+  readonly status: StoreStatus;
+  /** Ordered tiers, most general first. */
+  readonly locality: readonly (readonly [string, string])[];
+  readonly rangeCount: number;
+  readonly leaseCount: number;
+  readonly usedBytes: number;
+  readonly availableBytes: number;
+}
+
+export interface RangePicture {
+  readonly replicas: readonly ReplicaDescriptor[];
+  readonly leaseholder: StoreId;
+}
+
+export interface AllocatorTarget {
+  readonly nodeId: NodeId;
+  readonly storeId: StoreId;
+}
+
+export type AllocatorAction =
+  | { readonly kind: 'none' }
+  /** Too few voters are alive to change anything. */
+  | { readonly kind: 'unavailable'; readonly live: number; readonly needed: number }
+  /** A replica change was left half-way. */
+  | { readonly kind: 'finish-change' }
+  | { readonly kind: 'add'; readonly target: AllocatorTarget; readonly reason: string }
+  | { readonly kind: 'remove'; readonly target: AllocatorTarget; readonly reason: string }
+  | {
+      readonly kind: 'replace';
+      readonly add: AllocatorTarget;
+      readonly remove: AllocatorTarget;
+      readonly reason: string;
+    }
+  | { readonly kind: 'transfer-lease'; readonly to: StoreId; readonly reason: string };

@@ -1,0 +1,37 @@
+/**
+ * Replicas that were removed from their range while nobody could tell them. A doubtful replica reads the
+ * range's descriptor, consistently (trap R6: never from a cache), and removes itself when it is not in it.
+ */
+import { rangeDescriptorKey } from '../../encoding/index.ts';
+import { decodeDescriptor, KvFailure } from '../../kv/index.ts';
+import { type Replica } from '../replica/replica.ts';
+import { type Store } from '../store/store.ts';
+
+/** No leader was heard of for long, and none is known: perhaps the range goes on without this replica. */
+export function mayBeRemoved(store: Store, replica: Replica): boolean {
+  if (replica.raft.leader !== 0 && replica.raft.role === 'follower') {
+    const leader = replica.address(replica.raft.leader);
+    if (leader !== undefined && store.liveness.supports(leader.storeId)) return false;
+  }
+  if (replica.silentMs < store.settings.replicaGcSilenceMs) return false;
+  replica.noteContact();
+  return true;
+}
+
+/** True when the replica was removed. */
+export async function checkMembership(store: Store, replica: Replica): Promise<boolean> {
+  let stored: Buffer | undefined;
+  try {
+    stored = await store.deps.db.readCurrent(rangeDescriptorKey(replica.descriptor.startKey));
+  } catch (error) {
+    if (error instanceof KvFailure) return false;
+    throw error;
+  }
+  if (stored === undefined || replica.destroyed) return false;
+  const range = decodeDescriptor(stored);
+  if (range.rangeId !== replica.rangeId) return false;
+  if (range.generation < replica.descriptor.generation) return false;
+  if (range.replicas.some((each) => each.replicaId === replica.replicaId)) return false;
+  store.remover.remove(replica, range.nextReplicaId);
+  return true;
+}

@@ -1,0 +1,83 @@
+/** Administrative requests: splits, transfers, replica changes, and what a range can say about itself. */
+import {
+  type AdminRequest,
+  type BatchResponse,
+  type KvError,
+  type KvRequest,
+  type KvResult,
+} from '../../kv/index.ts';
+import { unreachable } from '../../util/index.ts';
+import { type Store } from '../store/store.ts';
+import { changeReplicas } from './change-replicas.ts';
+import { type Replica } from './replica.ts';
+import { splitAt } from './split.ts';
+import { transferLease } from './transfer.ts';
+
+export function isAdminRequest(request: KvRequest): request is AdminRequest {
+  switch (request.kind) {
+    case 'admin-split':
+    case 'admin-transfer-lease':
+    case 'admin-change-replicas':
+    case 'range-info':
+      return true;
+    default:
+      return false;
+  }
+}
+
+export async function executeAdmin(
+  store: Store,
+  replica: Replica,
+  request: AdminRequest,
+): Promise<BatchResponse> {
+  const error = replica.checkLease(store.clock.now()) ?? (await perform(store, replica, request));
+  const now = store.clock.now();
+  if (error !== undefined) return { kind: 'error', now, error, index: 0 };
+  return { kind: 'ok', now, txn: undefined, results: [resultOf(replica, request)] };
+}
+
+function perform(
+  store: Store,
+  replica: Replica,
+  request: AdminRequest,
+): Promise<KvError | undefined> {
+  const { db } = store.deps;
+  switch (request.kind) {
+    case 'range-info':
+      return Promise.resolve(undefined);
+    case 'admin-split':
+      return replica.exclusively(() => splitAt(replica, db, request.splitKey));
+    case 'admin-transfer-lease':
+      return replica.exclusively(() =>
+        transferLease(replica, request.to, store.settings.transferTimeoutMs),
+      );
+    case 'admin-change-replicas':
+      return replica.exclusively(() => changeReplicas(replica, changeDeps(store), request));
+    default:
+      return unreachable(request);
+  }
+}
+
+export function changeDeps(store: Store): Parameters<typeof changeReplicas>[1] {
+  return {
+    db: store.deps.db,
+    tellRemoved: (to, replica) => store.tellRemoved(to, replica.rangeId),
+  };
+}
+
+function resultOf(replica: Replica, request: AdminRequest): KvResult {
+  const range = replica.descriptor;
+  if (request.kind !== 'range-info') return { kind: 'admin', range };
+  const { totalBytes, liveBytes, liveCount } = replica.stats;
+  return {
+    kind: 'range-info',
+    info: {
+      range,
+      leaseholder: replica.leaseholder(),
+      sizeBytes: totalBytes,
+      liveBytes,
+      keyCount: liveCount,
+      queriesPerSecond: replica.queriesPerSecond,
+    },
+  };
+}

@@ -1,0 +1,96 @@
+/**
+ * The first range of a new cluster: written straight into an empty engine, once, by the first node.
+ * Everything else grows out of it by splits.
+ */
+import {
+  keyMax,
+  keyMin,
+  metaRecordKeys,
+  rangeDescriptorKey,
+  systemKey,
+} from '../../encoding/index.ts';
+import {
+  asRangeId,
+  asReplicaId,
+  encodeDescriptor,
+  type HlcClock,
+  type NodeId,
+  type RangeDescriptor,
+  type StoreId,
+} from '../../kv/index.ts';
+import { createMvccBatch, type Engine, type RaftLog } from '../../storage/index.ts';
+import { assert } from '../../util/index.ts';
+import {
+  encodeApplied,
+  encodeFloor,
+  initialLogIndex,
+  initialLogTerm,
+  rangeStateKeys,
+} from '../replica/range-state.ts';
+
+/** Counters (`Db.increment`) from which ids are drawn; they hold the last id that was given out. */
+export const rangeIdCounterKey: Buffer = systemKey('range-id');
+export const nodeIdCounterKey: Buffer = systemKey('node-id');
+export const storeIdCounterKey: Buffer = systemKey('store-id');
+
+export interface BootstrapOptions {
+  readonly engine: Engine;
+  readonly raftLog: RaftLog;
+  readonly clock: HlcClock;
+  readonly nodeId: NodeId;
+  readonly storeId: StoreId;
+  /** Further initial contents, for instance of system tables. */
+  readonly values?: readonly { readonly key: Buffer; readonly value: Buffer }[];
+}
+
+/** Durable when it resolves. The engine and the raft log must be empty. */
+export async function bootstrapCluster(options: BootstrapOptions): Promise<RangeDescriptor> {
+  const { engine, raftLog, clock, nodeId, storeId } = options;
+  assert(raftLog.rangeIds().length === 0, 'a cluster is founded on an empty raft log');
+  const range: RangeDescriptor = {
+    rangeId: asRangeId(1),
+    startKey: keyMin,
+    endKey: keyMax,
+    replicas: [{ nodeId, storeId, replicaId: asReplicaId(1), kind: 'voter' }],
+    nextReplicaId: asReplicaId(2),
+    generation: 1,
+  };
+  const stored = encodeDescriptor(range);
+  const contents = [
+    { key: rangeDescriptorKey(range.startKey), value: stored },
+    ...metaRecordKeys(range).map((key) => ({ key, value: stored })),
+    { key: rangeIdCounterKey, value: counter(range.rangeId) },
+    { key: nodeIdCounterKey, value: counter(nodeId) },
+    { key: storeIdCounterKey, value: counter(storeId) },
+    ...(options.values ?? []),
+  ];
+  const batch = createMvccBatch(engine);
+  const timestamp = clock.now();
+  for (const { key, value } of contents) {
+    const result = await batch.put(key, value, { timestamp, txn: undefined, sequence: 0 });
+    assert(result.kind === 'ok', 'an empty engine takes every write');
+  }
+  const keys = rangeStateKeys(range.rangeId);
+  const configuration = { voters: [1], votersOutgoing: [], learners: [] };
+  const floor = { index: initialLogIndex, term: initialLogTerm, configuration };
+  engine.apply([
+    ...batch.writes,
+    { key: keys.descriptor, value: stored },
+    { key: keys.applied, value: encodeApplied(floor.index, floor.term, batch.stats) },
+    { key: keys.floor, value: encodeFloor(floor) },
+  ]);
+  await engine.barrier();
+  await raftLog.reset(
+    range.rangeId,
+    { index: initialLogIndex, term: initialLogTerm },
+    { term: initialLogTerm, vote: 0, commit: initialLogIndex },
+  );
+  return range;
+}
+
+/** Counters are 8 bytes big-endian. */
+function counter(value: number): Buffer {
+  const out = Buffer.alloc(8);
+  out.writeBigInt64BE(BigInt(value));
+  return out;
+}

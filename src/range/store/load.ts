@@ -1,0 +1,137 @@
+/**
+ * Opening a store: brings back its replicas from the state engine and the raft log.
+ *
+ * Each range's log is replayed from its floor (see `replica/range-state.ts`) through the ordinary
+ * apply path. Ranges go in the order of their ids: a range is older than those split off from it, and
+ * its replay must not overwrite what they wrote later.
+ */
+import {
+  decodeDescriptor,
+  replicaOnStore,
+  type RangeDescriptor,
+  type RangeId,
+} from '../../kv/index.ts';
+import { allRangeStatesSpan, decodeRangeStateKey } from '../../storage/index.ts';
+import { yieldTurn } from '../../util/index.ts';
+import {
+  decodeApplied,
+  decodeFloor,
+  initialLogIndex,
+  type AppliedState,
+  type ReplayFloor,
+} from '../replica/range-state.ts';
+import { Replica } from '../replica/replica.ts';
+import { clearingName, decodeClearing } from './remover.ts';
+import { recoveredHardState, startLog } from './right-side.ts';
+import { type InstallRecord } from './snapshot-format.ts';
+import { type Store } from './store.ts';
+
+interface StoredRange {
+  descriptor?: RangeDescriptor;
+  applied?: AppliedState;
+  floor?: ReplayFloor;
+  clearing?: Buffer;
+}
+
+export async function loadReplicas(
+  store: Store,
+  installs: readonly InstallRecord[],
+  finishInstall: (record: InstallRecord) => Promise<void>,
+): Promise<void> {
+  for (const { header } of installs) store.installing.add(header.rangeId);
+  const stored = await readStates(store);
+  for (const [rangeId, state] of stored) {
+    if (state.clearing !== undefined) {
+      store.remover.resume(rangeId, decodeClearing(state.clearing));
+    }
+    if (!store.installing.has(rangeId)) await load(store, rangeId, state);
+  }
+  await replayAll(store);
+  for (const record of installs) {
+    await finishInstall(record);
+    const { rangeId } = record.header;
+    store.installing.delete(rangeId);
+    const state = (await readStates(store)).get(rangeId);
+    if (state !== undefined) await load(store, rangeId, state);
+  }
+  for (const replica of store.replicas.values()) {
+    const mine = replicaOnStore(replica.descriptor, store.storeId);
+    if (mine?.replicaId === replica.replicaId) continue;
+    store.remover.remove(replica, replica.descriptor.nextReplicaId);
+  }
+}
+
+async function readStates(store: Store): Promise<Map<RangeId, StoredRange>> {
+  const states = new Map<RangeId, StoredRange>();
+  const iterator = store.engine.iterate(allRangeStatesSpan());
+  try {
+    for (;;) {
+      const rows = await iterator.next(256);
+      if (rows.length === 0) return states;
+      for (const [key, value] of rows) {
+        const decoded = decodeRangeStateKey(key);
+        if (decoded === undefined) continue;
+        const state = states.get(decoded.rangeId) ?? {};
+        states.set(decoded.rangeId, state);
+        if (decoded.name === 'descriptor') state.descriptor = decodeDescriptor(value);
+        else if (decoded.name === 'applied') state.applied = decodeApplied(value);
+        else if (decoded.name === 'floor') state.floor = decodeFloor(value);
+        else if (decoded.name === clearingName) state.clearing = value;
+      }
+    }
+  } finally {
+    await iterator.close();
+  }
+}
+
+async function load(store: Store, rangeId: RangeId, state: StoredRange): Promise<void> {
+  const { descriptor, applied, floor } = state;
+  // Without a descriptor its batch was lost; the parent's replay brings it back.
+  if (descriptor === undefined || applied === undefined || floor === undefined) return;
+  const mine = replicaOnStore(descriptor, store.storeId);
+  if (floor.index === initialLogIndex) await startLog(store, descriptor);
+  const log = store.raftLog.range(rangeId);
+  if (log.lastIndex < floor.index || log.firstIndex > floor.index + 1) {
+    throw new Error(
+      `range ${rangeId}: the raft log holds entries ${log.firstIndex} to ${log.lastIndex}, ` +
+        `but the state begins at ${floor.index}: this store has lost data and must be replaced`,
+    );
+  }
+  store.addReplica(
+    new Replica(store, {
+      rangeId,
+      // A replica that its own descriptor does not name is removed right after the replay.
+      replicaId: mine?.replicaId ?? descriptor.nextReplicaId,
+      descriptor,
+      stats: applied.stats,
+      floor,
+      hardState: recoveredHardState(store, rangeId, floor, applied),
+      statsIndex: Math.max(applied.index, floor.index),
+    }),
+  );
+}
+
+async function replayAll(store: Store): Promise<void> {
+  const done = new Set<Replica>();
+  for (;;) {
+    let next: Replica | undefined;
+    for (const replica of store.replicas.values()) {
+      if (done.has(replica) || !replica.initialised) continue;
+      if (next === undefined || replica.rangeId < next.rangeId) next = replica;
+    }
+    if (next === undefined) return;
+    done.add(next);
+    await replay(store, next);
+    // Right sides that the replay brought to life wait for their logs.
+    await store.births();
+  }
+}
+
+async function replay(store: Store, replica: Replica): Promise<void> {
+  const { raft } = replica;
+  while (raft.appliedIndex < raft.commitIndex) {
+    if (raft.hasReady()) replica.committed(raft.ready());
+    await yieldTurn(store.env);
+    if (replica.destroyed) return;
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * Removes replicas from a store. In one batch the range's state goes and a tombstone comes (trap R6)
+ * together with a note of the spans still to be cleared; the data follows in the background, and the
+ * note is the last thing to go. Until then the spans are reserved.
+ *
+ * The raft log is removed only behind a checkpoint: before that a crash may bring the replica back as
+ * it was, log included, and it is removed once more.
+ */
+import { type RangeDescriptor, type RangeId, type ReplicaId } from '../../kv/index.ts';
+import { rangeSpans, rangeStateKey, type EngineWrite } from '../../storage/index.ts';
+import { ByteReader, ByteWriter } from '../replica/byte-codec.ts';
+import { encodeTombstone } from '../replica/range-state.ts';
+import { type Replica } from '../replica/replica.ts';
+import { type Store } from './store.ts';
+
+export interface KeySpanOfRange {
+  readonly startKey: Buffer;
+  readonly endKey: Buffer;
+}
+
+export interface ClearingNote {
+  readonly span: KeySpanOfRange | undefined;
+  readonly removeLog: boolean;
+}
+
+export const clearingName = 'clearing';
+const writer = new ByteWriter();
+
+export function encodeClearing(note: ClearingNote): Buffer {
+  writer.reset().byte(note.removeLog ? 1 : 0);
+  if (note.span !== undefined) writer.bytes(note.span.startKey).bytes(note.span.endKey);
+  return writer.finish();
+}
+
+export function decodeClearing(encoded: Buffer): ClearingNote {
+  const reader = new ByteReader(encoded);
+  const removeLog = reader.byte() === 1;
+  if (reader.done) return { span: undefined, removeLog };
+  return { span: { startKey: reader.bytes(), endKey: reader.bytes() }, removeLog };
+}
+
+interface Removal {
+  readonly rangeId: RangeId;
+  readonly note: ClearingNote;
+}
+
+export class Remover {
+  readonly #store: Store;
+  readonly #removals = new Set<Removal>();
+  #tail: Promise<void> = Promise.resolve();
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  isRemoving(rangeId: RangeId): boolean {
+    for (const removal of this.#removals) if (removal.rangeId === rangeId) return true;
+    return false;
+  }
+
+  reservedSpans(): { rangeId: RangeId; descriptor: KeySpanOfRange }[] {
+    const spans: { rangeId: RangeId; descriptor: KeySpanOfRange }[] = [];
+    for (const { rangeId, note } of this.#removals) {
+      if (note.span !== undefined) spans.push({ rangeId, descriptor: note.span });
+    }
+    return spans;
+  }
+
+  /** All replica ids below `nextReplicaId` are over on this store. */
+  remove(replica: Replica, nextReplicaId: ReplicaId): void {
+    const store = this.#store;
+    if (replica.destroyed) return;
+    const { rangeId, keys } = replica;
+    const span = replica.initialised
+      ? { startKey: replica.descriptor.startKey, endKey: replica.descriptor.endKey }
+      : undefined;
+    const note: ClearingNote = { span, removeLog: true };
+    store.dropReplica(replica);
+    store.engine.apply([
+      { key: keys.tombstone, value: encodeTombstone(nextReplicaId) },
+      { key: keys.descriptor, value: undefined },
+      { key: keys.applied, value: undefined },
+      { key: keys.floor, value: undefined },
+      { key: rangeStateKey(rangeId, clearingName), value: encodeClearing(note) },
+    ]);
+    store.counters.replicasRemoved++;
+    this.resume(rangeId, note);
+  }
+
+  /** Data of a right side that nobody on this store owns; the write belongs into the split's batch. */
+  prepareDiscard(right: RangeDescriptor): { write: EngineWrite; finish: () => void } {
+    const { startKey, endKey, rangeId } = right;
+    const note: ClearingNote = { span: { startKey, endKey }, removeLog: false };
+    return {
+      write: { key: rangeStateKey(rangeId, clearingName), value: encodeClearing(note) },
+      finish: () => this.resume(rangeId, note),
+    };
+  }
+
+  /** Reserves the span and clears it when it is this one's turn. */
+  resume(rangeId: RangeId, note: ClearingNote): void {
+    const removal: Removal = { rangeId, note };
+    this.#removals.add(removal);
+    this.#tail = this.#tail.then(() => this.#finish(removal));
+    this.#tail.catch((error: unknown) => this.#store.fatal(error));
+  }
+
+  /** Resolves when everything asked for so far is gone. */
+  idle(): Promise<void> {
+    return this.#tail;
+  }
+
+  async #finish(removal: Removal): Promise<void> {
+    const { rangeId, note } = removal;
+    const store = this.#store;
+    await store.opened;
+    await store.checkpointer.runTwice();
+    if (note.removeLog) await store.raftLog.remove(rangeId);
+    if (note.span !== undefined) {
+      for (const span of rangeSpans(note.span)) await store.engine.clear(span.start, span.end);
+    }
+    store.engine.apply([{ key: rangeStateKey(rangeId, clearingName), value: undefined }]);
+    this.#removals.delete(removal);
+  }
+}

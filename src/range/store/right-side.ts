@@ -1,0 +1,123 @@
+/**
+ * The right side of a split on one store (traps R7, R8). What is found here decides:
+ *
+ *   nothing, or an uninitialised replica of the same id   the right replica is born in the split's batch;
+ *                                                         a term and vote it gave before stay
+ *   a tombstone, or a replica of a newer id               the right replica was removed while the left one
+ *                                                         lagged: its data is dropped
+ *   an initialised replica                                the split is being replayed: nothing to do
+ */
+import { encodeDescriptor, replicaOnStore, type RangeDescriptor } from '../../kv/index.ts';
+import { type HardState } from '../../raft/index.ts';
+import { type MvccStats } from '../../storage/index.ts';
+import { type PreparedRight } from '../replica/host.ts';
+import {
+  encodeApplied,
+  encodeFloor,
+  initialLogIndex,
+  initialLogTerm,
+  rangeStateKeys,
+  type ReplayFloor,
+} from '../replica/range-state.ts';
+import { configurationOf, Replica } from '../replica/replica.ts';
+import { type Store } from './store.ts';
+
+const nothing: PreparedRight = {
+  writes: [],
+  finish() {},
+};
+
+export function prepareRight(
+  store: Store,
+  left: Replica,
+  right: RangeDescriptor,
+  stats: MvccStats,
+): PreparedRight {
+  const mine = replicaOnStore(right, store.storeId);
+  const existing = store.replicas.get(right.rangeId);
+  if (existing?.initialised === true || store.installing.has(right.rangeId)) return nothing;
+  const gone =
+    mine === undefined ||
+    mine.replicaId < store.tombstone(right.rangeId) ||
+    (existing !== undefined && existing.replicaId > mine.replicaId);
+  if (gone) {
+    const dropped = store.remover.prepareDiscard(right);
+    return { writes: [dropped.write], finish: dropped.finish };
+  }
+  const keys = rangeStateKeys(right.rangeId);
+  const floor: ReplayFloor = {
+    index: initialLogIndex,
+    term: initialLogTerm,
+    configuration: configurationOf(right),
+  };
+  return {
+    writes: [
+      { key: keys.descriptor, value: encodeDescriptor(right) },
+      { key: keys.applied, value: encodeApplied(floor.index, floor.term, stats) },
+      { key: keys.floor, value: encodeFloor(floor) },
+    ],
+    finish() {
+      if (existing !== undefined) store.dropReplica(existing);
+      const reset = startLog(store, right);
+      const replica = new Replica(store, {
+        rangeId: right.rangeId,
+        replicaId: mine.replicaId,
+        descriptor: right,
+        stats,
+        floor,
+        hardState: recoveredHardState(store, right.rangeId, floor, undefined),
+        statsIndex: floor.index,
+      });
+      store.addReplica(replica);
+      store.counters.splits++;
+      const wasLeaseholder = left.holdsLease;
+      if (wasLeaseholder) left.executor().split(right.startKey, replica.executor());
+      replica.suspended++;
+      const ready = reset.then(
+        () => {
+          replica.suspended--;
+          // The old leaseholder stands at once: the right side is away for one round trip.
+          if (wasLeaseholder) replica.campaign();
+          store.activate(replica);
+        },
+        (error: unknown) => store.fatal(error),
+      );
+      store.noteBirth(ready);
+    },
+  };
+}
+
+/** Begins the log of a new range; one that survived a crash is kept. */
+export function startLog(store: Store, range: RangeDescriptor): Promise<void> {
+  const log = store.raftLog.range(range.rangeId);
+  if (log.lastIndex >= initialLogIndex) return Promise.resolve();
+  const { term, vote } = log.hardState;
+  return store.raftLog.reset(
+    range.rangeId,
+    { index: initialLogIndex, term: initialLogTerm },
+    {
+      term: Math.max(term, initialLogTerm),
+      vote: term >= initialLogTerm ? vote : 0,
+      commit: initialLogIndex,
+    },
+  );
+}
+
+/**
+ * Term and vote as the log has them. What the engine has applied was committed, even if the commit index on
+ * disk is older; but only an entry of the same term is that entry.
+ */
+export function recoveredHardState(
+  store: Store,
+  rangeId: RangeDescriptor['rangeId'],
+  floor: ReplayFloor,
+  applied: { readonly index: number; readonly term: number } | undefined,
+): HardState {
+  const log = store.raftLog.range(rangeId);
+  const { term, vote, commit } = log.hardState;
+  let known = Math.max(commit, floor.index);
+  if (applied !== undefined && log.term(applied.index) === applied.term) {
+    known = Math.max(known, applied.index);
+  }
+  return { term: Math.max(term, floor.term), vote, commit: Math.min(known, log.lastIndex) };
+}

@@ -1,0 +1,649 @@
+/**
+ * A store: one disk, its state engine and raft log, and all replicas on it. It routes requests to
+ * replicas and raft frames to their addressees, makes and removes replicas, and owns what they share:
+ * the raft scheduler, store liveness, checkpoints and snapshots.
+ *
+ * INVARIANT 1: at most one live replica per range, and the key spans of initialised replicas, of
+ *   replicas being removed and of snapshots on their way in never overlap (trap R8).
+ * INVARIANT 2: no replica is made with an id below the range's tombstone (trap R6).
+ */
+import {
+  asReplicaId,
+  containsKey,
+  gossipKeys,
+  replicaOnStore,
+  requestSpan,
+  type BatchRequest,
+  type BatchResponse,
+  type Db,
+  type Gossip,
+  type HlcClock,
+  type KvError,
+  type KvRequest,
+  type NodeId,
+  type RangeDescriptor,
+  type RangeId,
+  type ReplicaId,
+  type RowProgramCompiler,
+  type StoreId,
+  type Transport,
+} from '../../kv/index.ts';
+import { meta1Start } from '../../encoding/index.ts';
+import {
+  type Engine,
+  type EngineSnapshot,
+  type MvccStats,
+  type RaftLog,
+} from '../../storage/index.ts';
+import { nextKey, type Env, type TimerHandle } from '../../util/index.ts';
+import { type KeySender, type RangeExecutor, type ReplicaPort } from '../ports.ts';
+import { executeAdmin, isAdminRequest } from '../replica/admin.ts';
+import { type PreparedRight, type ReplicaHost } from '../replica/host.ts';
+import { decodeFrame, type RaftEnvelope } from '../replica/message-codec.ts';
+import { decodeTombstone, rangeStateKeys } from '../replica/range-state.ts';
+import { type PeerAddress, Replica, uninitialisedStart } from '../replica/replica.ts';
+import { transferLease } from '../replica/transfer.ts';
+import { type ZoneConfig } from '../../allocator/index.ts';
+import { Checkpointer } from './checkpoint.ts';
+import { ClockBound, type ClockBoundFile } from './clock-bound.ts';
+import { StoreLiveness, type StoreAddress } from './liveness-driver.ts';
+import { loadReplicas } from './load.ts';
+import { newStoreCounters, type StoreCounters, type StoreMetrics } from './metrics.ts';
+import { Remover } from './remover.ts';
+import { prepareRight } from './right-side.ts';
+import { RaftScheduler, raftMethod } from './scheduler.ts';
+import { defaultStoreSettings, type StoreSettings } from './settings.ts';
+import { type SnapshotHeader } from './snapshot-format.ts';
+import { SnapshotReceiver } from './snapshot-receiver.ts';
+import { SnapshotSender } from './snapshot-sender.ts';
+import { Queues } from '../queues/queues.ts';
+
+export interface StoreDeps {
+  readonly env: Env;
+  readonly clock: HlcClock;
+  readonly engine: Engine;
+  readonly raftLog: RaftLog;
+  readonly transport: Transport;
+  readonly gossip: Gossip;
+  readonly sender: KeySender;
+  readonly db: Db;
+  readonly executorFactory: (port: ReplicaPort) => RangeExecutor;
+  readonly rowPrograms: RowProgramCompiler | undefined;
+  readonly nodeId: NodeId;
+  readonly storeId: StoreId;
+  /** Directory of this store's small files and staged snapshots. */
+  readonly directory: string;
+  readonly clockBound: ClockBoundFile;
+  readonly zoneConfigFor: (key: Buffer) => ZoneConfig;
+  readonly locality?: readonly (readonly [string, string])[];
+  readonly settings?: Partial<StoreSettings>;
+  /** Called once when the store cannot go on: the process exits with a sentence. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+/** What gossip says about a store (`gossipKeys.store`). Plain data. */
+export interface StoreCapacity {
+  readonly storeId: StoreId;
+  readonly nodeId: NodeId;
+  readonly rangeCount: number;
+  readonly leaseCount: number;
+  readonly usedBytes: number;
+  readonly availableBytes: number;
+  readonly qps: number;
+  readonly locality: readonly (readonly [string, string])[];
+  readonly draining: boolean;
+}
+
+const removedMethod = 'replica-removed';
+
+export class Store implements ReplicaHost {
+  readonly env: Env;
+  readonly clock: HlcClock;
+  readonly engine: Engine;
+  readonly raftLog: RaftLog;
+  readonly nodeId: NodeId;
+  readonly storeId: StoreId;
+  readonly settings: StoreSettings;
+  readonly counters: StoreCounters = newStoreCounters();
+  readonly rowPrograms: RowProgramCompiler | undefined;
+  readonly sender: KeySender;
+  readonly executorFactory: (port: ReplicaPort) => RangeExecutor;
+  readonly liveness: StoreLiveness;
+  readonly bound: ClockBound;
+  readonly deps: StoreDeps;
+  readonly replicas = new Map<RangeId, Replica>();
+  readonly checkpointer: Checkpointer;
+  readonly remover: Remover;
+  /** Loading: ranges whose installation a crash interrupted; it is finished after the replay. */
+  readonly installing = new Set<RangeId>();
+  /** Resolves when loading has ended. */
+  readonly opened: Promise<void>;
+
+  readonly #scheduler: RaftScheduler;
+  readonly #sender: SnapshotSender;
+  readonly #receiver: SnapshotReceiver;
+  readonly #queues: Queues;
+  #peers: readonly StoreAddress[] = [];
+  #peersChanged = true;
+  #state: 'new' | 'loading' | 'running' | 'draining' | 'stopped' = 'new';
+  #failed = false;
+  #capacityTimer: TimerHandle | undefined;
+  readonly #unwatch: (() => void)[] = [];
+  #runningSinceMs = 0;
+  #births: Promise<void>[] = [];
+  #setOpened: () => void = () => undefined;
+
+  constructor(deps: StoreDeps) {
+    this.deps = deps;
+    this.env = deps.env;
+    this.clock = deps.clock;
+    this.engine = deps.engine;
+    this.raftLog = deps.raftLog;
+    this.nodeId = deps.nodeId;
+    this.storeId = deps.storeId;
+    this.settings = { ...defaultStoreSettings, ...deps.settings };
+    this.rowPrograms = deps.rowPrograms;
+    this.sender = deps.sender;
+    this.executorFactory = deps.executorFactory;
+    const { env, clock, transport, storeId } = this.deps;
+    const { settings } = this;
+    this.bound = new ClockBound(env, clock, deps.clockBound, {
+      supportMicros: settings.livenessSupportMs * 1000,
+      marginMicros: settings.clockBoundMarginMs * 1000,
+    });
+    this.liveness = new StoreLiveness({
+      env,
+      clock,
+      transport,
+      storeId,
+      bound: this.bound,
+      options: {
+        heartbeatMs: settings.livenessHeartbeatMs,
+        supportMs: settings.livenessSupportMs,
+      },
+      peers: () => this.#knownPeers(),
+      supportChanged: (store) => this.#wakeLeadersWith(store),
+      promiseLapsed: (store) => this.#wakeFollowersOf(store),
+      fatal: (error) => this.fatal(error),
+    });
+    this.checkpointer = new Checkpointer({
+      host: this,
+      replica: (rangeId) => this.replicas.get(rangeId),
+      snapshotPin: (rangeId) => this.#sender.pin(rangeId),
+    });
+    this.opened = new Promise((resolve) => {
+      this.#setOpened = resolve;
+    });
+    this.remover = new Remover(this);
+    this.#sender = new SnapshotSender(this, transport);
+    this.#receiver = new SnapshotReceiver({
+      host: this,
+      transport,
+      directory: deps.directory,
+      admit: (header) => this.#admitSnapshot(header),
+      staged: (header, from) => this.#snapshotStaged(header, from),
+      checkpoint: () => this.checkpointer.runTwice(),
+    });
+    this.#scheduler = new RaftScheduler({
+      host: this,
+      transport,
+      install: (replica, ready) => this.#receiver.install(replica, ready),
+      sendSnapshot: (replica, to) => this.#sender.send(replica, to),
+      turned: (replica, installing) => this.#receiver.turned(replica, installing),
+    });
+    this.#queues = new Queues(this);
+    transport.onMessage(raftMethod, (payload, from) => this.#onFrame(payload, from));
+    transport.onMessage(removedMethod, (payload) => this.#onRemoved(payload));
+  }
+
+  // ---- lifecycle ----
+
+  /** Opens what the disk holds: replays the raft log, finishes what a crash interrupted, begins to serve. */
+  async start(): Promise<void> {
+    this.#state = 'loading';
+    await this.bound.start();
+    const installs = await this.#receiver.recover();
+    await loadReplicas(this, installs, (record) => this.#receiver.finish(record));
+    this.#state = 'running';
+    this.#runningSinceMs = this.env.clock.monotonicMs();
+    this.#setOpened();
+    this.#unwatch.push(
+      this.deps.gossip.watch(gossipKeys.storePrefix, () => {
+        this.#peersChanged = true;
+      }),
+    );
+    this.liveness.start();
+    this.#scheduler.start(() => {
+      this.liveness.checkExpirations();
+      this.checkpointer.tick();
+    });
+    for (const replica of this.replicas.values()) {
+      this.activate(replica);
+      // Nobody else can stand for election: no reason to wait.
+      if (replica.raft.configuration.voters.length === 1) replica.campaign();
+    }
+    this.#publishCapacity();
+    this.#queues.start();
+  }
+
+  /** With `drain` all leases are handed over first (at most `drainTimeoutMs`). The engine and the log stay open. */
+  async stop(options: { readonly drain: boolean }): Promise<void> {
+    if (this.#state === 'stopped') return;
+    if (options.drain && this.#state === 'running') await this.drain();
+    this.#state = 'stopped';
+    this.#queues.stop();
+    this.#receiver.stop();
+    this.liveness.stop();
+    this.#scheduler.stop();
+    this.#capacityTimer?.cancel();
+    for (const stop of this.#unwatch) stop();
+    for (const replica of this.replicas.values()) replica.destroy('the store is shutting down');
+    this.replicas.clear();
+    if (this.#failed) return;
+    await this.checkpointer.runTwice();
+    await this.bound.close(this.liveness.ledger.maxPromised);
+  }
+
+  /** Hands over every lease that somebody else can take. Requests are answered with not-leaseholder from here on. */
+  async drain(): Promise<void> {
+    if (this.#state !== 'running') return;
+    this.#state = 'draining';
+    this.#queues.stop();
+    this.#publishCapacity();
+    const transfers: Promise<unknown>[] = [];
+    for (const replica of this.replicas.values()) {
+      if (!replica.isLeader) continue;
+      transfers.push(transferLease(replica, undefined, this.settings.drainTimeoutMs));
+    }
+    await Promise.all(transfers);
+  }
+
+  get draining(): boolean {
+    return this.#state === 'draining';
+  }
+
+  get running(): boolean {
+    return this.#state === 'running' || this.#state === 'draining';
+  }
+
+  get loading(): boolean {
+    return this.#state === 'loading';
+  }
+
+  fatal(error: unknown): void {
+    if (this.#failed || this.#state === 'stopped') return;
+    this.#failed = true;
+    const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.env.log.error({ store: this.storeId, reason }, 'the store cannot go on');
+    this.#scheduler.stop();
+    this.liveness.stop();
+    this.deps.onFatal(error);
+  }
+
+  // ---- requests ----
+
+  async send(batch: BatchRequest): Promise<BatchResponse> {
+    const { header } = batch;
+    if (this.clock.isTooFarAhead(header.timestamp)) {
+      const reason = `the clock of node ${header.gatewayNodeId} is too far ahead of node ${this.nodeId}`;
+      return this.#refuse({ kind: 'invalid-request', reason });
+    }
+    this.clock.observe(header.timestamp);
+    this.counters.batches++;
+    const replica = this.replicas.get(header.rangeId);
+    if (!this.running || this.#failed || replica === undefined || !replica.initialised) {
+      return this.#refuse({ kind: 'range-not-found', rangeId: header.rangeId });
+    }
+    const { descriptor } = replica;
+    for (const request of batch.requests) {
+      if (!isInside(descriptor, request)) return this.#refuse(this.#mismatch(request));
+    }
+    const [first] = batch.requests;
+    if (first !== undefined && isAdminRequest(first)) {
+      if (batch.requests.length > 1) {
+        const reason = 'an administrative request stands alone in its batch';
+        return this.#refuse({ kind: 'invalid-request', reason });
+      }
+      return executeAdmin(this, replica, first);
+    }
+    return replica.execute(batch);
+  }
+
+  /** Descriptors of this store's replicas that hold some of [start, end): for senders with stale ones. */
+  rangesOverlapping(start: Buffer, end: Buffer): RangeDescriptor[] {
+    const found: RangeDescriptor[] = [];
+    for (const replica of this.replicas.values()) {
+      if (!replica.initialised) continue;
+      const { descriptor } = replica;
+      if (start.compare(descriptor.endKey) < 0 && end.compare(descriptor.startKey) > 0) {
+        found.push(descriptor);
+      }
+    }
+    return found.sort((a, b) => a.startKey.compare(b.startKey));
+  }
+
+  metrics(): StoreMetrics {
+    let leases = 0;
+    let leaders = 0;
+    let queriesPerSecond = 0;
+    for (const replica of this.replicas.values()) {
+      if (replica.isLeader) leaders++;
+      if (!replica.holdsLease) continue;
+      leases++;
+      queriesPerSecond += replica.queriesPerSecond;
+    }
+    return {
+      counters: { ...this.counters },
+      gauges: {
+        ranges: this.replicas.size,
+        leases,
+        leaders,
+        awakeReplicas: this.#scheduler.awakeCount,
+        raftLogBytes: this.raftLog.liveBytes,
+        queriesPerSecond,
+      },
+    };
+  }
+
+  async capacity(): Promise<StoreCapacity> {
+    const usedBytes = await this.engine.sizeBytes();
+    const availableBytes = await this.env.disk.freeBytes(this.deps.directory);
+    const { gauges } = this.metrics();
+    return {
+      storeId: this.storeId,
+      nodeId: this.nodeId,
+      rangeCount: gauges.ranges,
+      leaseCount: gauges.leases,
+      usedBytes,
+      availableBytes,
+      qps: gauges.queriesPerSecond,
+      locality: this.deps.locality ?? [],
+      draining: this.draining,
+    };
+  }
+
+  // ---- ReplicaHost ----
+
+  engineSnapshot(): EngineSnapshot {
+    return this.engine.snapshot();
+  }
+
+  activate(replica: Replica): void {
+    if (this.running) this.#scheduler.activate(replica);
+  }
+
+  /** Milliseconds since `storeId` was heard of; before the first time, since this store runs. */
+  silentMs(storeId: StoreId): number {
+    return this.liveness.silentMs(storeId) ?? this.env.clock.monotonicMs() - this.#runningSinceMs;
+  }
+
+  isDraining(storeId: StoreId): boolean {
+    if (storeId === this.storeId) return this.draining;
+    const info = this.deps.gossip.get(gossipKeys.store(storeId));
+    return typeof info === 'object' && info !== null && Reflect.get(info, 'draining') === true;
+  }
+
+  noteDirty(replica: Replica): void {
+    this.checkpointer.noteDirty(replica);
+  }
+
+  leaseAcquired(replica: Replica): void {
+    this.#gossipFirstRange(replica);
+    this.#queues.add(replica);
+  }
+
+  prepareRight(left: Replica, right: RangeDescriptor, stats: MvccStats): PreparedRight {
+    return prepareRight(this, left, right, stats);
+  }
+
+  descriptorChanged(replica: Replica, removed: boolean): void {
+    this.#peersChanged = true;
+    if (removed) {
+      // Decided by raft: there is nothing to ask. Not in the middle of applying, though.
+      const { nextReplicaId } = replica.descriptor;
+      this.env.timers.immediate(() => this.remover.remove(replica, nextReplicaId));
+    } else if (replica.holdsLease) {
+      this.#gossipFirstRange(replica);
+      this.#queues.add(replica);
+    }
+  }
+
+  // ---- replicas ----
+
+  addReplica(replica: Replica): void {
+    this.replicas.set(replica.rangeId, replica);
+    this.#peersChanged = true;
+  }
+
+  /** A right side whose log is being begun. */
+  noteBirth(ready: Promise<void>): void {
+    if (this.#state === 'loading') this.#births.push(ready);
+  }
+
+  /** Loading: waits for the right sides born so far. */
+  async births(): Promise<void> {
+    const births = this.#births;
+    this.#births = [];
+    await Promise.all(births);
+  }
+
+  /** Out of sight at once; `Remover` does the rest. */
+  dropReplica(replica: Replica): void {
+    if (this.replicas.get(replica.rangeId) === replica) this.replicas.delete(replica.rangeId);
+    this.#scheduler.forget(replica);
+    replica.destroy('the replica was removed from this store');
+  }
+
+  /** Replica ids of this range below the result were removed from this store for good. */
+  tombstone(rangeId: RangeId): ReplicaId {
+    const stored = this.engine.get(rangeStateKeys(rangeId).tombstone);
+    return stored === undefined ? asReplicaId(0) : decodeTombstone(stored);
+  }
+
+  /** Tells a store that its replica left the range, so that it looks and removes itself. */
+  tellRemoved(to: PeerAddress, rangeId: RangeId): void {
+    this.deps.transport.send(to.nodeId, removedMethod, { to: to.storeId, rangeId }, 'system');
+  }
+
+  /** Runs one pass of all background queues; tests call it instead of waiting. */
+  runQueues(): Promise<void> {
+    return this.#queues.pass();
+  }
+
+  #onRemoved(payload: unknown): void {
+    if (typeof payload !== 'object' || payload === null) return;
+    if (Reflect.get(payload, 'to') !== this.storeId) return;
+    const rangeId: unknown = Reflect.get(payload, 'rangeId');
+    for (const replica of this.replicas.values()) {
+      if (replica.rangeId === rangeId) this.#queues.checkMembership(replica);
+    }
+  }
+
+  #onFrame(payload: unknown, fromNode: NodeId): void {
+    if (!this.running || this.#failed || !Buffer.isBuffer(payload)) return;
+    const frame = decodeFrame(payload);
+    if (frame.toStore !== this.storeId) return;
+    if (this.clock.isTooFarAhead(frame.now)) return;
+    this.clock.observe(frame.now);
+    const from: PeerAddress = { nodeId: fromNode, storeId: frame.fromStore };
+    for (const envelope of frame.envelopes) {
+      this.counters.raftMessagesReceived++;
+      const replica = this.#addressee(envelope, from);
+      if (replica === undefined) continue;
+      if (this.#isFromRemoved(replica, envelope)) this.tellRemoved(from, replica.rangeId);
+      else replica.step(envelope, from);
+    }
+  }
+
+  /** A replica that was removed and does not know it asks for votes: it is told instead. */
+  #isFromRemoved(replica: Replica, envelope: RaftEnvelope): boolean {
+    if (envelope.message.kind !== 'vote-request' || !replica.initialised) return false;
+    const { descriptor } = replica;
+    const sender = envelope.message.from;
+    return (
+      sender < descriptor.nextReplicaId &&
+      !descriptor.replicas.some((each) => each.replicaId === sender)
+    );
+  }
+
+  #addressee(envelope: RaftEnvelope, from: PeerAddress): Replica | undefined {
+    const { rangeId, message } = envelope;
+    const to = asReplicaId(message.to);
+    const existing = this.replicas.get(rangeId);
+    if (existing !== undefined) {
+      if (existing.replicaId === to) return existing;
+      // The range's newer members know this store under a newer id: the old replica was removed.
+      if (existing.replicaId < to) this.remover.remove(existing, to);
+      return undefined;
+    }
+    // Answers concern a replica that is gone; only requests make a new one.
+    if (
+      message.kind !== 'append' &&
+      message.kind !== 'heartbeat' &&
+      message.kind !== 'vote-request'
+    ) {
+      return undefined;
+    }
+    return this.#makeUninitialised(rangeId, to, from);
+  }
+
+  #makeUninitialised(rangeId: RangeId, to: ReplicaId, from: PeerAddress): Replica | undefined {
+    if (to < this.tombstone(rangeId)) {
+      this.tellRemoved(from, rangeId);
+      return undefined;
+    }
+    if (this.remover.isRemoving(rangeId)) return undefined;
+    const { hardState } = this.raftLog.range(rangeId);
+    const replica = new Replica(this, uninitialisedStart(rangeId, to, hardState));
+    this.addReplica(replica);
+    return replica;
+  }
+
+  // ---- snapshots ----
+
+  #admitSnapshot(header: SnapshotHeader): string | undefined {
+    if (!this.running) return 'the store is not running';
+    const { rangeId, descriptor } = header;
+    const mine = replicaOnStore(descriptor, this.storeId);
+    if (mine?.replicaId !== header.to) return 'the snapshot is for another replica';
+    const overlap = this.#overlap(rangeId, descriptor);
+    if (overlap !== undefined) return overlap;
+    const existing = this.replicas.get(rangeId);
+    if (existing !== undefined) {
+      return existing.replicaId === header.to ? undefined : 'another replica of the range is here';
+    }
+    if (header.to < this.tombstone(rangeId)) return 'the replica was removed from this store';
+    if (this.remover.isRemoving(rangeId)) return 'the former replica is still being removed';
+    const { hardState } = this.raftLog.range(rangeId);
+    this.addReplica(new Replica(this, uninitialisedStart(rangeId, header.to, hardState)));
+    return undefined;
+  }
+
+  #overlap(rangeId: RangeId, wanted: RangeDescriptor): string | undefined {
+    for (const other of this.rangesOverlapping(wanted.startKey, wanted.endKey)) {
+      if (other.rangeId !== rangeId) return `range ${other.rangeId} holds some of these keys here`;
+    }
+    for (const taken of [...this.remover.reservedSpans(), ...this.#receiver.reservedSpans()]) {
+      if (taken.rangeId === rangeId) continue;
+      const { startKey, endKey } = taken.descriptor;
+      if (wanted.startKey.compare(endKey) < 0 && wanted.endKey.compare(startKey) > 0) {
+        return `range ${taken.rangeId} is leaving or arriving with some of these keys`;
+      }
+    }
+    return undefined;
+  }
+
+  #snapshotStaged(header: SnapshotHeader, fromNode: NodeId): boolean {
+    const replica = this.replicas.get(header.rangeId);
+    const leader = header.descriptor.replicas.find((each) => each.replicaId === header.from);
+    if (replica === undefined || leader === undefined || replica.replicaId !== header.to) {
+      return false;
+    }
+    const { from, to, term, meta, rangeId } = header;
+    replica.step(
+      { rangeId, supportEpoch: 0, message: { kind: 'snapshot', from, to, term, snapshot: meta } },
+      { nodeId: fromNode, storeId: leader.storeId },
+    );
+    return true;
+  }
+
+  // ---- helpers ----
+
+  #refuse(error: KvError): BatchResponse {
+    return { kind: 'error', now: this.clock.now(), error, index: undefined };
+  }
+
+  #mismatch(request: KvRequest): KvError {
+    const { start, end } = requestSpan(request);
+    const ranges = this.rangesOverlapping(start, end ?? nextKey(start));
+    return { kind: 'range-key-mismatch', ranges };
+  }
+
+  #gossipFirstRange(replica: Replica): void {
+    if (!containsKey(replica.descriptor, meta1Start)) return;
+    this.deps.gossip.set(gossipKeys.firstRange, replica.descriptor, { ttlMs: 0 });
+  }
+
+  #publishCapacity(): void {
+    this.#capacityTimer?.cancel();
+    if (!this.running) return;
+    this.capacity().then(
+      (capacity) => {
+        if (this.running) {
+          this.deps.gossip.set(gossipKeys.store(this.storeId), capacity, { ttlMs: 0 });
+        }
+      },
+      (error: unknown) => this.fatal(error),
+    );
+    this.#capacityTimer = this.env.timers.after(this.settings.capacityGossipMs, () =>
+      this.#publishCapacity(),
+    );
+  }
+
+  #knownPeers(): readonly StoreAddress[] {
+    if (!this.#peersChanged) return this.#peers;
+    this.#peersChanged = false;
+    const peers = new Map<StoreId, StoreAddress>();
+    for (const replica of this.replicas.values()) {
+      if (!replica.initialised) continue;
+      for (const { nodeId, storeId } of replica.descriptor.replicas) {
+        peers.set(storeId, { nodeId, storeId });
+      }
+    }
+    for (const [, value] of this.deps.gossip.list(gossipKeys.storePrefix)) {
+      const address = decodeStoreAddress(value);
+      if (address !== undefined) peers.set(address.storeId, address);
+    }
+    peers.delete(this.storeId);
+    this.#peers = [...peers.values()].sort((a, b) => a.storeId - b.storeId);
+    return this.#peers;
+  }
+
+  #wakeLeadersWith(store: StoreId): void {
+    for (const replica of this.replicas.values()) {
+      if (!replica.isLeader || !replica.initialised) continue;
+      if (replicaOnStore(replica.descriptor, store) !== undefined) this.activate(replica);
+    }
+  }
+
+  #wakeFollowersOf(store: StoreId): void {
+    for (const replica of this.replicas.values()) {
+      const leader = replica.address(replica.raft.leader);
+      if (leader?.storeId === store) this.activate(replica);
+    }
+  }
+}
+
+function decodeStoreAddress(value: unknown): StoreAddress | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  const nodeId: unknown = Reflect.get(value, 'nodeId');
+  const storeId: unknown = Reflect.get(value, 'storeId');
+  if (typeof nodeId !== 'number' || typeof storeId !== 'number') return undefined;
+  // Both were branded by the store that published them.
+  return { nodeId: nodeId as NodeId, storeId: storeId as StoreId };
+}
+
+function isInside(range: RangeDescriptor, request: KvRequest): boolean {
+  const { start, end } = requestSpan(request);
+  return containsKey(range, start) && (end === undefined || end.compare(range.endKey) <= 0);
+}
