@@ -42,11 +42,24 @@ function askLeader(state: RaftState): void {
 }
 
 /**
- * Someone takes this replica for the leader, which it was. A pre-vote request says that it is not:
- * nobody who leads asks for votes. Needed where the former leader cannot stand for election itself.
+ * `to` takes this replica for the leader of `term`, which it is not and will not be again. A pre-vote
+ * request says so: nobody who leads asks for votes. Needed where the former leader cannot stand for
+ * election itself. It names the term behind `term`, no later one: this replica may be a candidate and
+ * lead its own term when the request arrives.
  */
-export function release(state: RaftState, to: RaftId): void {
-  if (state.role !== 'leader') requestVote(state, to, { pre: true, transfer: false });
+export function release(state: RaftState, to: RaftId, term: number): void {
+  if (state.role === 'leader' && state.term === term) return;
+  const { lastIndex, lastTerm } = state.log;
+  state.messages.push({
+    kind: 'vote-request',
+    from: state.id,
+    to,
+    term: term + 1,
+    pre: true,
+    lastIndex,
+    lastTerm,
+    transfer: false,
+  });
 }
 
 /**
@@ -83,23 +96,20 @@ function startElection(state: RaftState, transfer: boolean): void {
 }
 
 function requestVotes(state: RaftState, how: { pre: boolean; transfer: boolean }): void {
-  for (const to of votersOf(state.configuration)) {
-    if (to !== state.id) requestVote(state, to, how);
-  }
-}
-
-function requestVote(state: RaftState, to: RaftId, how: { pre: boolean; transfer: boolean }): void {
   const out = how.pre ? state.messages : state.messagesAfterPersist;
-  out.push({
-    kind: 'vote-request',
-    from: state.id,
-    to,
-    term: how.pre ? state.term + 1 : state.term,
-    pre: how.pre,
-    lastIndex: state.log.lastIndex,
-    lastTerm: state.log.lastTerm,
-    transfer: how.transfer,
-  });
+  for (const to of votersOf(state.configuration)) {
+    if (to === state.id) continue;
+    out.push({
+      kind: 'vote-request',
+      from: state.id,
+      to,
+      term: how.pre ? state.term + 1 : state.term,
+      pre: how.pre,
+      lastIndex: state.log.lastIndex,
+      lastTerm: state.log.lastTerm,
+      transfer: how.transfer,
+    });
+  }
 }
 
 /**

@@ -156,7 +156,7 @@ export class RaftNode implements RaftCore {
       case 'heartbeat-response':
         if (!this.reachTerm(m)) return;
         if (state.reign) handleHeartbeatResponse(state, state.reign, m.from);
-        else release(state, m.from);
+        else release(state, m.from, m.term);
         return;
       default:
         unreachable(m);
@@ -196,7 +196,7 @@ export class RaftNode implements RaftCore {
         });
         return;
       case 'heartbeat-response':
-        release(state, m.from);
+        release(state, m.from, m.term);
         return;
       case 'vote-response':
       case 'append-response':

@@ -83,7 +83,10 @@ export function handleAppendResponse(state: RaftState, reign: Reign, m: AppendRe
     return;
   }
   const wasPaused = peer.paused(state.config);
-  if (!peer.accepted(m.index, log.firstIndex)) return;
+  if (!peer.accepted(m.index, log.firstIndex)) {
+    orderCampaign(state, reign, peer);
+    return;
+  }
   if (advanceCommit(state, reign)) broadcastAppend(state, reign, true);
   else if (wasPaused) sendAppend(state, peer, true);
   // The window may have room for several more; it bounds the loop.

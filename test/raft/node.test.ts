@@ -9,10 +9,10 @@ import {
 } from '../../src/raft/index.ts';
 import { MemoryLog } from './memory-log.ts';
 
-function follower(): RaftNode {
+function follower(log = new MemoryLog()): RaftNode {
   return new RaftNode({
     id: 3,
-    log: new MemoryLog(),
+    log,
     hardState: { term: 0, vote: 0, commit: 0 },
     configuration: { voters: [1, 2, 3], votersOutgoing: [], learners: [] },
     applied: 0,
@@ -98,4 +98,34 @@ it('encodes configuration changes', () => {
   expect(() => decodeConfigChange(data.subarray(0, -1))).toThrow(/length/);
   expect(() => encodeConfigChange({ voters: [1], learners: [1] })).toThrow(/valid/);
   expect(() => encodeConfigChange({ voters: [], learners: [1] })).toThrow(/valid/);
+});
+
+it('only moves the commit index for a snapshot that the log covers, and starts anew for another', () => {
+  const configuration = { voters: [1, 2, 3, 4], votersOutgoing: [], learners: [] };
+  const snapshot = (index: number, term: number): Message => {
+    return { kind: 'snapshot', from: 1, to: 3, term: 1, snapshot: { index, term, configuration } };
+  };
+  const log = new MemoryLog();
+  const node = follower(log);
+  node.step(append(1, 1, [entry(1, 1), entry(1, 2)]));
+  node.step(snapshot(2, 1));
+  expect(node.commitIndex).toBe(2);
+  const covered = node.ready();
+  expect(covered.snapshot).toBe(undefined);
+  log.append(covered.entries);
+  node.persisted({ term: 1, index: 2 });
+  expect(node.ready().committed).toHaveLength(2);
+  node.applied(2);
+
+  node.step(snapshot(9, 1));
+  const ready = node.ready();
+  expect(ready.snapshot?.index).toBe(9);
+  expect(ready.hardState?.commit).toBe(9);
+  expect(ready.messagesAfterPersist).toMatchObject([{ kind: 'append-response', index: 9 }]);
+  expect(node.configuration).toEqual(configuration);
+  expect(node.appliedIndex).toBe(2);
+  log.reset({ index: 9, term: 1, configuration });
+  node.persisted({ term: 1, index: 9 });
+  expect(node.appliedIndex).toBe(9);
+  expect(node.lastIndex).toBe(9);
 });

@@ -4,7 +4,7 @@
  * (paper figure 3) are checked, and at the end a healed cluster must agree. RAFT_SEED=n runs one seed.
  */
 import { expect, it } from 'vitest';
-import { type Entry, type RaftId, isJoint } from '../../src/raft/index.ts';
+import { type Entry, type Message, type RaftId, isJoint } from '../../src/raft/index.ts';
 import { type Member, Cluster, birth, historyText } from './harness.ts';
 
 /** mulberry32 */
@@ -108,6 +108,7 @@ interface Run {
   readonly crashes: number;
   readonly disturbances: number;
   readonly ticks: number;
+  readonly flickers: boolean;
   proposals: number;
 }
 
@@ -137,6 +138,7 @@ function start(seed: number, bug: Cluster['bug']): Run {
     crashes: random() ** 2 * 0.02,
     disturbances: random() ** 2 * 0.02,
     ticks: 0.02 + random() * 0.2,
+    flickers: flicker > 0,
     proposals: 0,
   };
 }
@@ -153,7 +155,9 @@ function stepOnce(run: Run): void {
     member = cluster.member(id);
   }
   if (random() < run.disturbances) disturb(run, member);
-  if (random() < run.ticks && member.up) member.core.tick();
+  if (random() < run.ticks && member.up) {
+    keepsFaith(run, member, undefined, () => member.core.tick());
+  }
   const dice = random();
   if (dice < 0.45) deliverOne(run);
   else if (dice < 0.68) cluster.ready(member);
@@ -167,7 +171,36 @@ function stepOnce(run: Run): void {
   }
 }
 
-function deliverOne({ cluster, random }: Run): void {
+/**
+ * The lease rests on this: while a leader serves and `member` follows and supports it, nothing but
+ * another leader or a transfer takes the member away from it.
+ */
+function keepsFaith(run: Run, member: Member, message: Message | undefined, act: () => void): void {
+  const { cluster } = run;
+  const { leader, term } = member.core;
+  const other = leader === 0 || leader === member.id ? undefined : cluster.member(leader);
+  const bound =
+    !run.flickers &&
+    other !== undefined &&
+    cluster.supports(member.id, leader) &&
+    other.core.role === 'leader' &&
+    other.core.term === term &&
+    other.core.transferTarget === 0;
+  act();
+  const excused =
+    message !== undefined &&
+    (message.kind === 'vote-request'
+      ? message.transfer
+      : ['append', 'heartbeat', 'snapshot', 'timeout-now'].includes(message.kind));
+  demand(
+    !bound || excused || (member.core.leader === leader && member.core.term === term),
+    () =>
+      `faith: ${member.id} left leader ${leader} of term ${term} for ${message?.kind ?? 'a tick'}`,
+  );
+}
+
+function deliverOne(run: Run): void {
+  const { cluster, random } = run;
   if (cluster.network.length === 0) return;
   // Mostly in order; sometimes overtaking, repeating or losing.
   const at = random() < 0.8 ? 0 : Math.floor(random() * cluster.network.length);
@@ -176,7 +209,11 @@ function deliverOne({ cluster, random }: Run): void {
   const fate = random();
   if (fate > 0.05) cluster.network.splice(at, 1);
   if (fate > 0.95) cluster.lost(packet);
-  else cluster.deliver(packet);
+  else {
+    const { message } = packet;
+    const to = cluster.member(message.to);
+    keepsFaith(run, to, message, () => cluster.deliver(packet));
+  }
 }
 
 function proposeSomething(run: Run): void {
