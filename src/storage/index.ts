@@ -29,6 +29,8 @@ export type {
   EngineWrite,
 } from './engine.ts';
 export { decodeHead, decodeVersion, encodeHead, encodeVersion } from './head-record.ts';
+export { LevelEngine } from './level-engine.ts';
+export type { LevelEngineOptions } from './level-engine.ts';
 export { MemoryEngine } from './memory-engine.ts';
 export type { MemoryEngineOptions } from './memory-engine.ts';
 export { mvccGarbage } from './mvcc-garbage.ts';

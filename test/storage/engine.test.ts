@@ -1,0 +1,247 @@
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ClassicLevel } from 'classic-level';
+import { describe, expect, it } from 'vitest';
+import {
+  CorruptionError,
+  LevelEngine,
+  MemoryEngine,
+  StorePoisonedError,
+  type EngineSnapshot,
+  type EngineWrite,
+} from '../../src/storage/index.ts';
+import { bytes, engineCompliance, rows, write, type EngineFixture } from './engine-compliance.ts';
+import { openLevel, temporaryDirectory } from './level.ts';
+import { SeededRandom } from './random.ts';
+
+engineCompliance('MemoryEngine', async () => {
+  let engine = new MemoryEngine();
+  const fixture: EngineFixture = {
+    get engine() {
+      return engine;
+    },
+    openReaders: () => engine.openReaders,
+    reopen: async () => {
+      await engine.barrier();
+      engine = engine.crash(undefined);
+    },
+    stop: () => engine.close(),
+  };
+  return fixture;
+});
+
+for (const flushBytes of [1, 4 * 1024 * 1024]) {
+  engineCompliance(`LevelEngine (flushBytes ${flushBytes})`, async () => {
+    const directory = temporaryDirectory();
+    let engine = await openLevel(directory.path, { flushBytes });
+    const fixture: EngineFixture = {
+      get engine() {
+        return engine;
+      },
+      openReaders: () => engine.openReaders,
+      reopen: async () => {
+        await engine.close();
+        engine = await openLevel(directory.path, { flushBytes });
+      },
+      stop: async () => {
+        await engine.close();
+        directory.remove();
+      },
+    };
+    return fixture;
+  });
+}
+
+describe('MemoryEngine', () => {
+  it('loses any subset of the batches behind the barrier in a crash, each whole', async () => {
+    const seen = new Set<string>();
+    for (let seed = 1; seed <= 60; seed++) {
+      const engine = new MemoryEngine();
+      engine.apply([write('a', '0'), write('b', '0')]);
+      await engine.barrier();
+      engine.apply([write('a', '1'), write('b', '1')]);
+      engine.apply([write('c', '2'), write('d', '2')]);
+      const after = engine.crash(new SeededRandom(seed));
+      expect(() => engine.get(bytes('a'))).toThrow(StorePoisonedError);
+      seen.add(await rows(after));
+    }
+    expect([...seen].sort()).toEqual(['a=0 b=0', 'a=0 b=0 c=2 d=2', 'a=1 b=1', 'a=1 b=1 c=2 d=2']);
+  });
+
+  it('is poisoned by a barrier that fails', async () => {
+    const poisons: Error[] = [];
+    const engine = new MemoryEngine({
+      barrierDelay: () => Promise.reject(new Error('EIO')),
+      onPoison: (error) => poisons.push(error),
+    });
+    await expect(engine.barrier()).rejects.toThrow(StorePoisonedError);
+    expect(() => engine.apply([])).toThrow(StorePoisonedError);
+    expect(poisons.length).toBe(1);
+  });
+});
+
+describe('LevelEngine', () => {
+  it('agrees with MemoryEngine through random work', async () => {
+    for (let seed = 1; seed <= 8; seed++) await differential(seed);
+  });
+
+  it('makes writers wait for room', async () => {
+    const directory = temporaryDirectory();
+    const engine = await openLevel(directory.path, { flushBytes: 1000, overlayBytesMax: 2000 });
+    expect(engine.waitForRoom()).toBeUndefined();
+    engine.apply([write('a', 'x'.repeat(3000))]);
+    const room = engine.waitForRoom();
+    expect(room).toBeDefined();
+    await room;
+    expect(engine.overlayBytes).toBe(0);
+    expect(engine.waitForRoom()).toBeUndefined();
+    await engine.close();
+    directory.remove();
+  });
+
+  it('notices a changed value, by key and by scan, and is poisoned', async () => {
+    for (const how of ['get', 'scan', 'moved'] as const) {
+      const directory = temporaryDirectory();
+      const first = await openLevel(directory.path);
+      first.apply([write('a', 'one'), write('b', 'two')]);
+      await first.close();
+      const raw = new ClassicLevel<Buffer, Buffer>(directory.path, {
+        keyEncoding: 'buffer',
+        valueEncoding: 'buffer',
+      });
+      const stored = (await raw.get(bytes(how === 'moved' ? 'b' : 'a'))) ?? Buffer.alloc(0);
+      if (how !== 'moved') stored[1] = (stored[1] ?? 0) ^ 4;
+      await raw.put(bytes('a'), stored);
+      await raw.close();
+      const poisons: Error[] = [];
+      const engine = await openLevel(directory.path, { onPoison: (error) => poisons.push(error) });
+      if (how === 'scan') {
+        const iterator = engine.iterate({ start: bytes('a'), end: bytes('z') });
+        await expect(iterator.next(5)).rejects.toThrow(CorruptionError);
+        await iterator.close();
+      } else expect(() => engine.get(bytes('a'))).toThrow(CorruptionError);
+      expect(() => engine.get(bytes('b'))).toThrow(StorePoisonedError);
+      expect(poisons.length).toBe(1);
+      await engine.close();
+      directory.remove();
+    }
+  });
+
+  it('is poisoned when syncing fails', async () => {
+    const directory = temporaryDirectory();
+    const poisons: Error[] = [];
+    let broken = false;
+    const engine = await openLevel(directory.path, {
+      syncPath: () => (broken ? Promise.reject(new Error('EIO')) : Promise.resolve()),
+      onPoison: (error) => poisons.push(error),
+    });
+    engine.apply([write('a', '1')]);
+    broken = true;
+    await expect(engine.barrier()).rejects.toThrow(StorePoisonedError);
+    broken = false;
+    await expect(engine.barrier()).rejects.toThrow(StorePoisonedError);
+    expect(() => engine.apply([write('a', '2')])).toThrow(StorePoisonedError);
+    expect(poisons.length).toBe(1);
+    await engine.close();
+    directory.remove();
+  });
+
+  it('syncs the logs, the manifest, new tables and the directory', async () => {
+    const directory = temporaryDirectory();
+    let synced: string[] = [];
+    const engine = await openLevel(directory.path, {
+      syncPath: async (path) => {
+        synced.push(path.slice(directory.path.length).replace(/\d+/g, 'N'));
+      },
+    });
+    synced = [];
+    engine.apply([write('a', '1')]);
+    await engine.barrier();
+    expect(synced).toEqual(['/N.log', '/CURRENT', '/MANIFEST-N', '']);
+    await engine.close();
+    directory.remove();
+  });
+
+  it('refuses a store whose log lost records', async () => {
+    const directory = temporaryDirectory();
+    const engine = await openLevel(directory.path);
+    for (let i = 0; i < 20; i++) {
+      engine.apply([write(`k${i}`, 'v'.repeat(200))]);
+      await engine.barrier();
+    }
+    await engine.close();
+    const name = readdirSync(directory.path).find((file) => file.endsWith('.log')) ?? '';
+    const path = join(directory.path, name);
+    const log = readFileSync(path);
+    log[600] = (log[600] ?? 0) ^ 1;
+    writeFileSync(path, log);
+    await expect(openLevel(directory.path)).rejects.toThrow(CorruptionError);
+    directory.remove();
+  });
+});
+
+/** Both engines get the same writes and must give the same answers; the level one is reopened now and then. */
+async function differential(seed: number): Promise<void> {
+  const random = new SeededRandom(seed);
+  const directory = temporaryDirectory();
+  const flushBytes = [200, 5000, 100_000][seed % 3] ?? 0;
+  let level: LevelEngine = await openLevel(directory.path, { flushBytes });
+  const memory = new MemoryEngine();
+  const snapshots: [EngineSnapshot, EngineSnapshot][] = [];
+  const keys = 20 + random.below(300);
+  const key = (): string => `k${String(random.below(keys)).padStart(3, '0')}`;
+  const same = async (
+    a: EngineSnapshot | LevelEngine,
+    b: EngineSnapshot | MemoryEngine,
+  ): Promise<void> => {
+    const options = {
+      start: key(),
+      end: random.below(4) === 0 ? '\xff' : key(),
+      reverse: random.below(2) === 0,
+      page: 1 + random.below(40),
+    };
+    expect(await rows(a, options), `seed ${seed}`).toBe(await rows(b, options));
+    const one = bytes(key());
+    expect(a.get(one), `seed ${seed}`).toEqual(b.get(one));
+  };
+  for (let step = 0; step < 600; step++) {
+    const choice = random.below(100);
+    if (choice < 60) {
+      const writes: EngineWrite[] = [];
+      for (let i = random.below(12); i >= 0; i--) {
+        const value = random.below(4) === 0 ? undefined : 'v'.repeat(random.below(40)) + step;
+        writes.push(write(key(), value));
+      }
+      level.apply(writes);
+      memory.apply(writes);
+    } else if (choice < 85) await same(level, memory);
+    else if (choice < 88) {
+      const [start, end] = [bytes(key()), bytes(key())];
+      await Promise.all([level.clear(start, end), memory.clear(start, end)]);
+    } else if (choice < 91) snapshots.push([level.snapshot(), memory.snapshot()]);
+    else if (choice < 95) {
+      const pair = snapshots[random.below(Math.max(1, snapshots.length))];
+      if (pair !== undefined) await same(pair[0], pair[1]);
+    } else if (choice < 97) {
+      const [pair] = snapshots.splice(random.below(Math.max(1, snapshots.length)), 1);
+      pair?.[0].close();
+      pair?.[1].close();
+    } else if (choice < 99) await level.barrier();
+    else {
+      for (const pair of snapshots.splice(0)) {
+        pair[0].close();
+        pair[1].close();
+      }
+      await level.close();
+      level = await openLevel(directory.path, { flushBytes });
+    }
+  }
+  for (const pair of snapshots.splice(0)) {
+    pair[0].close();
+    pair[1].close();
+  }
+  expect(await rows(level), `seed ${seed}`).toBe(await rows(memory));
+  expect([level.openReaders, memory.openReaders], `seed ${seed}`).toEqual([0, 0]);
+  await level.close();
+  directory.remove();
+}
