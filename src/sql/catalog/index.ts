@@ -25,6 +25,7 @@ export {
   rowTypeOid,
   ruleOid,
 } from './oids.ts';
+export { quoteIdentifier, quoteList, quoteLiteral } from './quote.ts';
 export { defaultRoleOptions } from './roles.ts';
 export type { Role, RoleMembership, RoleOptions } from './roles.ts';
 export { SessionCatalog } from './session-catalog.ts';
@@ -44,7 +45,7 @@ export {
 export type { ClusterSetting, SettingType } from './settings.ts';
 export { CatalogSnapshot, emptySnapshot, isImplicitKey } from './snapshot.ts';
 export type { CatalogData, NamedRelation, RelationDescriptor } from './snapshot.ts';
-export { readRows } from './store.ts';
+export { newDescriptorId, putRow, readDescriptor, readRows } from './store.ts';
 export { jobsTable, rootOid, rootUser, systemIds, systemTables } from './system-tables.ts';
 export type { Catalog, CatalogContents, QualifiedName, Relation, VirtualTable } from './types.ts';
 export { CatalogWriter, changeCatalog } from './writer.ts';

@@ -61,7 +61,7 @@ function primary(table: TableDescriptor): ReturnType<ReturnType<typeof tableCode
   return tableCodec(table).index(1);
 }
 
-function putRow(txn: Txn, table: TableDescriptor, row: readonly Datum[]): void {
+export function putRow(txn: Txn, table: TableDescriptor, row: readonly Datum[]): void {
   const index = primary(table);
   txn.put(index.encodeKey(row), index.encodeValue(row));
 }
@@ -109,6 +109,17 @@ export function putDescriptor(txn: Txn, descriptor: Descriptor): void {
 
 export function deleteDescriptor(txn: Txn, id: DescriptorId): void {
   deleteRow(txn, descriptorTable, [BigInt(id), null]);
+}
+
+/** One descriptor as `txn` sees it: later changes of it make the transaction restart. */
+export async function readDescriptor(txn: Txn, id: DescriptorId): Promise<Descriptor | undefined> {
+  const index = primary(descriptorTable);
+  const key = index.encodeKey([BigInt(id), null]);
+  const value = await txn.get(key);
+  if (value === undefined) return undefined;
+  const row: Datum[] = [null, null];
+  index.decoder([0, 1])(key, value, row);
+  return decodeDescriptor(row);
 }
 
 /** The namespace row of a descriptor; dropped tables have none. */

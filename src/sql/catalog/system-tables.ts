@@ -67,9 +67,7 @@ function systemTable(
       unique: true,
       columns: key.map((columnName) => ({ columnId: columnId(columnName), descending: false })),
       suffixColumnIds: [],
-      storedColumnIds: columns
-        .map((column) => column.id)
-        .filter((columnIdOf) => !key.some((part) => columnId(part) === columnIdOf)),
+      storedColumnIds: [],
       isConstraint: true,
       state: 'public',
     },
