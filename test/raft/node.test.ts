@@ -13,7 +13,7 @@ function follower(log = new MemoryLog()): RaftNode {
   return new RaftNode({
     id: 3,
     log,
-    hardState: { term: 0, vote: 0, commit: 0 },
+    hardState: { term: log.lastIndex > 0 ? 1 : 0, vote: 0, commit: 0 },
     configuration: { voters: [1, 2, 3], votersOutgoing: [], learners: [] },
     applied: 0,
     random: () => 0,
@@ -128,4 +128,44 @@ it('only moves the commit index for a snapshot that the log covers, and starts a
   node.persisted({ term: 1, index: 9 });
   expect(node.appliedIndex).toBe(9);
   expect(node.lastIndex).toBe(9);
+});
+
+it('refuses a vote to a log that is behind, even when the vote is free', () => {
+  const log = new MemoryLog();
+  log.append([entry(1, 1), entry(1, 2)]);
+  const request = (term: number, lastIndex: number, lastTerm: number): Message => {
+    const head = { kind: 'vote-request', from: 1, to: 3, term } as const;
+    return { ...head, pre: false, lastIndex, lastTerm, transfer: false };
+  };
+  const node = follower(log);
+  for (const [message, granted] of [
+    [request(2, 1, 1), false],
+    [request(2, 2, 1), true],
+    [request(3, 9, 0), false],
+    [request(3, 1, 2), true],
+  ] as const) {
+    node.step(message);
+    const { messagesAfterPersist } = node.ready();
+    expect(messagesAfterPersist).toMatchObject([{ kind: 'vote-response', granted }]);
+    node.persisted(undefined);
+  }
+});
+
+it('commits entries of an earlier term only with one of its own (paper 5.4.2)', () => {
+  const log = new MemoryLog();
+  log.append([entry(1, 1)]);
+  const node = follower(log);
+  const from1 = { from: 1, to: 3, hintIndex: 0, hintTerm: 0, rejected: false } as const;
+  node.campaign();
+  node.step({ kind: 'vote-response', from: 1, to: 3, term: 2, pre: true, granted: true });
+  node.ready();
+  node.persisted(undefined);
+  node.step({ kind: 'vote-response', from: 1, to: 3, term: 2, pre: false, granted: true });
+  expect(node.role).toBe('leader');
+  log.append(node.ready().entries);
+  node.persisted({ term: 2, index: 2 });
+  node.step({ ...from1, kind: 'append-response', term: 2, index: 1 });
+  expect(node.commitIndex).toBe(0);
+  node.step({ ...from1, kind: 'append-response', term: 2, index: 2 });
+  expect(node.commitIndex).toBe(2);
 });
