@@ -432,9 +432,11 @@ function makeCast(from: number, to: number): Cast | undefined {
   const entry = findEntry(from, to);
   if (entry === undefined) return undefined;
   const { convert } = entry;
-  const applyTypmod = needsTypmod(to) ? typeOps(to).applyTypmod : undefined;
+  const typmodOps = needsTypmod(to) ? typeOps(to) : undefined;
   const finish = (value: Datum, typmod: number, explicit: boolean): Datum =>
-    applyTypmod === undefined || typmod === -1 ? value : applyTypmod(value, typmod, explicit);
+    typmodOps === undefined || typmod === -1
+      ? value
+      : typmodOps.applyTypmod(value, typmod, explicit);
   return {
     from,
     to,
@@ -577,7 +579,7 @@ function arrayEntry(from: number, to: number): Entry | undefined {
       const items = array.elements.map((item) => (item === null ? null : convert(item, context)));
       const build = (done: readonly Datum[]): Datum => new ArrayDatum(to, done, array.dimensions);
       return element.async
-        ? Promise.all(items).then(build)
+        ? Promise.all(items.map(async (item) => item)).then(build)
         : build(items.filter((item): item is Datum => !(item instanceof Promise)));
     },
   };
