@@ -105,6 +105,15 @@ export class WriteBuffer {
     return found;
   }
 
+  /** Every write, in order of sequence. */
+  history(): { readonly key: Buffer; readonly write: BufferedWrite }[] {
+    const found: { key: Buffer; write: BufferedWrite }[] = [];
+    this.#writes.visit(emptyBytes, undefined, (key, versions) => {
+      for (const write of versions) found.push({ key, write });
+    });
+    return found.sort((a, b) => a.write.sequence - b.write.sequence);
+  }
+
   overlaps(start: Buffer, end: Buffer): boolean {
     return this.#writes.visit(start, end, () => true);
   }

@@ -18,6 +18,8 @@ import {
   type Db,
   type ReadOptions,
   type Savepoint,
+  type ScanOptions,
+  type ScanPage,
   type Txn,
 } from '../../src/kv/index.ts';
 import { type ScriptCase, type ScriptRunner } from '../script.ts';
@@ -70,11 +72,13 @@ export function dbScriptRunner(db: Db, env: VirtualEnv): ScriptRunner {
       return '';
     }
     if (call.command === 'show') {
-      const rows = await withTime(
-        env,
-        db.run({}, (txn) => txn.scan({ start: scriptKey(''), end: Buffer.from([6]) })),
+      const all = { start: scriptKey(''), end: Buffer.from([6]) };
+      return rowsText(
+        await withTime(
+          env,
+          db.run({}, (txn) => scanPages(txn, all)),
+        ),
       );
-      return rowsText(rows);
     }
     if (call.command === 'advance') {
       await env.runFor(Number(name));
@@ -122,7 +126,7 @@ async function perform(
     }
     case 'scan':
       return rowsText(
-        await txn.scan({
+        await scanPages(txn, {
           ...options,
           start: scriptKey(first),
           end: scriptKey(second),
@@ -159,6 +163,22 @@ async function perform(
   }
 }
 
+/** Pages may end anywhere: asks on until the limit or the end of the span. */
+export async function scanPages(txn: Txn, options: ScanOptions): Promise<ScanPage> {
+  const keys: Buffer[] = [];
+  const values: Buffer[] = [];
+  const limit = options.maxRows ?? 0;
+  let resume: ScanPage['resume'] = { start: options.start, end: options.end };
+  while (resume !== undefined && (limit === 0 || values.length < limit)) {
+    const maxRows = limit === 0 ? 0 : limit - values.length;
+    const page: ScanPage = await txn.scan({ ...options, ...resume, maxRows });
+    keys.push(...page.keys);
+    values.push(...page.values);
+    resume = page.resume;
+  }
+  return { keys, values, resume };
+}
+
 function readOptions(call: ScriptCase): ReadOptions {
   const lock = call.options.get('lock');
   const wait = call.options.get('wait');
@@ -170,13 +190,8 @@ function readOptions(call: ScriptCase): ReadOptions {
   };
 }
 
-function rowsText(page: {
-  readonly keys: readonly Buffer[];
-  readonly values: readonly Buffer[];
-  readonly resume?: unknown;
-}): string {
+function rowsText(page: ScanPage): string {
   const rows = page.keys.map((key, i) => `${wordOf(key)}=${page.values[i]?.toString() ?? ''}`);
-  if (page.resume !== undefined) rows.push('...');
   return rows.length === 0 ? 'no rows' : rows.join(' ');
 }
 

@@ -126,7 +126,10 @@ async function abort(
   request: EndTxnRequest,
   record: TxnRecord | undefined,
 ): Promise<Outcome> {
-  if (record?.status === 'committed') return invalid('the transaction is committed');
+  const ended = ctx.state.tombstones.finished(txn.id)?.status;
+  if (record?.status === 'committed' || ended === 'committed') {
+    return invalid('the transaction is committed');
+  }
   const finished = finishedFrom(txn, 'aborted');
   await resolveLocal(ctx, request.lockSpans, finished);
   if (record !== undefined) {

@@ -1,0 +1,210 @@
+/** ClusterDb: transactions and housekeeping over all ranges of a cluster. */
+import {
+  addMicros,
+  asTxnId,
+  KvFailure,
+  zeroTimestamp,
+  type Db,
+  type HlcClock,
+  type KvRequest,
+  type KvResult,
+  type NodeId,
+  type RangeInfo,
+  type RowProgramCompiler,
+  type StoreId,
+  type Timestamp,
+  type Txn,
+  type TxnId,
+  type TxnMeta,
+  type TxnOptions,
+} from '../kv/index.ts';
+import { keyMin } from '../encoding/index.ts';
+import { maxBytes, sleep, type Env } from '../util/index.ts';
+import { ClusterTxn, type TxnParts } from './cluster-txn.ts';
+import { type HeaderBase, type Router } from './router.ts';
+
+export interface ClusterDbOptions {
+  readonly env: Env;
+  readonly clock: HlcClock;
+  readonly nodeId: NodeId;
+  readonly router: Router;
+  /** Lets scans over a transaction's own buffered writes run their program at the gateway. */
+  readonly rowPrograms?: RowProgramCompiler;
+}
+
+const priorities = { low: 0, normal: 1, high: 2 } as const;
+const maxAttempts = 100;
+const maxBackoffMs = 200;
+
+const current: HeaderBase = {
+  txn: undefined,
+  waitPolicy: 'block',
+  lockTimeoutMs: 0,
+  consistency: 'current',
+  canForwardReadTimestamp: false,
+};
+
+export class ClusterDb implements Db {
+  readonly clock: HlcClock;
+  readonly nodeId: NodeId;
+  readonly #env: Env;
+  readonly #router: Router;
+  readonly #parts: TxnParts;
+  readonly #background = new Set<Promise<void>>();
+
+  constructor(options: ClusterDbOptions) {
+    this.clock = options.clock;
+    this.nodeId = options.nodeId;
+    this.#env = options.env;
+    this.#router = options.router;
+    this.#parts = {
+      env: options.env,
+      router: options.router,
+      rowPrograms: options.rowPrograms,
+      background: (work, what) => this.#runBehind(work, what),
+    };
+  }
+
+  begin(options: TxnOptions = {}): Txn {
+    const now = this.clock.now();
+    const readTimestamp = options.asOf ?? now;
+    const meta: TxnMeta = {
+      id: this.#newTxnId(now),
+      anchor: undefined,
+      epoch: 0,
+      // The weaker levels run as serializable.
+      isolation: 'serializable',
+      priority: priorities[options.priority ?? 'normal'],
+      readTimestamp,
+      writeTimestamp: readTimestamp,
+      minTimestamp: readTimestamp,
+      uncertaintyLimit:
+        options.asOf === undefined ? addMicros(now, this.clock.maxOffsetMicros) : readTimestamp,
+      sequence: 0,
+      ignoredSequences: [],
+    };
+    return new ClusterTxn(this.#parts, meta, options);
+  }
+
+  /** Seven bytes of wall time and two of the counter, so that younger transactions have larger ids; seven random bytes. */
+  #newTxnId(now: Timestamp): TxnId {
+    const wall = now.wall.toString(16).padStart(14, '0');
+    const logical = (now.logical & 0xffff).toString(16).padStart(4, '0');
+    return asTxnId(wall + logical + this.#env.random.bytes(7).toString('hex'));
+  }
+
+  async run<T>(options: TxnOptions, body: (txn: Txn) => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      const txn = this.begin(options);
+      try {
+        const result = await body(txn);
+        await txn.commit();
+        return result;
+      } catch (error) {
+        await txn.rollback();
+        const again = error instanceof KvFailure && isRestartable(error) && attempt < maxAttempts;
+        if (!again) throw error;
+        const backoffMs = Math.min(2 ** Math.min(attempt, 10), maxBackoffMs);
+        await sleep(this.#env, backoffMs * this.#env.random.float());
+      }
+    }
+  }
+
+  async readCurrent(key: Buffer): Promise<Buffer | undefined> {
+    const result = await this.#one({ kind: 'get', key, lock: 'none' });
+    return result.kind === 'get' ? result.value : undefined;
+  }
+
+  async increment(key: Buffer, by: bigint): Promise<bigint> {
+    const result = await this.#one({ kind: 'increment', key, by });
+    if (result.kind !== 'increment') throw wrongAnswer();
+    return result.value;
+  }
+
+  async ranges(start: Buffer, end: Buffer): Promise<RangeInfo[]> {
+    const from = maxBytes(start, keyMin);
+    // What is cached tells where to ask, all ranges at once; what they answer tells what was missing.
+    const keys: Buffer[] = [];
+    for (let key = from; key.compare(end) < 0;) {
+      keys.push(key);
+      key = (await this.#router.rangeOf(key)).endKey;
+    }
+    const infos = new Map<number, RangeInfo>();
+    for (const info of await Promise.all(keys.map((key) => this.#rangeInfo(key)))) {
+      infos.set(info.range.rangeId, info);
+    }
+    const found: RangeInfo[] = [];
+    const sorted = [...infos.values()];
+    for (let key = from; key.compare(end) < 0;) {
+      const at = key;
+      const info =
+        sorted.find(
+          ({ range }) => range.startKey.compare(at) <= 0 && range.endKey.compare(at) > 0,
+        ) ?? (await this.#rangeInfo(at));
+      found.push(info);
+      key = info.range.endKey;
+    }
+    return found;
+  }
+
+  async #rangeInfo(key: Buffer): Promise<RangeInfo> {
+    const result = await this.#one({ kind: 'range-info', key });
+    if (result.kind !== 'range-info') throw wrongAnswer();
+    return result.info;
+  }
+
+  async split(splitKey: Buffer, options: { readonly expiration?: Timestamp } = {}): Promise<void> {
+    const expiration = options.expiration ?? zeroTimestamp;
+    await this.#one({ kind: 'admin-split', splitKey, expiration });
+  }
+
+  async transferLease(key: Buffer, to: StoreId): Promise<void> {
+    await this.#one({ kind: 'admin-transfer-lease', key, to });
+  }
+
+  async changeReplicas(key: Buffer, change: Parameters<Db['changeReplicas']>[1]): Promise<void> {
+    await this.#one({ kind: 'admin-change-replicas', key, ...change });
+  }
+
+  async clearRange(start: Buffer, end: Buffer): Promise<void> {
+    if (start.compare(end) >= 0) return;
+    await this.#one({ kind: 'clear-range', start, end });
+  }
+
+  /** Resolves when all clean-up that was under way has ended. */
+  async settled(): Promise<void> {
+    while (this.#background.size > 0) await Promise.all(this.#background);
+  }
+
+  async #one(request: KvRequest): Promise<KvResult> {
+    const response = await this.#router.sendBatch(current, [request]);
+    if (response.kind === 'error') throw new KvFailure(response.error);
+    const [result] = response.results;
+    if (result === undefined) throw wrongAnswer();
+    return result;
+  }
+
+  #runBehind(work: Promise<unknown>, what: string): void {
+    const watched: Promise<void> = work.then(
+      () => undefined,
+      (error: unknown) => {
+        this.#env.log.warn({ error: String(error) }, `${what} failed`);
+      },
+    );
+    this.#background.add(watched);
+    watched.then(
+      () => this.#background.delete(watched),
+      () => undefined,
+    );
+  }
+}
+
+function isRestartable({ kvError }: KvFailure): boolean {
+  return (
+    kvError.kind === 'txn-retry' || kvError.kind === 'txn-aborted' || kvError.kind === 'deadlock'
+  );
+}
+
+function wrongAnswer(): KvFailure {
+  return new KvFailure({ kind: 'corruption', reason: 'an answer does not fit its request' });
+}

@@ -1,0 +1,430 @@
+/**
+ * The coordinator of one transaction: the Txn that sql and the range layer's housekeeping see.
+ *
+ * It is a stack of small pieces, each of which owns one thing: `WriteBuffer` the writes that have not
+ * left, `SpanSet` what was read and what was locked, `Refresher` the timestamps, `Heartbeater` the
+ * life sign, `commit` the end.
+ *
+ * INVARIANT 1: everything the client was told was read at the present read timestamp: a read that
+ *   comes back with another one is made again, and the timestamp moves only over a refresh.
+ * INVARIANT 2: `anchor` is set before the first request that can leave a lock or an intent.
+ */
+import {
+  KvFailure,
+  PageBuilder,
+  WriteBuffer,
+  type BatchResponse,
+  type CommitTrigger,
+  type KvError,
+  type KvRequest,
+  type KvResult,
+  type LockStrength,
+  type ReadOptions,
+  type RowProgramCompiler,
+  type Savepoint,
+  type ScanOptions,
+  type ScanPage,
+  type ScanRequest,
+  type Timestamp,
+  type Txn,
+  type TxnMeta,
+  type TxnOptions,
+} from '../kv/index.ts';
+import { addressOf } from '../encoding/index.ts';
+import { type Env } from '../util/index.ts';
+import { cleanUp } from './clean-up.ts';
+import { commitWrites, flushWrites } from './committer.ts';
+import { Heartbeater } from './heartbeater.ts';
+import { Refresher, retryTimestamp } from './refresher.ts';
+import { type HeaderBase, type Router } from './router.ts';
+import { SpanSet } from './span-set.ts';
+
+export interface TxnParts {
+  readonly env: Env;
+  readonly router: Router;
+  readonly rowPrograms: RowProgramCompiler | undefined;
+  /** Runs work that nobody waits for; its failures are logged. */
+  readonly background: (work: Promise<unknown>, what: string) => void;
+}
+
+/** Buffered writes beyond this leave as intents. */
+const flushBytes = 4 << 20;
+/** A statement that has to move its timestamp this often gives up with 'txn-retry'. */
+const maxMoves = 100;
+const localPageBytes = 1 << 20;
+
+export class ClusterTxn implements Txn {
+  readonly parts: TxnParts;
+  readonly buffer = new WriteBuffer();
+  readonly refresher: Refresher;
+  readonly heartbeater: Heartbeater;
+  /** Where requests have, or may have, left locks or intents. */
+  readonly locks = new SpanSet();
+  /** Keys that are certainly locked for update. */
+  readonly #locked = new Set<string>();
+  /** Where intents have, or may have, been written. */
+  readonly intents = new SpanSet();
+  status: 'open' | 'committed' | 'aborted' | 'ambiguous' = 'open';
+  readonly #readOnlyAsOf: boolean;
+  #flushedSequence = 0;
+  #sequence = 0;
+  /** The first read may be moved by its range; until it is back the others wait. */
+  #firstRead: Promise<unknown> | undefined;
+  #ended: KvError | undefined;
+  #committing = false;
+  readonly #stop: Promise<never>;
+  #stopNow: (failure: KvFailure) => void = () => undefined;
+
+  constructor(parts: TxnParts, meta: TxnMeta, options: TxnOptions) {
+    this.parts = parts;
+    this.#readOnlyAsOf = options.asOf !== undefined;
+    this.refresher = new Refresher(this, meta, { movable: options.asOf === undefined });
+    this.heartbeater = new Heartbeater(this);
+    this.#stop = new Promise((_resolve, reject) => {
+      this.#stopNow = reject;
+    });
+    this.#stop.catch(() => undefined);
+  }
+
+  get meta(): TxnMeta {
+    return this.refresher.meta;
+  }
+
+  async get(key: Buffer, options: ReadOptions = {}): Promise<Buffer | undefined> {
+    const [value] = await this.getMany([key], options);
+    return value;
+  }
+
+  async getMany(
+    keys: readonly Buffer[],
+    options: ReadOptions = {},
+  ): Promise<(Buffer | undefined)[]> {
+    this.checkOpen();
+    const lock = options.lock ?? 'none';
+    const asked = keys.filter(
+      (key) => this.buffer.get(key) === undefined || this.#mustLock(key, lock),
+    );
+    const values = await this.#readKeys(asked, options);
+    let next = 0;
+    return keys.map((key) => {
+      const own = this.buffer.get(key);
+      if (own === undefined) return values[next++];
+      if (this.#mustLockBefore(key, asked[next])) next++;
+      return own.value;
+    });
+  }
+
+  #mustLock(key: Buffer, lock: LockStrength): boolean {
+    return lock !== 'none' && !this.#locked.has(key.toString('latin1'));
+  }
+
+  #mustLockBefore(key: Buffer, asked: Buffer | undefined): boolean {
+    return asked === key;
+  }
+
+  /** Reads stored values, whatever is buffered. */
+  async #readKeys(keys: readonly Buffer[], options: ReadOptions): Promise<(Buffer | undefined)[]> {
+    const [first] = keys;
+    if (first === undefined) return [];
+    const lock = options.lock ?? 'none';
+    if (lock !== 'none') {
+      this.prepareToLock(first);
+      for (const key of keys) this.locks.add(key, undefined);
+    }
+    const requests = keys.map((key): KvRequest => ({ kind: 'get', key, lock }));
+    const note = (): void => {
+      for (const key of keys) {
+        this.refresher.noteRead(key, undefined);
+        if (lock === 'update' && options.waitPolicy !== 'skip') {
+          this.#locked.add(key.toString('latin1'));
+        }
+      }
+    };
+    const results = await this.#read(
+      options,
+      (header) => this.parts.router.sendBatch(header, requests),
+      note,
+    );
+    return results.map((result) => (result.kind === 'get' ? result.value : undefined));
+  }
+
+  async scan(options: ScanOptions): Promise<ScanPage> {
+    this.checkOpen();
+    const overlaps = this.buffer.overlaps(options.start, options.end);
+    if (!overlaps) return this.#scanStored(options);
+    const locking = (options.lock ?? 'none') !== 'none';
+    const compiler = this.parts.rowPrograms;
+    if (options.program !== undefined && (locking || compiler === undefined)) {
+      // The range must see the writes: the program decides there which rows are locked.
+      await this.flush();
+      return this.#scanStored(options);
+    }
+    const { program: serialized, ...plain } = options;
+    const stored = await this.#scanStored({
+      ...plain,
+      ...(serialized === undefined ? {} : { maxRows: 0, maxBytes: localPageBytes }),
+    });
+    const program = serialized === undefined ? undefined : compiler?.compile(serialized);
+    const limits = { maxRows: options.maxRows ?? 0, maxBytes: options.maxBytes ?? 0 };
+    const builder = new PageBuilder(limits, program);
+    const resume = this.buffer.overlay(options, stored, (key, value) => builder.row(key, value));
+    builder.finish();
+    return { keys: builder.keys, values: builder.values, resume };
+  }
+
+  async #scanStored(options: ScanOptions): Promise<ScanPage> {
+    const lock = options.lock ?? 'none';
+    const { start, end } = options;
+    if (start.compare(end) >= 0) return { keys: [], values: [], resume: undefined };
+    if (lock !== 'none') {
+      this.prepareToLock(start);
+      this.locks.add(start, end);
+    }
+    const reverse = options.reverse === true;
+    const request: ScanRequest = {
+      kind: 'scan',
+      start,
+      end,
+      reverse,
+      lock,
+      maxRows: options.maxRows ?? 0,
+      maxBytes: options.maxBytes ?? 0,
+      program: options.program,
+    };
+    // Only what was really scanned has to be refreshed (trap X2).
+    const note = ([answer]: readonly KvResult[]): void => {
+      const rest = answer?.kind === 'scan' ? answer.resume : undefined;
+      const from = reverse && rest !== undefined ? rest.end : start;
+      const to = !reverse && rest !== undefined ? rest.start : end;
+      this.refresher.noteRead(from, to);
+    };
+    const [result] = await this.#read(
+      options,
+      (header) => this.parts.router.sendScan(header, request),
+      note,
+    );
+    if (result?.kind !== 'scan') return { keys: [], values: [], resume: undefined };
+    const { keys, values, resume } = result;
+    return { keys, values, resume };
+  }
+
+  /**
+   * Sends a read until it has been answered at the transaction's read timestamp. `note` remembers it in
+   * the same step, so that no refresh comes between.
+   */
+  async #read(
+    options: ReadOptions,
+    send: (header: HeaderBase) => Promise<BatchResponse>,
+    note: (results: readonly KvResult[]) => void,
+  ): Promise<readonly KvResult[]> {
+    while (this.#firstRead !== undefined) await this.#firstRead;
+    for (let moves = 0; moves < maxMoves; moves++) {
+      this.checkOpen();
+      const mayMove = this.refresher.mayBeMovedByRange;
+      const sentAt = this.refresher.version;
+      const work = send(this.header(options, mayMove));
+      const settled = work.then(
+        () => undefined,
+        () => undefined,
+      );
+      if (mayMove) this.#firstRead = settled;
+      let response: BatchResponse;
+      try {
+        response = await this.unlessStopped(work);
+      } finally {
+        if (this.#firstRead === settled) this.#firstRead = undefined;
+      }
+      this.checkOpen();
+      if (response.kind === 'ok') {
+        if (this.refresher.version !== sentAt) continue;
+        if (mayMove) this.refresher.movedByRange(response.txn);
+        note(response.results);
+        return response.results;
+      }
+      await this.#recover(response);
+    }
+    return this.fail({ kind: 'txn-retry', reason: 'too many changes of the read timestamp' });
+  }
+
+  /** Makes room for another try after `response`, or fails. */
+  async #recover(response: Extract<BatchResponse, { kind: 'error' }>): Promise<void> {
+    const to = retryTimestamp(response);
+    if (to === undefined) return this.fail(response.error);
+    await this.refresher.refreshTo(to);
+  }
+
+  put(key: Buffer, value: Buffer): void {
+    this.#checkWritable();
+    this.buffer.put(key, { sequence: this.#nextSequence(), value });
+  }
+
+  delete(key: Buffer): void {
+    this.#checkWritable();
+    this.buffer.put(key, { sequence: this.#nextSequence(), value: undefined });
+  }
+
+  insert(key: Buffer, value: Buffer): void {
+    this.#checkWritable();
+    this.buffer.insert(key, { sequence: this.#nextSequence(), value });
+  }
+
+  async checkInserts(): Promise<void> {
+    this.checkOpen();
+    this.checkConflict();
+    const keys = this.buffer.inserts();
+    if (keys.length === 0) return;
+    const values = await this.#readKeys(keys, { lock: 'update' });
+    for (const [i, key] of keys.entries()) {
+      const existing = values[i];
+      if (existing !== undefined) {
+        throw new KvFailure({ kind: 'condition-failed', key, existing });
+      }
+      this.buffer.insertChecked(key);
+    }
+  }
+
+  async flushIfLarge(): Promise<void> {
+    this.checkOpen();
+    if (this.buffer.bytes > flushBytes) await this.flush();
+  }
+
+  /** Sends all buffered writes out as intents. */
+  async flush(): Promise<void> {
+    await this.checkInserts();
+    const first = this.buffer.entries()[0];
+    if (first === undefined) return;
+    this.prepareToLock(first.key);
+    this.#flushedSequence = this.#sequence;
+    await flushWrites(this);
+    this.buffer.clear();
+  }
+
+  savepoint(): Savepoint {
+    return { sequence: this.#sequence };
+  }
+
+  rollbackTo(savepoint: Savepoint): void {
+    this.buffer.rollbackTo(savepoint.sequence);
+    if (this.#flushedSequence <= savepoint.sequence) return;
+    this.refresher.ignoreSequences(savepoint.sequence + 1, this.#sequence);
+  }
+
+  /** All levels run as serializable for now: a statement sees what the transaction sees. */
+  beginStatement(): void {
+    this.checkOpen();
+  }
+
+  async commit(options: { readonly trigger?: CommitTrigger } = {}): Promise<Timestamp> {
+    this.checkOpen();
+    try {
+      this.checkConflict();
+      this.#committing = true;
+      return await commitWrites(this, options.trigger);
+    } catch (error) {
+      const known = error instanceof KvFailure && error.kvError.kind !== 'ambiguous-result';
+      this.end(known ? 'aborted' : 'ambiguous');
+      if (known && error.kvError.kind === 'txn-aborted' && this.#ended !== undefined) {
+        throw new KvFailure(this.#ended);
+      }
+      throw error;
+    }
+  }
+
+  async rollback(): Promise<void> {
+    if (this.status === 'open') this.end('aborted');
+  }
+
+  cancel(): void {
+    if (this.status !== 'open' || this.#ended !== undefined) return;
+    this.#ended = { kind: 'canceled' };
+    this.#stopNow(new KvFailure(this.#ended));
+    // A commit that has been sent is not abandoned: its own answer tells whether the abort was first.
+    if (this.#committing) this.parts.background(cleanUp(this), 'cancelling a commit');
+  }
+
+  fixedTimestamp(): Timestamp {
+    this.refresher.fix();
+    return this.meta.readTimestamp;
+  }
+
+  // For the pieces.
+
+  get sequence(): number {
+    return this.#sequence;
+  }
+
+  header(options: ReadOptions, mayMove: boolean): HeaderBase {
+    return {
+      txn: this.meta,
+      waitPolicy: options.waitPolicy ?? 'block',
+      lockTimeoutMs: options.lockTimeoutMs ?? 0,
+      consistency: 'txn',
+      canForwardReadTimestamp: mayMove,
+    };
+  }
+
+  /** Before a request that leaves something at `key`: the record gets its place, the heart beats. */
+  prepareToLock(key: Buffer): void {
+    if (this.meta.anchor === undefined) this.refresher.setAnchor(addressOf(key));
+    this.heartbeater.start();
+  }
+
+  /** Resolves as `work` does, or rejects as soon as the transaction is cancelled or aborted. */
+  unlessStopped<T>(work: Promise<T>): Promise<T> {
+    return Promise.race([work, this.#stop]);
+  }
+
+  checkOpen(): void {
+    if (this.#ended !== undefined) throw new KvFailure(this.#ended);
+    if (this.status !== 'open') {
+      throw new KvFailure({ kind: 'txn-aborted', reason: `the transaction is ${this.status}` });
+    }
+  }
+
+  checkConflict(): void {
+    const { conflict } = this.buffer;
+    if (conflict === undefined) return;
+    const { key, existing } = conflict;
+    throw new KvFailure({ kind: 'condition-failed', key, existing });
+  }
+
+  #checkWritable(): void {
+    this.checkOpen();
+    if (!this.#readOnlyAsOf) return;
+    throw new KvFailure({ kind: 'invalid-request', reason: 'a read in the past cannot write' });
+  }
+
+  #nextSequence(): number {
+    this.#sequence++;
+    return this.#sequence;
+  }
+
+  /** Throws `error`; when it leaves nothing to go on with, the transaction ends here. */
+  fail(error: KvError): never {
+    const final: KvError =
+      error.kind === 'refresh-failed'
+        ? { kind: 'txn-retry', reason: 'a value that was read has changed' }
+        : error;
+    if (final.kind === 'txn-retry' || final.kind === 'txn-aborted' || final.kind === 'deadlock') {
+      this.end('aborted');
+    }
+    throw new KvFailure(final);
+  }
+
+  /** The heartbeat learnt that somebody has aborted the transaction. */
+  abortedByOthers(): void {
+    if (this.status !== 'open') return;
+    this.#ended = { kind: 'txn-aborted', reason: 'another transaction has aborted this one' };
+    this.#stopNow(new KvFailure(this.#ended));
+    this.end('aborted');
+  }
+
+  end(status: 'committed' | 'aborted' | 'ambiguous'): void {
+    if (this.status !== 'open') return;
+    this.status = status;
+    this.heartbeater.stop();
+    if (status === 'aborted') {
+      this.parts.background(cleanUp(this), 'rolling back');
+    }
+  }
+}

@@ -1,0 +1,236 @@
+/**
+ * The end of a transaction.
+ *
+ * One range: refreshes, writes and end-txn are one batch and one consensus round; no intent and no
+ * record is ever written (1PC).
+ *
+ * Several ranges: the writes of all but the anchor's range go out as intents in parallel; then the
+ * anchor's writes and the record are one batch. With its application the transaction is committed and
+ * answered; the intents are resolved behind the answer.
+ */
+import {
+  containsKey,
+  equalTimestamps,
+  KvFailure,
+  type BatchResponse,
+  type CommitTrigger,
+  type EndTxnRequest,
+  type KvRequest,
+  type Span,
+  type Timestamp,
+  type TxnMeta,
+} from '../kv/index.ts';
+import { addressOf } from '../encoding/index.ts';
+import { cleanUp, cleanUpCommitted } from './clean-up.ts';
+import { type ClusterTxn } from './cluster-txn.ts';
+import { retryTimestamp } from './refresher.ts';
+import { isInside } from './router.ts';
+
+/** More refreshes than this do not travel with the commit; they are made when it needs them. */
+const maxRefreshesInBatch = 256;
+/** A commit whose timestamp is moved this often gives up with 'txn-retry'. */
+const maxMoves = 100;
+const flushBatchBytes = 1 << 20;
+
+export async function commitWrites(
+  txn: ClusterTxn,
+  trigger: CommitTrigger | undefined,
+): Promise<Timestamp> {
+  const hasWrites = txn.buffer.size > 0 || txn.intents.size > 0 || trigger !== undefined;
+  if (!hasWrites) return endWithoutWrites(txn);
+  const entries = txn.buffer.entries();
+  if (entries.some(({ key, write }) => write.value === undefined && txn.buffer.mustBeAbsent(key))) {
+    await txn.checkInserts();
+  }
+  const first = entries[0];
+  if (first !== undefined) txn.prepareToLock(first.key);
+  const writes = entries.map(({ key, write }): KvRequest => {
+    const { value, sequence } = write;
+    if (value === undefined) return { kind: 'delete', key, sequence };
+    const kind = txn.buffer.mustBeAbsent(key) ? 'insert' : 'put';
+    return { kind, key, value, sequence };
+  });
+  if (txn.intents.size === 0) {
+    const committed = await commitInOnePhase(txn, writes, trigger);
+    if (committed !== undefined) return committed;
+  }
+  return commitInTwoPhases(txn, writes, trigger);
+}
+
+/** Nothing to make durable: the transaction was right at its read timestamp. */
+function endWithoutWrites(txn: ClusterTxn): Timestamp {
+  const { readTimestamp } = txn.meta;
+  txn.end('committed');
+  if (txn.locks.size > 0) txn.parts.background(cleanUp(txn), 'releasing locks');
+  return readTimestamp;
+}
+
+/** Undefined: the writes are not all in one range. */
+async function commitInOnePhase(
+  txn: ClusterTxn,
+  writes: readonly KvRequest[],
+  trigger: CommitTrigger | undefined,
+): Promise<Timestamp | undefined> {
+  txn.heartbeater.muted = true;
+  for (let moves = 0; moves < maxMoves; moves++) {
+    txn.checkOpen();
+    const from = txn.meta.readTimestamp;
+    const reads = txn.refresher.reads();
+    const refreshes = reads.map((span): KvRequest => ({ kind: 'refresh', span, from, to: from }));
+    const end = endRequest(txn, { onePhase: true, lockSpans: [], trigger });
+    const { router } = txn.parts;
+    const withReads = txn.refresher.movable && reads.length <= maxRefreshesInBatch;
+    let response = withReads
+      ? await router.sendToOneRange(txn.header({}, true), [...refreshes, ...writes, end])
+      : undefined;
+    response ??= await router.sendToOneRange(txn.header({}, false), [...writes, end]);
+    if (response === undefined) {
+      txn.heartbeater.muted = false;
+      return undefined;
+    }
+    if (response.kind === 'ok') return committed(txn, response, []);
+    await moveOrFail(txn, response);
+  }
+  return txn.fail({ kind: 'txn-retry', reason: 'too much contention at commit' });
+}
+
+async function commitInTwoPhases(
+  txn: ClusterTxn,
+  writes: readonly KvRequest[],
+  trigger: CommitTrigger | undefined,
+): Promise<Timestamp> {
+  const { router } = txn.parts;
+  const anchor = anchorOf(txn);
+  const anchorRange = await router.rangeOf(anchor);
+  const atAnchor: KvRequest[] = [];
+  const elsewhere: KvRequest[] = [];
+  for (const write of writes) {
+    const key = writtenKey(write);
+    txn.intents.add(key, undefined);
+    if (containsKey(anchorRange, addressOf(key))) atAnchor.push(write);
+    else elsewhere.push(write);
+  }
+  await writeIntents(txn, elsewhere);
+  const lockSpans = txn.intents.list();
+  let together = true;
+  for (let moves = 0; moves < maxMoves; moves++) {
+    txn.checkOpen();
+    if (!equalTimestamps(txn.meta.readTimestamp, txn.meta.writeTimestamp)) {
+      await txn.refresher.refreshTo(txn.meta.writeTimestamp);
+    }
+    txn.heartbeater.muted = true;
+    const end = endRequest(txn, { onePhase: false, lockSpans, trigger });
+    const batch = together ? [...atAnchor, end] : [end];
+    // Nothing may be moved without the refresh of what other ranges have answered.
+    const response = await router.sendToOneRange(
+      txn.header({}, txn.refresher.mayBeMovedByRange),
+      batch,
+    );
+    if (response === undefined) {
+      // The anchor's range was split meanwhile.
+      together = false;
+      await writeIntents(txn, atAnchor);
+    } else if (response.kind === 'ok') {
+      return committed(txn, response, lockSpans);
+    } else {
+      await moveOrFail(txn, response);
+    }
+    txn.heartbeater.muted = false;
+  }
+  return txn.fail({ kind: 'txn-retry', reason: 'too much contention at commit' });
+}
+
+async function writeIntents(txn: ClusterTxn, writes: readonly KvRequest[]): Promise<void> {
+  if (writes.length === 0) return;
+  for (let moves = 0; moves < maxMoves; moves++) {
+    txn.checkOpen();
+    const response = await txn.unlessStopped(
+      txn.parts.router.sendBatch(txn.header({}, false), writes),
+    );
+    if (response.kind === 'ok') {
+      txn.refresher.noteWrite(response.txn);
+      return;
+    }
+    await moveOrFail(txn, response);
+  }
+  txn.fail({ kind: 'txn-retry', reason: 'too much contention on a write' });
+}
+
+/** Sends the whole buffer out as intents, every version of it, so that savepoints still work. */
+export async function flushWrites(txn: ClusterTxn): Promise<void> {
+  let batch: KvRequest[] = [];
+  let bytes = 0;
+  for (const { key, write } of txn.buffer.history()) {
+    const { value, sequence } = write;
+    txn.intents.add(key, undefined);
+    batch.push(
+      value === undefined
+        ? { kind: 'delete', key, sequence }
+        : { kind: 'put', key, value, sequence },
+    );
+    bytes += key.length + (value?.length ?? 0);
+    if (bytes < flushBatchBytes) continue;
+    await writeIntents(txn, batch);
+    batch = [];
+    bytes = 0;
+  }
+  await writeIntents(txn, batch);
+}
+
+/** Moves the timestamps so that the batch can be tried again, or fails the transaction. */
+async function moveOrFail(
+  txn: ClusterTxn,
+  response: Extract<BatchResponse, { kind: 'error' }>,
+): Promise<void> {
+  const to = retryTimestamp(response);
+  if (to === undefined) return txn.fail(response.error);
+  // A write that was moved needs no refresh of its own before the commit, but it saves a round then.
+  await txn.refresher.refreshTo(to);
+}
+
+function committed(
+  txn: ClusterTxn,
+  response: Extract<BatchResponse, { kind: 'ok' }>,
+  intents: readonly Span[],
+): Timestamp {
+  const result = response.results.at(-1);
+  if (result?.kind !== 'end-txn') {
+    throw new KvFailure({ kind: 'ambiguous-result', reason: 'the answer to a commit is missing' });
+  }
+  const meta: TxnMeta = { ...txn.meta, writeTimestamp: result.commitTimestamp };
+  // The anchor's range has settled everything of its own with the commit.
+  const range = txn.parts.router.cachedRangeOf(anchorOf(txn));
+  const remote = (span: Span): boolean => range === undefined || !isInside(range, span);
+  const remains = {
+    meta,
+    intents: intents.filter(remote),
+    locks: txn.locks.list().filter(remote),
+  };
+  txn.end('committed');
+  if (remains.intents.length > 0 || remains.locks.length > 0) {
+    const hasRecord = remains.intents.length > 0;
+    const work = cleanUpCommitted(txn, { ...remains, hasRecord });
+    txn.parts.background(work, 'resolving a committed transaction');
+  }
+  return result.commitTimestamp;
+}
+
+function endRequest(
+  txn: ClusterTxn,
+  parts: Pick<EndTxnRequest, 'onePhase' | 'lockSpans' | 'trigger'>,
+): EndTxnRequest {
+  return { kind: 'end-txn', anchor: anchorOf(txn), commit: true, inFlightWrites: [], ...parts };
+}
+
+function anchorOf(txn: ClusterTxn): Buffer {
+  const { anchor } = txn.meta;
+  if (anchor === undefined) {
+    throw new KvFailure({ kind: 'invalid-request', reason: 'a commit trigger without a write' });
+  }
+  return anchor;
+}
+
+function writtenKey(write: KvRequest): Buffer {
+  if (write.kind === 'put' || write.kind === 'insert' || write.kind === 'delete') return write.key;
+  throw new KvFailure({ kind: 'invalid-request', reason: 'not a write' });
+}

@@ -1,0 +1,136 @@
+/**
+ * The range cache: which range holds a key, and which of its replicas served last. It may be wrong;
+ * ranges correct it. Of two descriptors that overlap, the one with the larger generation wins (T8).
+ *
+ * INVARIANT: the cached descriptors do not overlap; each is filed under its end key.
+ */
+import {
+  containsKey,
+  decodeDescriptor,
+  gossipKeys,
+  KvFailure,
+  SortedMap,
+  type Gossip,
+  type RangeDescriptor,
+  type ReplicaDescriptor,
+} from '../kv/index.ts';
+import { metaLookupSpan } from '../encoding/index.ts';
+import { nextKey } from '../util/index.ts';
+
+export interface CachedRange {
+  readonly range: RangeDescriptor;
+  leaseholder: ReplicaDescriptor | undefined;
+}
+
+/** Reads meta records of [start, end), which lies in one range; answers may be old. */
+export type MetaScan = (
+  range: CachedRange,
+  span: { readonly start: Buffer; readonly end: Buffer },
+) => Promise<readonly Buffer[]>;
+
+export class RangeCache {
+  readonly #gossip: Gossip;
+  readonly #scanMeta: MetaScan;
+  readonly #ranges = new SortedMap<CachedRange>();
+  /** Lookups under way by the key they look for. */
+  readonly #lookups = new Map<string, Promise<CachedRange | undefined>>();
+
+  constructor(gossip: Gossip, scanMeta: MetaScan) {
+    this.#gossip = gossip;
+    this.#scanMeta = scanMeta;
+  }
+
+  /** The range that holds `key`; with `before`, the one that holds the keys just below it. Undefined: not found now. */
+  async find(key: Buffer, before: boolean): Promise<CachedRange | undefined> {
+    const cached = this.cached(key, before);
+    if (cached !== undefined) return cached;
+    const name = `${before ? '<' : '='}${key.toString('latin1')}`;
+    let lookup = this.#lookups.get(name);
+    if (lookup === undefined) {
+      lookup = this.#lookUp(key, before).finally(() => this.#lookups.delete(name));
+      this.#lookups.set(name, lookup);
+    }
+    return lookup;
+  }
+
+  cached(key: Buffer, before: boolean): CachedRange | undefined {
+    let found: CachedRange | undefined;
+    this.#ranges.visit(before ? key : nextKey(key), undefined, (_end, entry) => {
+      found = entry;
+      return true;
+    });
+    return found !== undefined && holds(found.range, key, before) ? found : undefined;
+  }
+
+  insert(range: RangeDescriptor): void {
+    const overlapping = this.#overlapping(range);
+    if (overlapping.some((old) => old.range.generation > range.generation)) return;
+    let leaseholder: ReplicaDescriptor | undefined;
+    for (const old of overlapping) {
+      this.#ranges.delete(old.range.endKey);
+      if (old.range.rangeId !== range.rangeId) continue;
+      leaseholder = range.replicas.find(
+        (replica) => replica.replicaId === old.leaseholder?.replicaId,
+      );
+    }
+    this.#ranges.set(range.endKey, { range, leaseholder });
+  }
+
+  evict(entry: CachedRange): void {
+    if (this.#ranges.get(entry.range.endKey)?.range === entry.range) {
+      this.#ranges.delete(entry.range.endKey);
+    }
+  }
+
+  #overlapping(range: RangeDescriptor): CachedRange[] {
+    const found: CachedRange[] = [];
+    this.#ranges.visit(nextKey(range.startKey), undefined, (_end, entry) => {
+      if (entry.range.startKey.compare(range.endKey) >= 0) return true;
+      found.push(entry);
+      return false;
+    });
+    return found;
+  }
+
+  async #lookUp(key: Buffer, before: boolean): Promise<CachedRange | undefined> {
+    const span = metaLookupSpan(key);
+    if (span === undefined) {
+      this.insert(firstRange(this.#gossip));
+      return this.cached(key, before);
+    }
+    // Records are filed under end keys: for keys just below `key` an end at `key` will do.
+    let start = before ? span.start.subarray(0, -1) : span.start;
+    while (start.compare(span.end) < 0) {
+      const holder = await this.find(start, false);
+      if (holder === undefined) return undefined;
+      const end = holder.range.endKey.compare(span.end) < 0 ? holder.range.endKey : span.end;
+      const records = await this.#scanMeta(holder, { start, end });
+      for (const record of records) this.insert(decodeDescriptor(record));
+      if (records.length > 0) break;
+      start = end;
+    }
+    return this.cached(key, before);
+  }
+}
+
+function holds(range: RangeDescriptor, key: Buffer, before: boolean): boolean {
+  return before
+    ? range.startKey.compare(key) < 0 && range.endKey.compare(key) >= 0
+    : containsKey(range, key);
+}
+
+/** Gossip may have carried the descriptor as bytes or as plain data. */
+function firstRange(gossip: Gossip): RangeDescriptor {
+  const value = gossip.get(gossipKeys.firstRange);
+  if (value instanceof Uint8Array) return decodeDescriptor(Buffer.from(value));
+  if (typeof value !== 'object' || value === null || !('startKey' in value)) {
+    throw new KvFailure({ kind: 'unavailable', reason: 'the first range is not known yet' });
+  }
+  // Published by the range layer as a descriptor; only its byte strings may have changed their class.
+  const range = value as RangeDescriptor;
+  return {
+    ...range,
+    startKey: Buffer.from(range.startKey),
+    endKey: Buffer.from(range.endKey),
+  };
+}

@@ -1,0 +1,143 @@
+/**
+ * The refresher owns the transaction's timestamps and what it has read. Moving the read timestamp from
+ * t to t' is right when nothing that was read changed in (t, t']: then every read would give the same
+ * at t' (traps X2, X10).
+ *
+ * INVARIANT: `version` changes with the read timestamp; a read sent under another version does not count.
+ */
+import {
+  compareTimestamps,
+  laterTimestamp,
+  type BatchResponse,
+  type KvRequest,
+  type Span,
+  type Timestamp,
+  type TxnMeta,
+} from '../kv/index.ts';
+import { type ClusterTxn } from './cluster-txn.ts';
+import { SpanSet } from './span-set.ts';
+
+export class Refresher {
+  readonly #txn: ClusterTxn;
+  readonly #reads = new SpanSet();
+  #meta: TxnMeta;
+  #movable: boolean;
+  #version = 0;
+  #refreshing: Promise<void> | undefined;
+
+  constructor(txn: ClusterTxn, meta: TxnMeta, options: { readonly movable: boolean }) {
+    this.#txn = txn;
+    this.#meta = meta;
+    this.#movable = options.movable;
+  }
+
+  get meta(): TxnMeta {
+    const { sequence } = this.#txn;
+    return this.#meta.sequence === sequence ? this.#meta : { ...this.#meta, sequence };
+  }
+
+  get version(): number {
+    return this.#version;
+  }
+
+  /** Nothing was read yet, so the next read may be made wherever its range likes. */
+  get mayBeMovedByRange(): boolean {
+    return this.#movable && this.#reads.size === 0;
+  }
+
+  get movable(): boolean {
+    return this.#movable;
+  }
+
+  reads(): Span[] {
+    return this.#reads.list();
+  }
+
+  noteRead(start: Buffer, end: Buffer | undefined): void {
+    if (this.#movable) this.#reads.add(start, end);
+  }
+
+  setAnchor(anchor: Buffer): void {
+    this.#meta = { ...this.#meta, anchor };
+  }
+
+  ignoreSequences(from: number, to: number): void {
+    const ignored = this.#meta.ignoredSequences.filter((span) => span.from < from);
+    this.#meta = { ...this.#meta, ignoredSequences: [...ignored, { from, to }] };
+  }
+
+  /** The timestamps may not move any more: somebody has been told of them. */
+  fix(): void {
+    this.#movable = false;
+  }
+
+  movedByRange(txn: TxnMeta | undefined): void {
+    if (txn === undefined) return;
+    if (compareTimestamps(txn.readTimestamp, this.#meta.readTimestamp) > 0) {
+      this.#setRead(txn.readTimestamp);
+    }
+    this.noteWrite(txn);
+  }
+
+  /** A range laid the transaction's writes down later than was asked. */
+  noteWrite(txn: TxnMeta | undefined): void {
+    if (txn === undefined) return;
+    const writeTimestamp = laterTimestamp(this.#meta.writeTimestamp, txn.writeTimestamp);
+    this.#meta = { ...this.#meta, writeTimestamp };
+  }
+
+  /** Moves the read timestamp to `to` at least; fails the transaction with 'txn-retry' when that is not possible. */
+  async refreshTo(to: Timestamp): Promise<void> {
+    while (this.#refreshing !== undefined) await this.#refreshing;
+    if (compareTimestamps(to, this.#meta.readTimestamp) <= 0) return;
+    if (!this.#movable) {
+      this.#txn.fail({ kind: 'txn-retry', reason: 'the timestamp of the transaction is fixed' });
+    }
+    const work = this.#refresh(to);
+    this.#refreshing = work.then(
+      () => undefined,
+      () => undefined,
+    );
+    try {
+      await work;
+    } finally {
+      this.#refreshing = undefined;
+    }
+  }
+
+  async #refresh(to: Timestamp): Promise<void> {
+    const from = this.#meta.readTimestamp;
+    const spans = this.#reads.list();
+    if (spans.length > 0) {
+      const { router } = this.#txn.parts;
+      const requests = spans.map((span): KvRequest => ({ kind: 'refresh', span, from, to }));
+      const header = this.#txn.header({}, false);
+      const response = await this.#txn.unlessStopped(router.sendBatch(header, requests));
+      this.#txn.checkOpen();
+      if (response.kind === 'error') return this.#txn.fail(response.error);
+    }
+    this.#setRead(to);
+  }
+
+  #setRead(to: Timestamp): void {
+    this.#version++;
+    const writeTimestamp = laterTimestamp(this.#meta.writeTimestamp, to);
+    this.#meta = { ...this.#meta, readTimestamp: to, writeTimestamp };
+  }
+}
+
+/** Where a transaction that met `response` can go on; undefined when it cannot. */
+export function retryTimestamp(
+  response: Extract<BatchResponse, { kind: 'error' }>,
+): Timestamp | undefined {
+  const { error, now } = response;
+  switch (error.kind) {
+    case 'write-too-old':
+    case 'read-within-uncertainty':
+      return laterTimestamp(error.existing, now);
+    case 'txn-pushed':
+      return laterTimestamp(error.retryAt, now);
+    default:
+      return undefined;
+  }
+}

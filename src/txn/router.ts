@@ -1,0 +1,484 @@
+/**
+ * The router takes batches to the ranges that serve them: it splits them by range, finds the
+ * leaseholder, tries again where that is safe, and says so where it is not.
+ *
+ * What may be sent twice: reads, writes of an open transaction (their sequence numbers make a replay a
+ * no-op), pushes and resolutions. A commit, or a write without a transaction, whose answer is lost is
+ * 'ambiguous-result' at once (traps X8, X9).
+ */
+import {
+  containsKey,
+  KvFailure,
+  laterTimestamp,
+  requestSpan,
+  TransportFailure,
+  type BatchHeader,
+  type BatchRequest,
+  type BatchResponse,
+  type Gossip,
+  type HlcClock,
+  type KvError,
+  type KvRequest,
+  type KvResult,
+  type NodeId,
+  type RangeDescriptor,
+  type ReplicaDescriptor,
+  type ScanRequest,
+  type ScanResult,
+  type Sender,
+  type Span,
+  type Transport,
+  type TxnMeta,
+} from '../kv/index.ts';
+import { addressOf } from '../encoding/index.ts';
+import { maxBytes, minBytes, sleep, type Env } from '../util/index.ts';
+import { RangeCache, type CachedRange } from './range-cache.ts';
+
+export interface RouterOptions {
+  readonly env: Env;
+  readonly clock: HlcClock;
+  readonly nodeId: NodeId;
+  readonly transport: Transport;
+  /** The stores of this node: batches to them do not leave the process. */
+  readonly local: Sender | undefined;
+  readonly gossip: Gossip;
+  /** A batch that finds no leaseholder for this long fails with 'unavailable'. */
+  readonly unavailableAfterMs?: number;
+  /** One call to one node: how long an answer may take, waits for locks included. */
+  readonly callTimeoutMs?: number;
+  /** The same for calls whose lost answer is ambiguous. */
+  readonly commitTimeoutMs?: number;
+}
+
+export type HeaderBase = Omit<
+  BatchHeader,
+  'rangeId' | 'generation' | 'timestamp' | 'gatewayNodeId'
+>;
+
+/** 'moved': the range does not hold all of the batch any more; nothing was done. */
+type RangeAnswer = BatchResponse | { readonly kind: 'moved' };
+
+interface Part {
+  /** Index of the request in the whole batch. */
+  readonly index: number;
+  readonly request: KvRequest;
+}
+
+const minBackoffMs = 5;
+const maxBackoffMs = 500;
+/** Meta records read at once: neighbours are likely to be asked for next. */
+const metaPrefetch = 16;
+
+export class Router {
+  readonly #options: RouterOptions;
+  readonly #cache: RangeCache;
+
+  constructor(options: RouterOptions) {
+    this.#options = options;
+    this.#cache = new RangeCache(options.gossip, (range, span) => this.#scanMeta(range, span));
+  }
+
+  /** For the range layer: routes by key, the header's range is ignored. */
+  get keySender(): Sender {
+    return {
+      send: (batch) => this.sendBatch(batch.header, batch.requests),
+    };
+  }
+
+  /** For callers that know the range: `header.rangeId` tells which of the cached ranges is meant. */
+  get rangeSender(): Sender {
+    return {
+      send: async (batch) => {
+        const first = batch.requests[0];
+        if (first === undefined) return this.#failure({ kind: 'invalid-request', reason: 'empty' });
+        const found = await this.#find(requestSpan(first).start, false, this.#deadline());
+        if (found.kind === 'error') return found;
+        if (found.entry.range.rangeId !== batch.header.rangeId) {
+          const { rangeId } = batch.header;
+          return this.#failure({ kind: 'range-not-found', rangeId });
+        }
+        const answer = await this.#sendToRange(found.entry, batch.header, batch.requests);
+        return answer.kind === 'moved'
+          ? this.#failure({ kind: 'range-key-mismatch', ranges: [] })
+          : answer;
+      },
+    };
+  }
+
+  /**
+   * Sends every request to the range or ranges that hold its keys, in parallel. Not for scans, whose
+   * pages end with their range. Across ranges the batch is not atomic.
+   */
+  async sendBatch(header: HeaderBase, requests: readonly KvRequest[]): Promise<BatchResponse> {
+    const results: (KvResult | undefined)[] = requests.map(() => undefined);
+    let txn = header.txn;
+    let pending: Part[] = requests.map((request, index) => ({ index, request }));
+    const deadlineMs = this.#deadline();
+    for (let round = 0; pending.length > 0; round++) {
+      if (round > 0 && (await this.#backOff(round, deadlineMs))) return this.#unavailable();
+      const groups = await this.#group(pending, deadlineMs);
+      if (!(groups instanceof Map)) return groups;
+      // Each range could move the read timestamp to somewhere else: only one may.
+      const alone = groups.size === 1 && round === 0;
+      const base = alone ? header : { ...header, canForwardReadTimestamp: false };
+      pending = [];
+      let failure: Extract<BatchResponse, { kind: 'error' }> | undefined;
+      const sent = [...groups].map(async ([entry, parts]) => {
+        const answer = await this.#sendToRange(
+          entry,
+          { ...base, txn: base.txn },
+          parts.map((part) => part.request),
+        );
+        if (answer.kind === 'moved') pending.push(...parts);
+        else if (answer.kind === 'error') failure = worse(failure, withIndex(answer, parts));
+        else {
+          txn = mergeTxn(txn, answer.txn);
+          for (const [i, part] of parts.entries()) results[part.index] ??= answer.results[i];
+        }
+      });
+      await Promise.all(sent);
+      if (failure !== undefined) return failure;
+    }
+    return {
+      kind: 'ok',
+      now: this.#options.clock.now(),
+      txn,
+      results: results.filter((result) => result !== undefined),
+    };
+  }
+
+  /** Sends all requests in one batch to one range; undefined when no single range holds them all. */
+  async sendToOneRange(
+    header: HeaderBase,
+    requests: readonly KvRequest[],
+  ): Promise<BatchResponse | undefined> {
+    const first = requests[0];
+    if (first === undefined) return undefined;
+    const deadlineMs = this.#deadline();
+    for (let round = 0; ; round++) {
+      if (round > 0 && (await this.#backOff(round, deadlineMs))) return this.#unavailable();
+      const found = await this.#find(requestSpan(first).start, false, deadlineMs);
+      if (found.kind === 'error') return found;
+      if (!requests.every((request) => isInside(found.entry.range, requestSpan(request)))) {
+        return undefined;
+      }
+      const answer = await this.#sendToRange(found.entry, header, requests);
+      if (answer.kind !== 'moved') return answer;
+    }
+  }
+
+  /** One page of a scan: the part of the span that lies in its first (or, in reverse, last) range. */
+  async sendScan(header: HeaderBase, request: ScanRequest): Promise<BatchResponse> {
+    const deadlineMs = this.#deadline();
+    for (let round = 0; ; round++) {
+      if (round > 0 && (await this.#backOff(round, deadlineMs))) return this.#unavailable();
+      const from = request.reverse ? request.end : request.start;
+      const found = await this.#find(from, request.reverse, deadlineMs);
+      if (found.kind === 'error') return found;
+      const { range } = found.entry;
+      const start = maxBytes(request.start, range.startKey);
+      const end = minBytes(request.end, range.endKey);
+      const answer = await this.#sendToRange(found.entry, header, [{ ...request, start, end }]);
+      if (answer.kind === 'moved') continue;
+      const result = answer.kind === 'ok' ? answer.results[0] : undefined;
+      if (answer.kind === 'error' || result?.kind !== 'scan') return answer;
+      return { ...answer, results: [withRest(result, request, start, end)] };
+    }
+  }
+
+  /** The range that holds `key` as far as is known. Throws KvFailure 'unavailable'. */
+  async rangeOf(key: Buffer): Promise<RangeDescriptor> {
+    const found = await this.#find(key, false, this.#deadline());
+    if (found.kind === 'error') throw new KvFailure(found.error);
+    return found.entry.range;
+  }
+
+  cachedRangeOf(key: Buffer): RangeDescriptor | undefined {
+    return this.#cache.cached(key, false)?.range;
+  }
+
+  #deadline(): number {
+    return this.#options.env.clock.monotonicMs() + (this.#options.unavailableAfterMs ?? 30_000);
+  }
+
+  /** Waits before the next try; true when there is no time left. */
+  async #backOff(round: number, deadlineMs: number): Promise<boolean> {
+    const { env } = this.#options;
+    if (env.clock.monotonicMs() >= deadlineMs) return true;
+    const base = Math.min(minBackoffMs * 2 ** Math.min(round - 1, 10), maxBackoffMs);
+    await sleep(env, base * (0.5 + env.random.float() / 2));
+    return false;
+  }
+
+  async #find(
+    key: Buffer,
+    before: boolean,
+    deadlineMs: number,
+  ): Promise<
+    | { readonly kind: 'found'; readonly entry: CachedRange }
+    | Extract<BatchResponse, { kind: 'error' }>
+  > {
+    const cached = this.#cache.cached(key, before);
+    if (cached !== undefined) return { kind: 'found', entry: cached };
+    for (let round = 1; ; round++) {
+      try {
+        const entry = await this.#cache.find(key, before);
+        if (entry !== undefined) return { kind: 'found', entry };
+      } catch (error) {
+        if (!(error instanceof KvFailure)) throw error;
+      }
+      if (await this.#backOff(round, deadlineMs)) return this.#unavailable();
+    }
+  }
+
+  /** Assigns requests to ranges; spans over several ranges are cut. */
+  async #group(
+    parts: readonly Part[],
+    deadlineMs: number,
+  ): Promise<Map<CachedRange, Part[]> | Extract<BatchResponse, { kind: 'error' }>> {
+    const groups = new Map<CachedRange, Part[]>();
+    const add = (entry: CachedRange, part: Part): void => {
+      const group = groups.get(entry);
+      if (group === undefined) groups.set(entry, [part]);
+      else group.push(part);
+    };
+    for (const { index, request } of parts) {
+      const span = requestSpan(request);
+      let start = span.start;
+      while (true) {
+        const found = await this.#find(start, false, deadlineMs);
+        if (found.kind === 'error') return found;
+        const { entry } = found;
+        if (span.end === undefined || span.end.compare(entry.range.endKey) <= 0) {
+          add(entry, { index, request: clip(request, start, span.end) });
+          break;
+        }
+        add(entry, { index, request: clip(request, start, entry.range.endKey) });
+        start = entry.range.endKey;
+      }
+    }
+    return groups;
+  }
+
+  async #sendToRange(
+    entry: CachedRange,
+    base: HeaderBase,
+    requests: readonly KvRequest[],
+  ): Promise<RangeAnswer> {
+    const { range } = entry;
+    const untried = this.#candidates(entry);
+    // Hints may point back to a replica that was asked before; a few such turns are allowed.
+    let hints = 3;
+    for (let replica = untried.shift(); replica !== undefined; replica = untried.shift()) {
+      const answer = await this.#sendToReplica(replica, range, base, requests);
+      if (answer === 'no-answer') continue;
+      this.#options.clock.observe(answer.now);
+      if (answer.kind === 'ok') {
+        if (base.consistency !== 'inconsistent') entry.leaseholder = replica;
+        return answer;
+      }
+      const { error } = answer;
+      switch (error.kind) {
+        case 'not-leaseholder': {
+          if (entry.leaseholder?.replicaId === replica.replicaId) entry.leaseholder = undefined;
+          if (error.range !== undefined) this.#cache.insert(error.range);
+          const hint = error.leaseholder;
+          if (hint !== undefined && hint.replicaId !== replica.replicaId && hints > 0) {
+            hints--;
+            const at = untried.findIndex((other) => other.replicaId === hint.replicaId);
+            if (at !== -1) untried.splice(at, 1);
+            untried.unshift(hint);
+          }
+          continue;
+        }
+        case 'range-not-found':
+          if (entry.leaseholder?.replicaId === replica.replicaId) entry.leaseholder = undefined;
+          continue;
+        case 'range-key-mismatch':
+          this.#cache.evict(entry);
+          for (const fresh of error.ranges) this.#cache.insert(fresh);
+          return { kind: 'moved' };
+        default:
+          return answer;
+      }
+    }
+    // Nobody serves it: the descriptor may be old, or an election is under way.
+    this.#cache.evict(entry);
+    return { kind: 'moved' };
+  }
+
+  /** The last leaseholder first, then the replica of this node, then the others. */
+  #candidates(entry: CachedRange): ReplicaDescriptor[] {
+    const rank = (replica: ReplicaDescriptor): number => {
+      if (replica.replicaId === entry.leaseholder?.replicaId) return 0;
+      if (replica.nodeId === this.#options.nodeId) return 1;
+      return replica.kind === 'learner' ? 3 : 2;
+    };
+    return [...entry.range.replicas].sort((a, b) => rank(a) - rank(b));
+  }
+
+  async #sendToReplica(
+    replica: ReplicaDescriptor,
+    range: RangeDescriptor,
+    base: HeaderBase,
+    requests: readonly KvRequest[],
+  ): Promise<BatchResponse | 'no-answer'> {
+    const { clock, nodeId, local, transport } = this.#options;
+    const batch: BatchRequest = {
+      header: {
+        ...base,
+        rangeId: range.rangeId,
+        generation: range.generation,
+        timestamp: clock.now(),
+        gatewayNodeId: nodeId,
+      },
+      requests,
+    };
+    if (replica.nodeId === nodeId && local !== undefined) return local.send(batch);
+    const once = isUnrepeatable(base.txn, requests);
+    const timeoutMs = once
+      ? (this.#options.commitTimeoutMs ?? 300_000)
+      : (this.#options.callTimeoutMs ?? 60_000);
+    try {
+      const answer = await transport.call(replica.nodeId, 'batch', batch, {
+        timeoutMs,
+        traffic: 'batch',
+      });
+      return checkedResponse(answer);
+    } catch (error) {
+      if (!(error instanceof TransportFailure)) throw error;
+      if (!error.sent || !once) return 'no-answer';
+      const reason = 'the connection was lost before the answer came';
+      return this.#failure({ kind: 'ambiguous-result', reason });
+    }
+  }
+
+  async #scanMeta(
+    entry: CachedRange,
+    span: { readonly start: Buffer; readonly end: Buffer },
+  ): Promise<readonly Buffer[]> {
+    const answer = await this.#sendToRange(
+      entry,
+      {
+        txn: undefined,
+        waitPolicy: 'block',
+        lockTimeoutMs: 0,
+        consistency: 'inconsistent',
+        canForwardReadTimestamp: false,
+      },
+      [
+        {
+          kind: 'scan',
+          start: span.start,
+          end: span.end,
+          reverse: false,
+          lock: 'none',
+          maxRows: metaPrefetch,
+          maxBytes: 0,
+          program: undefined,
+        },
+      ],
+    );
+    const result = answer.kind === 'ok' ? answer.results[0] : undefined;
+    if (result?.kind === 'scan') return result.values;
+    throw new KvFailure({ kind: 'unavailable', reason: 'a range lookup failed' });
+  }
+
+  #failure(error: KvError): Extract<BatchResponse, { kind: 'error' }> {
+    return { kind: 'error', now: this.#options.clock.now(), error, index: undefined };
+  }
+
+  #unavailable(): Extract<BatchResponse, { kind: 'error' }> {
+    return this.#failure({ kind: 'unavailable', reason: 'no replica serves the range' });
+  }
+}
+
+/** True when a second delivery could do something again, or could not tell what the first did. */
+function isUnrepeatable(txn: TxnMeta | undefined, requests: readonly KvRequest[]): boolean {
+  return requests.some((request) => {
+    switch (request.kind) {
+      case 'end-txn':
+        return request.commit;
+      case 'put':
+      case 'insert':
+      case 'delete':
+      case 'conditional-put':
+        return txn === undefined;
+      case 'increment':
+      case 'admin-split':
+      case 'admin-change-replicas':
+        return true;
+      default:
+        return false;
+    }
+  });
+}
+
+export function isInside(range: RangeDescriptor, span: Span): boolean {
+  return (
+    containsKey(range, addressOf(span.start)) &&
+    (span.end === undefined || span.end.compare(range.endKey) <= 0)
+  );
+}
+
+/** The request limited to [start, end). */
+function clip(request: KvRequest, start: Buffer, end: Buffer | undefined): KvRequest {
+  if (end === undefined) return request;
+  switch (request.kind) {
+    case 'refresh':
+    case 'resolve-locks':
+      return { ...request, span: { start, end } };
+    case 'clear-range':
+    case 'scan':
+      return { ...request, start, end };
+    default:
+      return request;
+  }
+}
+
+function withRest(
+  result: ScanResult,
+  request: ScanRequest,
+  start: Buffer,
+  end: Buffer,
+): ScanResult {
+  const { resume } = result;
+  const rest = request.reverse
+    ? { start: request.start, end: resume?.end ?? start }
+    : { start: resume?.start ?? end, end: request.end };
+  return { ...result, resume: rest.start.compare(rest.end) < 0 ? rest : undefined };
+}
+
+export function mergeTxn(a: TxnMeta | undefined, b: TxnMeta | undefined): TxnMeta | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return {
+    ...a,
+    readTimestamp: laterTimestamp(a.readTimestamp, b.readTimestamp),
+    writeTimestamp: laterTimestamp(a.writeTimestamp, b.writeTimestamp),
+  };
+}
+
+type Failure = Extract<BatchResponse, { kind: 'error' }>;
+
+/** Of the failures of several ranges, the one that says most: an ambiguous one, then what ends the transaction. */
+function worse(a: Failure | undefined, b: Failure): Failure {
+  const rank = ({ error }: Failure): number => {
+    if (error.kind === 'ambiguous-result') return 0;
+    if (error.kind === 'txn-aborted' || error.kind === 'deadlock') return 1;
+    if (error.kind === 'write-too-old' || error.kind === 'read-within-uncertainty') return 3;
+    return 2;
+  };
+  return a === undefined || rank(b) < rank(a) ? b : a;
+}
+
+function withIndex(answer: Failure, parts: readonly Part[]): Failure {
+  return answer.index === undefined ? answer : { ...answer, index: parts[answer.index]?.index };
+}
+
+/** The shape of what came over the wire. */
+function checkedResponse(value: unknown): BatchResponse {
+  if (typeof value === 'object' && value !== null && 'kind' in value && 'now' in value) {
+    if (value.kind === 'ok' || value.kind === 'error') return value as BatchResponse;
+  }
+  throw new KvFailure({ kind: 'corruption', reason: 'a batch answer has the wrong shape' });
+}

@@ -1,0 +1,276 @@
+/**
+ * The real coordinator, router and executors over one store in memory, without raft: a proposal is
+ * applied a turn of the event loop later. Ranges can be split; leases can be lost.
+ */
+import {
+  asNodeId,
+  asRangeId,
+  asReplicaId,
+  asStoreId,
+  encodeDescriptor,
+  gossipKeys,
+  HlcClock,
+  TransportFailure,
+  type BatchRequest,
+  type BatchResponse,
+  type Gossip,
+  type KvError,
+  type KvRequest,
+  type RangeDescriptor,
+  type RowProgramCompiler,
+  type Sender,
+  type Timestamp,
+  type Transport,
+} from '../../src/kv/index.ts';
+import { keyMax, keyMin, metaRecordKeys } from '../../src/encoding/index.ts';
+import {
+  createRangeExecutor,
+  type Command,
+  type ProposeOutcome,
+  type RangeExecutor,
+  type ReplicaPort,
+} from '../../src/range/index.ts';
+import { createMvccBatch, engineSpans, MemoryEngine } from '../../src/storage/index.ts';
+import { ClusterDb, Router } from '../../src/txn/index.ts';
+import { type VirtualEnv } from './virtual-env.ts';
+
+const nodeId = asNodeId(1);
+const storeId = asStoreId(1);
+const replica = { nodeId, storeId, replicaId: asReplicaId(1), kind: 'voter' as const };
+
+class TestReplica implements ReplicaPort {
+  readonly nodeId = nodeId;
+  readonly storeId = storeId;
+  readonly cluster: TestCluster;
+  descriptor: RangeDescriptor;
+  leaseSequence = 1;
+  leaseStart: Timestamp;
+  hasLease = true;
+  readonly executor: RangeExecutor;
+
+  constructor(cluster: TestCluster, descriptor: RangeDescriptor, leaseStart: Timestamp) {
+    this.cluster = cluster;
+    this.descriptor = descriptor;
+    this.leaseStart = leaseStart;
+    this.executor = createRangeExecutor(this);
+  }
+
+  get rangeId(): RangeDescriptor['rangeId'] {
+    return this.descriptor.rangeId;
+  }
+
+  get engine(): MemoryEngine {
+    return this.cluster.engine;
+  }
+
+  get clock(): HlcClock {
+    return this.cluster.clock;
+  }
+
+  get env(): VirtualEnv {
+    return this.cluster.env;
+  }
+
+  get rowPrograms(): RowProgramCompiler | undefined {
+    return this.cluster.rowPrograms;
+  }
+
+  get sender(): Sender {
+    return this.cluster.router.keySender;
+  }
+
+  checkLease(): KvError | undefined {
+    if (this.hasLease) return undefined;
+    return {
+      kind: 'not-leaseholder',
+      rangeId: this.rangeId,
+      leaseholder: undefined,
+      range: this.descriptor,
+    };
+  }
+
+  async propose(command: Command, leaseSequence: number): Promise<ProposeOutcome> {
+    await new Promise((resolve) => setImmediate(resolve));
+    if (leaseSequence !== this.leaseSequence || !this.hasLease) {
+      return { kind: 'rejected', error: this.checkLease() ?? { kind: 'canceled' } };
+    }
+    this.cluster.proposals++;
+    this.engine.apply(command.writes);
+    for (const { start, end } of command.clears) {
+      for (const span of engineSpans(start, end)) await this.engine.clear(span.start, span.end);
+    }
+    const lost = this.cluster.loseAnswer?.(command) === true;
+    return lost ? { kind: 'ambiguous', reason: 'the test says so' } : { kind: 'applied' };
+  }
+
+  /** The lease goes away and comes back at once, as with an election that this replica wins. */
+  renewLease(): void {
+    this.hasLease = false;
+    this.executor.leaseLost();
+    this.leaseSequence++;
+    this.hasLease = true;
+    this.leaseStart = this.clock.now();
+    this.executor.leaseAcquired(this.leaseStart);
+  }
+}
+
+export class TestCluster {
+  readonly env: VirtualEnv;
+  readonly clock: HlcClock;
+  readonly engine = new MemoryEngine();
+  readonly router: Router;
+  readonly db: ClusterDb;
+  readonly rowPrograms: RowProgramCompiler | undefined;
+  readonly replicas: TestReplica[] = [];
+  proposals = 0;
+  /** Says which applied commands are reported as ambiguous. */
+  loseAnswer: ((command: Command) => boolean) | undefined;
+  /** Sees every batch that reaches a range. */
+  onBatch: ((batch: BatchRequest) => void) | undefined;
+  #nextRangeId = 2;
+
+  constructor(
+    env: VirtualEnv,
+    options: {
+      readonly splits?: readonly Buffer[];
+      readonly maxOffsetMicros?: number;
+      readonly rowPrograms?: RowProgramCompiler;
+    } = {},
+  ) {
+    this.env = env;
+    this.rowPrograms = options.rowPrograms;
+    this.clock = new HlcClock(env.clock, { maxOffsetMicros: options.maxOffsetMicros ?? 0 });
+    const { clock } = this;
+    this.router = new Router({
+      env,
+      clock,
+      nodeId,
+      transport: noTransport,
+      local: { send: (batch) => this.#serve(batch) },
+      gossip: this.#gossip(),
+    });
+    this.db = new ClusterDb({
+      env,
+      clock,
+      nodeId,
+      router: this.router,
+      ...(options.rowPrograms === undefined ? {} : { rowPrograms: options.rowPrograms }),
+    });
+    const whole: RangeDescriptor = {
+      rangeId: asRangeId(1),
+      startKey: keyMin,
+      endKey: keyMax,
+      replicas: [replica],
+      nextReplicaId: asReplicaId(2),
+      generation: 1,
+    };
+    this.replicas.push(new TestReplica(this, whole, clock.now()));
+    this.#file([whole]);
+    for (const splitKey of options.splits ?? []) this.split(splitKey);
+  }
+
+  replicaFor(key: Buffer): TestReplica {
+    const found = this.replicas.find(
+      ({ descriptor }) =>
+        descriptor.startKey.compare(key) <= 0 && descriptor.endKey.compare(key) > 0,
+    );
+    if (found === undefined) throw new Error('no range holds the key');
+    return found;
+  }
+
+  split(splitKey: Buffer): void {
+    const left = this.replicaFor(splitKey);
+    const before = left.descriptor;
+    if (before.startKey.equals(splitKey)) return;
+    const generation = before.generation + 1;
+    const right: RangeDescriptor = {
+      ...before,
+      rangeId: asRangeId(this.#nextRangeId++),
+      startKey: splitKey,
+      generation,
+    };
+    left.descriptor = { ...before, endKey: splitKey, generation };
+    const rightReplica = new TestReplica(this, right, left.leaseStart);
+    this.replicas.push(rightReplica);
+    left.executor.split(splitKey, rightReplica.executor);
+    this.#file([left.descriptor, right]);
+  }
+
+  #file(ranges: readonly RangeDescriptor[]): void {
+    const batch = createMvccBatch(this.engine);
+    for (const range of ranges) {
+      for (const key of metaRecordKeys(range)) {
+        const timestamp = this.clock.now();
+        void batch.put(key, encodeDescriptor(range), { timestamp, txn: undefined, sequence: 0 });
+      }
+    }
+    this.engine.apply(batch.writes);
+  }
+
+  async #serve(batch: BatchRequest): Promise<BatchResponse> {
+    this.onBatch?.(batch);
+    const found = this.replicas.find(({ rangeId }) => rangeId === batch.header.rangeId);
+    if (found === undefined) {
+      const { rangeId } = batch.header;
+      return this.#failure({ kind: 'range-not-found', rangeId });
+    }
+    const [request] = batch.requests;
+    if (request === undefined || !isAdmin(request)) return found.executor.execute(batch);
+    if (request.kind === 'admin-split') {
+      this.split(request.splitKey);
+      const range = this.replicaFor(request.splitKey).descriptor;
+      return {
+        kind: 'ok',
+        now: this.clock.now(),
+        txn: undefined,
+        results: [{ kind: 'admin', range }],
+      };
+    }
+    if (request.kind === 'range-info') {
+      if (this.replicaFor(request.key) !== found) {
+        return this.#failure({ kind: 'range-key-mismatch', ranges: [found.descriptor] });
+      }
+      const info = {
+        range: found.descriptor,
+        leaseholder: replica,
+        sizeBytes: 0,
+        liveBytes: 0,
+        keyCount: 0,
+        queriesPerSecond: found.executor.queriesPerSecond(),
+      };
+      return {
+        kind: 'ok',
+        now: this.clock.now(),
+        txn: undefined,
+        results: [{ kind: 'range-info', info }],
+      };
+    }
+    return this.#failure({ kind: 'invalid-request', reason: 'there is only one store' });
+  }
+
+  #failure(error: KvError): BatchResponse {
+    return { kind: 'error', now: this.clock.now(), error, index: undefined };
+  }
+
+  #gossip(): Gossip {
+    return {
+      get: (key) => (key === gossipKeys.firstRange ? this.replicas[0]?.descriptor : undefined),
+      list: () => [],
+      set: () => undefined,
+      watch: () => () => undefined,
+    };
+  }
+}
+
+function isAdmin(request: KvRequest): boolean {
+  return request.kind.startsWith('admin-') || request.kind === 'range-info';
+}
+
+const noTransport: Transport = {
+  call: async () => {
+    throw new TransportFailure('there is one node', { sent: false });
+  },
+  send: () => undefined,
+  onCall: () => undefined,
+  onMessage: () => undefined,
+};
