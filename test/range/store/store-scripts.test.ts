@@ -1,0 +1,261 @@
+/** Scripts over a cluster of stores: see `cluster.ts` for what is real and what is not. */
+import { systemKey } from '../../../src/encoding/index.ts';
+import {
+  asNodeId,
+  asStoreId,
+  KvFailure,
+  type KvRequest,
+  type KvResult,
+} from '../../../src/kv/index.ts';
+import { runScripts, type ScriptCase } from '../../script.ts';
+import { Cluster, values } from './cluster.ts';
+
+const directory = new URL('testdata', import.meta.url).pathname;
+
+/** Keys of scripts live between the system counters and the end of the keyspace. */
+function userKey(name: string): Buffer {
+  return systemKey(`user-${name}`);
+}
+
+function nameOf(key: Buffer): string {
+  const text = key.subarray(1).toString('utf8');
+  if (key[0] === 0x04 && text.startsWith('user-')) return text.slice(5);
+  return key[0] === 0xff ? 'max' : key[0] === 0x02 ? 'min' : key.toString('hex');
+}
+
+class Runner {
+  cluster: Cluster | undefined;
+
+  get it(): Cluster {
+    if (this.cluster === undefined) throw new Error('a script begins with `cluster`');
+    return this.cluster;
+  }
+
+  async run(step: ScriptCase): Promise<string> {
+    const { command, args, options } = step;
+    const number = (name: string, otherwise: number): number =>
+      Number(options.get(name) ?? otherwise);
+    switch (command) {
+      case 'cluster': {
+        const settings: Record<string, number> = {};
+        const zone: Record<string, number> = {};
+        for (const [name, value] of options) {
+          if (name.startsWith('zone.')) zone[name.slice(5)] = Number(value);
+          else if (name !== 'nodes' && name !== 'seed') settings[name] = Number(value);
+        }
+        this.cluster = await Cluster.start({
+          nodes: number('nodes', 1),
+          seed: number('seed', 1),
+          settings,
+          zone,
+        });
+        return '';
+      }
+      case 'run': {
+        await this.it.time.run(Number(args[0]));
+        return this.fatal();
+      }
+      case 'put':
+        return this.ask(number('node', 1), {
+          kind: 'put',
+          key: userKey(args[0] ?? ''),
+          value: Buffer.from(args[1] ?? ''),
+          sequence: 1,
+        });
+      case 'fill': {
+        const size = number('bytes', 100);
+        for (let i = 0; i < number('count', 10); i++) {
+          const key = userKey(`${args[0]}${String(i).padStart(4, '0')}`);
+          const value = Buffer.alloc(size, 120);
+          await this.ask(number('node', 1), { kind: 'put', key, value, sequence: 1 });
+        }
+        return '';
+      }
+      case 'get':
+        return this.ask(number('node', 1), {
+          kind: 'get',
+          key: userKey(args[0] ?? ''),
+          lock: 'none',
+        });
+      case 'split':
+        return this.ask(number('node', 1), {
+          kind: 'admin-split',
+          splitKey: userKey(args[0] ?? ''),
+          expiration: this.it.machine(1).clock.now(),
+        });
+      case 'transfer':
+        return this.ask(number('node', 1), {
+          kind: 'admin-transfer-lease',
+          key: userKey(args[0] ?? ''),
+          to: asStoreId(number('to', 1)),
+        });
+      case 'change': {
+        const targets = (text: string | undefined): { nodeId: ReturnType<typeof asNodeId>; storeId: ReturnType<typeof asStoreId> }[] =>
+          (text ?? '')
+            .split(',')
+            .filter((each) => each !== '')
+            .map((each) => ({ nodeId: asNodeId(Number(each)), storeId: asStoreId(Number(each)) }));
+        return this.ask(number('node', 1), {
+          kind: 'admin-change-replicas',
+          key: userKey(args[0] ?? ''),
+          add: targets(options.get('add')),
+          remove: targets(options.get('remove')),
+        });
+      }
+      case 'info':
+        return this.ask(number('node', 1), { kind: 'range-info', key: userKey(args[0] ?? '') });
+      case 'queues':
+        for (const machine of this.it.live()) await this.it.time.settleOf(machine.store.runQueues());
+        return this.ranges();
+      case 'ranges':
+        return this.ranges();
+      case 'replicas':
+        return this.replicas(Number(args[0]));
+      case 'serving':
+        return this.it.serving(Number(args[0] ?? 1)).join(',');
+      case 'isolate':
+        this.it.isolate(Number(args[0]));
+        return '';
+      case 'heal':
+        this.it.cut.clear();
+        return '';
+      case 'crash':
+        this.it.crash(Number(args[0]));
+        return '';
+      case 'pause':
+        this.it.machine(Number(args[0])).env.pausedUntilMs =
+          this.it.time.nowMs + number('ms', 1000);
+        return '';
+      case 'stop':
+        await this.it.stop(Number(args[0]), options.get('drain') === 'true');
+        return '';
+      case 'drain': {
+        const before = this.it.time.nowMs;
+        await this.it.time.settleOf(this.it.machine(Number(args[0])).store.drain());
+        const took = this.it.time.nowMs - before;
+        return took <= 1000 ? 'within a second' : `${took} ms`;
+      }
+      case 'restart':
+        await this.it.restart(Number(args[0]));
+        return this.fatal();
+      case 'checkpoint':
+        for (const machine of this.it.live()) {
+          await this.it.time.settleOf(machine.store.checkpointer.runTwice());
+        }
+        return '';
+      case 'awake':
+        return this.it
+          .live()
+          .map(({ id, store }) => `${id}: ${store.metrics().gauges.awakeReplicas}`)
+          .join('\n');
+      case 'exclusive':
+        return this.exclusive(Number(args[0] ?? 1), number('ms', 10_000));
+      case 'counters':
+        return this.it
+          .live()
+          .map(({ id, store }) => {
+            const { counters } = store.metrics();
+            return `${id}: ${args.map((name) => `${name}=${Reflect.get(counters, name)}`).join(' ')}`;
+          })
+          .join('\n');
+      case 'keys':
+        return this.keys(Number(args[0]));
+      default:
+        throw new Error(`unknown command ${command}`);
+    }
+  }
+
+  fatal(): string {
+    return this.it.machines
+      .filter(({ fatal }) => fatal !== undefined)
+      .map(({ id, fatal }) => `node ${id} failed: ${String(fatal)}`)
+      .join('\n');
+  }
+
+  async ask(node: number, request: KvRequest): Promise<string> {
+    const promise = this.it.client(node).request(request).then(values);
+    try {
+      const [result] = await this.it.time.settleOf(promise);
+      const failed = this.fatal();
+      return failed === '' ? show(result) : failed;
+    } catch (error) {
+      if (error instanceof KvFailure) return error.message;
+      throw error;
+    }
+  }
+
+  ranges(): string {
+    return this.it
+      .ranges()
+      .map((range) => {
+        const replicas = range.replicas
+          .map((each) => `${each.storeId}${each.kind === 'voter' ? '' : `(${each.kind})`}`)
+          .join(',');
+        const span = `[${nameOf(range.startKey)}, ${nameOf(range.endKey)})`;
+        const serving = this.it.serving(range.rangeId).join(',');
+        return `${range.rangeId} ${span} replicas ${replicas} lease ${serving || 'nobody'}`;
+      })
+      .join('\n');
+  }
+
+  replicas(rangeId: number): string {
+    return this.it
+      .replicas(rangeId)
+      .map(({ machine, replica }) => {
+        const keys = replica.initialised
+          ? `[${nameOf(replica.descriptor.startKey)}, ${nameOf(replica.descriptor.endKey)})`
+          : 'uninitialised';
+        const { liveCount, liveBytes } = replica.stats;
+        return `${machine.id}: replica ${replica.replicaId} ${keys} ${liveCount} keys, ${liveBytes} bytes`;
+      })
+      .join('\n');
+  }
+
+  /** User keys a store holds in its engine, range by range of the key space. */
+  keys(id: number): string {
+    const { store } = this.it.machine(id);
+    return [...store.replicas.values()]
+      .filter((each) => each.initialised)
+      .map((each) => `${each.rangeId}: applied ${each.stats.liveCount} keys`)
+      .sort()
+      .join('\n');
+  }
+
+  /** Watches who would serve, step by step: never two at once. */
+  async exclusive(rangeId: number, ms: number): Promise<string> {
+    const story: string[] = [];
+    let last = '';
+    const until = this.it.time.nowMs + ms;
+    while (this.it.time.nowMs < until) {
+      await this.it.time.run(10);
+      const serving = this.it.serving(rangeId);
+      if (serving.length > 1) return `TWO AT ONCE: ${serving.join(',')}`;
+      const now = serving.length === 0 ? 'nobody' : `node ${serving[0]}`;
+      if (now !== last) story.push(now);
+      last = now;
+    }
+    return story.join('\n');
+  }
+}
+
+function show(result: KvResult | undefined): string {
+  switch (result?.kind) {
+    case 'get':
+      return result.value?.toString('utf8') ?? 'nothing';
+    case 'write':
+      return 'ok';
+    case 'admin':
+      return `range ${result.range.rangeId} generation ${result.range.generation}`;
+    case 'range-info': {
+      const { range, leaseholder, keyCount } = result.info;
+      return `range ${range.rangeId} lease ${leaseholder?.storeId} keys ${keyCount}`;
+    }
+    default:
+      return result?.kind ?? 'no result';
+  }
+}
+
+runScripts(directory, () => {
+  const runner = new Runner();
+  return (step) => runner.run(step);
+});
