@@ -75,6 +75,16 @@ export class LeaseSupport {
     return expiration;
   }
 
+  /** Every voter whose store supports this one has acknowledged this leader under that very promise. */
+  settled(term: number, configuration: Configuration, nowWall: number): boolean {
+    for (const id of configuration.voters) {
+      const store = id === this.#self ? undefined : this.#storeOf(id);
+      if (store === undefined || !this.#ledger.supportedBy(store, nowWall)) continue;
+      if (this.#promisedBy(id, term) === 0) return false;
+    }
+    return true;
+  }
+
   #quorumExpiration(term: number, voters: readonly RaftId[]): number {
     const promised = voters.map((id) => this.#promisedBy(id, term)).sort((a, b) => b - a);
     return promised[Math.floor(voters.length / 2)] ?? 0;

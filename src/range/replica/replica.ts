@@ -552,12 +552,10 @@ export class Replica implements ReplicaPort {
 
   /** A leader may stop ticking when nothing is under way, every follower knows it, and it can serve. */
   #mayFallSilent(): boolean {
-    return (
-      this.proposals.size === 0 &&
-      this.holdsLease &&
-      this.raft.canQuiesce() &&
-      this.host.clock.now().wall < this.leaseExpiration()
-    );
+    if (this.proposals.size > 0 || !this.holdsLease || !this.raft.canQuiesce()) return false;
+    const now = this.host.clock.now().wall;
+    const { term, configuration } = this.raft;
+    return now < this.leaseExpiration() && this.#support.settled(term, configuration, now);
   }
 
   /** A former leader that cannot learn what became of its proposals says so after a while. */

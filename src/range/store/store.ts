@@ -513,7 +513,9 @@ export class Store implements ReplicaHost {
       return undefined;
     }
     if (this.remover.isRemoving(rangeId)) return undefined;
-    const { hardState } = this.raftLog.range(rangeId);
+    const { hardState, lastIndex } = this.raftLog.range(rangeId);
+    // The log of a right side whose split a crash took back: the left side will apply it again.
+    if (lastIndex > 0) return undefined;
     const replica = new Replica(this, uninitialisedStart(rangeId, to, hardState));
     this.addReplica(replica);
     return replica;
@@ -534,7 +536,8 @@ export class Store implements ReplicaHost {
     }
     if (header.to < this.tombstone(rangeId)) return 'the replica was removed from this store';
     if (this.remover.isRemoving(rangeId)) return 'the former replica is still being removed';
-    const { hardState } = this.raftLog.range(rangeId);
+    const { hardState, lastIndex } = this.raftLog.range(rangeId);
+    if (lastIndex > 0) return 'the split that makes this range is not applied here yet';
     this.addReplica(new Replica(this, uninitialisedStart(rangeId, header.to, hardState)));
     return undefined;
   }

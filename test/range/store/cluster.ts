@@ -170,7 +170,9 @@ export class Cluster {
     return {
       get: (key) => this.#facts.get(key),
       list: (prefix) =>
-        [...this.#facts].filter(([key]) => key.startsWith(prefix)).sort(([a], [b]) => (a < b ? -1 : 1)),
+        [...this.#facts]
+          .filter(([key]) => key.startsWith(prefix))
+          .sort(([a], [b]) => (a < b ? -1 : 1)),
       set: (key, value) => {
         this.#facts.set(key, value);
         for (const each of watchers) if (key.startsWith(each.prefix)) each.fn(key, value);
@@ -262,7 +264,10 @@ export class Cluster {
 
 let nextTxn = 1;
 
-function header(clock: HlcClock, txn: TxnMeta | undefined): Omit<BatchHeader, 'rangeId' | 'generation'> {
+function header(
+  clock: HlcClock,
+  txn: TxnMeta | undefined,
+): Omit<BatchHeader, 'rangeId' | 'generation'> {
   return {
     timestamp: clock.now(),
     txn,
@@ -306,7 +311,9 @@ export class TestSender implements Sender {
           if (answer.kind === 'ok' || !isRouting(answer.error.kind)) return answer;
           if (answer.error.kind === 'not-leaseholder') hint = answer.error.leaseholder?.nodeId;
         } catch {
-          const writes = batch.requests.some((each) => each.kind !== 'get' && each.kind !== 'range-info');
+          const writes = batch.requests.some(
+            (each) => each.kind !== 'get' && each.kind !== 'range-info',
+          );
           if (writes && !cluster.isCut(this.#id, to) && cluster.machine(to).up) {
             return this.#fail({ kind: 'ambiguous-result', reason: 'no answer' }, clock.now());
           }
@@ -408,7 +415,12 @@ export class TestDb implements Db {
         });
         const txn = { ...meta, anchor, sequence };
         const rangeId = asRangeId(0);
-        values(await sender.send({ header: { ...header(clock, txn), rangeId, generation: 0 }, requests }));
+        values(
+          await sender.send({
+            header: { ...header(clock, txn), rangeId, generation: 0 },
+            requests,
+          }),
+        );
         status = 'committed';
         return clock.now();
       },

@@ -90,7 +90,9 @@ class Runner {
           to: asStoreId(number('to', 1)),
         });
       case 'change': {
-        const targets = (text: string | undefined): { nodeId: ReturnType<typeof asNodeId>; storeId: ReturnType<typeof asStoreId> }[] =>
+        const targets = (
+          text: string | undefined,
+        ): { nodeId: ReturnType<typeof asNodeId>; storeId: ReturnType<typeof asStoreId> }[] =>
           (text ?? '')
             .split(',')
             .filter((each) => each !== '')
@@ -105,7 +107,8 @@ class Runner {
       case 'info':
         return this.ask(number('node', 1), { kind: 'range-info', key: userKey(args[0] ?? '') });
       case 'queues':
-        for (const machine of this.it.live()) await this.it.time.settleOf(machine.store.runQueues());
+        for (const machine of this.it.live())
+          await this.it.time.settleOf(machine.store.runQueues());
         return this.ranges();
       case 'ranges':
         return this.ranges();

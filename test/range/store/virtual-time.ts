@@ -108,8 +108,7 @@ export class VirtualEnv implements Env {
     this.disk = disk;
     this.random = seededRandom(seed);
     this.clock = {
-      wallMicros: () =>
-        1_700_000_000_000_000 + Math.floor((time.nowMs + this.offsetMs) * 1000),
+      wallMicros: () => 1_700_000_000_000_000 + Math.floor((time.nowMs + this.offsetMs) * 1000),
       monotonicMs: () => time.nowMs,
     };
     const guard = (fn: () => void) => (): void => {
