@@ -27,6 +27,11 @@ export interface BatchHeader {
   /** The sender's clock: the receiver observes it. Also the read timestamp when there is no txn. */
   readonly timestamp: Timestamp;
   readonly txn: TxnMeta | undefined;
+  /**
+   * The clock of the receiving node when the transaction first met it, if it has: what that node wrote
+   * later, under its present lease, was written after the transaction began and is not uncertain.
+   */
+  readonly observed?: Timestamp;
   readonly gatewayNodeId: NodeId;
   readonly waitPolicy: WaitPolicy;
   /** Longest wait for locks in milliseconds; 0 = no limit. */

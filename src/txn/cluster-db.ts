@@ -60,6 +60,7 @@ export class ClusterDb implements Db {
     this.#parts = {
       env: options.env,
       router: options.router,
+      nodeId: options.nodeId,
       rowPrograms: options.rowPrograms,
       background: (work, what) => this.#runBehind(work, what),
     };

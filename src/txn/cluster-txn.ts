@@ -19,6 +19,7 @@ import {
   type KvRequest,
   type KvResult,
   type LockStrength,
+  type NodeId,
   type ReadOptions,
   type RowProgramCompiler,
   type Savepoint,
@@ -42,6 +43,7 @@ import { SpanSet } from './span-set.ts';
 export interface TxnParts {
   readonly env: Env;
   readonly router: Router;
+  readonly nodeId: NodeId;
   readonly rowPrograms: RowProgramCompiler | undefined;
   /** Runs work that nobody waits for; its failures are logged. */
   readonly background: (work: Promise<unknown>, what: string) => void;
@@ -66,6 +68,7 @@ export class ClusterTxn implements Txn {
   readonly intents = new SpanSet();
   status: 'open' | 'committed' | 'aborted' | 'ambiguous' = 'open';
   readonly #readOnlyAsOf: boolean;
+  readonly #observedClocks = new Map<NodeId, Timestamp>();
   #flushedSequence = 0;
   #sequence = 0;
   /** The first read may be moved by its range; until it is back the others wait. */
@@ -80,6 +83,8 @@ export class ClusterTxn implements Txn {
     this.#readOnlyAsOf = options.asOf !== undefined;
     this.refresher = new Refresher(this, meta, { movable: options.asOf === undefined });
     this.heartbeater = new Heartbeater(this);
+    // The beginning was read off this node's clock.
+    if (options.asOf === undefined) this.#observedClocks.set(parts.nodeId, meta.minTimestamp);
     this.#stop = new Promise((_resolve, reject) => {
       this.#stopNow = reject;
     });
@@ -360,6 +365,7 @@ export class ClusterTxn implements Txn {
       lockTimeoutMs: options.lockTimeoutMs ?? 0,
       consistency: 'txn',
       canForwardReadTimestamp: mayMove,
+      observedClocks: this.#observedClocks,
     };
   }
 

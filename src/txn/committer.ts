@@ -110,26 +110,20 @@ async function commitInTwoPhases(
     if (containsKey(anchorRange, addressOf(key))) atAnchor.push(write);
     else elsewhere.push(write);
   }
-  await writeIntents(txn, elsewhere);
+  const flushed = flushedSpans(txn, writes);
   const lockSpans = txn.intents.list();
-  let together = true;
+  let separate: readonly KvRequest[] = elsewhere;
+  let together: readonly KvRequest[] = atAnchor;
   for (let moves = 0; moves < maxMoves; moves++) {
     txn.checkOpen();
-    if (!equalTimestamps(txn.meta.readTimestamp, txn.meta.writeTimestamp)) {
-      await txn.refresher.refreshTo(txn.meta.writeTimestamp);
-    }
+    await reachAgreement(txn, separate, flushed);
     txn.heartbeater.muted = true;
     const end = endRequest(txn, { onePhase: false, lockSpans, trigger });
-    const batch = together ? [...atAnchor, end] : [end];
-    // Nothing may be moved without the refresh of what other ranges have answered.
-    const response = await router.sendToOneRange(
-      txn.header({}, txn.refresher.mayBeMovedByRange),
-      batch,
-    );
+    const response = await router.sendToOneRange(txn.header({}, false), [...together, end]);
     if (response === undefined) {
       // The anchor's range was split meanwhile.
-      together = false;
-      await writeIntents(txn, atAnchor);
+      separate = writes;
+      together = [];
     } else if (response.kind === 'ok') {
       return committed(txn, response, lockSpans);
     } else {
@@ -138,6 +132,36 @@ async function commitInTwoPhases(
     txn.heartbeater.muted = false;
   }
   return txn.fail({ kind: 'txn-retry', reason: 'too much contention at commit' });
+}
+
+/**
+ * Lays the intents down and brings reads and writes to one timestamp. Every range that was written to
+ * hears of the final timestamp before the commit can be answered: its node's clock is beyond it from
+ * then on, which is what the local uncertainty limit of later transactions rests on (trap X3).
+ */
+async function reachAgreement(
+  txn: ClusterTxn,
+  writes: readonly KvRequest[],
+  flushed: readonly Span[],
+): Promise<void> {
+  for (let moves = 0; moves < maxMoves; moves++) {
+    const at = txn.meta.writeTimestamp;
+    const notes = flushed.map((span): KvRequest => ({ kind: 'refresh', span, from: at, to: at }));
+    await writeIntents(txn, [...writes, ...notes]);
+    if (!equalTimestamps(txn.meta.readTimestamp, txn.meta.writeTimestamp)) {
+      await txn.refresher.refreshTo(txn.meta.writeTimestamp);
+    }
+    if (equalTimestamps(at, txn.meta.writeTimestamp)) return;
+  }
+  txn.fail({ kind: 'txn-retry', reason: 'too much contention at commit' });
+}
+
+/** Where intents were written before the commit. */
+function flushedSpans(txn: ClusterTxn, writes: readonly KvRequest[]): Span[] {
+  const now = new Set(writes.map((write) => writtenKey(write).toString('latin1')));
+  return txn.intents
+    .list()
+    .filter((span) => span.end !== undefined || !now.has(span.start.toString('latin1')));
 }
 
 async function writeIntents(txn: ClusterTxn, writes: readonly KvRequest[]): Promise<void> {

@@ -27,6 +27,7 @@ import {
   type ScanResult,
   type Sender,
   type Span,
+  type Timestamp,
   type Transport,
   type TxnMeta,
 } from '../kv/index.ts';
@@ -52,8 +53,11 @@ export interface RouterOptions {
 
 export type HeaderBase = Omit<
   BatchHeader,
-  'rangeId' | 'generation' | 'timestamp' | 'gatewayNodeId'
->;
+  'rangeId' | 'generation' | 'timestamp' | 'gatewayNodeId' | 'observed'
+> & {
+  /** The clocks of the nodes that the transaction has met, each as it was then; filled in here. */
+  readonly observedClocks?: Map<NodeId, Timestamp>;
+};
 
 /** 'moved': the range does not hold all of the batch any more; nothing was done. */
 type RangeAnswer = BatchResponse | { readonly kind: 'moved' };
@@ -273,6 +277,9 @@ export class Router {
       const answer = await this.#sendToReplica(replica, range, base, requests);
       if (answer === 'no-answer') continue;
       this.#options.clock.observe(answer.now);
+      if (base.observedClocks?.has(replica.nodeId) === false) {
+        base.observedClocks.set(replica.nodeId, answer.now);
+      }
       if (answer.kind === 'ok') {
         if (base.consistency !== 'inconsistent') entry.leaseholder = replica;
         return answer;
@@ -324,9 +331,12 @@ export class Router {
     requests: readonly KvRequest[],
   ): Promise<BatchResponse | 'no-answer'> {
     const { clock, nodeId, local, transport } = this.#options;
+    const { observedClocks, ...common } = base;
+    const observed = observedClocks?.get(replica.nodeId);
     const batch: BatchRequest = {
       header: {
-        ...base,
+        ...common,
+        ...(observed === undefined ? {} : { observed }),
         rangeId: range.rangeId,
         generation: range.generation,
         timestamp: clock.now(),

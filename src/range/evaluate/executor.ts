@@ -17,6 +17,7 @@ import {
   laterTimestamp,
   nextTimestamp,
   requestSpan,
+  type BatchHeader,
   type BatchRequest,
   type BatchResponse,
   type KvError,
@@ -149,7 +150,7 @@ class Executor implements RangeExecutor {
     if (batch.requests.length !== 1 || request?.kind !== 'get' || request.lock !== 'none') {
       return undefined;
     }
-    const { txn } = batch.header;
+    const txn = this.#withLocalLimit(batch);
     const { key } = request;
     const port = this.#port;
     const now = port.clock.now();
@@ -177,7 +178,7 @@ class Executor implements RangeExecutor {
 
   async #serve(batch: BatchRequest): Promise<BatchResponse> {
     let requests = batch.requests;
-    let { txn } = batch.header;
+    let txn = batch.header.txn;
     const pushDeadlineMs = this.#port.env.clock.monotonicMs() + maxPushWaitMs;
     for (let attempts = 0; attempts < maxAttempts;) {
       const spans = latchSpans(requests, txn, this.#port.clock.now());
@@ -255,7 +256,7 @@ class Executor implements RangeExecutor {
     const now = port.clock.now();
     const end = requests.find((request) => request.kind === 'end-txn');
     const onePhase = end?.kind === 'end-txn' && end.commit && end.onePhase;
-    let txn = arrived;
+    let txn = this.#withLocalLimit({ header: { ...header, txn: arrived } });
     const floor = this.#writeFloor(requests, txn, now);
     if (txn !== undefined && floor !== undefined) {
       txn = raiseWrite(txn, floor);
@@ -379,6 +380,20 @@ class Executor implements RangeExecutor {
       return { kind: 'txn-aborted', reason: 'another transaction has aborted this one' };
     }
     return undefined;
+  }
+
+  /**
+   * The transaction as this lease sees its uncertainty: what was committed here reached this node's
+   * clock before it was acknowledged (a coordinator sees to that on every range it wrote to), or comes
+   * from before the lease (trap X3).
+   */
+  #withLocalLimit(batch: { readonly header: BatchHeader }): TxnMeta | undefined {
+    const { txn, observed } = batch.header;
+    if (txn === undefined || observed === undefined) return txn;
+    const limit = laterTimestamp(observed, this.#port.leaseStart);
+    return compareTimestamps(limit, txn.uncertaintyLimit) < 0
+      ? { ...txn, uncertaintyLimit: limit }
+      : txn;
   }
 
   /** Writes have to stand above this: what others have read of their keys. */
