@@ -1,0 +1,185 @@
+/**
+ * Small random histories against brute force: some order of the committed transactions, one after the
+ * other and in keeping with real time, explains everything that was read and the final state.
+ */
+import { describe, expect, it } from 'vitest';
+import { KvFailure, type Db, type Txn } from '../../src/kv/index.ts';
+import { describeFailure, scanPages, scriptKey, withTime } from './db-script.ts';
+import { stacks } from './stacks.ts';
+import { seededRandom, type VirtualEnv } from './virtual-env.ts';
+
+const words = ['k1', 'k2', 'k3', 'x', 'y'];
+const histories = 60;
+
+type Observation =
+  | { readonly kind: 'read'; readonly key: string; readonly value: string | undefined }
+  | { readonly kind: 'scan'; readonly rows: string }
+  | { readonly kind: 'write'; readonly key: string; readonly value: string | undefined }
+  | { readonly kind: 'insert'; readonly key: string; readonly value: string };
+
+interface Committed {
+  readonly name: string;
+  readonly seen: readonly Observation[];
+  readonly began: number;
+  readonly ended: number;
+}
+
+/** One random transaction; undefined when it failed and may be forgotten. */
+async function session(
+  db: Db,
+  env: VirtualEnv,
+  random: ReturnType<typeof seededRandom>,
+  name: string,
+  tick: () => number,
+): Promise<Committed | undefined> {
+  const pause = (): Promise<void> =>
+    new Promise((resolve) => {
+      env.timers.after(random.below(30), resolve);
+    });
+  await pause();
+  const began = tick();
+  const txn = db.begin({ name });
+  const seen: Observation[] = [];
+  try {
+    const steps = 1 + random.below(4);
+    for (let i = 0; i < steps; i++) {
+      await step(txn, random, `${name}.${i}`, seen);
+      if (random.below(3) > 0) await pause();
+    }
+    await txn.commit();
+    return { name, seen, began, ended: tick() };
+  } catch (error) {
+    if (!(error instanceof KvFailure)) throw error;
+    expect([
+      'txn-retry',
+      'txn-aborted',
+      'deadlock of 2',
+      'deadlock of 3',
+      'deadlock of 4',
+      'failed',
+    ]).toContain(error.kvError.kind === 'condition-failed' ? 'failed' : describeFailure(error));
+    await txn.rollback();
+    return undefined;
+  }
+}
+
+async function step(
+  txn: Txn,
+  random: ReturnType<typeof seededRandom>,
+  value: string,
+  seen: Observation[],
+): Promise<void> {
+  const key = words[random.below(words.length)] ?? 'x';
+  const lock = random.below(3) === 0 ? ('update' as const) : ('none' as const);
+  const at = scriptKey(key);
+  switch (random.below(8)) {
+    case 0:
+    case 1:
+    case 2: {
+      const found = await txn.get(at, { lock });
+      seen.push({ kind: 'read', key, value: found?.toString() });
+      return;
+    }
+    case 3: {
+      const page = await scanPages(txn, {
+        start: scriptKey('k'),
+        end: scriptKey('l'),
+        reverse: random.below(2) === 0,
+        lock,
+      });
+      const rows = page.keys.map(
+        (k, i) => `${k.subarray(1).toString()}=${page.values[i]?.toString()}`,
+      );
+      seen.push({ kind: 'scan', rows: rows.sort().join(' ') });
+      return;
+    }
+    case 4:
+      txn.delete(at);
+      seen.push({ kind: 'write', key, value: undefined });
+      return;
+    case 5:
+      txn.insert(at, Buffer.from(value));
+      if (random.below(2) === 0) await txn.checkInserts();
+      seen.push({ kind: 'insert', key, value });
+      return;
+    default:
+      txn.put(at, Buffer.from(value));
+      seen.push({ kind: 'write', key, value });
+  }
+}
+
+/** Runs `txn` on `state`; false when it cannot have seen what it saw. */
+function replay(txn: Committed, state: Map<string, string>): boolean {
+  for (const seen of txn.seen) {
+    switch (seen.kind) {
+      case 'read':
+        if (state.get(seen.key) !== seen.value) return false;
+        break;
+      case 'scan': {
+        const rows = [...state].filter(([key]) => key.startsWith('k')).map(([k, v]) => `${k}=${v}`);
+        if (rows.sort().join(' ') !== seen.rows) return false;
+        break;
+      }
+      case 'insert':
+        if (state.has(seen.key)) return false;
+        state.set(seen.key, seen.value);
+        break;
+      default:
+        if (seen.value === undefined) state.delete(seen.key);
+        else state.set(seen.key, seen.value);
+    }
+  }
+  return true;
+}
+
+function explains(txns: readonly Committed[], state: Map<string, string>, final: string): boolean {
+  if (txns.length === 0) {
+    return (
+      [...state]
+        .map(([k, v]) => `${k}=${v}`)
+        .sort()
+        .join(' ') === final
+    );
+  }
+  return txns.some((next) => {
+    // Nobody who ended before `next` began may come behind it.
+    if (txns.some((other) => other !== next && other.ended < next.began)) return false;
+    const after = new Map(state);
+    return (
+      replay(next, after) &&
+      explains(
+        txns.filter((other) => other !== next),
+        after,
+        final,
+      )
+    );
+  });
+}
+
+for (const { name, make } of stacks) {
+  describe(`serializability on ${name}`, () => {
+    for (let seed = 1; seed <= histories; seed++) {
+      it(`seed ${seed}`, async () => {
+        const { db, env } = make({ seed });
+        const random = seededRandom(seed * 7919);
+        let time = 0;
+        const tick = (): number => ++time;
+        const sessions = Array.from({ length: 5 }, (_, i) =>
+          session(db, env, random, `t${i}`, tick),
+        );
+        const results = await withTime(env, Promise.all(sessions));
+        const committed = results.filter((txn) => txn !== undefined);
+        const rows = await withTime(
+          env,
+          db.run({}, (txn) => scanPages(txn, { start: scriptKey(''), end: Buffer.from([6]) })),
+        );
+        const final = rows.keys
+          .map((k, i) => `${k.subarray(1).toString()}=${rows.values[i]?.toString()}`)
+          .sort()
+          .join(' ');
+        const history = JSON.stringify({ committed, final }, undefined, 1);
+        expect(explains(committed, new Map(), final), history).toBe(true);
+      });
+    }
+  });
+}
