@@ -1,13 +1,8 @@
 export { loadGrammar as loadParser } from './postgres-grammar.ts';
+export { characterPosition, countCharacters } from './positions.ts';
 export { ParseCache } from './parse-cache.ts';
 export type { ParseCacheOptions } from './parse-cache.ts';
-export {
-  characterPosition,
-  countCharacters,
-  defaultMaxStatementBytes,
-  parseExpression,
-  parseStatements,
-} from './statements.ts';
+export { defaultMaxStatementBytes, parseExpression, parseStatements } from './statements.ts';
 export type {
   ClusterStatement,
   NameParts,

@@ -4,6 +4,7 @@
  * comments. Offsets are UTF-16 units of the text.
  */
 import { sqlError } from '../errors.ts';
+import { countCharacters } from './positions.ts';
 
 export interface Token {
   readonly kind: 'word' | 'quoted' | 'string' | 'number' | 'symbol' | 'end';
@@ -217,7 +218,7 @@ export class TokenReader {
     const message =
       token.kind === 'end' ? 'syntax error at end of input' : `syntax error at or near "${near}"`;
     throw sqlError('syntaxError', message, {
-      position: [...this.#text.slice(0, token.start)].length + 1,
+      position: countCharacters(this.#text.slice(0, token.start)) + 1,
     });
   }
 }

@@ -2,6 +2,7 @@
 import { type Node } from '@pgsql/types';
 import { sqlError, SqlFailure } from '../errors.ts';
 import { parseCluster, selectedExpression } from './cluster-parser.ts';
+import { countCharacters } from './positions.ts';
 import { parsePostgres } from './postgres-grammar.ts';
 import { hasDialectWords, rewrite } from './rewrite.ts';
 import { scan, skipBlank, TokenReader } from './scanner.ts';
@@ -114,26 +115,4 @@ function shifted(error: unknown, prefix: string): unknown {
   if (!(error instanceof SqlFailure) || error.fields.position === undefined) return error;
   const position = error.fields.position + countCharacters(prefix);
   return new SqlFailure(error.code, error.message, { ...error.fields, position });
-}
-
-export function countCharacters(text: string): number {
-  let count = text.length;
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (code >= 0xd800 && code < 0xdc00) count--;
-  }
-  return count;
-}
-
-/** Turns a node location (UTF-8 byte offset) into a character position from 1. */
-export function characterPosition(text: string, byteOffset: number): number {
-  let bytes = 0;
-  let characters = 0;
-  for (let i = 0; i < text.length && bytes < byteOffset; i++) {
-    const code = text.charCodeAt(i);
-    if (code >= 0xdc00 && code < 0xe000) continue;
-    bytes += code < 0x80 ? 1 : code < 0x800 ? 2 : code >= 0xd800 && code < 0xdc00 ? 4 : 3;
-    characters++;
-  }
-  return characters + 1;
 }

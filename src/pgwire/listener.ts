@@ -1,0 +1,97 @@
+/** Connects sockets to connections. The listening socket itself is made in `cli`. */
+import { type Env } from '../util/index.ts';
+import { sqlError, type SqlService } from '../sql/index.ts';
+import { type Authenticator, insecureAuthenticator } from './authenticator.ts';
+import { Connection, type ConnectionLimits, defaultConnectionLimits } from './connection.ts';
+
+/** The part of `net.Socket` that is used here. */
+export interface SocketLike {
+  on(event: 'data', listener: (chunk: Buffer) => void): unknown;
+  on(event: 'drain' | 'close' | 'end', listener: () => void): unknown;
+  on(event: 'error', listener: (error: Error) => void): unknown;
+  write(bytes: Buffer): boolean;
+  end(): void;
+  destroy(): void;
+  pause(): unknown;
+  resume(): unknown;
+  setNoDelay?(on: boolean): unknown;
+}
+
+export interface PgListenerOptions {
+  readonly env: Env;
+  readonly service: SqlService;
+  readonly authenticator?: Authenticator;
+  readonly limits?: Partial<ConnectionLimits>;
+  readonly maxConnections?: number;
+  readonly forwardCancel?: (pid: number, secret: number) => void;
+}
+
+export class PgListener {
+  readonly #options: PgListenerOptions;
+  readonly #connections = new Set<Connection>();
+
+  constructor(options: PgListenerOptions) {
+    this.#options = options;
+  }
+
+  /** Takes over an accepted socket. */
+  serve(socket: SocketLike): void {
+    const { env, service, authenticator, limits, forwardCancel } = this.#options;
+    if (this.#connections.size >= (this.#options.maxConnections ?? 10_000)) {
+      socket.destroy();
+      return;
+    }
+    socket.setNoDelay?.(true);
+    const connection = new Connection({
+      env,
+      service,
+      authenticator: authenticator ?? insecureAuthenticator,
+      limits: { ...defaultConnectionLimits, ...limits },
+      forwardCancel,
+      port: {
+        write: (bytes) => socket.write(bytes),
+        pause: () => socket.pause(),
+        resume: () => socket.resume(),
+        end: () => socket.end(),
+      },
+    });
+    this.#connections.add(connection);
+    socket.on('data', (chunk) => connection.receive(chunk));
+    socket.on('drain', () => connection.drained());
+    socket.on('end', () => connection.close());
+    socket.on('error', (error) => {
+      env.log.debug({ error }, 'client connection failed');
+      connection.close();
+    });
+    socket.on('close', () => {
+      connection.close();
+      this.#connections.delete(connection);
+    });
+  }
+
+  get connectionCount(): number {
+    return this.#connections.size;
+  }
+
+  /** Tells idle clients that the node goes away and lets the others finish what they run. */
+  drain(): void {
+    this.#options.service.drain();
+    for (const connection of this.#connections) {
+      if (connection.session?.status !== 'T') {
+        connection.terminate(
+          sqlError('adminShutdown', 'terminating connection due to administrator command'),
+        );
+      }
+    }
+  }
+
+  /** Ends all connections. */
+  close(): void {
+    this.#options.service.drain();
+    for (const connection of this.#connections) {
+      connection.terminate(
+        sqlError('adminShutdown', 'terminating connection due to administrator command'),
+      );
+    }
+  }
+}

@@ -1,0 +1,16 @@
+export { bootstrapCatalog, CatalogCache } from './catalog/index.ts';
+export { SqlFailure, sqlError, sqlStates } from './errors.ts';
+export type { SqlErrorFields, SqlState } from './errors.ts';
+export { loadParser } from './parse/index.ts';
+export type { ClientOutput, ResultFormats } from './session/client.ts';
+export { toSqlFailure } from './session/kv-errors.ts';
+export type { Portal, PreparedStatement } from './session/prepared.ts';
+export { serverVersion } from './session/setting-definitions.ts';
+export { SqlService } from './session/service.ts';
+export type { NewSession } from './session/service.ts';
+export { defaultSessionLimits } from './session/services.ts';
+export type { EvalHostInputs, SessionLimits, SessionServices } from './session/services.ts';
+export { Session } from './session/session.ts';
+export type { DdlQueue, ResultColumn, StatementContext, StatementResult } from './session/types.ts';
+export { oids, typeOps } from './types/index.ts';
+export type { Datum, FormatSettings, Row, TypeOps } from './types/index.ts';

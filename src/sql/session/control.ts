@@ -1,0 +1,233 @@
+/** Statements the session runs by itself. */
+import { type Node, type VariableSetStmt } from '@pgsql/types';
+import { sqlError } from '../errors.ts';
+import { oids, type Row } from '../types/index.ts';
+import { closeCursors, declareCursor, fetchColumns, fetchFromCursor } from './cursors.ts';
+import {
+  deallocate,
+  executeColumns,
+  executePrepared,
+  prepareStatement,
+} from './prepare-statements.ts';
+import { type PreparedStatement } from './prepared.ts';
+import { type Run, type Session } from './session.ts';
+import { settingText } from './set-values.ts';
+import { nodeName } from './statement-kind.ts';
+import { applyMode, applyModes, transactionModes } from './transaction-statements.ts';
+import { type ResultColumn } from './types.ts';
+
+/** Columns of a control statement's result, for Describe. */
+export function controlColumns(
+  session: Session,
+  statement: PreparedStatement,
+): readonly ResultColumn[] {
+  const node = nodeOf(statement);
+  if ('VariableShowStmt' in node) {
+    const { name = '' } = node.VariableShowStmt;
+    return name === 'all' ? showAllColumns : [textColumn(shownName(session, name))];
+  }
+  if ('FetchStmt' in node) return fetchColumns(session, node.FetchStmt);
+  if ('ExecuteStmt' in node) return executeColumns(session, node.ExecuteStmt);
+  return [];
+}
+
+/** Returns the command tag. */
+export async function runControl(
+  session: Session,
+  statement: PreparedStatement,
+  run: Run,
+): Promise<string> {
+  const node = nodeOf(statement);
+  if ('VariableSetStmt' in node) return setVariable(session, node.VariableSetStmt);
+  if ('VariableShowStmt' in node) return show(session, node.VariableShowStmt.name ?? '', run);
+  if ('DiscardStmt' in node) return discard(session, node.DiscardStmt.target ?? 'DISCARD_ALL');
+  if ('PrepareStmt' in node) return prepareStatement(session, node.PrepareStmt, statement.text);
+  if ('ExecuteStmt' in node) return executePrepared(session, node.ExecuteStmt, run);
+  if ('DeallocateStmt' in node) return deallocate(session, node.DeallocateStmt);
+  if ('DeclareCursorStmt' in node)
+    return declareCursor(session, node.DeclareCursorStmt, statement.text);
+  if ('FetchStmt' in node) return fetchFromCursor(session, node.FetchStmt, run);
+  if ('ClosePortalStmt' in node) return closeCursors(session, node.ClosePortalStmt.portalname);
+  if ('LockStmt' in node) return lockTable(session);
+  if ('ConstraintsSetStmt' in node) return 'SET CONSTRAINTS';
+  if ('CheckPointStmt' in node) return 'CHECKPOINT';
+  if ('UnlistenStmt' in node) return 'UNLISTEN';
+  if ('ListenStmt' in node || 'NotifyStmt' in node) {
+    throw sqlError('featureNotSupported', 'LISTEN and NOTIFY are not supported');
+  }
+  if ('DoStmt' in node) {
+    throw sqlError(
+      'featureNotSupported',
+      'DO blocks are not supported: there is no procedural language',
+    );
+  }
+  throw sqlError('featureNotSupported', `${nodeName(node)} is not supported`);
+}
+
+function nodeOf(statement: PreparedStatement): Node {
+  const parsed = statement.parsed?.statement;
+  if (parsed?.kind !== 'postgres') throw sqlError('internalError', 'not a control statement');
+  return parsed.node;
+}
+
+// SET and SHOW.
+
+function setVariable(session: Session, node: VariableSetStmt): string {
+  const { name = '', args = [], is_local: isLocal = false } = node;
+  switch (node.kind) {
+    case 'VAR_SET_VALUE':
+      assign(session, name, settingText(name, args), isLocal);
+      return 'SET';
+    case 'VAR_SET_DEFAULT':
+    case 'VAR_RESET':
+      assign(session, name, undefined, isLocal);
+      return node.kind === 'VAR_RESET' ? 'RESET' : 'SET';
+    case 'VAR_RESET_ALL':
+      session.settings.resetAll();
+      return 'RESET';
+    case 'VAR_SET_MULTI':
+      setMulti(session, name, args);
+      return 'SET';
+    default:
+      throw sqlError('featureNotSupported', 'SET ... FROM CURRENT is only meant for functions');
+  }
+}
+
+function assign(session: Session, name: string, value: string | undefined, isLocal: boolean): void {
+  const { transaction, settings } = session;
+  if (isLocal && transaction.state !== 'explicit') {
+    session.notice('WARNING', '25P01', 'SET LOCAL can only be used in transaction blocks');
+  }
+  switch (name.toLowerCase()) {
+    case 'transaction_isolation':
+    case 'transaction_read_only':
+    case 'transaction_deferrable':
+      setTransactionMode(session, name, value);
+      return;
+    case 'role':
+      setRole(session, value);
+      return;
+    case 'session_authorization':
+      setRole(session, value ?? session.identity.sessionUser);
+      return;
+    default:
+      settings.set(name, value, isLocal);
+  }
+}
+
+function setTransactionMode(session: Session, name: string, value: string | undefined): void {
+  const fallback = name === 'transaction_isolation' ? 'serializable' : 'off';
+  const canonical = session.settings.canonical(name, value ?? fallback);
+  applyMode(session, name, canonical);
+}
+
+function setRole(session: Session, value: string | undefined): void {
+  const { identity, catalog } = session;
+  if (value === undefined || value.toLowerCase() === 'none') {
+    identity.currentUser = identity.sessionUser;
+  } else {
+    if (catalog.snapshot.data.roles.get(value) === undefined) {
+      throw sqlError('invalidParameterValue', `role "${value}" does not exist`);
+    }
+    identity.currentUser = value;
+  }
+  session.settings.planEpoch++;
+}
+
+function setMulti(session: Session, name: string, args: readonly Node[]): void {
+  switch (name) {
+    case 'TRANSACTION':
+      if (session.transaction.state !== 'explicit') {
+        session.notice(
+          'WARNING',
+          '25P01',
+          'SET TRANSACTION can only be used in transaction blocks',
+        );
+        return;
+      }
+      applyModes(session, args);
+      return;
+    case 'SESSION CHARACTERISTICS':
+      for (const mode of transactionModes(args)) {
+        session.settings.set(`default_${mode.name}`, mode.value, false);
+      }
+      return;
+    default:
+      throw sqlError('featureNotSupported', `SET ${name} is not supported`);
+  }
+}
+
+const showAllColumns = [textColumn('name'), textColumn('setting'), textColumn('description')];
+
+async function show(session: Session, name: string, run: Run): Promise<string> {
+  let columns: readonly ResultColumn[];
+  let rows: Row[];
+  if (name === 'all') {
+    columns = showAllColumns;
+    rows = session.settings.all().map((line) => [line.name, line.value, line.description]);
+  } else {
+    columns = [textColumn(shownName(session, name))];
+    rows = [[shownValue(session, name)]];
+  }
+  run.out.beginResult(columns, run.formats, run.describe);
+  const wait = run.out.rows(rows);
+  if (wait !== undefined) await wait;
+  return 'SHOW';
+}
+
+function shownName(session: Session, name: string): string {
+  return session.settings.displayName(name);
+}
+
+function shownValue(session: Session, name: string): string {
+  const { transaction, identity, settings } = session;
+  switch (name.toLowerCase()) {
+    case 'transaction_isolation':
+      return transaction.state === 'explicit'
+        ? transaction.isolation
+        : (settings.get('default_transaction_isolation') ?? 'serializable');
+    case 'transaction_read_only':
+      if (transaction.state === 'explicit') return transaction.readOnly ? 'on' : 'off';
+      return settings.get('default_transaction_read_only') ?? 'off';
+    case 'role':
+      return identity.currentUser === identity.sessionUser ? 'none' : identity.currentUser;
+    default:
+      return settings.show(name);
+  }
+}
+
+export function textColumn(name: string): ResultColumn {
+  return { name, typeOid: oids.text, typmod: -1, tableOid: 0, columnNumber: 0 };
+}
+
+// The rest.
+
+async function discard(session: Session, target: string): Promise<string> {
+  switch (target) {
+    case 'DISCARD_ALL':
+      if (session.transaction.state === 'explicit') {
+        throw sqlError('activeSqlTransaction', 'DISCARD ALL cannot run inside a transaction block');
+      }
+      await session.closePortals();
+      session.statements.clear();
+      session.settings.resetAll();
+      setRole(session, undefined);
+      session.forgetPlans();
+      return 'DISCARD ALL';
+    case 'DISCARD_PLANS':
+      session.forgetPlans();
+      return 'DISCARD PLANS';
+    case 'DISCARD_SEQUENCES':
+      return 'DISCARD SEQUENCES';
+    default:
+      return 'DISCARD TEMP';
+  }
+}
+
+/** Serializable transactions need no table locks: accepted, so that tools that take them go on. */
+function lockTable(session: Session): string {
+  if (session.transaction.state !== 'explicit') {
+    throw sqlError('noActiveSqlTransaction', 'LOCK TABLE can only be used in transaction blocks');
+  }
+  return 'LOCK TABLE';
+}

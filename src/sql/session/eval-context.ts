@@ -1,0 +1,105 @@
+/** What expressions see of their session. One object per session; the clock fields move with every statement. */
+import { type Env } from '../../util/index.ts';
+import { type EvalContext, type EvalHost } from '../functions/registry-types.ts';
+import { type FormatSettings } from '../types/index.ts';
+import { type SessionSettings } from './settings.ts';
+
+/** Microseconds from 1970 to 2000. */
+export const postgresEpochMicros = 946_684_800_000_000;
+
+export interface SessionIdentity {
+  readonly sessionUser: string;
+  readonly database: string;
+  readonly backendPid: number;
+  currentUser: string;
+}
+
+export class SessionEval implements EvalContext {
+  readonly #env: Env;
+  readonly #settings: SessionSettings;
+  readonly #format: FormatSettings;
+  readonly #identity: SessionIdentity;
+  readonly #schemas: () => readonly string[];
+  readonly host: EvalHost;
+  statementMicros = 0n;
+  nowMicros = 0n;
+  #seedState: number | undefined;
+
+  constructor(options: {
+    env: Env;
+    settings: SessionSettings;
+    identity: SessionIdentity;
+    schemas: () => readonly string[];
+    host: EvalHost;
+  }) {
+    this.#env = options.env;
+    this.#settings = options.settings;
+    this.#format = options.settings.format;
+    this.#identity = options.identity;
+    this.#schemas = options.schemas;
+    this.host = options.host;
+  }
+
+  get timeZone(): string {
+    return this.#format.timeZone;
+  }
+  get dateOrder(): FormatSettings['dateOrder'] {
+    return this.#format.dateOrder;
+  }
+  get dateStyle(): FormatSettings['dateStyle'] {
+    return this.#format.dateStyle;
+  }
+  get intervalStyle(): FormatSettings['intervalStyle'] {
+    return this.#format.intervalStyle;
+  }
+  get extraFloatDigits(): number {
+    return this.#format.extraFloatDigits;
+  }
+  get byteaOutput(): FormatSettings['byteaOutput'] {
+    return this.#format.byteaOutput;
+  }
+  get currentUser(): string {
+    return this.#identity.currentUser;
+  }
+  get sessionUser(): string {
+    return this.#identity.sessionUser;
+  }
+  get currentDatabase(): string {
+    return this.#identity.database;
+  }
+  get backendPid(): number {
+    return this.#identity.backendPid;
+  }
+  get currentSchemas(): readonly string[] {
+    return this.#schemas();
+  }
+
+  clockMicros(): bigint {
+    return BigInt(this.#env.clock.wallMicros() - postgresEpochMicros);
+  }
+
+  random(): number {
+    if (this.#seedState === undefined) return this.#env.random.float();
+    // Mulberry32: small, and the same sequence for the same seed.
+    this.#seedState = (this.#seedState + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(this.#seedState ^ (this.#seedState >>> 15), 1 | this.#seedState);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
+  }
+
+  setSeed(seed: number): void {
+    this.#seedState = Math.round(seed * 0x7fffffff) | 0;
+  }
+
+  randomBytes(length: number): Buffer {
+    return this.#env.random.bytes(length);
+  }
+
+  setting(name: string): string | undefined {
+    return this.#settings.get(name) === undefined ? undefined : this.#settings.show(name);
+  }
+
+  setSetting(name: string, value: string, isLocal: boolean): string {
+    return this.#settings.set(name, value, isLocal);
+  }
+}

@@ -1,0 +1,89 @@
+/** A transaction whose `commit` first does what the session owes its catalog. */
+import {
+  type ReadOptions,
+  type Savepoint,
+  type ScanOptions,
+  type ScanPage,
+  type Timestamp,
+  type Txn,
+  type TxnMeta,
+} from '../../kv/index.ts';
+
+export class GuardedTxn implements Txn {
+  readonly #txn: Txn;
+  readonly #beforeCommit: () => Promise<void>;
+
+  constructor(txn: Txn, beforeCommit: () => Promise<void>) {
+    this.#txn = txn;
+    this.#beforeCommit = beforeCommit;
+  }
+
+  get meta(): TxnMeta {
+    return this.#txn.meta;
+  }
+
+  get status(): Txn['status'] {
+    return this.#txn.status;
+  }
+
+  get(key: Buffer, options?: ReadOptions): Promise<Buffer | undefined> {
+    return this.#txn.get(key, options);
+  }
+
+  getMany(keys: readonly Buffer[], options?: ReadOptions): Promise<(Buffer | undefined)[]> {
+    return this.#txn.getMany(keys, options);
+  }
+
+  scan(options: ScanOptions): Promise<ScanPage> {
+    return this.#txn.scan(options);
+  }
+
+  put(key: Buffer, value: Buffer): void {
+    this.#txn.put(key, value);
+  }
+
+  delete(key: Buffer): void {
+    this.#txn.delete(key);
+  }
+
+  insert(key: Buffer, value: Buffer): void {
+    this.#txn.insert(key, value);
+  }
+
+  checkInserts(): Promise<void> {
+    return this.#txn.checkInserts();
+  }
+
+  flushIfLarge(): Promise<void> {
+    return this.#txn.flushIfLarge();
+  }
+
+  savepoint(): Savepoint {
+    return this.#txn.savepoint();
+  }
+
+  rollbackTo(savepoint: Savepoint): void {
+    this.#txn.rollbackTo(savepoint);
+  }
+
+  beginStatement(): void {
+    this.#txn.beginStatement();
+  }
+
+  async commit(options?: Parameters<Txn['commit']>[0]): Promise<Timestamp> {
+    await this.#beforeCommit();
+    return this.#txn.commit(options);
+  }
+
+  rollback(): Promise<void> {
+    return this.#txn.rollback();
+  }
+
+  cancel(): void {
+    this.#txn.cancel();
+  }
+
+  fixedTimestamp(): Timestamp {
+    return this.#txn.fixedTimestamp();
+  }
+}

@@ -1,0 +1,112 @@
+/** What a client is told when keys and transactions fail: KvError -> SQLSTATE, and which failures may be run anew. */
+import { unreachable } from '../../util/index.ts';
+import { KvFailure, type KvError } from '../../kv/index.ts';
+import { sqlError, SqlFailure } from '../errors.ts';
+
+/** True for failures that mean "nothing happened, begin again": a statement on its own may be re-run. */
+export function isRestartable(error: unknown): boolean {
+  if (!(error instanceof KvFailure)) return false;
+  switch (error.kvError.kind) {
+    case 'txn-retry':
+    case 'txn-aborted':
+    case 'write-too-old':
+    case 'read-within-uncertainty':
+    case 'txn-pushed':
+    case 'refresh-failed':
+      return true;
+    default:
+      return false;
+  }
+}
+
+const restartHint = 'The transaction might succeed if retried.';
+
+export function sqlErrorOfKv(error: KvError): SqlFailure {
+  switch (error.kind) {
+    case 'txn-retry':
+      return sqlError(
+        'serializationFailure',
+        'could not serialize access due to read/write dependencies among transactions',
+        {
+          detail: `restart transaction: ${error.reason}`,
+          hint: restartHint,
+        },
+      );
+    case 'txn-aborted':
+      return sqlError(
+        'serializationFailure',
+        'could not serialize access: the transaction was aborted',
+        {
+          detail: `restart transaction: ${error.reason}`,
+          hint: restartHint,
+        },
+      );
+    case 'write-too-old':
+    case 'read-within-uncertainty':
+    case 'txn-pushed':
+    case 'refresh-failed':
+      return sqlError(
+        'serializationFailure',
+        'could not serialize access due to concurrent update',
+        {
+          detail: `restart transaction: ${error.kind}`,
+          hint: restartHint,
+        },
+      );
+    case 'deadlock':
+      return sqlError('deadlockDetected', 'deadlock detected', {
+        detail: `Transactions wait for each other: ${error.cycle.join(' -> ')}.`,
+        hint: restartHint,
+      });
+    case 'lock-not-available':
+      return sqlError(
+        'lockNotAvailable',
+        error.timedOut
+          ? 'canceling statement due to lock timeout'
+          : 'could not obtain lock on row in relation',
+      );
+    case 'condition-failed':
+      return sqlError('uniqueViolation', 'duplicate key value violates unique constraint');
+    case 'ambiguous-result':
+      return sqlError('statementCompletionUnknown', 'the outcome of the transaction is not known', {
+        detail: error.reason,
+        hint: 'It may or may not have been committed. Look before running it again.',
+      });
+    case 'below-gc-threshold':
+      return sqlError('invalidParameterValue', 'the data of that time is no longer kept');
+    case 'unavailable':
+      return sqlError(
+        'cannotConnectNow',
+        'part of the data is unavailable; the statement had no effect',
+        {
+          detail: error.reason,
+        },
+      );
+    case 'range-not-found':
+    case 'range-key-mismatch':
+    case 'not-leaseholder':
+      return sqlError('cannotConnectNow', 'the range could not be found', { detail: error.kind });
+    case 'canceled':
+      return sqlError('queryCanceled', 'canceling statement due to user request');
+    case 'too-large':
+      return sqlError('programLimitExceeded', error.reason);
+    case 'corruption':
+      return sqlError('dataCorrupted', 'a stored value is damaged', { detail: error.reason });
+    case 'invalid-request':
+      return sqlError('invalidParameterValue', error.reason);
+    default:
+      return unreachable(error);
+  }
+}
+
+/** Anything thrown while a statement ran, as the client shall see it. */
+export function toSqlFailure(error: unknown): SqlFailure {
+  if (error instanceof SqlFailure) return error;
+  if (error instanceof KvFailure) return sqlErrorOfKv(error.kvError);
+  // V8 has no other sign of an overflowed stack; trees that nest deeply end here.
+  if (error instanceof RangeError && error.message === 'Maximum call stack size exceeded') {
+    return sqlError('statementTooComplex', 'stack depth limit exceeded');
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  return sqlError('internalError', `internal error: ${message}`);
+}

@@ -1,0 +1,99 @@
+/** Prepared statements and portals: the objects of the extended protocol, also used for EXECUTE and cursors. */
+import { type Datum, type Row } from '../types/datum.ts';
+import { type ParsedStatement } from '../parse/index.ts';
+import { type PreparedPlan } from '../plan/types.ts';
+import { type ResultFormats } from './client.ts';
+import { kindOfStatement, type StatementKind } from './statement-kind.ts';
+import { type ResultColumn, type StatementResult } from './types.ts';
+
+export interface PreparedStatement {
+  readonly name: string;
+  /** The query text as the client gave it: for pg_prepared_statements. */
+  readonly text: string;
+  /** Undefined for an empty query. */
+  readonly parsed: ParsedStatement | undefined;
+  readonly kind: StatementKind;
+  /** Types the client asked for; 0 = to be inferred. */
+  readonly requestedTypes: readonly number[];
+  parameterTypes: readonly number[];
+  columns: readonly ResultColumn[];
+  plan: PreparedPlan | undefined;
+  /** SessionSettings.planEpoch the plan was made under. */
+  planEpoch: number;
+  /** The columns were told to a client: they may not change any more. */
+  isDescribed: boolean;
+}
+
+export interface Portal {
+  readonly name: string;
+  readonly statement: PreparedStatement;
+  readonly params: readonly Datum[];
+  readonly formats: ResultFormats;
+  /** Made by DECLARE: FETCH reads it. */
+  readonly isCursor: boolean;
+  /** Running, when it was suspended or fetched from. */
+  run: PortalRun | undefined;
+  isDone: boolean;
+}
+
+/** Rows of a result on demand, in any portions. */
+export class PortalRun {
+  readonly result: StatementResult;
+  #batch: readonly Row[] = [];
+  #at = 0;
+  #ended = false;
+  rowsTaken = 0;
+
+  constructor(result: StatementResult) {
+    this.result = result;
+  }
+
+  /** At most `count` rows; fewer only at the end. */
+  async take(count: number): Promise<Row[]> {
+    const rows: Row[] = [];
+    while (rows.length < count) {
+      if (this.#at >= this.#batch.length && !(await this.#refill())) break;
+      const end = Math.min(this.#batch.length, this.#at + count - rows.length);
+      for (; this.#at < end; this.#at++) {
+        const row = this.#batch[this.#at];
+        if (row !== undefined) rows.push(row);
+      }
+    }
+    this.rowsTaken += rows.length;
+    return rows;
+  }
+
+  async #refill(): Promise<boolean> {
+    while (!this.#ended) {
+      const batch = await this.result.next();
+      if (batch === undefined) {
+        this.#ended = true;
+        break;
+      }
+      this.#batch = batch;
+      this.#at = 0;
+      if (batch.length > 0) return true;
+    }
+    return false;
+  }
+}
+
+export function makeStatement(
+  name: string,
+  text: string,
+  parsed: ParsedStatement | undefined,
+  types: readonly number[],
+): PreparedStatement {
+  return {
+    name,
+    text,
+    parsed,
+    kind: kindOfStatement(parsed),
+    requestedTypes: types,
+    parameterTypes: types,
+    columns: [],
+    plan: undefined,
+    planEpoch: 0,
+    isDescribed: false,
+  };
+}

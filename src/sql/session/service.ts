@@ -1,0 +1,124 @@
+/** The sessions of one node: who may open one, and how a cancel request finds the right one. */
+import { sqlError } from '../errors.ts';
+import { type SessionServices } from './services.ts';
+import { Session } from './session.ts';
+
+export interface NewSession {
+  readonly user: string;
+  /** Empty: the user's name. */
+  readonly database: string;
+  readonly settings: ReadonlyMap<string, string>;
+}
+
+/** Bits of a backend pid that count sessions; the bits above name the node. */
+const counterBits = 19;
+
+export class SqlService {
+  readonly services: SessionServices;
+  readonly #nodeId: number;
+  readonly #sessions = new Map<number, Session>();
+  readonly #secrets = new Map<number, number>();
+  #next = 0;
+  #isDraining = false;
+  readonly #maxSessions: number;
+
+  constructor(
+    services: SessionServices,
+    options: { readonly nodeId: number; readonly maxSessions: number },
+  ) {
+    this.services = services;
+    this.#nodeId = options.nodeId;
+    this.#maxSessions = options.maxSessions;
+  }
+
+  /**
+   * Opens a session. Throws 3D000 for an unknown database, 28000 for an unknown user, 22023 for bad
+   * settings, 53300 when there are too many, 57P03 while the node drains.
+   */
+  async newSession(options: NewSession): Promise<Session> {
+    if (this.#isDraining) throw sqlError('cannotConnectNow', 'the node is shutting down');
+    if (this.#sessions.size >= this.#maxSessions) {
+      throw sqlError('tooManyConnections', 'sorry, too many clients already');
+    }
+    const database = options.database === '' ? options.user : options.database;
+    const pid = this.#newPid();
+    const session = new Session(this.services, {
+      user: options.user,
+      database,
+      backendPid: pid,
+      settings: options.settings,
+    });
+    await this.#check(session, options.user, database);
+    this.#sessions.set(pid, session);
+    this.#secrets.set(pid, this.services.env.random.u32());
+    return session;
+  }
+
+  async #check(session: Session, user: string, database: string): Promise<void> {
+    const { catalog } = session;
+    await catalog.begin();
+    try {
+      const role = catalog.snapshot.data.roles.get(user);
+      if (role === undefined) {
+        throw sqlError('invalidAuthorizationSpecification', `role "${user}" does not exist`);
+      }
+      if (!role.options.login) {
+        throw sqlError(
+          'invalidAuthorizationSpecification',
+          `role "${user}" is not permitted to log in`,
+        );
+      }
+      if ((await catalog.findDatabase(database)) === undefined) {
+        throw sqlError('invalidCatalogName', `database "${database}" does not exist`);
+      }
+      session.settings.force('is_superuser', role.options.superuser ? 'on' : 'off');
+      for (const [name, value] of Object.entries(role.options.settings ?? {})) {
+        if (!session.settings.isGiven(name)) session.settings.setDefault(name, value);
+      }
+    } finally {
+      await catalog.finish();
+    }
+  }
+
+  #newPid(): number {
+    let pid: number;
+    do {
+      this.#next = (this.#next + 1) & ((1 << counterBits) - 1);
+      pid = ((this.#nodeId & 0xfff) << counterBits) | this.#next;
+    } while (pid === 0 || this.#sessions.has(pid));
+    return pid;
+  }
+
+  /** The secret that a cancel request has to bring. */
+  secretOf(session: Session): number {
+    return this.#secrets.get(session.identity.backendPid) ?? 0;
+  }
+
+  /** True when the session is here (and the secret right, or the request ignored). */
+  cancel(pid: number, secret: number): boolean {
+    const session = this.#sessions.get(pid);
+    if (session === undefined) return false;
+    if (this.#secrets.get(pid) === secret) session.cancel('user');
+    return true;
+  }
+
+  async close(session: Session): Promise<void> {
+    const pid = session.identity.backendPid;
+    this.#secrets.delete(pid);
+    await session.close();
+    this.#sessions.delete(pid);
+  }
+
+  /** No new sessions from now on. */
+  drain(): void {
+    this.#isDraining = true;
+  }
+
+  get sessions(): Iterable<Session> {
+    return this.#sessions.values();
+  }
+
+  get sessionCount(): number {
+    return this.#sessions.size;
+  }
+}

@@ -1,0 +1,48 @@
+/** What all sessions of a node share, handed in by the server through `createSqlService`. */
+import { type Env } from '../../util/index.ts';
+import { type Db, type Gossip } from '../../kv/index.ts';
+import { type CatalogCache, type SessionCatalog, type VirtualSchemas } from '../catalog/index.ts';
+import { type RunUtility } from '../ddl/types.ts';
+import { type EvalHost } from '../functions/registry-types.ts';
+import { type ParseCache } from '../parse/index.ts';
+import { type PlanStatement } from '../plan/types.ts';
+
+export interface SessionLimits {
+  /** Bytes a statement may hold in memory; beyond it 53200. */
+  readonly statementMemoryBytes: number;
+  /** Most prepared statements of one session. */
+  readonly preparedStatements: number;
+  /** Most open portals and cursors of one session. */
+  readonly portals: number;
+  /** Plans kept for unnamed statements, per session. */
+  readonly cachedPlans: number;
+  /** Re-runs of a statement that stands alone. */
+  readonly retries: number;
+}
+
+export const defaultSessionLimits: SessionLimits = {
+  statementMemoryBytes: 256 * 1024 * 1024,
+  preparedStatements: 10_000,
+  portals: 1000,
+  cachedPlans: 256,
+  retries: 20,
+};
+
+/** What sequences and catalog functions of a session need to know. */
+export interface EvalHostInputs {
+  readonly catalog: SessionCatalog;
+  readonly context: () => import('./types.ts').StatementContext;
+}
+
+export interface SessionServices {
+  readonly env: Env;
+  readonly db: Db;
+  readonly gossip: Gossip | undefined;
+  readonly catalogCache: CatalogCache;
+  readonly virtual: VirtualSchemas;
+  readonly parser: ParseCache;
+  readonly planStatement: PlanStatement;
+  readonly runUtility: RunUtility;
+  readonly createEvalHost: (inputs: EvalHostInputs) => EvalHost;
+  readonly limits: SessionLimits;
+}

@@ -1,0 +1,829 @@
+/**
+ * Session: one client's conversation. It owns the transaction, the settings, the prepared statements
+ * and the portals, and runs one statement at a time.
+ *
+ * A statement that stands alone (autocommit) runs in a transaction of its own; when that has to
+ * restart and nothing has left for the client yet, the statement is run again. In a transaction block
+ * nothing is retried: the client sees 40001. After COMMIT was sent nothing is retried either way.
+ *
+ * INVARIANT: at most one of the asynchronous methods runs at a time; only `cancel` may come between.
+ */
+import { sleep, type TimerHandle } from '../../util/index.ts';
+import { type Txn } from '../../kv/index.ts';
+import { SessionCatalog } from '../catalog/index.ts';
+import { sqlError, SqlFailure } from '../errors.ts';
+import { characterPosition, type ParsedStatement } from '../parse/index.ts';
+import { type PreparedPlan } from '../plan/types.ts';
+import { type Datum, findZone } from '../types/index.ts';
+import { asOfTimestamp } from './as-of.ts';
+import { type ClientOutput, type ResultFormats } from './client.ts';
+import { controlColumns, runControl } from './control.ts';
+import { runCopy } from './copy/copy.ts';
+import { postgresEpochMicros, SessionEval, type SessionIdentity } from './eval-context.ts';
+import { isRestartable, toSqlFailure } from './kv-errors.ts';
+import { PlanCache } from './plan-cache.ts';
+import { makeStatement, type Portal, PortalRun, type PreparedStatement } from './prepared.ts';
+import { type SessionServices } from './services.ts';
+import { SessionSettings } from './settings.ts';
+import { nodeName } from './statement-kind.ts';
+import { SessionTransaction } from './transaction.ts';
+import { runTransactionStatement } from './transaction-statements.ts';
+import { type ResultColumn, type StatementContext, type StatementResult } from './types.ts';
+import { upsertAsInsert } from './upsert.ts';
+
+export interface SessionOptions {
+  readonly user: string;
+  readonly database: string;
+  readonly backendPid: number;
+  /** From the startup packet: application_name, DateStyle, search_path, ... */
+  readonly settings: ReadonlyMap<string, string>;
+}
+
+/** How a statement is run and where its rows go. */
+export interface Run {
+  readonly params: readonly Datum[];
+  readonly formats: ResultFormats;
+  readonly describe: boolean;
+  readonly out: ClientOutput;
+}
+
+const noParams: readonly Datum[] = [];
+const textFormats: ResultFormats = [];
+
+export class Session {
+  readonly services: SessionServices;
+  readonly identity: SessionIdentity;
+  readonly settings: SessionSettings;
+  readonly catalog: SessionCatalog;
+  readonly transaction: SessionTransaction;
+  readonly eval: SessionEval;
+  readonly statements = new Map<string, PreparedStatement>();
+  readonly portals = new Map<string, Portal>();
+  readonly #plans: PlanCache;
+  #cancelReason: 'user' | 'timeout' | 'closed' | undefined;
+  #isRunning = false;
+  #isClosed = false;
+  #timeout: TimerHandle | undefined;
+  #output: ClientOutput | undefined;
+  #context: StatementContext | undefined;
+
+  constructor(services: SessionServices, options: SessionOptions) {
+    this.services = services;
+    this.identity = {
+      sessionUser: options.user,
+      currentUser: options.user,
+      database: options.database,
+      backendPid: options.backendPid,
+    };
+    const initial = new Map(options.settings);
+    initial.set('session_authorization', options.user);
+    this.settings = new SessionSettings({
+      initial,
+      timeZone: (name) => findZone(name)?.name,
+    });
+    this.catalog = new SessionCatalog({
+      cache: services.catalogCache,
+      virtual: services.virtual,
+      currentDatabase: () => this.identity.database,
+      searchPath: () => this.settings.searchPath,
+      currentUser: () => this.identity.currentUser,
+    });
+    this.transaction = new SessionTransaction({
+      env: services.env,
+      db: services.db,
+      catalog: this.catalog,
+      settings: this.settings,
+      checkCanceled: () => this.#checkCanceled(),
+    });
+    this.eval = new SessionEval({
+      env: services.env,
+      settings: this.settings,
+      identity: this.identity,
+      schemas: () => this.catalog.searchPath,
+      host: services.createEvalHost({
+        catalog: this.catalog,
+        context: () => {
+          if (this.#context === undefined)
+            throw sqlError('internalError', 'no statement is running');
+          return this.#context;
+        },
+      }),
+    });
+    this.#plans = new PlanCache(services.limits.cachedPlans);
+  }
+
+  get status(): 'I' | 'T' | 'E' {
+    return this.transaction.statusByte;
+  }
+
+  // The simple protocol.
+
+  /** Runs a query string; results go to `out`. Throws SqlFailure; the transaction is already dealt with. */
+  async query(text: string, out: ClientOutput): Promise<void> {
+    this.#start(out);
+    try {
+      const statements = this.services.parser.parse(text);
+      if (statements.length === 0) {
+        out.emptyQuery();
+      } else if (statements.length === 1 && statements[0] !== undefined) {
+        await this.#runAlone(statements[0], out);
+      } else {
+        await this.#runSeveral(statements, out);
+      }
+    } catch (error) {
+      throw await this.#failed(error);
+    } finally {
+      this.#stop();
+    }
+  }
+
+  async #runAlone(parsed: ParsedStatement, out: ClientOutput): Promise<void> {
+    const statement = this.#adHoc(parsed);
+    try {
+      await this.#runStatement(
+        statement,
+        { params: noParams, formats: textFormats, describe: true, out },
+        true,
+      );
+    } catch (error) {
+      throw located(error, parsed);
+    }
+  }
+
+  /**
+   * Several statements in one message are one implicit transaction, cut by transaction statements among
+   * them (PostgreSQL 55.2.2.1). Such a part is run again as a whole if it has to restart.
+   */
+  async #runSeveral(statements: readonly ParsedStatement[], out: ClientOutput): Promise<void> {
+    let first = 0;
+    let mark = out.mark();
+    let attempts = 0;
+    for (let i = 0; i < statements.length; i++) {
+      const parsed = statements[i];
+      if (parsed === undefined) continue;
+      const isLast = i === statements.length - 1;
+      if (this.transaction.state === 'idle') {
+        first = i;
+        mark = out.mark();
+      }
+      const run: Run = { params: noParams, formats: textFormats, describe: true, out };
+      try {
+        await this.#runStatement(
+          this.#adHoc(parsed),
+          run,
+          isLast && this.transaction.state === 'idle',
+        );
+        if (isLast && this.transaction.state === 'implicit') await this.#commit();
+      } catch (error) {
+        const wasImplicit = this.transaction.state !== 'explicit';
+        if (
+          !wasImplicit ||
+          !isAgain(error) ||
+          attempts >= this.services.limits.retries ||
+          !out.rewind(mark)
+        ) {
+          throw located(error, parsed);
+        }
+        await this.#rollback();
+        attempts++;
+        await this.#pause(attempts);
+        i = first - 1;
+      }
+    }
+  }
+
+  #adHoc(parsed: ParsedStatement): PreparedStatement {
+    return makeStatement('', parsed.text, parsed, []);
+  }
+
+  // The extended protocol.
+
+  /** Parse. Replaces an unnamed statement. */
+  async prepare(
+    name: string,
+    text: string,
+    types: readonly number[],
+    out: ClientOutput,
+  ): Promise<void> {
+    this.#start(out);
+    try {
+      if (name === '') this.statements.delete('');
+      else this.checkStatementName(name);
+      const parsed = this.services.parser.parse(text);
+      if (parsed.length > 1) {
+        throw sqlError('syntaxError', 'cannot insert multiple commands into a prepared statement');
+      }
+      const statement = makeStatement(name, text, parsed[0], types);
+      this.#checkNotFailed(statement);
+      if (statement.kind === 'query') await this.#plan(statement);
+      this.statements.set(name, statement);
+    } catch (error) {
+      throw await this.#failed(error);
+    } finally {
+      this.#stop();
+    }
+  }
+
+  checkStatementName(name: string): void {
+    if (this.statements.has(name)) {
+      throw sqlError('duplicatePreparedStatement', `prepared statement "${name}" already exists`);
+    }
+    if (this.statements.size >= this.services.limits.preparedStatements) {
+      throw sqlError('configurationLimitExceeded', 'too many prepared statements', {
+        hint: 'Close those that are no longer used.',
+      });
+    }
+  }
+
+  /** Throws 26000. */
+  statement(name: string): PreparedStatement {
+    const statement = this.statements.get(name);
+    if (statement !== undefined) return statement;
+    throw sqlError(
+      'invalidSqlStatementName',
+      name === ''
+        ? 'unnamed prepared statement does not exist'
+        : `prepared statement "${name}" does not exist`,
+    );
+  }
+
+  /** Describe of a statement: its parameter types and columns, with the plan brought up to date. */
+  async describeStatement(name: string, out: ClientOutput): Promise<PreparedStatement> {
+    const statement = this.statement(name);
+    this.#checkNotFailed(statement);
+    await this.#describe(statement, out);
+    return statement;
+  }
+
+  async describePortal(name: string, out: ClientOutput): Promise<Portal> {
+    const portal = this.portal(name);
+    this.#checkNotFailed(portal.statement);
+    await this.#describe(portal.statement, out);
+    return portal;
+  }
+
+  async #describe(statement: PreparedStatement, out: ClientOutput): Promise<void> {
+    this.#start(out);
+    try {
+      switch (statement.kind) {
+        case 'query':
+          await this.#plan(statement);
+          statement.isDescribed = true;
+          break;
+        case 'control':
+          statement.columns = controlColumns(this, statement);
+          break;
+        case 'utility':
+          statement.columns = await this.#utilityColumns(statement);
+          break;
+        default:
+          break;
+      }
+    } catch (error) {
+      throw await this.#failed(error);
+    } finally {
+      this.#stop();
+    }
+  }
+
+  /** Cluster statements that show something tell their columns only by running: they change nothing. */
+  async #utilityColumns(statement: PreparedStatement): Promise<readonly ResultColumn[]> {
+    const { parsed } = statement;
+    if (parsed?.statement.kind !== 'cluster') return [];
+    if (!parsed.statement.statement.kind.startsWith('show')) return [];
+    const wasIdle = this.transaction.state === 'idle';
+    if (wasIdle) this.transaction.open('implicit');
+    try {
+      const result = await this.#startUtility(statement);
+      await result.close();
+      return result.columns;
+    } finally {
+      if (wasIdle) await this.#rollback();
+    }
+  }
+
+  /** Bind. `params` are in order, of the statement's parameter types. */
+  bind(
+    name: string,
+    statement: PreparedStatement,
+    params: readonly Datum[],
+    formats: ResultFormats,
+  ): Portal {
+    this.#checkNotFailed(statement);
+    if (name !== '') {
+      if (this.portals.has(name)) {
+        throw sqlError('duplicateCursor', `cursor "${name}" already exists`);
+      }
+      this.checkPortalCount();
+    }
+    const portal: Portal = {
+      name,
+      statement,
+      params,
+      formats,
+      isCursor: false,
+      run: undefined,
+      isDone: false,
+    };
+    this.portals.set(name, portal);
+    return portal;
+  }
+
+  checkPortalCount(): void {
+    if (this.portals.size >= this.services.limits.portals) {
+      throw sqlError('configurationLimitExceeded', 'too many open cursors');
+    }
+  }
+
+  /** Throws 34000. */
+  portal(name: string): Portal {
+    const portal = this.portals.get(name);
+    if (portal !== undefined) return portal;
+    throw sqlError('invalidCursorName', `portal "${name}" does not exist`);
+  }
+
+  /**
+   * Execute. `maxRows` 0 = all. `isLast`: a Sync follows, so that a statement outside a transaction
+   * block may commit right away, before it is reported as complete.
+   */
+  async execute(
+    portal: Portal,
+    maxRows: number,
+    isLast: boolean,
+    out: ClientOutput,
+  ): Promise<void> {
+    this.#start(out);
+    const { statement } = portal;
+    try {
+      if (statement.kind === 'empty') {
+        out.emptyQuery();
+      } else if (maxRows > 0 && statement.columns.length > 0 && statement.kind === 'query') {
+        await this.#executePart(portal, maxRows, out);
+      } else if (portal.run !== undefined) {
+        await this.#executePart(portal, Number.MAX_SAFE_INTEGER, out);
+      } else {
+        if (portal.isDone) {
+          throw sqlError('objectNotInPrerequisiteState', `portal "${portal.name}" cannot be run`);
+        }
+        portal.isDone = true;
+        const run: Run = { params: portal.params, formats: portal.formats, describe: false, out };
+        const alone = isLast && this.transaction.state === 'idle';
+        await this.#runStatement(statement, run, alone);
+      }
+    } catch (error) {
+      throw await this.#failed(
+        statement.parsed === undefined ? error : located(error, statement.parsed),
+      );
+    } finally {
+      this.#stop();
+    }
+  }
+
+  async #executePart(portal: Portal, maxRows: number, out: ClientOutput): Promise<void> {
+    this.#checkNotFailed(portal.statement);
+    if (portal.isDone) {
+      out.complete('SELECT 0');
+      return;
+    }
+    const run = await this.openPortal(portal);
+    const rows = await run.take(maxRows);
+    out.beginResult(run.result.columns, portal.formats, false);
+    const wait = out.rows(rows);
+    if (wait !== undefined) await wait;
+    if (rows.length === maxRows) {
+      out.suspended();
+      return;
+    }
+    portal.isDone = true;
+    portal.run = undefined;
+    out.complete(run.result.tag());
+    await run.result.close();
+  }
+
+  /** Starts the portal's statement if it is not running yet, in the open (or a new implicit) transaction. */
+  async openPortal(portal: Portal): Promise<PortalRun> {
+    if (portal.run !== undefined) return portal.run;
+    if (this.transaction.state === 'idle') this.transaction.open('implicit');
+    const result = await this.#startQuery(portal.statement, portal.params, false);
+    portal.run = new PortalRun(result);
+    return portal.run;
+  }
+
+  async closePortal(name: string): Promise<void> {
+    const portal = this.portals.get(name);
+    if (portal === undefined) return;
+    this.portals.delete(name);
+    await portal.run?.result.close();
+  }
+
+  /** Sync: the end of a pipeline commits what its statements have begun. */
+  sync(out: ClientOutput): Promise<void> | undefined {
+    if (this.transaction.state !== 'implicit') {
+      if (this.transaction.state === 'idle' && this.portals.size > 0) return this.closePortals();
+      return undefined;
+    }
+    return this.#commitPipeline(out);
+  }
+
+  async #commitPipeline(out: ClientOutput): Promise<void> {
+    this.#start(out);
+    try {
+      await this.#commit();
+    } catch (error) {
+      throw await this.#failed(error);
+    } finally {
+      this.#stop();
+    }
+  }
+
+  /** A message failed outside of a statement (a malformed Bind): the transaction fails with it. */
+  async messageFailed(error: unknown): Promise<SqlFailure> {
+    return this.#failed(error);
+  }
+
+  // Running statements.
+
+  /** `alone`: outside any block, and nothing follows in the same message. */
+  async #runStatement(statement: PreparedStatement, run: Run, alone: boolean): Promise<void> {
+    this.#checkNotFailed(statement);
+    if (statement.kind === 'transaction') {
+      await runTransactionStatement(this, statement, run.out);
+      return;
+    }
+    if (!alone || this.transaction.state === 'explicit') {
+      if (this.transaction.state === 'idle') this.transaction.open('implicit');
+      await this.#runOnce(statement, run, false);
+      return;
+    }
+    const mark = run.out.mark();
+    for (let attempt = 0; ; attempt++) {
+      try {
+        this.transaction.open('implicit');
+        await this.#runOnce(statement, run, true);
+        return;
+      } catch (error) {
+        await this.#rollback();
+        if (!isAgain(error) || attempt >= this.services.limits.retries) throw error;
+        if (statement.kind === 'copy' || !run.out.rewind(mark)) throw error;
+        await this.#pause(attempt + 1);
+      }
+    }
+  }
+
+  async #runOnce(statement: PreparedStatement, run: Run, alone: boolean): Promise<void> {
+    const { out } = run;
+    let tag: string;
+    switch (statement.kind) {
+      case 'query': {
+        const result = await this.#startQuery(statement, run.params, alone);
+        if (result.columns.length > 0) out.beginResult(result.columns, run.formats, run.describe);
+        tag = await this.#drain(result, out);
+        break;
+      }
+      case 'utility': {
+        const result = await this.#startUtility(statement);
+        if (result.columns.length > 0) out.beginResult(result.columns, run.formats, run.describe);
+        tag = await this.#drain(result, out);
+        break;
+      }
+      case 'control':
+        tag = await runControl(this, statement, run);
+        break;
+      case 'copy':
+        tag = await runCopy(this, statement, run);
+        break;
+      default:
+        return;
+    }
+    if (alone) await this.#commit();
+    out.complete(tag);
+  }
+
+  async #drain(result: StatementResult, out: ClientOutput): Promise<string> {
+    const hasRows = result.columns.length > 0;
+    while (true) {
+      const batch = await result.next();
+      if (batch === undefined) break;
+      if (hasRows && batch.length > 0) {
+        const wait = out.rows(batch);
+        if (wait !== undefined) await wait;
+      }
+      if (this.#cancelReason !== undefined) this.#checkCanceled();
+    }
+    return result.tag();
+  }
+
+  async #startQuery(
+    statement: PreparedStatement,
+    params: readonly Datum[],
+    alone: boolean,
+  ): Promise<StatementResult> {
+    const asOf = this.#asOf(statement);
+    const txn = await this.transaction.require(asOf === undefined ? undefined : await asOf);
+    const plan = await this.#plan(statement);
+    if (this.transaction.readOnly && !plan.isReadOnly) throw readOnlyError(statement);
+    txn.beginStatement();
+    const autocommit = alone && !plan.isReadOnly;
+    const context = this.#makeContext(
+      autocommit ? this.transaction.guarded(txn) : txn,
+      params,
+      autocommit,
+    );
+    return plan.execute(context);
+  }
+
+  #asOf(statement: PreparedStatement): ReturnType<typeof asOfTimestamp> | undefined {
+    const parsed = statement.parsed?.statement;
+    if (parsed?.kind !== 'postgres' || parsed.asOf === undefined) return undefined;
+    return asOfTimestamp(parsed.asOf, this.services.db.clock, this.eval);
+  }
+
+  async #startUtility(statement: PreparedStatement): Promise<StatementResult> {
+    const { parsed } = statement;
+    if (parsed === undefined) throw sqlError('internalError', 'an empty statement is not run');
+    const isShow =
+      parsed.statement.kind === 'cluster' && parsed.statement.statement.kind.startsWith('show');
+    if (this.transaction.readOnly && !isShow) throw readOnlyError(statement);
+    const txn = await this.transaction.require();
+    txn.beginStatement();
+    const context = this.#makeContext(txn, noParams, false);
+    return this.services.runUtility(
+      parsed.statement.kind === 'cluster'
+        ? { kind: 'cluster', statement: parsed.statement.statement }
+        : { kind: 'postgres', node: parsed.statement.node, text: parsed.text },
+      context,
+    );
+  }
+
+  /** The statement's plan, made anew when the catalog or a setting it depends on has changed. */
+  async #plan(statement: PreparedStatement): Promise<PreparedPlan> {
+    const version = this.catalog.version;
+    const { planEpoch } = this.settings;
+    const known = statement.plan;
+    if (
+      known !== undefined &&
+      known.catalogVersion === version &&
+      statement.planEpoch === planEpoch
+    ) {
+      return known;
+    }
+    const plan = await this.#makePlan(statement, version, planEpoch);
+    if (statement.isDescribed && !sameColumns(statement.columns, plan.columns)) {
+      throw sqlError('featureNotSupported', 'cached plan must not change result type');
+    }
+    statement.plan = plan;
+    statement.planEpoch = planEpoch;
+    statement.parameterTypes = plan.parameterTypes;
+    statement.columns = plan.columns;
+    return plan;
+  }
+
+  async #makePlan(
+    statement: PreparedStatement,
+    version: number,
+    planEpoch: number,
+  ): Promise<PreparedPlan> {
+    const parsed = statement.parsed;
+    if (parsed?.statement.kind !== 'postgres') throw sqlError('internalError', 'nothing to plan');
+    const cached = this.#plans.get(parsed, statement.requestedTypes, version, planEpoch);
+    if (cached !== undefined) return cached;
+    const node = parsed.statement.upsert
+      ? await upsertAsInsert(parsed.statement.node, this.catalog)
+      : parsed.statement.node;
+    this.#setClock();
+    const plan = await this.services.planStatement({
+      statement: node,
+      parameterTypes: statement.requestedTypes,
+      catalog: this.catalog,
+      eval: this.eval,
+    });
+    // Planning may have looked at tables while the catalog moved on.
+    if (plan.catalogVersion === this.catalog.version) {
+      this.#plans.set(parsed, statement.requestedTypes, planEpoch, plan);
+    }
+    return plan;
+  }
+
+  /** Plans and starts a query on behalf of another statement (EXECUTE, DECLARE, COPY (query)). */
+  startQuery(statement: PreparedStatement, params: readonly Datum[]): Promise<StatementResult> {
+    return this.#startQuery(statement, params, false);
+  }
+
+  planOf(statement: PreparedStatement): Promise<PreparedPlan> {
+    return this.#plan(statement);
+  }
+
+  drain(result: StatementResult, out: ClientOutput): Promise<string> {
+    return this.#drain(result, out);
+  }
+
+  /** A context for work the session does itself (COPY). */
+  makeContext(txn: Txn, params: readonly Datum[]): StatementContext {
+    return this.#makeContext(txn, params, false);
+  }
+
+  #makeContext(txn: Txn, params: readonly Datum[], autocommit: boolean): StatementContext {
+    this.#setClock();
+    const context: StatementContext = {
+      env: this.services.env,
+      db: this.services.db,
+      txn,
+      autocommit,
+      catalog: this.catalog,
+      eval: this.eval,
+      gossip: this.services.gossip,
+      params,
+      readOnly: this.transaction.readOnly,
+      checkCanceled: this.#checkCanceledBound,
+      notice: this.#noticeBound,
+      memoryLimitBytes: this.services.limits.statementMemoryBytes,
+      ddl: this.transaction.ddl,
+    };
+    this.#context = context;
+    return context;
+  }
+
+  #setClock(): void {
+    const start =
+      this.transaction.state === 'idle'
+        ? this.services.env.clock.wallMicros()
+        : this.transaction.startWallMicros;
+    const micros = BigInt(start - postgresEpochMicros);
+    this.eval.statementMicros = micros;
+    this.eval.nowMicros = micros;
+    this.settings.format.nowMicros = micros;
+  }
+
+  notice(severity: 'NOTICE' | 'WARNING' | 'INFO', code: string, message: string): void {
+    const lowest = this.settings.get('client_min_messages');
+    if (lowest === 'error' || (lowest === 'warning' && severity === 'NOTICE')) return;
+    this.#output?.notice(severity, code, message);
+  }
+
+  readonly #checkCanceledBound = (): void => this.#checkCanceled();
+  readonly #noticeBound: StatementContext['notice'] = (severity, code, message) =>
+    this.notice(severity, code, message);
+
+  // Ends of transactions.
+
+  async #commit(): Promise<void> {
+    await this.closePortals();
+    await this.transaction.commit();
+  }
+
+  async #rollback(): Promise<void> {
+    await this.closePortals();
+    await this.transaction.rollback();
+  }
+
+  commit(): Promise<void> {
+    return this.#commit();
+  }
+
+  rollback(): Promise<void> {
+    return this.#rollback();
+  }
+
+  /** Portals and cursors end with their transaction. */
+  async closePortals(): Promise<void> {
+    if (this.portals.size === 0) return;
+    const open = [...this.portals.values()];
+    this.portals.clear();
+    for (const portal of open) await portal.run?.result.close().catch(() => {});
+  }
+
+  /** After an error: an implicit transaction is rolled back, an explicit one fails. Returns what the client sees. */
+  async #failed(error: unknown): Promise<SqlFailure> {
+    let failure = toSqlFailure(error);
+    if (failure.code === '57014') failure = this.#canceledFailure(failure);
+    if (failure.code === 'XX000') {
+      this.services.env.log.error({ error }, 'a statement failed unexpectedly');
+    }
+    if (this.transaction.state === 'explicit') {
+      if (!this.transaction.failed) await this.transaction.fail();
+    } else if (this.transaction.state === 'implicit') {
+      await this.#rollback();
+    }
+    return failure;
+  }
+
+  #checkNotFailed(statement: PreparedStatement): void {
+    if (this.transaction.state !== 'explicit' || !this.transaction.failed) return;
+    if (statement.kind === 'empty' || endsBlock(statement)) return;
+    throw sqlError(
+      'inFailedSqlTransaction',
+      'current transaction is aborted, commands ignored until end of transaction block',
+    );
+  }
+
+  // Cancel, timeouts, end.
+
+  /** Stops the statement that runs now, if any. */
+  cancel(reason: 'user' | 'timeout' | 'closed' = 'user'): void {
+    if (!this.#isRunning || this.#cancelReason !== undefined) return;
+    this.#cancelReason = reason;
+    this.transaction.txn?.cancel();
+  }
+
+  checkCanceled(): void {
+    this.#checkCanceled();
+  }
+
+  #checkCanceled(): void {
+    if (this.#cancelReason !== undefined) {
+      throw this.#canceledFailure(
+        sqlError('queryCanceled', 'canceling statement due to user request'),
+      );
+    }
+  }
+
+  #canceledFailure(failure: SqlFailure): SqlFailure {
+    return this.#cancelReason === 'timeout'
+      ? sqlError('queryCanceled', 'canceling statement due to statement timeout')
+      : failure;
+  }
+
+  #start(out: ClientOutput): void {
+    if (this.#isClosed) throw sqlError('adminShutdown', 'the session has ended');
+    this.#isRunning = true;
+    this.#output = out;
+    this.#cancelReason = undefined;
+    const { statementTimeoutMs } = this.settings;
+    if (statementTimeoutMs > 0 && this.#timeout === undefined) {
+      this.#timeout = this.services.env.timers.after(statementTimeoutMs, () =>
+        this.cancel('timeout'),
+      );
+    }
+  }
+
+  #stop(): void {
+    this.#isRunning = false;
+    this.#timeout?.cancel();
+    this.#timeout = undefined;
+    this.#context = undefined;
+  }
+
+  async #pause(attempt: number): Promise<void> {
+    if (attempt <= 2) return;
+    const { env } = this.services;
+    await sleep(env, Math.min(100, 2 ** attempt * env.random.float()));
+    this.#checkCanceled();
+  }
+
+  /** DISCARD PLANS. */
+  forgetPlans(): void {
+    this.#plans.clear();
+    for (const statement of this.statements.values()) statement.plan = undefined;
+  }
+
+  /** The client is gone: rolls back and lets go of everything. Call it when no statement runs any more. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#stop();
+    try {
+      await this.#rollback();
+    } catch (error) {
+      this.services.env.log.warn({ error }, 'rollback of an ended session failed');
+    }
+    this.statements.clear();
+  }
+}
+
+function isAgain(error: unknown): boolean {
+  return isRestartable(error) || (error instanceof SqlFailure && error.code === '40001');
+}
+
+function endsBlock(statement: PreparedStatement): boolean {
+  const parsed = statement.parsed?.statement;
+  if (parsed?.kind !== 'postgres' || !('TransactionStmt' in parsed.node)) return false;
+  const { kind } = parsed.node.TransactionStmt;
+  return (
+    kind === 'TRANS_STMT_COMMIT' ||
+    kind === 'TRANS_STMT_ROLLBACK' ||
+    kind === 'TRANS_STMT_ROLLBACK_TO'
+  );
+}
+
+function sameColumns(a: readonly ResultColumn[], b: readonly ResultColumn[]): boolean {
+  return (
+    a.length === b.length &&
+    a.every((column, i) => column.typeOid === b[i]?.typeOid && column.name === b[i].name)
+  );
+}
+
+function readOnlyError(statement: PreparedStatement): SqlFailure {
+  const parsed = statement.parsed?.statement;
+  const name =
+    parsed?.kind === 'postgres'
+      ? nodeName(parsed.node).replace(/Stmt$/, '').toUpperCase()
+      : 'this statement';
+  return sqlError('readOnlySqlTransaction', `cannot execute ${name} in a read-only transaction`);
+}
+
+/** Positions in a tree are bytes of the statement's text; clients count characters of the whole query string. */
+function located(error: unknown, parsed: ParsedStatement): unknown {
+  if (!(error instanceof SqlFailure) || error.fields.position === undefined) return error;
+  const position = characterPosition(parsed.text, error.fields.position - 1) + parsed.offset;
+  return new SqlFailure(error.code, error.message, { ...error.fields, position });
+}

@@ -1,0 +1,217 @@
+/**
+ * The transaction of one session: PostgreSQL's block states over a kv transaction and a catalog pin.
+ *
+ *   idle        no transaction
+ *   implicit    begun by a statement; ends with the message (autocommit, a multi-statement query, a
+ *               pipeline up to Sync)
+ *   explicit    begun by BEGIN; ends with COMMIT or ROLLBACK. `failed` is the state of 25P02
+ *
+ * The kv transaction itself begins with the first statement that needs it, so that BEGIN costs nothing
+ * and the read timestamp is as late as it may be.
+ *
+ * INVARIANT: `txn` is undefined in state idle.
+ */
+import { type Env } from '../../util/index.ts';
+import { type Db, type Savepoint, type Timestamp, type Txn } from '../../kv/index.ts';
+import { type SessionCatalog, type WriterMark } from '../catalog/index.ts';
+import { sqlError } from '../errors.ts';
+import { GuardedTxn } from './guarded-txn.ts';
+import { type SessionSettings } from './settings.ts';
+import { type DdlQueue } from './types.ts';
+
+interface NamedSavepoint {
+  readonly name: string;
+  readonly txn: Txn;
+  readonly kv: Savepoint;
+  readonly settings: number;
+  readonly catalog: WriterMark | undefined;
+  readonly ddlSteps: number;
+}
+
+export interface TransactionParts {
+  readonly env: Env;
+  readonly db: Db;
+  readonly catalog: SessionCatalog;
+  readonly settings: SessionSettings;
+  /** Throws 57014 when the statement was cancelled. */
+  readonly checkCanceled: () => void;
+}
+
+class DdlSteps implements DdlQueue {
+  steps: { readonly description: string; readonly run: () => Promise<void> }[] = [];
+
+  add(step: { readonly description: string; readonly run: () => Promise<void> }): void {
+    this.steps.push(step);
+  }
+
+  get isEmpty(): boolean {
+    return this.steps.length === 0;
+  }
+}
+
+/** How long a commit of a schema change waits for statements that use the old one. */
+const catalogWaitMs = 30_000;
+
+export class SessionTransaction {
+  readonly #parts: TransactionParts;
+  state: 'idle' | 'implicit' | 'explicit' = 'idle';
+  failed = false;
+  readOnly = false;
+  isolation = 'serializable';
+  txn: Txn | undefined;
+  readonly ddl: DdlSteps = new DdlSteps();
+  /** transaction_timestamp(): microseconds of the wall clock. */
+  startWallMicros = 0;
+  #savepoints: NamedSavepoint[] = [];
+  #isHistorical = false;
+
+  constructor(parts: TransactionParts) {
+    this.#parts = parts;
+  }
+
+  get statusByte(): 'I' | 'T' | 'E' {
+    if (this.state !== 'explicit') return 'I';
+    return this.failed ? 'E' : 'T';
+  }
+
+  /** Starts a block without touching the keys yet. */
+  open(state: 'implicit' | 'explicit'): void {
+    if (this.state === 'idle') this.startWallMicros = this.#parts.env.clock.wallMicros();
+    this.state = state;
+    this.failed = false;
+  }
+
+  /** The kv transaction, begun if need be. */
+  async require(asOf?: Timestamp): Promise<Txn> {
+    if (this.txn !== undefined) {
+      if (asOf !== undefined && !this.#isHistorical) {
+        throw sqlError(
+          'featureNotSupported',
+          'AS OF SYSTEM TIME must be in the first statement of a transaction',
+        );
+      }
+      return this.txn;
+    }
+    const { db, catalog } = this.#parts;
+    await catalog.begin();
+    const txn = db.begin(asOf === undefined ? { name: 'sql' } : { name: 'sql', asOf });
+    this.txn = txn;
+    if (asOf !== undefined) {
+      this.#isHistorical = true;
+      this.readOnly = true;
+      await catalog.beginAsOf(txn);
+    }
+    return txn;
+  }
+
+  /** For an executor that commits by itself: its commit keeps the catalog's rules. */
+  guarded(txn: Txn): Txn {
+    return new GuardedTxn(txn, () => this.#beforeCommit());
+  }
+
+  #beforeCommit(): Promise<void> {
+    const { catalog, checkCanceled } = this.#parts;
+    return catalog.beforeCommit({ checkCanceled, timeoutMs: catalogWaitMs });
+  }
+
+  /** Commits what is open and goes idle, whatever the outcome. Then runs the steps of schema changes. */
+  async commit(): Promise<void> {
+    const { catalog, settings } = this.#parts;
+    const { txn } = this;
+    let committed = false;
+    try {
+      if (txn !== undefined && txn.status !== 'committed') {
+        if (!this.#isHistorical) await this.#beforeCommit();
+        await txn.commit();
+      }
+      committed = true;
+      const { steps } = this.ddl;
+      for (const step of steps) await step.run();
+    } catch (error) {
+      if (!committed && txn?.status === 'open') await txn.rollback();
+      throw error;
+    } finally {
+      if (txn !== undefined) await catalog.finish();
+      settings.end(committed);
+      this.#reset();
+    }
+  }
+
+  async rollback(): Promise<void> {
+    const { catalog, settings } = this.#parts;
+    const { txn } = this;
+    try {
+      if (txn !== undefined && txn.status === 'open') await txn.rollback();
+    } finally {
+      if (txn !== undefined) await catalog.finish();
+      settings.end(false);
+      this.#reset();
+    }
+  }
+
+  #reset(): void {
+    this.state = 'idle';
+    this.failed = false;
+    this.readOnly = false;
+    this.isolation = 'serializable';
+    this.txn = undefined;
+    this.ddl.steps = [];
+    this.#savepoints = [];
+    this.#isHistorical = false;
+  }
+
+  /** A statement of an explicit block failed. Without a savepoint to return to, its locks go at once. */
+  async fail(): Promise<void> {
+    this.failed = true;
+    if (this.#savepoints.length === 0 && this.txn?.status === 'open') await this.txn.rollback();
+  }
+
+  // Savepoints. Names shadow older ones of the same name.
+
+  async savepoint(name: string): Promise<void> {
+    const txn = await this.require();
+    this.#savepoints.push({
+      name,
+      txn,
+      kv: txn.savepoint(),
+      settings: this.#parts.settings.mark(),
+      catalog: this.#parts.catalog.mark(),
+      ddlSteps: this.ddl.steps.length,
+    });
+  }
+
+  release(name: string): void {
+    this.#savepoints.length = this.#find(name);
+  }
+
+  rollbackTo(name: string): void {
+    const index = this.#find(name);
+    const savepoint = this.#savepoints[index];
+    if (savepoint === undefined) return;
+    if (savepoint.txn.status !== 'open') {
+      throw sqlError(
+        'serializationFailure',
+        'could not serialize access: the transaction was aborted',
+        {
+          hint: 'The whole transaction has to be rolled back and retried.',
+        },
+      );
+    }
+    savepoint.txn.rollbackTo(savepoint.kv);
+    this.#parts.settings.rollbackTo(savepoint.settings);
+    this.#parts.catalog.rollbackTo(savepoint.catalog);
+    this.ddl.steps.length = savepoint.ddlSteps;
+    this.#savepoints.length = index + 1;
+    this.failed = false;
+  }
+
+  get savepointDepth(): number {
+    return this.#savepoints.length;
+  }
+
+  #find(name: string): number {
+    const index = this.#savepoints.findLastIndex((savepoint) => savepoint.name === name);
+    if (index >= 0) return index;
+    throw sqlError('invalidSavepointSpecification', `savepoint "${name}" does not exist`);
+  }
+}
