@@ -90,7 +90,7 @@ export class SessionCatalog implements Catalog {
   /** Starts (or continues) this transaction's changes of the catalog. */
   async writer(txn: Txn): Promise<CatalogWriter> {
     assert(this.#historical === undefined, 'no catalog changes in the past');
-    if (this.#writer?.txn !== txn) this.#writer = await CatalogWriter.begin(this.cache, txn);
+    this.#writer ??= await CatalogWriter.begin(this.cache, txn);
     return this.#writer;
   }
 

@@ -1,0 +1,83 @@
+/**
+ * Rewriting a table inside one transaction: every row is read through a query, and written under new index ids of
+ * the changed descriptor. Concurrent writers make the transaction restart (its reads must still hold when it
+ * commits), so it is correct at any size, but the whole table passes through one transaction: meant for changes of a
+ * column's type, of a primary key inside a transaction block, and for volatile defaults.
+ */
+import { must } from '../../util/index.ts';
+import { parse } from 'libpg-query';
+import { quoteIdentifier, type IndexDescriptor, type TableDescriptor } from '../catalog/index.ts';
+import { planStatement } from '../plan/index.ts';
+import { tableCodec } from '../row/index.ts';
+import { type Datum } from '../types/index.ts';
+import { writeEntries } from './backfill.ts';
+import { qualifiedText, type Ddl } from './context.ts';
+import { allIndexes, type TableDraft } from './draft.ts';
+import { clearLater } from './drop-data.ts';
+import { partialFilter } from './indexes.ts';
+
+/** Gives every index of the draft a new id and returns the old ids. */
+export function renewIndexes(draft: TableDraft): number[] {
+  const old = allIndexes(draft).map(({ id }) => id);
+  const renew = (index: IndexDescriptor): IndexDescriptor => ({
+    ...index,
+    id: draft.nextIndexId++,
+  });
+  draft.primaryIndex = renew(draft.primaryIndex);
+  draft.indexes = draft.indexes.map(renew);
+  return old;
+}
+
+/**
+ * Stores the draft and moves all rows of `before` over to it. `values` gives SQL for columns (by id) whose value is
+ * not simply kept; it may name the old columns.
+ */
+export async function rewriteTable(
+  ddl: Ddl,
+  before: TableDescriptor,
+  draft: TableDraft,
+  values: ReadonlyMap<number, string>,
+): Promise<TableDescriptor> {
+  const { context, writer } = ddl;
+  const oldIds = renewIndexes(draft);
+  const oldById = new Map(before.columns.map((column) => [column.id, column]));
+  const items = draft.columns.map((column) => {
+    const given = values.get(column.id);
+    const old = oldById.get(column.id);
+    return given ?? (old === undefined ? 'NULL' : quoteIdentifier(old.name));
+  });
+  // Planned and opened against the old descriptor: from here on the rows flow from the old indexes.
+  const sql = `SELECT ${items.join(', ')} FROM ${qualifiedText(ddl.catalog, before)}`;
+  const plan = await planStatement({
+    statement: must((await parse(sql)).stmts?.[0]?.stmt),
+    parameterTypes: [],
+    catalog: context.catalog,
+    eval: context.eval,
+  });
+  const result = await plan.execute({ ...context, autocommit: false });
+  const rows: Datum[][] = [];
+  while (true) {
+    const batch = await result.next();
+    if (batch === undefined) break;
+    for (const row of batch) rows.push([...row]);
+  }
+  const table = writer.replace({ ...draft });
+  const codec = tableCodec(table);
+  for (let at = 0; at < rows.length; at += 1000) {
+    context.checkCanceled();
+    const chunk = rows.slice(at, at + 1000);
+    for (const index of allIndexes(table)) {
+      const filter = partialFilter(context, table, index);
+      const keep = filter === undefined ? undefined : await filter(context.txn, chunk);
+      const mine = keep === undefined ? chunk : chunk.filter((_, i) => keep[i] === true);
+      await writeEntries(context.txn, table, codec.index(index.id), mine);
+    }
+    await context.txn.flushIfLarge();
+  }
+  await clearLater(
+    ddl,
+    `rewrite of ${table.name}`,
+    oldIds.map((indexId) => ({ tableId: table.id, indexId })),
+  );
+  return table;
+}
