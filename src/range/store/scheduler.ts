@@ -60,9 +60,10 @@ export class RaftScheduler {
     const beat = (): void => {
       if (this.#stopped) return;
       onTick();
-      for (const replica of this.#awake) {
+      // A copy: a replica that falls asleep may be woken in the same breath.
+      for (const replica of Array.from(this.#awake)) {
         if (!replica.tick()) this.#awake.delete(replica);
-        if (replica.raft.hasReady()) this.activate(replica);
+        if (!replica.destroyed && replica.raft.hasReady()) this.activate(replica);
       }
       this.#timer = this.#deps.host.env.timers.after(this.#deps.host.settings.tickMs, beat);
     };
