@@ -1,0 +1,100 @@
+/** FOR UPDATE, FOR SHARE: which rows of which tables have to be locked. */
+import { type LockingClause, type Node, type SelectStmt } from '@pgsql/types';
+import { type ColumnId } from '../expr.ts';
+import { type LockClause, type LockRel } from '../logical.ts';
+import { type Binder, failAt, type QueryLevel, type Scope, type ScopeRelation } from './binder.ts';
+
+type LockTarget = LockRel['targets'][number];
+
+export function bindLocks(
+  binder: Binder,
+  stmt: SelectStmt,
+  scope: Scope,
+  level: QueryLevel,
+): LockTarget[] {
+  const clauses = (stmt.lockingClause ?? []).flatMap((node) =>
+    'LockingClause' in node ? [node.LockingClause] : [],
+  );
+  const [first] = clauses;
+  if (first === undefined) return [];
+  const name = clauseName(first);
+  const forbidden =
+    stmt.distinctClause !== undefined
+      ? 'DISTINCT clause'
+      : stmt.groupClause !== undefined
+        ? 'GROUP BY clause'
+        : stmt.havingClause !== undefined
+          ? 'HAVING clause'
+          : level.aggregates.length > 0
+            ? 'aggregate functions'
+            : level.windows.length > 0
+              ? 'window functions'
+              : level.setCalls.length > 0
+                ? 'set-returning functions in the target list'
+                : undefined;
+  if (forbidden !== undefined) throw failAt('featureNotSupported', `${name} is not allowed with ${forbidden}`);
+  const targets = new Map<ScopeRelation, LockTarget>();
+  for (const clause of clauses) {
+    for (const relation of lockedRelations(scope, clause)) {
+      const target = lockTarget(binder, relation, lockOf(clause));
+      if (target !== undefined) targets.set(relation, target);
+    }
+  }
+  return [...targets.values()];
+}
+
+function lockedRelations(scope: Scope, clause: LockingClause): readonly ScopeRelation[] {
+  if (clause.lockedRels === undefined) return scope.relations;
+  return clause.lockedRels.flatMap((node: Node) => {
+    if (!('RangeVar' in node)) return [];
+    const name = node.RangeVar.relname ?? '';
+    const relation = scope.relations.find((candidate) => candidate.name === name);
+    if (relation === undefined) {
+      throw failAt('undefinedTable', `relation "${name}" in ${clauseName(clause)} clause not found in FROM clause`, node.RangeVar.location);
+    }
+    return [relation];
+  });
+}
+
+function clauseName(clause: LockingClause): string {
+  switch (clause.strength) {
+    case 'LCS_FORSHARE':
+      return 'FOR SHARE';
+    case 'LCS_FORKEYSHARE':
+      return 'FOR KEY SHARE';
+    case 'LCS_FORNOKEYUPDATE':
+      return 'FOR NO KEY UPDATE';
+    default:
+      return 'FOR UPDATE';
+  }
+}
+
+function lockOf(clause: LockingClause): LockClause {
+  const share = clause.strength === 'LCS_FORSHARE' || clause.strength === 'LCS_FORKEYSHARE';
+  return {
+    strength: share ? 'share' : 'update',
+    waitPolicy:
+      clause.waitPolicy === 'LockWaitSkip'
+        ? 'skip'
+        : clause.waitPolicy === 'LockWaitError'
+          ? 'error'
+          : 'block',
+  };
+}
+
+function lockTarget(
+  _binder: Binder,
+  relation: ScopeRelation,
+  lock: LockClause,
+): LockTarget | undefined {
+  const { table } = relation;
+  if (table === undefined) return undefined;
+  const keyColumns: ColumnId[] = [];
+  for (const { columnId } of table.primaryIndex.columns) {
+    const name = table.columns.find((column) => column.id === columnId)?.name;
+    const column = relation.columns.find((candidate) => candidate.columnNumber === columnId || candidate.name === name);
+    if (column === undefined) return undefined;
+    keyColumns.push(column.id);
+  }
+  return { table, keyColumns, lock };
+}

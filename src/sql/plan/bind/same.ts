@@ -1,0 +1,31 @@
+/** Structural equality of bound expressions: for grouping, duplicate aggregates, index matching. */
+import { Numeric } from '../../types/datum.ts';
+
+/** Where something stood in the text does not matter. */
+const ignored = new Set(['position', 'typmod']);
+
+export function sameExpr(a: unknown, b: unknown): boolean {
+  if (Object.is(a, b)) return true;
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
+  if (Array.isArray(a)) {
+    return (
+      Array.isArray(b) && a.length === b.length && a.every((item, i) => sameExpr(item, b[i]))
+    );
+  }
+  if (Buffer.isBuffer(a)) return Buffer.isBuffer(b) && a.equals(b);
+  if (a instanceof Map || b instanceof Map) return false;
+  if (a instanceof Numeric || b instanceof Numeric) {
+    return (
+      a instanceof Numeric &&
+      b instanceof Numeric &&
+      a.kind === b.kind &&
+      a.digits === b.digits &&
+      a.scale === b.scale
+    );
+  }
+  const left = Object.entries(a).filter(([key]) => !ignored.has(key));
+  const right = Object.entries(b).filter(([key]) => !ignored.has(key));
+  if (left.length !== right.length) return false;
+  const other = new Map<string, unknown>(right);
+  return left.every(([key, value]) => other.has(key) && sameExpr(value, other.get(key)));
+}

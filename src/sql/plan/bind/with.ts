@@ -1,0 +1,168 @@
+/** WITH: plain, recursive and data-modifying common table expressions. */
+import { type CommonTableExpr, type Node, type SelectStmt, type WithClause } from '@pgsql/types';
+import { type CteDefinition, type Rel } from '../logical.ts';
+import {
+  type Binder,
+  type CteEntry,
+  failAt,
+  type OutputColumn,
+  type Scope,
+  typeName,
+} from './binder.ts';
+import { unifyTypes } from './coerce.ts';
+import { bindDml } from './dml.ts';
+import { adapt, bindQuery, type BoundQuery } from './query.ts';
+
+export interface OpenedWith {
+  readonly scope: Scope;
+  readonly definitions: readonly CteDefinition[];
+}
+
+export function bindWith(binder: Binder, clause: WithClause, parent: Scope): OpenedWith {
+  const ctes = new Map(parent.ctes);
+  const seen = new Set<string>();
+  const definitions: CteDefinition[] = [];
+  for (const node of clause.ctes ?? []) {
+    if (!('CommonTableExpr' in node)) continue;
+    const cte = node.CommonTableExpr;
+    const name = cte.ctename ?? '';
+    if (seen.has(name)) {
+      throw failAt('duplicateAlias', `WITH query name "${name}" specified more than once`, cte.location);
+    }
+    seen.add(name);
+    const scope: Scope = { ...parent, ctes };
+    const isSelf = clause.recursive === true && mentions(cte.ctequery, name);
+    const bound = isSelf
+      ? bindRecursive(binder, cte, scope)
+      : bindPlain(binder, cte, scope);
+    const columns = rename(bound.columns, cte);
+    const id = binder.newCte();
+    definitions.push({
+      id,
+      name,
+      rel: bound.rel,
+      columns: columns.map((column) => column.id),
+      mustRun: !isQuery(cte.ctequery),
+      materialize:
+        cte.ctematerialized === 'CTEMaterializeAlways' || isSelf
+          ? 'always'
+          : cte.ctematerialized === 'CTEMaterializeNever'
+            ? 'never'
+            : 'default',
+    });
+    ctes.set(name, { name, id, columns, work: undefined, readable: columns.length > 0 || isQuery(cte.ctequery) });
+  }
+  return { scope: { ...parent, ctes }, definitions };
+}
+
+export function closeWith(opened: OpenedWith, body: Rel): Rel {
+  return { kind: 'with', definitions: opened.definitions, body };
+}
+
+function isQuery(node: Node | undefined): boolean {
+  return node !== undefined && 'SelectStmt' in node;
+}
+
+function bindPlain(binder: Binder, cte: CommonTableExpr, scope: Scope): BoundQuery {
+  const node = cte.ctequery;
+  if (node !== undefined && 'SelectStmt' in node) return bindQuery(binder, node.SelectStmt, scope);
+  if (node === undefined) throw failAt('syntaxError', 'WITH query is empty', cte.location);
+  if (scope.parent !== undefined) {
+    throw failAt('featureNotSupported', 'WITH clause containing a data-modifying statement must be at the top level', cte.location);
+  }
+  return bindDml(binder, node, scope, false);
+}
+
+function rename(
+  columns: readonly OutputColumn[],
+  cte: CommonTableExpr,
+): { readonly name: string; readonly id: number }[] {
+  const names = (cte.aliascolnames ?? []).map((node) => ('String' in node ? (node.String.sval ?? '') : ''));
+  if (names.length > columns.length) {
+    throw failAt(
+      'invalidColumnReference',
+      `WITH query "${cte.ctename ?? ''}" has ${columns.length} columns available but ${names.length} columns specified`,
+      cte.location,
+    );
+  }
+  return columns.map((column, i) => ({ name: names[i] ?? column.name, id: column.id }));
+}
+
+/** True when the tree has a FROM item of this name (a shadowing one too: then it is only bound as recursive). */
+function mentions(tree: unknown, name: string): boolean {
+  const stack: unknown[] = [tree];
+  while (stack.length > 0) {
+    const node = stack.pop();
+    if (typeof node !== 'object' || node === null) continue;
+    if ('relname' in node && node.relname === name && !('schemaname' in node)) return true;
+    for (const child of Object.values(node)) stack.push(child);
+  }
+  return false;
+}
+
+function bindRecursive(binder: Binder, cte: CommonTableExpr, scope: Scope): BoundQuery {
+  const name = cte.ctename ?? '';
+  const stmt: SelectStmt | undefined =
+    cte.ctequery !== undefined && 'SelectStmt' in cte.ctequery ? cte.ctequery.SelectStmt : undefined;
+  if (stmt === undefined || stmt.op !== 'SETOP_UNION' || stmt.larg === undefined || stmt.rarg === undefined) {
+    throw failAt(
+      'invalidColumnReference',
+      `recursive query "${name}" does not have the form non-recursive-term UNION [ALL] recursive-term`,
+      cte.location,
+    );
+  }
+  if (stmt.sortClause !== undefined) throw failAt('featureNotSupported', 'ORDER BY in a recursive query is not implemented', cte.location);
+  if (stmt.limitCount !== undefined || stmt.limitOffset !== undefined) {
+    throw failAt('featureNotSupported', 'LIMIT in a recursive query is not implemented', cte.location);
+  }
+  const initial = bindQuery(binder, stmt.larg, scope);
+  const workId = binder.newCte();
+  const named = rename(initial.columns, cte);
+  const work = { references: 0 };
+  const entry: CteEntry = { name, id: workId, columns: named, work, readable: true };
+  const inner: Scope = { ...scope, ctes: new Map(scope.ctes).set(name, entry) };
+  const stepQuery = bindQuery(binder, stmt.rarg, inner);
+  if (work.references > 1) {
+    throw failAt('invalidColumnReference', `recursive reference to query "${name}" must not appear more than once`, cte.location);
+  }
+  if (stepQuery.columns.length !== initial.columns.length) {
+    throw failAt('syntaxError', 'each UNION query must have the same number of columns', cte.location);
+  }
+  const types = initial.columns.map((column) => binder.info(column.id).type);
+  for (const [i, column] of stepQuery.columns.entries()) {
+    const own = types[i] ?? 0;
+    const other = binder.info(column.id).type;
+    if (own !== other && unifiesUpward(own, other)) {
+      throw failAt(
+        'datatypeMismatch',
+        `recursive query "${name}" column ${i + 1} has type ${typeName(own)} in non-recursive term but type ${typeName(other)} overall`,
+        cte.location,
+        { hint: 'Cast the output of the non-recursive term to the correct type.' },
+      );
+    }
+  }
+  const step = adapt(binder, stepQuery, types, 'UNION');
+  const columns = initial.columns.map((column) => {
+    const { type, typmod } = binder.info(column.id);
+    return { ...column, id: binder.newColumn({ name: column.name, type, typmod }), tableOid: 0, columnNumber: 0 };
+  });
+  return {
+    rel: {
+      kind: 'recursive',
+      workId,
+      initial: initial.rel,
+      initialColumns: initial.columns.map((column) => column.id),
+      step: step.rel,
+      stepColumns: step.columns.map((column) => column.id),
+      all: stmt.all === true,
+      columns: columns.map((column) => column.id),
+    },
+    columns,
+  };
+}
+
+/** The union of both types would not be the type of the first term. */
+function unifiesUpward(own: number, other: number): boolean {
+  const type = unifyTypes([own, other], 'UNION');
+  return type !== own;
+}

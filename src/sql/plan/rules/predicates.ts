@@ -1,0 +1,103 @@
+/** Questions about expressions that rules ask. */
+import { type ColumnId, type Expr } from '../expr.ts';
+import { type Rel } from '../logical.ts';
+import { columnsOf, mapChildren, visitAllRels, mapOwnExprs, visitExpr } from '../walk.ts';
+
+/** False when evaluating twice, or not at all, could be noticed. */
+export function isVolatile(expr: Expr): boolean {
+  let found = false;
+  visitExpr(expr, (node) => {
+    if (node.kind === 'call' && node.fn.volatility === 'volatile') found = true;
+    if (node.kind === 'subquery' && isVolatileRel(node.rel)) found = true;
+  });
+  return found;
+}
+
+export function isVolatileRel(rel: Rel): boolean {
+  let found = false;
+  visitAllRels(rel, (node) => {
+    if (node.kind === 'insert' || node.kind === 'update' || node.kind === 'delete' || node.kind === 'lock') {
+      found = true;
+    }
+    if (node.kind === 'function' || node.kind === 'project-set') {
+      for (const item of node.calls) {
+        const call = 'kind' in item ? (item.kind === 'set' ? item.call : undefined) : item;
+        if (call?.fn.volatility === 'volatile') found = true;
+      }
+    }
+    mapOwnExprs(node, (expr) => {
+      visitExpr(expr, (inner) => {
+        if (inner.kind === 'call' && inner.fn.volatility === 'volatile') found = true;
+      });
+      return expr;
+    });
+  });
+  return found;
+}
+
+export function hasSubquery(expr: Expr): boolean {
+  let found = false;
+  visitExpr(expr, (node) => {
+    if (node.kind === 'subquery') found = true;
+  });
+  return found;
+}
+
+export function usesOnly(expr: Expr, ids: ReadonlySet<ColumnId>): boolean {
+  for (const id of columnsOf(expr)) if (!ids.has(id)) return false;
+  return true;
+}
+
+export function usesAny(expr: Expr, ids: ReadonlySet<ColumnId>): boolean {
+  for (const id of columnsOf(expr)) if (ids.has(id)) return true;
+  return false;
+}
+
+/** True when `expr` is NULL for certain as soon as all of `ids` are NULL. */
+function isNullWith(expr: Expr, ids: ReadonlySet<ColumnId>): boolean {
+  switch (expr.kind) {
+    case 'column':
+      return ids.has(expr.id);
+    case 'call':
+      return expr.fn.strict && expr.args.some((arg) => isNullWith(arg, ids));
+    case 'cast':
+    case 'array-cast':
+    case 'not':
+    case 'in-list':
+      return isNullWith(expr.arg, ids);
+    case 'array-compare':
+      return !expr.all && expr.fn.strict && isNullWith(expr.left, ids);
+    case 'row-compare': {
+      const [first] = expr.equals;
+      return first !== undefined && isNullWith(first, ids);
+    }
+    default:
+      return false;
+  }
+}
+
+/** True when a row in which all of `ids` are NULL cannot pass the condition. */
+export function rejectsNulls(condition: Expr, ids: ReadonlySet<ColumnId>): boolean {
+  switch (condition.kind) {
+    case 'and':
+      return condition.args.some((arg) => rejectsNulls(arg, ids));
+    case 'or':
+      return condition.args.every((arg) => rejectsNulls(arg, ids));
+    case 'is-null':
+      return condition.negated && isNullWith(condition.arg, ids);
+    case 'bool-test':
+      return !condition.negated && condition.test !== 'unknown' && isNullWith(condition.arg, ids);
+    default:
+      return isNullWith(condition, ids);
+  }
+}
+
+/** Nodes of an expression, for deciding whether copying it is cheap. */
+export function sizeOf(expr: Expr): number {
+  let size = 1;
+  mapChildren(expr, (child) => {
+    size += sizeOf(child);
+    return child;
+  });
+  return size;
+}
