@@ -129,6 +129,28 @@ export class MemoryDisk implements Disk {
     this.#delay = options.delay ?? (() => Promise.resolve());
   }
 
+  /**
+   * The disk as one run of a node sees it: every operation fails once `crash` or `kill` ended that run, so
+   * what is left of a dead node changes nothing.
+   */
+  mount(): Disk {
+    const epoch = this.#epoch;
+    const alive = async <T>(operation: () => Promise<T>): Promise<T> => {
+      if (epoch !== this.#epoch) throw new DiskError('EIO', 'the machine crashed');
+      return operation();
+    };
+    return {
+      mkdir: (path) => alive(() => this.mkdir(path)),
+      list: (dir) => alive(() => this.list(dir)),
+      open: (path) => alive(() => this.open(path)),
+      readFile: (path) => alive(() => this.readFile(path)),
+      replaceFile: (path, content) => alive(() => this.replaceFile(path, content)),
+      remove: (path) => alive(() => this.remove(path)),
+      syncDir: (dir) => alive(() => this.syncDir(dir)),
+      freeBytes: () => alive(() => this.freeBytes()),
+    };
+  }
+
   async mkdir(path: string): Promise<void> {
     await this.#begin({ kind: 'mkdir', path });
   }
@@ -163,8 +185,10 @@ export class MemoryDisk implements Disk {
     this.#reserve(content.length);
     const inode = new Inode();
     inode.put(0, content);
+    const epoch = this.#epoch;
     this.#names.set(path, inode);
-    await this.syncDir(parentOf(path));
+    await this.#begin({ kind: 'sync-dir', path: parentOf(path) }, epoch);
+    this.#syncNames(parentOf(path));
   }
 
   async remove(path: string): Promise<void> {
@@ -174,6 +198,10 @@ export class MemoryDisk implements Disk {
 
   async syncDir(dir: string): Promise<void> {
     await this.#begin({ kind: 'sync-dir', path: dir });
+    this.#syncNames(dir);
+  }
+
+  #syncNames(dir: string): void {
     for (const path of this.#durableNames.keys()) {
       if (parentOf(path) === dir && !this.#names.has(path)) this.#durableNames.delete(path);
     }
@@ -272,7 +300,7 @@ export class MemoryDisk implements Disk {
     let open = true;
     const begin = async (kind: DiskOperation['kind']): Promise<void> => {
       if (!open || epoch !== this.#epoch) throw new DiskError('EBADF', `${path} is not open`);
-      await this.#begin({ kind, path });
+      await this.#begin({ kind, path }, epoch);
     };
     const write = async (position: number, chunks: readonly Buffer[]): Promise<void> => {
       await begin('write');
@@ -310,8 +338,7 @@ export class MemoryDisk implements Disk {
     };
   }
 
-  async #begin(operation: DiskOperation): Promise<void> {
-    const epoch = this.#epoch;
+  async #begin(operation: DiskOperation, epoch = this.#epoch): Promise<void> {
     await this.#delay(operation);
     if (epoch !== this.#epoch) throw new DiskError('EIO', `${operation.path}: the machine crashed`);
     const error = this.fault?.(operation);

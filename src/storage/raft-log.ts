@@ -89,6 +89,8 @@ export class SegmentedRaftLog implements RaftLog {
 
   #open: Group | undefined;
   #running: Promise<void> | undefined;
+  /** Of the latest block: resolves when all blocks are durable. */
+  #latest: Promise<void> = Promise.resolve();
   #scheduled = false;
   /** Some range may need fewer segments than before. */
   #checkSegments = false;
@@ -221,7 +223,7 @@ export class SegmentedRaftLog implements RaftLog {
       }
       this.#liveBytes += range.sizeBytes - before;
     }
-    if (group === undefined) return Promise.resolve();
+    if (group === undefined) return this.#allDurable();
     this.#schedule();
     return group.durable;
   }
@@ -257,7 +259,7 @@ export class SegmentedRaftLog implements RaftLog {
   remove(rangeId: RangeId): Promise<void> {
     if (this.#unusable !== undefined) return Promise.reject(this.#unusable);
     const range = this.#ranges.get(rangeId);
-    if (range === undefined) return Promise.resolve();
+    if (range === undefined) return this.#allDurable();
     this.#liveBytes -= range.sizeBytes;
     this.#ranges.delete(rangeId);
     // Views that were handed out show an empty log from now on.
@@ -291,8 +293,15 @@ export class SegmentedRaftLog implements RaftLog {
     const writer = this.#spare.pop() ?? new BlockWriter(blockCapacityBytes);
     const group = new Group(writer, full ? this.#segment + 1 : this.#segment);
     this.#open = group;
+    this.#latest = group.durable;
     if (full) this.#copyForward(group);
     return group;
+  }
+
+  /** For a call that changes nothing: what it relies on may still be on its way to the disk. */
+  #allDurable(): Promise<void> {
+    if (this.#open !== undefined) this.#schedule();
+    return this.#latest;
   }
 
   /** The state of a range; a new one begins with a base record. */

@@ -30,8 +30,13 @@ function hard(term: number, vote: number, commit: number): HardState {
   return { term, vote, commit };
 }
 
-function openLog(env: Env, options: Partial<RaftLogOptions> = {}): Promise<SegmentedRaftLog> {
-  return SegmentedRaftLog.open({ env, directory, ...options });
+/** A run of its own: it ends with the next crash. */
+function openLog(
+  env: Env & { readonly disk: MemoryDisk },
+  options: Partial<RaftLogOptions> = {},
+): Promise<SegmentedRaftLog> {
+  const disk = env.disk.mount();
+  return SegmentedRaftLog.open({ env: { ...env, disk }, directory, ...options });
 }
 
 /** Everything that a log says, as comparable text. */
