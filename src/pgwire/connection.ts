@@ -209,6 +209,7 @@ export class Connection implements OutputPort {
     if (session === undefined) throw sqlError('protocolViolation', 'the session has not begun');
     const { type } = this.#reader;
     if (type === frontend.terminate) {
+      this.#send();
       this.close();
       return undefined;
     }

@@ -1,4 +1,6 @@
 export { bootstrapCatalog, CatalogCache } from './catalog/index.ts';
+export { createSqlService } from './create-service.ts';
+export type { SqlParts, SqlServiceOptions } from './create-service.ts';
 export { SqlFailure, sqlError, sqlStates } from './errors.ts';
 export type { SqlErrorFields, SqlState } from './errors.ts';
 export { loadParser } from './parse/index.ts';

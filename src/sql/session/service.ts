@@ -114,6 +114,16 @@ export class SqlService {
     this.#isDraining = true;
   }
 
+  /** Ends what is left and leaves the catalog's protocol. */
+  async stop(): Promise<void> {
+    this.drain();
+    for (const session of this.#sessions.values()) {
+      session.cancel('closed');
+      await this.close(session);
+    }
+    await this.services.catalogCache.stop();
+  }
+
   get sessions(): Iterable<Session> {
     return this.#sessions.values();
   }

@@ -396,7 +396,9 @@ export class Session {
     }
     portal.isDone = true;
     portal.run = undefined;
-    out.complete(run.result.tag());
+    const tag = run.result.tag();
+    // The tag of a SELECT counts the rows of this Execute only.
+    out.complete(tag.startsWith('SELECT ') ? `SELECT ${rows.length}` : tag);
     await run.result.close();
   }
 

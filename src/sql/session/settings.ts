@@ -56,6 +56,7 @@ export class SessionSettings {
     for (const [name, value] of options.initial) {
       const lower = name.toLowerCase();
       const definition = settingDefinitions.get(lower);
+      if (definition === undefined && !name.includes('.')) throw unrecognized(name);
       const canonical =
         definition === undefined || definition.readOnly
           ? value
