@@ -1,4 +1,12 @@
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { describe, expect, it } from 'vitest';
@@ -160,6 +168,40 @@ describe('LevelEngine', () => {
     expect(synced).toEqual(['/N.log', '/CURRENT', '/MANIFEST-N', '']);
     await engine.close();
     directory.remove();
+  });
+
+  it('after a crash has everything up to the barrier and whole batches only', async () => {
+    const directory = temporaryDirectory();
+    const copy = temporaryDirectory();
+    const engine = await openLevel(directory.path, { flushBytes: 1 });
+    const counted = (value: number): EngineWrite[] =>
+      ['a', 'b', 'c'].map((key) => write(key, String(value).padEnd(50 + value * 10)));
+    for (let i = 1; i <= 5; i++) engine.apply(counted(i));
+    await engine.barrier();
+    const name = readdirSync(directory.path).find((file) => file.endsWith('.log')) ?? '';
+    const synced = statSync(join(directory.path, name)).size;
+    for (let i = 6; i <= 20; i++) {
+      engine.apply(counted(i));
+      while (engine.overlayBytes > 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    const written = statSync(join(directory.path, name)).size;
+    expect(written).toBeGreaterThan(synced);
+    const seen = new Set<number>();
+    for (let size = synced; size <= written; size += 211) {
+      rmSync(copy.path, { recursive: true });
+      cpSync(directory.path, copy.path, { recursive: true });
+      truncateSync(join(copy.path, name), size);
+      const survivor = await openLevel(copy.path);
+      const values = ['a', 'b', 'c'].map((key) => Number(survivor.get(bytes(key))?.toString()));
+      expect(new Set(values).size, `cut at ${size}`).toBe(1);
+      seen.add(values[0] ?? 0);
+      await survivor.close();
+    }
+    expect(Math.min(...seen)).toBe(5);
+    expect(seen.size).toBeGreaterThan(10);
+    await engine.close();
+    directory.remove();
+    copy.remove();
   });
 
   it('refuses a store whose log lost records', async () => {
