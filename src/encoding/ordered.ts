@@ -67,6 +67,15 @@ export class KeyWriter {
   /** A safe integer. */
   int(value: number): this {
     this.#reserve(9);
+    if (value >= 0 && value <= 0xffffffff) {
+      // Nearly every id and count: no division.
+      const size = value > 0xffffff ? 4 : value > 0xffff ? 3 : value > 0xff ? 2 : value > 0 ? 1 : 0;
+      this.#buffer[this.#length++] = 0x88 + size;
+      for (let shift = (size - 1) * 8; shift >= 0; shift -= 8) {
+        this.#buffer[this.#length++] = (value >>> shift) & 0xff;
+      }
+      return this;
+    }
     if (value >= 0) {
       let size = 0;
       for (let rest = value; rest > 0; rest = Math.floor(rest / 256)) size++;
@@ -219,6 +228,15 @@ export class KeyReader {
 
   #bytes(mask: number): Buffer {
     const buffer = this.#buffer;
+    if (mask === 0) {
+      // Without zero bytes inside, the encoding is the value and its end.
+      const end = buffer.indexOf(0, this.#at);
+      if (end !== -1 && buffer[end + 1] === 1) {
+        const plain = Buffer.from(buffer.subarray(this.#at, end));
+        this.#at = end + 2;
+        return plain;
+      }
+    }
     const out = Buffer.allocUnsafeSlow(buffer.length - this.#at);
     let length = 0;
     for (;;) {

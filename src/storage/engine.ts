@@ -46,7 +46,10 @@ export interface Engine extends EngineReader {
    * next `apply`: the disk is slower than the writers.
    */
   waitForRoom(): Promise<void> | undefined;
-  /** Deletes [start, end), visible when it resolves. No writes into the span may run beside it. */
+  /**
+   * Deletes [start, end), visible when it resolves. No writes into the span may run beside it. Not atomic:
+   * before the next barrier a crash may leave some of the keys; clearing again is harmless.
+   */
   clear(start: Buffer, end: Buffer): Promise<void>;
   snapshot(): EngineSnapshot;
   /** Everything applied before the call is durable when it resolves. */

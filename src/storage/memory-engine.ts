@@ -144,7 +144,7 @@ export class MemoryEngine implements Engine {
     survivor.#map = map;
     for (const batch of this.#unsynced) {
       if (random === undefined || random.float() >= odds) continue;
-      if (batch.kind === 'clear') survivor.#clear(batch.start, batch.end);
+      if (batch.kind === 'clear') survivor.#clear(batch.start, batch.end, random);
       else for (const write of batch.writes) survivor.#write(write.key, write.value);
     }
     this.#poison ??= new StorePoisonedError('the machine crashed');
@@ -158,9 +158,14 @@ export class MemoryEngine implements Engine {
     if (value !== undefined) this.#bytes += key.length + value.length;
   }
 
-  #clear(start: Buffer, end: Buffer): void {
+  /** `random`: a clear that was under way in a crash, and got through with only some of the keys. */
+  #clear(start: Buffer, end: Buffer, random?: Random): void {
     const cursor = this.#map.freeze().cursor({ start, end });
-    for (; cursor.key !== undefined; cursor.next()) this.#write(cursor.key, undefined);
+    const odds = random === undefined || random.float() < 0.5 ? 1 : 0.5;
+    for (; cursor.key !== undefined; cursor.next()) {
+      if (odds < 1 && random !== undefined && random.float() >= odds) continue;
+      this.#write(cursor.key, undefined);
+    }
   }
 
   #iterateView(
