@@ -30,10 +30,18 @@ import {
   type RangeExecutor,
   type ReplicaPort,
 } from '../../src/range/index.ts';
-import { createMvccBatch, engineSpans, MemoryEngine } from '../../src/storage/index.ts';
+import {
+  createMvccBatch,
+  decodeHead,
+  engineSpans,
+  isHeadKey,
+  MemoryEngine,
+  unversionedKey,
+} from '../../src/storage/index.ts';
 import { ClusterDb, Router } from '../../src/txn/index.ts';
 import { type VirtualEnv } from './virtual-env.ts';
 
+const unversionedTag = unversionedKey(Buffer.alloc(0))[0];
 const nodeId = asNodeId(1);
 const storeId = asStoreId(1);
 const replica = { nodeId, storeId, replicaId: asReplicaId(1), kind: 'voter' as const };
@@ -125,8 +133,8 @@ export class TestCluster {
   proposals = 0;
   /** Says which applied commands are reported as ambiguous. */
   loseAnswer: ((command: Command) => boolean) | undefined;
-  /** Sees every batch that reaches a range. */
-  onBatch: ((batch: BatchRequest) => void) | undefined;
+  /** Sees every batch that reaches a range, and may answer instead of it. */
+  intercept: ((batch: BatchRequest) => BatchResponse | undefined) | undefined;
   #nextRangeId = 2;
 
   constructor(
@@ -196,6 +204,25 @@ export class TestCluster {
     this.#file([left.descriptor, right]);
   }
 
+  /** What transactions have left in the engine: intents and records. */
+  async remains(): Promise<{ intents: number; records: number }> {
+    let intents = 0;
+    let records = 0;
+    const iterator = this.engine.iterate({ start: Buffer.alloc(0), end: Buffer.from([0xff]) });
+    for (
+      let page = await iterator.next(1_000);
+      page.length > 0;
+      page = await iterator.next(1_000)
+    ) {
+      for (const [engineKey, value] of page) {
+        if (isHeadKey(engineKey)) intents += decodeHead(value).intent === undefined ? 0 : 1;
+        else if (engineKey[0] === unversionedTag) records++;
+      }
+    }
+    await iterator.close();
+    return { intents, records };
+  }
+
   #file(ranges: readonly RangeDescriptor[]): void {
     const batch = createMvccBatch(this.engine);
     for (const range of ranges) {
@@ -208,7 +235,8 @@ export class TestCluster {
   }
 
   async #serve(batch: BatchRequest): Promise<BatchResponse> {
-    this.onBatch?.(batch);
+    const instead = this.intercept?.(batch);
+    if (instead !== undefined) return instead;
     const found = this.replicas.find(({ rangeId }) => rangeId === batch.header.rangeId);
     if (found === undefined) {
       const { rangeId } = batch.header;

@@ -45,6 +45,10 @@ export async function evaluateEndTxn(
     const commitTimestamp = record.meta.writeTimestamp;
     return ok({ kind: 'end-txn', commitTimestamp, onePhase: false });
   }
+  if (ctx.state.tombstones.finished(txn.id)?.status === 'committed') {
+    // A second delivery (trap X8): true, but nothing that this batch may claim to have done.
+    return failed({ kind: 'ambiguous-result', reason: 'the transaction has committed before' });
+  }
   const refused = refusal(ctx, txn, request, record);
   if (refused !== undefined) return aborted(refused);
 
