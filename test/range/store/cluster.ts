@@ -8,6 +8,7 @@ import {
   HlcClock,
   KvFailure,
   requestSpan,
+  TransportFailure,
   type BatchHeader,
   type BatchRequest,
   type BatchResponse,
@@ -310,11 +311,9 @@ export class TestSender implements Sender {
           })) as BatchResponse;
           if (answer.kind === 'ok' || !isRouting(answer.error.kind)) return answer;
           if (answer.error.kind === 'not-leaseholder') hint = answer.error.leaseholder?.nodeId;
-        } catch {
-          const writes = batch.requests.some(
-            (each) => each.kind !== 'get' && each.kind !== 'range-info',
-          );
-          if (writes && !cluster.isCut(this.#id, to) && cluster.machine(to).up) {
+        } catch (error) {
+          const sent = !(error instanceof TransportFailure) || error.sent;
+          if (sent && batch.requests.some((each) => each.kind !== 'get')) {
             return this.#fail({ kind: 'ambiguous-result', reason: 'no answer' }, clock.now());
           }
         }
@@ -373,6 +372,8 @@ export class TestDb implements Db {
       ignoredSequences: [],
     };
     const puts: { key: Buffer; value: Buffer }[] = [];
+    /** What was read: it must still be there at the commit. */
+    const read = new Map<string, Buffer | undefined>();
     let status: Txn['status'] = 'open';
     const unused = (): never => {
       throw new Error('not used by the range layer');
@@ -384,7 +385,9 @@ export class TestDb implements Db {
       },
       async get(key) {
         const result = must(values(await sender.request({ kind: 'get', key, lock: 'none' }))[0]);
-        return result.kind === 'get' ? result.value : undefined;
+        const value = result.kind === 'get' ? result.value : undefined;
+        read.set(key.toString('hex'), value);
+        return value;
       },
       put(key, value) {
         puts.push({ key, value });
@@ -398,12 +401,12 @@ export class TestDb implements Db {
           values(await sender.request({ kind: 'put', key, value, sequence: 1 }));
         }
         let sequence = 0;
-        const requests: KvRequest[] = inside.map(({ key, value }) => ({
-          kind: 'put',
-          key,
-          value,
-          sequence: ++sequence,
-        }));
+        const requests: KvRequest[] = inside.map(({ key, value }) => {
+          const name = key.toString('hex');
+          return read.has(name)
+            ? { kind: 'conditional-put', key, value, expected: read.get(name), sequence: ++sequence }
+            : { kind: 'put', key, value, sequence: ++sequence };
+        });
         requests.push({
           kind: 'end-txn',
           anchor,

@@ -62,7 +62,6 @@ async function play(seed: number): Promise<void> {
     if (register === undefined || register.possible.size > 0) return;
     const value = register.next++;
     register.possible.add(value);
-    const env = cluster.machine(node).env;
     const done = cluster
       .client(node)
       .request({ kind: 'put', key: keyOf(i), value: Buffer.from(String(value)), sequence: 1 })
@@ -71,7 +70,6 @@ async function play(seed: number): Promise<void> {
           register.acknowledged = value;
           register.possible.clear();
         } else if (answer.error.kind !== 'ambiguous-result') register.possible.delete(value);
-        else void env;
         pending.delete(done);
       });
     pending.add(done);
@@ -149,6 +147,7 @@ async function play(seed: number): Promise<void> {
     for (const machine of cluster.live()) await cluster.time.settleOf(machine.store.runQueues());
     await cluster.time.run(5000);
   }
+  if (process.env['STORY'] === '1') tell(cluster);
   for (const [i, register] of registers.entries()) {
     const answer = await cluster.time.settleOf(
       cluster.client(1).request({ kind: 'get', key: keyOf(i), lock: 'none' }),
@@ -160,6 +159,27 @@ async function play(seed: number): Promise<void> {
     expect(allowed, `key ${i} holds ${value}`).toContain(value);
   }
   await sameBytes(cluster);
+}
+
+/** For a person who looks for the cause. */
+function tell(cluster: Cluster): void {
+  for (const range of cluster.ranges()) {
+    const { rangeId, generation, replicas, startKey, endKey } = range;
+    process.stdout.write(
+      `${rangeId} gen ${generation} ${startKey.toString('latin1')}-${endKey.toString('latin1')} ` +
+        `${replicas.map((each) => `${each.storeId}:${each.replicaId}${each.kind}`).join(' ')}\n`,
+    );
+    for (const { machine, replica } of cluster.replicas(rangeId)) {
+      const { raft, applier, replicaId, suspended } = replica;
+      process.stdout.write(
+        `   store ${machine.id} id ${replicaId} ${raft.role} term ${raft.term} leader ${raft.leader} ` +
+          `commit ${raft.commitIndex} applied ${applier.appliedIndex} last ${raft.lastIndex} ` +
+          `suspended ${suspended} holds ${replica.holdsLease} config ${JSON.stringify(raft.configuration)} ` +
+          `gen ${replica.initialised ? replica.descriptor.generation : 'none'} ` +
+          `progress ${JSON.stringify(raft.progress())}\n`,
+      );
+    }
+  }
 }
 
 /** Every voter of every range holds the same replicated bytes. */
