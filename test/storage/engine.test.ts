@@ -7,6 +7,7 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
+import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { describe, expect, it } from 'vitest';
@@ -90,7 +91,7 @@ describe('MemoryEngine', () => {
 
 describe('LevelEngine', () => {
   it('agrees with MemoryEngine through random work', async () => {
-    for (let seed = 1; seed <= 8; seed++) await differential(seed);
+    for (let seed = 1; seed <= 6; seed++) await differential(seed);
   });
 
   it('makes writers wait for room', async () => {
@@ -153,6 +154,35 @@ describe('LevelEngine', () => {
     await engine.close();
     directory.remove();
   });
+
+  // prlimit belongs to Linux; the error it provokes is what a full disk gives, too.
+  it.runIf(process.platform === 'linux')(
+    'is poisoned by a failed write, and opens again with what the last barrier covered',
+    async () => {
+      const directory = temporaryDirectory();
+      const poisons: Error[] = [];
+      const limit = (bytesMax: string): void => {
+        execFileSync('prlimit', ['--pid', String(process.pid), `--fsize=${bytesMax}:unlimited`]);
+      };
+      const engine = await openLevel(directory.path, { onPoison: (error) => poisons.push(error) });
+      engine.apply([write('a', 'x'.repeat(10_000))]);
+      await engine.barrier();
+      limit('20000');
+      engine.apply([write('b', 'y'.repeat(50_000)), write('c', '')]);
+      await expect(engine.barrier()).rejects.toThrow(StorePoisonedError);
+      limit('unlimited');
+      expect(() => engine.apply([write('d', '')])).toThrow(StorePoisonedError);
+      await expect(engine.barrier()).rejects.toThrow(StorePoisonedError);
+      expect(poisons.length).toBe(1);
+      await engine.close();
+      const again = await openLevel(directory.path);
+      expect(again.get(bytes('a'))?.length).toBe(10_000);
+      expect(again.get(bytes('b')) === undefined).toBe(again.get(bytes('c')) === undefined);
+      expect(again.get(bytes('d'))).toBeUndefined();
+      await again.close();
+      directory.remove();
+    },
+  );
 
   it('syncs the logs, the manifest, new tables and the directory', async () => {
     const directory = temporaryDirectory();
