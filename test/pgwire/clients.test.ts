@@ -22,7 +22,7 @@ it('node-postgres', async () => {
   ]);
   expect((await client.query('select i from generate_series(1, 5000) i')).rows).toHaveLength(5000);
   await expect(client.query('select nope(1)')).rejects.toMatchObject({ code: '22012' });
-  expect((await client.query('begin; select 1; commit; show search_path')).length).toBe(4);
+  expect(await client.query('begin; select 1; commit; show search_path')).toHaveLength(4);
   await client.end();
 });
 

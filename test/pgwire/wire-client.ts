@@ -232,7 +232,7 @@ class Fields {
 function printable(bytes: Buffer): string {
   const text = bytes.toString();
   const shown = JSON.stringify(text).slice(1, -1);
-  return /[\u0000-\u0008\u000b-\u001f\ufffd]/.test(text) ? `x${bytes.toString('hex')}` : shown;
+  return /[^\P{Cc}\n\t]|\ufffd/u.test(text) ? `x${bytes.toString('hex')}` : shown;
 }
 
 /** The bytes of one message line. */

@@ -8,6 +8,7 @@
  *
  * INVARIANT: at most one of the asynchronous methods runs at a time; only `cancel` may come between.
  */
+import { type Node } from '@pgsql/types';
 import { sleep, type TimerHandle } from '../../util/index.ts';
 import { type Txn } from '../../kv/index.ts';
 import { SessionCatalog } from '../catalog/index.ts';
@@ -294,7 +295,7 @@ export class Session {
     const wasIdle = this.transaction.state === 'idle';
     if (wasIdle) this.transaction.open('implicit');
     try {
-      const result = await this.#startUtility(statement);
+      const result = await this.#startUtility(statement, false);
       await result.close();
       return result.columns;
     } finally {
@@ -483,7 +484,7 @@ export class Session {
         break;
       }
       case 'utility': {
-        const result = await this.#startUtility(statement);
+        const result = await this.#startUtility(statement, alone);
         if (result.columns.length > 0) out.beginResult(result.columns, run.formats, run.describe);
         tag = await this.#drain(result, out);
         break;
@@ -540,7 +541,7 @@ export class Session {
     return asOfTimestamp(parsed.asOf, this.services.db.clock, this.eval);
   }
 
-  async #startUtility(statement: PreparedStatement): Promise<StatementResult> {
+  async #startUtility(statement: PreparedStatement, alone: boolean): Promise<StatementResult> {
     const { parsed } = statement;
     if (parsed === undefined) throw sqlError('internalError', 'an empty statement is not run');
     const isShow =
@@ -548,11 +549,11 @@ export class Session {
     if (this.transaction.readOnly && !isShow) throw readOnlyError(statement);
     const txn = await this.transaction.require();
     txn.beginStatement();
-    const context = this.#makeContext(txn, noParams, false);
+    const context = this.#makeContext(txn, noParams, alone);
     return this.services.runUtility(
       parsed.statement.kind === 'cluster'
         ? { kind: 'cluster', statement: parsed.statement.statement }
-        : { kind: 'postgres', node: parsed.statement.node, text: parsed.text },
+        : { kind: 'postgres', node: selectIntoAsCreate(parsed.statement.node), text: parsed.text },
       context,
     );
   }
@@ -790,6 +791,20 @@ export class Session {
     }
     this.statements.clear();
   }
+}
+
+/** SELECT ... INTO t is an old way to write CREATE TABLE t AS SELECT. */
+function selectIntoAsCreate(node: Node): Node {
+  if (!('SelectStmt' in node) || node.SelectStmt.intoClause === undefined) return node;
+  const { intoClause: into, ...select } = node.SelectStmt;
+  return {
+    CreateTableAsStmt: {
+      query: { SelectStmt: select },
+      into,
+      objtype: 'OBJECT_TABLE',
+      is_select_into: true,
+    },
+  };
 }
 
 function isAgain(error: unknown): boolean {
