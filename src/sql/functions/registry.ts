@@ -1,9 +1,38 @@
 /** All functions and operators, by name. */
+import { aggregateFunctions } from './aggregates.ts';
 import { arithmeticOperators } from './arithmetic.ts';
+import { arrayFunctions, arraySetFunctions } from './arrays.ts';
 import { comparisonOperators } from './comparison.ts';
+import { datetimeFunctions } from './datetime.ts';
+import { formattingFunctions } from './formatting.ts';
+import { jsonFunctions, jsonSetFunctions } from './json.ts';
+import { mathFunctions } from './math.ts';
+import { patternFunctions, patternSetFunctions } from './patterns.ts';
 import { type SqlFunction } from './registry-types.ts';
+import { seriesFunctions } from './series.ts';
+import { stringFunctions, stringSetFunctions } from './strings.ts';
+import { systemFunctions } from './system.ts';
+import { windowFunctions } from './windows.ts';
 
-const lists: readonly (readonly SqlFunction[])[] = [comparisonOperators, arithmeticOperators];
+const lists: readonly (readonly SqlFunction[])[] = [
+  comparisonOperators,
+  arithmeticOperators,
+  mathFunctions,
+  stringFunctions,
+  stringSetFunctions,
+  patternFunctions,
+  patternSetFunctions,
+  datetimeFunctions,
+  formattingFunctions,
+  jsonFunctions,
+  jsonSetFunctions,
+  arrayFunctions,
+  arraySetFunctions,
+  seriesFunctions,
+  aggregateFunctions,
+  windowFunctions,
+  systemFunctions,
+];
 
 const functions: SqlFunction[] = [];
 const operators: SqlFunction[] = [];

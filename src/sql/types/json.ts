@@ -16,6 +16,8 @@ export interface JsonBuilder<T> {
   number(text: string): T;
   array(items: T[]): T;
   object(entries: [string, T][]): T;
+  /** Called for every value with its source text, when given. */
+  readonly located?: (value: T, text: string) => T;
 }
 
 class JsonParser<T> {
@@ -78,6 +80,14 @@ class JsonParser<T> {
 
   #value(): T {
     this.#space();
+    const { located } = this.#builder;
+    if (located === undefined) return this.#bareValue();
+    const start = this.#at;
+    const value = this.#bareValue();
+    return located(value, this.#text.slice(start, this.#at));
+  }
+
+  #bareValue(): T {
     const c = this.#text[this.#at];
     switch (c) {
       case '{':

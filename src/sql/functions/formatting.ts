@@ -1,0 +1,2 @@
+import { type ScalarFunction } from './registry-types.ts';
+export const formattingFunctions: readonly ScalarFunction[] = [];
