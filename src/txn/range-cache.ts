@@ -103,6 +103,9 @@ export class RangeCache {
     while (start.compare(span.end) < 0) {
       const holder = await this.find(start, false);
       if (holder === undefined) return undefined;
+      // The way there may have passed the range itself: a small cluster's first range holds all.
+      const met = this.cached(key, before);
+      if (met !== undefined) return met;
       const end = holder.range.endKey.compare(span.end) < 0 ? holder.range.endKey : span.end;
       const records = await this.#scanMeta(holder, { start, end });
       for (const record of records) this.insert(decodeDescriptor(record));
