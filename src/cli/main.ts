@@ -103,7 +103,9 @@ program
   .option('--seed <n>', 'replays exactly this run (default: drawn)')
   .option('--nodes <n>', 'number of nodes (default 5)')
   .option('--seconds <n>', 'simulated seconds under faults (default 60)')
+  .option('--runs <n>', 'so many runs, with the seeds that follow')
   .option('--trace', 'print what happens')
+  .option('--verbose', 'print the logs of the nodes too')
   .action(async (flags: Record<string, unknown>) => {
     const { runSim } = await import('./sim.ts');
     await runSim(flags);

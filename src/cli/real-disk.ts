@@ -37,44 +37,27 @@ export const realDisk: Disk = {
       await handle.close();
     }
     await fs.rename(temporary, path);
-    await syncDir(join(path, '..'));
+    await syncPath(join(path, '..'));
   },
   async remove(path) {
     await fs.rm(path, { force: true });
   },
-  syncDir,
+  syncDir: syncPath,
   async freeBytes(dir) {
     const stats = await fs.statfs(dir);
     return stats.bavail * stats.bsize;
   },
 };
 
-/** fsyncs every regular file in `dir` that `wanted` selects, then the directory: makes LevelDB durable. */
-export async function syncFiles(
-  dir: string,
-  wanted: (name: string) => boolean = () => true,
-): Promise<void> {
-  for (const name of await fs.readdir(dir)) {
-    if (!wanted(name)) continue;
-    let handle: fs.FileHandle;
-    try {
-      handle = await fs.open(join(dir, name), 'r');
-    } catch (error) {
-      // LevelDB removes files that a compaction made obsolete at any time.
-      if (isMissing(error)) continue;
-      throw error;
-    }
-    try {
-      await handle.datasync();
-    } finally {
-      await handle.close();
-    }
+/** fsyncs a file or a directory; one that is not there (any more) needs nothing. */
+export async function syncPath(path: string): Promise<void> {
+  let handle: fs.FileHandle;
+  try {
+    handle = await fs.open(path, 'r');
+  } catch (error) {
+    if (isMissing(error)) return;
+    throw error;
   }
-  await syncDir(dir);
-}
-
-async function syncDir(dir: string): Promise<void> {
-  const handle = await fs.open(dir, 'r');
   try {
     await handle.sync();
   } finally {

@@ -19,7 +19,7 @@ import {
   UsageError,
 } from './options.ts';
 import { createRealEnv } from './real-env.ts';
-import { realDisk, syncFiles } from './real-disk.ts';
+import { syncPath } from './real-disk.ts';
 import { version } from './version.ts';
 
 const defaultPorts = { sql: 26257, rpc: 26357, http: 8080 };
@@ -126,20 +126,11 @@ async function startNode(settings: Settings, options: { singleNode: boolean }): 
     env,
     transport,
     storePath,
-    openEngine: (path, onPoison) =>
-      LevelEngine.open({
-        path,
-        disk: realDisk,
-        syncFiles,
-        onPoison,
-        log,
-      }),
+    openEngine: (path, onPoison) => LevelEngine.open({ env, directory: path, syncPath, onPoison }),
     rpcAddress: advertised(rpcPort),
     sqlAddress: formatAddress({ ...listen.sql, port: sqlPort }),
     httpAddress: formatAddress({ ...listen.http, port: httpPort }),
     locality: parseLocality(settings.text('locality') ?? ''),
-    storeAttributes: store.attrs,
-    storeSizeBytes: store.sizeBytes,
     join: joinList,
     singleNode: options.singleNode,
     version,

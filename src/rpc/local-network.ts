@@ -28,8 +28,15 @@ export interface Delivery {
   readonly bytes: number;
 }
 
-/** A delay in milliseconds, or 'drop' (lost without a trace). */
-export type DeliveryPolicy = (delivery: Delivery) => number | 'drop';
+/**
+ * A delay in milliseconds; 'drop': lost without a trace (a cut link); 'reset': lost with the stream it was
+ * on, so the caller of a call learns soon that there will be no answer.
+ */
+export type DeliveryPolicy = (delivery: Delivery) => number | 'drop' | 'reset';
+
+/** A stream that is silent for so long is given up, as gRPC's keepalive does. */
+const keepaliveMs = 5_000;
+const resetMs = 20;
 
 const packr = new Packr({ useRecords: false, moreTypes: false, int64AsType: 'bigint' });
 
@@ -71,10 +78,13 @@ export class LocalNetwork {
     return typeof to === 'string' ? this.#addresses.get(to) : this.#endpoints.get(to);
   }
 
-  /** Runs `arrive` when the message arrives, never when it is lost. */
-  carry(delivery: Delivery, arrive: () => void): void {
+  /** Runs `arrive` when the message arrives, `lost` once its sender can know that it never will. */
+  carry(delivery: Delivery, arrive: () => void, lost: () => void = () => undefined): void {
     const delayMs = delivery.from === delivery.to ? 0 : this.#policy(delivery);
-    if (delayMs === 'drop') return;
+    if (delayMs === 'drop' || delayMs === 'reset') {
+      this.#env.timers.after(delayMs === 'drop' ? keepaliveMs : resetMs, lost);
+      return;
+    }
     const nowMs = this.#env.clock.monotonicMs();
     let atMs = nowMs + delayMs;
     if (delivery.kind === 'message') {
@@ -172,23 +182,35 @@ export class LocalTransport implements Transport {
         if (ok) resolve(packr.unpack(bytes));
         else reject(new TransportFailure(String(packr.unpack(bytes)), { sent: true }));
       };
+      const lost = (): void => {
+        timer.cancel();
+        reject(new TransportFailure(`the connection to node ${to} broke`, { sent: true }));
+      };
       const bytes = Buffer.from(packr.pack(payload));
       const link = { from: this.#nodeId, to: receiver.#nodeId, traffic: options.traffic, method };
-      this.#network.carry({ ...link, kind: 'call', bytes: bytes.length }, () => {
-        if (receiver.#down) return;
+      const arrive = (): void => {
+        if (receiver.#down) {
+          lost();
+          return;
+        }
         const answer = (result: unknown, ok: boolean): void => {
-          if (receiver.#down) return;
+          if (receiver.#down) {
+            lost();
+            return;
+          }
           const packed = Buffer.from(packr.pack(result));
           this.#network.carry(
             { ...link, from: link.to, to: link.from, kind: 'answer', bytes: packed.length },
             () => settle(packed, ok),
+            lost,
           );
         };
         receiver.#handlers.serveCall(method, packr.unpack(bytes) as unknown, link.from).then(
           (result) => answer(result, true),
           (error: unknown) => answer(error instanceof Error ? error.message : String(error), false),
         );
-      });
+      };
+      this.#network.carry({ ...link, kind: 'call', bytes: bytes.length }, arrive, lost);
     });
   }
 }

@@ -8,6 +8,11 @@ export interface StoreIdentity {
   readonly storeId: StoreId;
 }
 
+/** As written: `complete` is false while the founder's store gets its first contents. */
+export interface StoredIdentity extends StoreIdentity {
+  readonly complete: boolean;
+}
+
 const fileName = 'STORE';
 const formatVersion = 1;
 
@@ -49,6 +54,11 @@ export async function readIdentity(disk: Disk, path: string): Promise<StoreIdent
       `${path} was written by another version of Skein (format ${String(parsed.format)}).`,
     );
   }
+  if ('complete' in parsed && parsed.complete === false) {
+    throw new ForeignStoreError(
+      `the first start in ${path} was interrupted before anything was stored; remove the folder and start again.`,
+    );
+  }
   return {
     clusterId: parsed.clusterId,
     nodeId: asNodeId(parsed.nodeId),
@@ -59,7 +69,7 @@ export async function readIdentity(disk: Disk, path: string): Promise<StoreIdent
 export async function writeIdentity(
   disk: Disk,
   path: string,
-  identity: StoreIdentity,
+  identity: StoredIdentity,
 ): Promise<void> {
   const content = `${JSON.stringify({ format: formatVersion, ...identity })}\n`;
   await disk.mkdir(path);

@@ -1,0 +1,5 @@
+export { ForeignStoreError } from './identity.ts';
+export { SkeinNode } from './node.ts';
+export type { NodeParts } from './node.ts';
+export type { NodeTransport } from './membership.ts';
+export type { SqlFront, SqlFrontParts } from './sql-front.ts';

@@ -1,0 +1,86 @@
+/** What `/metrics` shows: the store's counters and gauges in Prometheus' text format. */
+import { Gauge, Counter, Registry } from 'prom-client';
+import { type StoreMetrics } from '../range/index.ts';
+
+export interface MetricSources {
+  store(): StoreMetrics | undefined;
+  sql(): Readonly<Record<string, number>>;
+}
+
+/** `entriesApplied` -> `skein_entries_applied_total`. */
+function metricName(name: string, suffix: string): string {
+  return `skein_${name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}${suffix}`;
+}
+
+/** One registry per node, so that several nodes of one process do not mix. */
+export function createMetricsRegistry(sources: MetricSources, labels: { node: string }): Registry {
+  const registry = new Registry();
+  registry.setDefaultLabels(labels);
+  const known = new Set<string>();
+  const counter = (name: string, help: string, read: () => number): void => {
+    known.add(name);
+    registry.registerMetric(
+      new Counter({
+        name: metricName(name, '_total'),
+        help,
+        registers: [],
+        collect() {
+          this.reset();
+          this.inc(read());
+        },
+      }),
+    );
+  };
+  const gauge = (name: string, help: string, read: () => number): void => {
+    known.add(name);
+    registry.registerMetric(
+      new Gauge({
+        name: metricName(name, ''),
+        help,
+        registers: [],
+        collect() {
+          this.set(read());
+        },
+      }),
+    );
+  };
+  for (const [name, help] of Object.entries(counterHelp)) {
+    counter(name, help, () => sources.store()?.counters[name as keyof typeof counterHelp] ?? 0);
+  }
+  for (const [name, help] of Object.entries(gaugeHelp)) {
+    gauge(name, help, () => sources.store()?.gauges[name as keyof typeof gaugeHelp] ?? 0);
+  }
+  for (const name of Object.keys(sources.sql())) {
+    const help = `SQL: ${name}`;
+    const read = (): number => sources.sql()[name] ?? 0;
+    if (name.startsWith('open')) gauge(name, help, read);
+    else counter(name, help, read);
+  }
+  return registry;
+}
+
+const counterHelp: Record<keyof StoreMetrics['counters'], string> = {
+  batches: 'Batches of requests received by the store',
+  proposals: 'Commands proposed to raft',
+  entriesApplied: 'Raft entries applied',
+  raftMessagesSent: 'Raft messages sent',
+  raftMessagesReceived: 'Raft messages received',
+  raftTurns: 'Turns of the raft scheduler that had work',
+  leasesAcquired: 'Leases acquired',
+  leasesLost: 'Leases lost or handed over',
+  splits: 'Range splits applied',
+  snapshotsSent: 'Range snapshots sent',
+  snapshotsReceived: 'Range snapshots received',
+  replicasRemoved: 'Replicas removed from this store',
+  checkpoints: 'Barriers of the state engine',
+  versionsCollected: 'Old versions removed by garbage collection',
+};
+
+const gaugeHelp: Record<keyof StoreMetrics['gauges'], string> = {
+  ranges: 'Replicas on this store',
+  leases: 'Leases held by this store',
+  leaders: 'Raft groups led by this store',
+  awakeReplicas: 'Replicas that take part in ticks',
+  raftLogBytes: 'Live bytes of the raft log',
+  queriesPerSecond: 'Requests per second at the leaseholders of this store',
+};

@@ -1,0 +1,356 @@
+/**
+ * One node, built from given parts: it cannot tell whether they are real or simulated.
+ *
+ *     sockets -> PgServer -> SqlService -> Db (txn) -> Router -> Store (range) -> RaftLog, Engine
+ *                                             |                     |
+ *                                             +----- Transport -----+----> other nodes
+ *
+ * A node starts in this order: who am I (identity, or wait to be admitted), what do I hold (engine, raft
+ * log), whom do I know (gossip), serve ranges (store), serve SQL (catalog, sessions).
+ */
+import { type Duplex } from 'node:stream';
+import {
+  type BatchRequest,
+  type BatchResponse,
+  type Db,
+  type NodeId,
+  type NodeInfo,
+  type RowProgramCompiler,
+  type Sender,
+  HlcClock,
+  asNodeId,
+  asStoreId,
+  gossipKeys,
+} from '../kv/index.ts';
+import {
+  Store,
+  bootstrapCluster,
+  clockBoundOnDisk,
+  createRangeExecutor,
+  nodeIdCounterKey,
+  storeIdCounterKey,
+  type StoreSettings,
+} from '../range/index.ts';
+import { GossipNode } from '../rpc/index.ts';
+import { type ZoneConfig } from '../allocator/index.ts';
+import { type Engine, SegmentedRaftLog } from '../storage/index.ts';
+import { Router, ClusterDb, serveBatches } from '../txn/index.ts';
+import { type Env, type TimerHandle } from '../util/index.ts';
+import { answerHttp, type HttpRequest, type HttpResponse } from './http.ts';
+import { type StoreIdentity, readIdentity, writeIdentity } from './identity.ts';
+import { Membership, type NodeTransport } from './membership.ts';
+import { createMetricsRegistry } from './metrics.ts';
+import { type SqlFront, type SqlFrontParts } from './sql-front.ts';
+
+export interface NodeParts {
+  readonly env: Env;
+  /** Listening already; it reads `nodeId` and `clusterId` of this node once they are known. */
+  readonly transport: NodeTransport;
+  readonly storePath: string;
+  readonly openEngine: (path: string, onPoison: (error: Error) => void) => Promise<Engine>;
+  /** Runs filters and projections of SQL beside the data. */
+  readonly rowPrograms: RowProgramCompiler | undefined;
+  /** Undefined: a node without SQL, for tests of the layers below. */
+  readonly openSql: ((parts: SqlFrontParts) => Promise<SqlFront>) | undefined;
+  readonly rpcAddress: string;
+  readonly sqlAddress: string;
+  readonly httpAddress: string;
+  readonly locality: NodeInfo['locality'];
+  readonly join: readonly string[];
+  /** Found a cluster at once when the store is empty. */
+  readonly singleNode: boolean;
+  readonly version: string;
+  readonly maxOffsetMs: number;
+  readonly storeSettings?: Partial<StoreSettings>;
+  /** Overrides zone configurations: simulation wants small ranges. */
+  readonly zoneConfigFor?: (key: Buffer) => ZoneConfig;
+  /** The store failed: the process must end. Called once. */
+  readonly onFatal: (error: Error) => void;
+}
+
+/** Until the catalog can be asked. */
+const defaultZoneConfig: ZoneConfig = {
+  rangeMinBytes: 128 << 20,
+  rangeMaxBytes: 512 << 20,
+  numReplicas: 3,
+  gcTtlSeconds: 14_400,
+};
+const gossipIntervalMs = 200;
+const gossipFullSyncMs = 10_000;
+const gossipPullMs = 200;
+
+export class SkeinNode {
+  readonly #parts: NodeParts;
+  readonly clock: HlcClock;
+  #identity: StoreIdentity | undefined;
+  #gossip: GossipNode | undefined;
+  #store: Store | undefined;
+  #db: Db | undefined;
+  #sql: SqlFront | undefined;
+  #membership: Membership;
+  #state: 'starting' | 'waiting' | 'running' | 'draining' | 'stopped' | 'failed' = 'starting';
+  #startKind = 'starting';
+  #metrics: ReturnType<typeof createMetricsRegistry> | undefined;
+  #engine: Engine | undefined;
+  #raftLog: SegmentedRaftLog | undefined;
+  #pullTimer: TimerHandle | undefined;
+  /** In reverse order of opening. */
+  readonly #closers: (() => Promise<void>)[] = [];
+
+  constructor(parts: NodeParts) {
+    this.#parts = parts;
+    this.clock = new HlcClock(parts.env.clock, { maxOffsetMicros: parts.maxOffsetMs * 1000 });
+    this.#membership = new Membership({
+      env: parts.env,
+      transport: parts.transport,
+      join: parts.join,
+      ownAddress: parts.rpcAddress,
+    });
+  }
+
+  /** 0 until the node belongs to a cluster. */
+  get nodeId(): NodeId {
+    return this.#identity?.nodeId ?? asNodeId(0);
+  }
+
+  get clusterId(): string | undefined {
+    return this.#identity?.clusterId;
+  }
+
+  /** For the start message: what this start was. */
+  get startKind(): string {
+    return this.#startKind;
+  }
+
+  get store(): Store {
+    if (this.#store === undefined) throw new Error('the node has not started');
+    return this.#store;
+  }
+
+  get db(): Db {
+    if (this.#db === undefined) throw new Error('the node has not started');
+    return this.#db;
+  }
+
+  get gossip(): GossipNode {
+    if (this.#gossip === undefined) throw new Error('the node has not started');
+    return this.#gossip;
+  }
+
+  addressOf(nodeId: NodeId): string | undefined {
+    const info = this.#gossip?.get(gossipKeys.node(nodeId)) as NodeInfo | undefined;
+    return info?.rpcAddress;
+  }
+
+  /** Resolves when the node serves. `onWaiting` is called when it has to wait for a cluster to join. */
+  async start(
+    options: { readonly onWaiting?: () => void; readonly onIdentity?: (id: NodeId) => void } = {},
+  ): Promise<void> {
+    const { env, storePath } = this.#parts;
+    const known = await readIdentity(env.disk, storePath);
+    let admission: Awaited<ReturnType<Membership['wait']>> | undefined;
+    if (known === undefined) {
+      if (this.#parts.singleNode) admission = this.#membership.foundNow();
+      else {
+        this.#state = 'waiting';
+        options.onWaiting?.();
+        admission = await this.#membership.wait();
+      }
+    }
+    const identity = known ?? admission?.identity;
+    if (identity === undefined) throw new Error('a node is either known or admitted');
+    const founded = admission?.founded === true;
+    this.#state = 'starting';
+    this.#startKind = founded
+      ? 'initialized new cluster'
+      : known === undefined
+        ? 'initialized new node, joined the cluster'
+        : 'restarted pre-existing node';
+    // Written before the store: a start that was cut short never leaves files that nobody knows.
+    if (known === undefined) {
+      await writeIdentity(env.disk, storePath, { ...identity, complete: !founded });
+    }
+    await this.#openStore(identity, founded);
+    if (founded) await writeIdentity(env.disk, storePath, { ...identity, complete: true });
+    this.#identity = identity;
+    options.onIdentity?.(identity.nodeId);
+    await this.#serve(identity, admission?.gossip);
+    if (this.#state === 'starting') this.#state = 'running';
+  }
+
+  /** One client connection. */
+  serveSql(socket: Duplex): void {
+    if (this.#sql === undefined || this.#state !== 'running') socket.destroy();
+    else this.#sql.serve(socket);
+  }
+
+  http(request: HttpRequest): Promise<HttpResponse> {
+    return answerHttp(request, {
+      notReady: () => (this.#state === 'running' ? undefined : `the node is ${this.#state}`),
+      metrics: async () => ({
+        contentType: this.#metrics?.contentType ?? 'text/plain',
+        body: (await this.#metrics?.metrics()) ?? '',
+      }),
+      status: () => this.status(),
+    });
+  }
+
+  /** Plain facts about this node, as JSON. */
+  status(): Record<string, unknown> {
+    return {
+      nodeId: this.nodeId,
+      clusterId: this.clusterId,
+      state: this.#state,
+      version: this.#parts.version,
+      nodes: (this.#gossip?.list(gossipKeys.nodePrefix) ?? []).map(([, info]) => info),
+      stores: (this.#gossip?.list(gossipKeys.storePrefix) ?? []).map(([, info]) => info),
+      store: this.#store?.metrics(),
+    };
+  }
+
+  /** Lets clients finish, hands leases over, makes everything durable, closes. */
+  async stop(): Promise<void> {
+    if (this.#state === 'stopped' || this.#state === 'failed') return;
+    this.#state = 'draining';
+    this.#membership.stop();
+    await this.#sql?.stop();
+    await this.#store?.stop({ drain: true });
+    this.#pullTimer?.cancel();
+    this.#gossip?.stop();
+    for (const close of this.#closers.toReversed()) await close();
+    this.#state = 'stopped';
+  }
+
+  async #openStore(identity: StoreIdentity, founded: boolean): Promise<void> {
+    const { env, storePath } = this.#parts;
+    await env.disk.mkdir(storePath);
+    const onPoison = (error: Error): void => this.#fail(error);
+    const engine = await this.#parts.openEngine(`${storePath}/engine`, onPoison);
+    const raftLog = await SegmentedRaftLog.open({ env, directory: `${storePath}/raft`, onPoison });
+    this.#closers.push(
+      () => raftLog.close(),
+      () => engine.close(),
+    );
+    if (founded) {
+      await bootstrapCluster({
+        engine,
+        raftLog,
+        clock: this.clock,
+        nodeId: identity.nodeId,
+        storeId: identity.storeId,
+      });
+    }
+    this.#engine = engine;
+    this.#raftLog = raftLog;
+  }
+
+  async #serve(identity: StoreIdentity, known: unknown): Promise<void> {
+    const { env, transport, storePath, locality } = this.#parts;
+    const { nodeId, storeId } = identity;
+    if (this.#engine === undefined || this.#raftLog === undefined) throw new Error('no store');
+    const gossip = new GossipNode({
+      env,
+      clock: this.clock,
+      nodeId,
+      transport,
+      intervalMs: gossipIntervalMs,
+      fullSyncMs: gossipFullSyncMs,
+    });
+    this.#gossip = gossip;
+    if (known !== undefined) gossip.merge(known);
+    gossip.set(gossipKeys.node(nodeId), this.#nodeInfo(nodeId), { ttlMs: 0 });
+    gossip.set(gossipKeys.clusterId, identity.clusterId, { ttlMs: 0 });
+    gossip.start();
+    this.#pullGossip(gossip);
+
+    // The router needs the store and the store needs the router: the one-line sender ties the knot.
+    const local: Sender = {
+      send: (batch: BatchRequest): Promise<BatchResponse> => store.send(batch),
+    };
+    const router = new Router({ env, clock: this.clock, nodeId, transport, local, gossip });
+    const db = new ClusterDb({
+      env,
+      clock: this.clock,
+      nodeId,
+      router,
+      ...(this.#parts.rowPrograms === undefined ? {} : { rowPrograms: this.#parts.rowPrograms }),
+    });
+    this.#db = db;
+    const store: Store = new Store({
+      env,
+      clock: this.clock,
+      engine: this.#engine,
+      raftLog: this.#raftLog,
+      transport,
+      gossip,
+      sender: router.keySender,
+      db,
+      executorFactory: createRangeExecutor,
+      rowPrograms: this.#parts.rowPrograms,
+      nodeId,
+      storeId,
+      directory: storePath,
+      clockBound: clockBoundOnDisk(env, `${storePath}/CLOCK`),
+      zoneConfigFor: (key) => this.#zoneConfig(key),
+      locality,
+      ...(this.#parts.storeSettings === undefined ? {} : { settings: this.#parts.storeSettings }),
+      onFatal: (error) => this.#fail(error instanceof Error ? error : new Error(String(error))),
+    });
+    this.#store = store;
+    serveBatches(transport, store);
+    await store.start();
+    this.#membership.become(identity.clusterId, async () => ({
+      nodeId: asNodeId(Number(await db.increment(nodeIdCounterKey, 1n))),
+      storeId: asStoreId(Number(await db.increment(storeIdCounterKey, 1n))),
+      gossip: gossip.exportAll(),
+    }));
+    this.#metrics = createMetricsRegistry(
+      { store: () => this.#store?.metrics(), sql: () => this.#sql?.metrics() ?? {} },
+      { node: String(nodeId) },
+    );
+    if (this.#parts.openSql !== undefined) {
+      this.#sql = await this.#parts.openSql({ env, db, gossip, transport, nodeId });
+    }
+  }
+
+  /** A restarted node knows nobody: it asks the addresses it was given until it knows another node. */
+  #pullGossip(gossip: GossipNode): void {
+    const { env, transport, join, rpcAddress } = this.#parts;
+    const others = join.filter((address) => address !== rpcAddress);
+    const knowsOthers = gossip.list(gossipKeys.nodePrefix).length > 1;
+    if (others.length === 0 || knowsOthers || this.#state === 'stopped') return;
+    for (const address of others) {
+      transport
+        .callAddress(address, 'gossip-pull', {}, { timeoutMs: 1000, traffic: 'system' })
+        .then(
+          (answer) => gossip.merge(answer),
+          (error: unknown) => env.log.debug({ address, err: error }, 'no gossip yet'),
+        );
+    }
+    this.#pullTimer = env.timers.after(gossipPullMs, () => this.#pullGossip(gossip));
+  }
+
+  #nodeInfo(nodeId: NodeId): NodeInfo {
+    const { env, rpcAddress, sqlAddress, httpAddress, locality, version } = this.#parts;
+    return {
+      nodeId,
+      rpcAddress,
+      sqlAddress,
+      httpAddress,
+      locality,
+      version,
+      startedAtMicros: env.clock.wallMicros(),
+    };
+  }
+
+  #zoneConfig(key: Buffer): ZoneConfig {
+    if (this.#parts.zoneConfigFor !== undefined) return this.#parts.zoneConfigFor(key);
+    return this.#sql?.zoneConfigFor(key) ?? defaultZoneConfig;
+  }
+
+  #fail(error: Error): void {
+    if (this.#state === 'failed' || this.#state === 'stopped') return;
+    this.#state = 'failed';
+    this.#parts.onFatal(error);
+  }
+}

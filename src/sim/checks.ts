@@ -1,0 +1,118 @@
+/** What must hold of a simulated cluster: at every moment (`checkLeases`), and once it is healed (`checkReplicas`). */
+import { type RangeDescriptor, type RangeId } from '../kv/index.ts';
+import { rangeSpans } from '../storage/index.ts';
+import { type SimCluster } from './cluster.ts';
+
+/**
+ * At most one leaseholder per range and timestamp: the intervals [lease start, lease expiration) of
+ * replicas that would serve now do not overlap. Returns what is wrong.
+ */
+export function checkLeases(cluster: SimCluster): string[] {
+  const holders = new Map<RangeId, { node: number; start: number; end: number }[]>();
+  const problems: string[] = [];
+  for (const { index, node } of cluster.serving()) {
+    for (const replica of node.store.replicas.values()) {
+      if (!replica.initialised || replica.checkLease(node.clock.now()) !== undefined) continue;
+      const held = holders.get(replica.rangeId) ?? [];
+      held.push({ node: index, start: replica.leaseStart.wall, end: replica.leaseExpiration() });
+      holders.set(replica.rangeId, held);
+    }
+  }
+  for (const [rangeId, held] of holders) {
+    for (const a of held) {
+      for (const b of held) {
+        if (a.node >= b.node || a.end <= b.start || b.end <= a.start) continue;
+        problems.push(
+          `r${rangeId} has two leaseholders: m${a.node + 1} [${a.start}, ${a.end}) and m${b.node + 1} [${b.start}, ${b.end})`,
+        );
+      }
+    }
+  }
+  return problems;
+}
+
+export interface ReplicaPicture {
+  /** Empty when everything is equal and complete. */
+  readonly problems: string[];
+  readonly ranges: number;
+}
+
+/**
+ * After healing, with no traffic: the ranges partition the keyspace, each has one leaseholder and its full
+ * number of replicas, all at the same applied index with the same contents.
+ */
+export async function checkReplicas(
+  cluster: SimCluster,
+  expectedReplicas: number,
+): Promise<ReplicaPicture> {
+  const problems: string[] = [];
+  const byRange = new Map<
+    RangeId,
+    { range: RangeDescriptor; node: number; applied: number; hash: string; leaseholder: boolean }[]
+  >();
+  for (const { index, node } of cluster.serving()) {
+    for (const replica of node.store.replicas.values()) {
+      if (!replica.initialised) continue;
+      const copies = byRange.get(replica.rangeId) ?? [];
+      copies.push({
+        range: replica.descriptor,
+        node: index,
+        applied: replica.raft.appliedIndex,
+        hash: await contentHash(node.store.engine, replica.descriptor),
+        leaseholder: replica.checkLease(node.clock.now()) === undefined,
+      });
+      byRange.set(replica.rangeId, copies);
+    }
+  }
+  for (const [rangeId, copies] of byRange) {
+    const first = copies[0];
+    if (first === undefined) continue;
+    const describe = copies.map((copy) => `m${copy.node + 1}@${copy.applied}:${copy.hash}`);
+    if (copies.length !== expectedReplicas || first.range.replicas.length !== expectedReplicas) {
+      problems.push(`r${rangeId} has ${copies.length} replicas: ${describe.join(' ')}`);
+    }
+    if (copies.filter((copy) => copy.leaseholder).length !== 1) {
+      problems.push(`r${rangeId} has not one leaseholder: ${describe.join(' ')}`);
+    }
+    if (copies.some((copy) => copy.applied !== first.applied || copy.hash !== first.hash)) {
+      problems.push(`r${rangeId} replicas differ: ${describe.join(' ')}`);
+    }
+  }
+  const ranges = [...byRange.values()]
+    .flatMap((copies) => (copies[0] === undefined ? [] : [copies[0].range]))
+    .sort((a, b) => a.startKey.compare(b.startKey));
+  for (const [i, range] of ranges.entries()) {
+    const next = ranges[i + 1];
+    if (next !== undefined && !range.endKey.equals(next.startKey)) {
+      problems.push(`r${range.rangeId} and r${next.rangeId} do not meet`);
+    }
+  }
+  return { problems, ranges: ranges.length };
+}
+
+async function contentHash(
+  engine: {
+    iterate(span: { start: Buffer; end: Buffer }): {
+      next(max: number): Promise<[Buffer, Buffer][]>;
+      close(): Promise<void>;
+    };
+  },
+  range: RangeDescriptor,
+): Promise<string> {
+  let hash = 0x811c9dc5;
+  for (const span of rangeSpans(range)) {
+    const iterator = engine.iterate(span);
+    for (;;) {
+      const entries = await iterator.next(256);
+      if (entries.length === 0) break;
+      for (const entry of entries) {
+        for (const bytes of entry) {
+          for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193);
+          hash = Math.imul(hash ^ bytes.length, 0x01000193);
+        }
+      }
+    }
+    await iterator.close();
+  }
+  return (hash >>> 0).toString(16);
+}

@@ -1,0 +1,2 @@
+export { runSimulation } from './run.ts';
+export type { SimOptions, SimResult } from './run.ts';
