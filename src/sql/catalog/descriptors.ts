@@ -15,6 +15,16 @@ export type DescriptorId = number;
  */
 export type ElementState = 'public' | 'write-only' | 'delete-only' | 'dropped';
 
+/** One GRANT: what `grantee` ('public' for all) may do; `column` for column privileges. */
+export interface PrivilegeGrant {
+  readonly grantee: string;
+  readonly grantor: string;
+  /** select, insert, update, delete, truncate, references, trigger, usage, create, connect, temporary. */
+  readonly privilege: string;
+  readonly grantOption: boolean;
+  readonly column?: string;
+}
+
 export interface DatabaseDescriptor {
   readonly kind: 'database';
   readonly id: DescriptorId;
@@ -22,6 +32,7 @@ export interface DatabaseDescriptor {
   readonly name: string;
   readonly owner: string;
   readonly comment?: string;
+  readonly privileges?: readonly PrivilegeGrant[];
 }
 
 export interface SchemaDescriptor {
@@ -32,6 +43,7 @@ export interface SchemaDescriptor {
   readonly name: string;
   readonly owner: string;
   readonly comment?: string;
+  readonly privileges?: readonly PrivilegeGrant[];
 }
 
 export interface ColumnDescriptor {
@@ -111,8 +123,8 @@ export interface TableDescriptor {
   readonly nextColumnId: number;
   readonly nextIndexId: number;
   readonly state: 'public' | 'dropped';
-  /** TRUNCATE gives a table new index ids; the old spans wait here to be cleared. */
   readonly comment?: string;
+  readonly privileges?: readonly PrivilegeGrant[];
 }
 
 export interface SequenceDescriptor {
@@ -133,6 +145,7 @@ export interface SequenceDescriptor {
   readonly cache: string;
   readonly ownedBy?: { readonly tableId: DescriptorId; readonly columnId: number };
   readonly comment?: string;
+  readonly privileges?: readonly PrivilegeGrant[];
 }
 
 export interface ViewDescriptor {
@@ -151,6 +164,7 @@ export interface ViewDescriptor {
   readonly query: string;
   readonly dependsOn: readonly DescriptorId[];
   readonly comment?: string;
+  readonly privileges?: readonly PrivilegeGrant[];
 }
 
 export type Descriptor =

@@ -10,6 +10,7 @@ export type {
   ElementState,
   ForeignKeyDescriptor,
   IndexDescriptor,
+  PrivilegeGrant,
   ReferentialAction,
   SchemaDescriptor,
   SequenceDescriptor,
@@ -64,3 +65,15 @@ export {
   zoneYaml,
 } from './zones.ts';
 export type { FullZoneConfig, ZoneConfig, ZoneField, ZoneId } from './zones.ts';
+export {
+  checkDefinition,
+  createTableText,
+  displayExpression,
+  foreignKeyDefinition,
+  indexColumnsText,
+  indexDefinition,
+  keyConstraintDefinition,
+  qualifiedNames,
+  visibleNames,
+} from './definitions.ts';
+export type { NameText } from './definitions.ts';

@@ -20,6 +20,7 @@ import { typeOps, type Datum } from '../types/index.ts';
 import {
   backfillInside,
   backfillOnline,
+  clearIndexes,
   isEmptyTable,
   isSmallTable,
   type RowFilter,
@@ -187,7 +188,8 @@ export async function installIndexes(
 
 /**
  * Fills write-only indexes once the transaction has committed, then lets `publish` change the table. When they
- * cannot be filled they are taken back and the statement fails with the reason.
+ * cannot be filled they are taken back and the statement fails with the reason. `obsoleteIds`: indexes that
+ * `publish` takes out of the table, whose data is then cleared.
  */
 export async function buildLater(
   ddl: Ddl,
@@ -195,6 +197,7 @@ export async function buildLater(
   indexes: readonly IndexDescriptor[],
   description: string,
   publish: (writer: CatalogWriter, table: TableDescriptor) => void,
+  obsoleteIds: readonly number[] = [],
 ): Promise<void> {
   const { context, catalog } = ddl;
   const { db, env } = context;
@@ -230,6 +233,11 @@ export async function buildLater(
           const table = writer.snapshot.tableById(tableId);
           if (table !== undefined && hasIndexes(table, indexIds)) publish(writer, table);
         });
+        await clearIndexes(
+          db,
+          env,
+          obsoleteIds.map((indexId) => ({ tableId, indexId })),
+        );
       } catch (error) {
         await failed(ddl, tableId, indexIds, job, error);
         throw error;

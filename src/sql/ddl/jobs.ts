@@ -136,13 +136,22 @@ export async function resumeJobs(cache: CatalogCache): Promise<void> {
     const { payload } = job;
     if (job.status !== 'running' || payload === null || payload.nodeId !== nodeId) continue;
     if (payload.kind === 'clear') {
-      await clearIndexes(db, env, payload.spans);
+      const dead = payload.spans.filter((span) => !isAlive(cache, span));
+      await clearIndexes(db, env, dead);
       await finishJob(db, env, job, null);
     } else {
       await abandonIndexes(cache, payload.tableId, payload.indexIds);
       await finishJob(db, env, job, 'the node that built the index was restarted');
     }
   }
+}
+
+/** True when a descriptor still refers to the span: its change did not come to an end. */
+function isAlive(cache: CatalogCache, span: Span): boolean {
+  const owner = cache.current.byId(span.tableId);
+  if (owner === undefined) return false;
+  if (owner.kind !== 'table') return true;
+  return [owner.primaryIndex, ...owner.indexes].some(({ id }) => id === span.indexId);
 }
 
 /** Takes indexes that are not public out of their table and clears them. */

@@ -11,7 +11,6 @@ import { isEmptyTable } from './backfill.ts';
 import { implicitKey, primaryKey, validateNotNull } from './constraints.ts';
 import { type Ddl } from './context.ts';
 import { columnById, suffixFor, type TableDraft } from './draft.ts';
-import { clearLater } from './drop-data.ts';
 import { buildLater } from './indexes.ts';
 import { rewriteTable } from './rewrite.ts';
 
@@ -100,23 +99,25 @@ async function exchangeLater(ddl: Ddl, draft: TableDraft, primary: IndexDescript
   draft.indexes = [...draft.indexes, ...added];
   const table = ddl.writer.replace({ ...draft });
   const description = `ALTER TABLE ${table.name} ADD PRIMARY KEY`;
-  await buildLater(ddl, table.id, added, description, (writer, current) => {
-    const hidden = hiddenKeyColumn(current);
-    const finals = new Map(replacements.map(({ made, final }) => [made.id, final]));
-    const indexes = current.indexes.flatMap((index) => {
-      const final = finals.get(index.id);
-      return final === undefined ? [] : [{ ...index, ...final, state: 'public' as const }];
-    });
-    writer.replace({
-      ...current,
-      primaryIndex: { ...primary, state: 'public' },
-      indexes,
-      columns: current.columns.filter(({ id }) => id !== hidden),
-    });
-  });
-  await clearLater(
+  await buildLater(
     ddl,
+    table.id,
+    added,
     description,
-    oldIds.map((indexId) => ({ tableId: table.id, indexId })),
+    (writer, current) => {
+      const hidden = hiddenKeyColumn(current);
+      const finals = new Map(replacements.map(({ made, final }) => [made.id, final]));
+      const indexes = current.indexes.flatMap((index) => {
+        const final = finals.get(index.id);
+        return final === undefined ? [] : [{ ...index, ...final, state: 'public' as const }];
+      });
+      writer.replace({
+        ...current,
+        primaryIndex: { ...primary, state: 'public' },
+        indexes,
+        columns: current.columns.filter(({ id }) => id !== hidden),
+      });
+    },
+    oldIds,
   );
 }
