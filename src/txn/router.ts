@@ -114,6 +114,20 @@ export class Router {
    * pages end with their range. Across ranges the batch is not atomic.
    */
   async sendBatch(header: HeaderBase, requests: readonly KvRequest[]): Promise<BatchResponse> {
+    const [first] = requests;
+    if (requests.length === 1 && first !== undefined) {
+      // The common case needs no bookkeeping.
+      const span = requestSpan(first);
+      const entry = this.#cache.cached(span.start, false);
+      if (entry !== undefined && isInside(entry.range, span)) {
+        const answer = await this.#sendToRange(entry, header, requests);
+        if (answer.kind !== 'moved') return answer;
+      }
+    }
+    return this.#sendParts(header, requests);
+  }
+
+  async #sendParts(header: HeaderBase, requests: readonly KvRequest[]): Promise<BatchResponse> {
     const results: (KvResult | undefined)[] = requests.map(() => undefined);
     let txn = header.txn;
     let pending: Part[] = requests.map((request, index) => ({ index, request }));
@@ -270,10 +284,12 @@ export class Router {
     requests: readonly KvRequest[],
   ): Promise<RangeAnswer> {
     const { range } = entry;
-    const untried = this.#candidates(entry);
+    // The rest of the candidates are only needed when the last leaseholder is none any more.
+    let untried = entry.leaseholder === undefined ? this.#candidates(entry) : undefined;
     // Hints may point back to a replica that was asked before; a few such turns are allowed.
     let hints = 3;
-    for (let replica = untried.shift(); replica !== undefined; replica = untried.shift()) {
+    let replica = entry.leaseholder ?? untried?.shift();
+    for (; replica !== undefined; replica = (untried ??= this.#others(entry, replica)).shift()) {
       const answer = await this.#sendToReplica(replica, range, base, requests);
       if (answer === 'no-answer') continue;
       this.#options.clock.observe(answer.now);
@@ -292,6 +308,7 @@ export class Router {
           const hint = error.leaseholder;
           if (hint !== undefined && hint.replicaId !== replica.replicaId && hints > 0) {
             hints--;
+            untried ??= this.#others(entry, replica);
             const at = untried.findIndex((other) => other.replicaId === hint.replicaId);
             if (at !== -1) untried.splice(at, 1);
             untried.unshift(hint);
@@ -322,6 +339,10 @@ export class Router {
       return replica.kind === 'learner' ? 3 : 2;
     };
     return [...entry.range.replicas].sort((a, b) => rank(a) - rank(b));
+  }
+
+  #others(entry: CachedRange, tried: ReplicaDescriptor): ReplicaDescriptor[] {
+    return this.#candidates(entry).filter((other) => other.replicaId !== tried.replicaId);
   }
 
   async #sendToReplica(

@@ -6,10 +6,12 @@ import { describe, expect, it } from 'vitest';
 import { KvFailure, type Db, type Txn } from '../../src/kv/index.ts';
 import { describeFailure, scanPages, scriptKey, withTime } from './db-script.ts';
 import { stacks } from './stacks.ts';
-import { seededRandom, type VirtualEnv } from './virtual-env.ts';
+import { TestCluster } from './test-cluster.ts';
+import { seededRandom, VirtualEnv } from './virtual-env.ts';
 
 const words = ['k1', 'k2', 'k3', 'x', 'y'];
 const histories = 60;
+const disturbedHistories = 150;
 
 type Observation =
   | { readonly kind: 'read'; readonly key: string; readonly value: string | undefined }
@@ -19,6 +21,8 @@ type Observation =
 
 interface Committed {
   readonly name: string;
+  /** The client does not know whether it is committed. */
+  readonly ambiguous: boolean;
   readonly seen: readonly Observation[];
   readonly began: number;
   readonly ended: number;
@@ -47,9 +51,12 @@ async function session(
       if (random.below(3) > 0) await pause();
     }
     await txn.commit();
-    return { name, seen, began, ended: tick() };
+    return { name, ambiguous: false, seen, began, ended: tick() };
   } catch (error) {
     if (!(error instanceof KvFailure)) throw error;
+    if (error.kvError.kind === 'ambiguous-result') {
+      return { name, ambiguous: true, seen, began, ended: Infinity };
+    }
     expect([
       'txn-retry',
       'txn-aborted',
@@ -142,6 +149,8 @@ function explains(txns: readonly Committed[], state: Map<string, string>, final:
     );
   }
   return txns.some((next) => {
+    const others = txns.filter((other) => other !== next);
+    if (next.ambiguous && explains(others, state, final)) return true;
     // Nobody who ended before `next` began may come behind it.
     if (txns.some((other) => other !== next && other.ended < next.began)) return false;
     const after = new Map(state);
@@ -156,30 +165,66 @@ function explains(txns: readonly Committed[], state: Map<string, string>, final:
   });
 }
 
+async function check(
+  db: Db,
+  env: VirtualEnv,
+  seed: number,
+  nemesis: (random: ReturnType<typeof seededRandom>) => Promise<void>,
+): Promise<void> {
+  const random = seededRandom(seed * 7919);
+  let time = 0;
+  const tick = (): number => ++time;
+  const sessions = Array.from({ length: 5 }, (_, i) => session(db, env, random, `t${i}`, tick));
+  const disturbed = nemesis(random);
+  const results = await withTime(env, Promise.all(sessions));
+  await withTime(env, disturbed);
+  const committed = results.filter((txn) => txn !== undefined);
+  const rows = await withTime(
+    env,
+    db.run({}, (txn) => scanPages(txn, { start: scriptKey(''), end: Buffer.from([6]) })),
+  );
+  const final = rows.keys
+    .map((k, i) => `${k.subarray(1).toString()}=${rows.values[i]?.toString()}`)
+    .sort()
+    .join(' ');
+  const history = JSON.stringify({ committed, final }, undefined, 1);
+  expect(explains(committed, new Map(), final), history).toBe(true);
+}
+
 for (const { name, make } of stacks) {
   describe(`serializability on ${name}`, () => {
     for (let seed = 1; seed <= histories; seed++) {
       it(`seed ${seed}`, async () => {
         const { db, env } = make({ seed });
-        const random = seededRandom(seed * 7919);
-        let time = 0;
-        const tick = (): number => ++time;
-        const sessions = Array.from({ length: 5 }, (_, i) =>
-          session(db, env, random, `t${i}`, tick),
-        );
-        const results = await withTime(env, Promise.all(sessions));
-        const committed = results.filter((txn) => txn !== undefined);
-        const rows = await withTime(
-          env,
-          db.run({}, (txn) => scanPages(txn, { start: scriptKey(''), end: Buffer.from([6]) })),
-        );
-        const final = rows.keys
-          .map((k, i) => `${k.subarray(1).toString()}=${rows.values[i]?.toString()}`)
-          .sort()
-          .join(' ');
-        const history = JSON.stringify({ committed, final }, undefined, 1);
-        expect(explains(committed, new Map(), final), history).toBe(true);
+        await check(db, env, seed, async () => undefined);
       });
     }
   });
 }
+
+describe('serializability under slow replication, new leases, splits and lost answers', () => {
+  for (let seed = 1; seed <= disturbedHistories; seed++) {
+    it(`seed ${seed}`, async () => {
+      const env = new VirtualEnv(seed);
+      const cluster = new TestCluster(env, { maxOffsetMicros: (seed % 2) * 250_000 });
+      const chance = seededRandom(seed);
+      cluster.proposeDelayMs = () => chance.below(20);
+      await check(cluster.db, env, seed, async (random) => {
+        for (let i = 0; i < 6; i++) {
+          await new Promise<void>((resolve) => {
+            env.timers.after(random.below(40), resolve);
+          });
+          const replica = cluster.replicas[random.below(cluster.replicas.length)];
+          const word = words[random.below(words.length)] ?? 'x';
+          cluster.loseAnswer = undefined;
+          const what = random.below(4);
+          if (what === 0) replica?.renewLease();
+          else if (what === 1) await cluster.splitQuietly(scriptKey(word));
+          else if (what === 2) cluster.loseAnswer = () => chance.below(4) === 0;
+        }
+        cluster.loseAnswer = undefined;
+      });
+      await env.runFor(20_000);
+    });
+  }
+});

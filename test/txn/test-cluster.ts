@@ -88,7 +88,10 @@ class TestReplica implements ReplicaPort {
   }
 
   checkLease(): KvError | undefined {
-    if (this.hasLease) return undefined;
+    return this.hasLease ? undefined : this.#notLeaseholder();
+  }
+
+  #notLeaseholder(): KvError {
     return {
       kind: 'not-leaseholder',
       rangeId: this.rangeId,
@@ -98,9 +101,13 @@ class TestReplica implements ReplicaPort {
   }
 
   async propose(command: Command, leaseSequence: number): Promise<ProposeOutcome> {
-    await new Promise((resolve) => setImmediate(resolve));
+    const delayMs = this.cluster.proposeDelayMs?.() ?? 0;
+    await new Promise<void>((resolve) => {
+      if (delayMs === 0) setImmediate(resolve);
+      else this.env.timers.after(delayMs, resolve);
+    });
     if (leaseSequence !== this.leaseSequence || !this.hasLease) {
-      return { kind: 'rejected', error: this.checkLease() ?? { kind: 'canceled' } };
+      return { kind: 'rejected', error: this.#notLeaseholder() };
     }
     this.cluster.proposals++;
     this.engine.apply(command.writes);
@@ -131,6 +138,8 @@ export class TestCluster {
   readonly rowPrograms: RowProgramCompiler | undefined;
   readonly replicas: TestReplica[] = [];
   proposals = 0;
+  /** How long the replication of a command takes; 0 = one turn of the event loop. */
+  proposeDelayMs: (() => number) | undefined;
   /** Says which applied commands are reported as ambiguous. */
   loseAnswer: ((command: Command) => boolean) | undefined;
   /** Sees every batch that reaches a range, and may answer instead of it. */
@@ -202,6 +211,13 @@ export class TestCluster {
     this.replicas.push(rightReplica);
     left.executor.split(splitKey, rightReplica.executor);
     this.#file([left.descriptor, right]);
+  }
+
+  /** Splits as the real thing does: with nothing under way in the range. */
+  async splitQuietly(splitKey: Buffer): Promise<void> {
+    const release = await this.replicaFor(splitKey).executor.quiesce();
+    this.split(splitKey);
+    release();
   }
 
   /** What transactions have left in the engine: intents and records. */
