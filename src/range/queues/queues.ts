@@ -7,6 +7,7 @@ import { type RangeId } from '../../kv/index.ts';
 import { type TimerHandle } from '../../util/index.ts';
 import { type Replica } from '../replica/replica.ts';
 import { type Store } from '../store/store.ts';
+import { ClusterView } from './cluster-view.ts';
 import { collectGarbage } from './mvcc-gc-queue.ts';
 import { checkMembership, mayBeRemoved } from './replica-gc-queue.ts';
 import { replicateOnce } from './replicate-queue.ts';
@@ -14,6 +15,7 @@ import { splitIfLarge } from './split-queue.ts';
 
 export class Queues {
   readonly #store: Store;
+  readonly #view: ClusterView;
   /** Ranges to look at first: something about them changed. */
   readonly #urgent = new Set<RangeId>();
   readonly #membership = new Set<RangeId>();
@@ -23,6 +25,7 @@ export class Queues {
 
   constructor(store: Store) {
     this.#store = store;
+    this.#view = new ClusterView(store);
   }
 
   start(): void {
@@ -69,6 +72,7 @@ export class Queues {
 
   async #pass(): Promise<void> {
     const store = this.#store;
+    this.#view.refresh();
     for (const replica of this.#inOrder()) {
       if (this.#stopped || !store.running) return;
       if (replica.destroyed || !replica.initialised) continue;
@@ -96,7 +100,7 @@ export class Queues {
     if (replica.holdsLease) {
       this.#membership.delete(replica.rangeId);
       if (await splitIfLarge(store, replica)) this.#urgent.add(replica.rangeId);
-      if (await replicateOnce(store, replica)) this.#urgent.add(replica.rangeId);
+      if (await replicateOnce(store, this.#view, replica)) this.#urgent.add(replica.rangeId);
       await collectGarbage(store, replica);
       return;
     }

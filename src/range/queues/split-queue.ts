@@ -7,7 +7,8 @@ import { type Store } from '../store/store.ts';
 export async function splitIfLarge(store: Store, replica: Replica): Promise<boolean> {
   const zone = store.deps.zoneConfigFor(replica.descriptor.startKey);
   if (replica.stats.totalBytes <= zone.rangeMaxBytes || !replica.holdsLease) return false;
-  const key = await findSplitKey(store.engineSnapshot(), replica.descriptor);
+  const bytesMin = zone.rangeMaxBytes / 2;
+  const key = await findSplitKey(store.engineSnapshot(), replica.descriptor, bytesMin);
   if (key === undefined || replica.destroyed) return false;
   const error = await replica.exclusively(() => splitAt(replica, store.deps.db, key));
   if (error === undefined) {

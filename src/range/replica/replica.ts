@@ -280,6 +280,7 @@ export class Replica implements ReplicaPort {
     if (holds && !this.#holdsLease) {
       this.#holdsLease = true;
       this.#leaseTerm = term;
+      this.#refuseOlderProposals(term);
       this.#leaseSequence++;
       // Above every read that an earlier leaseholder served: a voter brought its clock along (rule T1).
       this.#leaseStart = this.host.clock.now();
@@ -527,6 +528,7 @@ export class Replica implements ReplicaPort {
     this.#splitStats = counting;
     try {
       await counting.scan(this.host.engineSnapshot());
+      await counting.addWrites(command, this.host.engine);
       // Proposals that are not applied yet come before the split in the log.
       for (const proposal of this.proposals.values()) counting.add(proposal.command);
       const rightStats = counting.result();
@@ -556,6 +558,18 @@ export class Replica implements ReplicaPort {
     const now = this.host.clock.now().wall;
     const { term, configuration } = this.raft;
     return now < this.leaseExpiration() && this.#support.settled(term, configuration, now);
+  }
+
+  /**
+   * An entry of an earlier term that lies behind the first one of this term is not in this leader's log:
+   * it was not committed and never will be (leader completeness, paper 5.4.3).
+   */
+  #refuseOlderProposals(term: number): void {
+    for (const [index, proposal] of this.proposals) {
+      if (proposal.term >= term) continue;
+      this.proposals.delete(index);
+      proposal.resolve({ kind: 'rejected', error: this.notLeaseholder() });
+    }
   }
 
   /** A former leader that cannot learn what became of its proposals says so after a while. */

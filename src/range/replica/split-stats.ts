@@ -1,17 +1,22 @@
 /**
- * Counts the right side of a split while the range goes on serving: a scan over a snapshot, plus the
- * deltas of the commands that come between the snapshot and the split in the log. A command that
- * writes on both sides is counted on the left; the drift is corrected by the next split's scan.
+ * Counts the right side of a split while the range goes on serving: a scan over a snapshot, the deltas
+ * of the commands that come between the snapshot and the split in the log, and the split's own writes.
+ * Another command that writes on both sides is counted on the left; the next split's scan sees it right.
  */
-import { computeStats, rangeSpans, keySpans } from '../../storage/index.ts';
+import { type RangeDescriptor } from '../../kv/index.ts';
 import {
   addStats,
+  computeStats,
+  keySpans,
+  rangeSpans,
+  subtractStats,
+  zeroStats,
+  type EngineReader,
   type EngineSnapshot,
   type EngineSpan,
+  type EngineWrite,
   type MvccStats,
-  zeroStats,
 } from '../../storage/index.ts';
-import { type RangeDescriptor } from '../../kv/index.ts';
 import { type Command } from '../ports.ts';
 
 export class RightSideStats {
@@ -37,16 +42,56 @@ export class RightSideStats {
 
   add(command: Command): void {
     if (command.writes.length === 0) return;
-    for (const write of command.writes) {
-      const inside = this.#spans.some(
-        (span) => write.key.compare(span.start) >= 0 && write.key.compare(span.end) < 0,
-      );
-      if (!inside) return;
-    }
+    if (!command.writes.every((write) => this.#holds(write.key))) return;
     this.#sum = addStats(this.#sum, command.statsDelta);
+  }
+
+  /** Counts those writes that fall on the right side, over what `reader` holds now. */
+  async addWrites(command: Command, reader: EngineReader): Promise<void> {
+    const after = command.writes.filter((write) => this.#holds(write.key));
+    const before = after.map(({ key }) => ({ key, value: reader.get(key) }));
+    this.#sum = subtractStats(
+      addStats(this.#sum, await this.#sizeOf(after)),
+      await this.#sizeOf(before),
+    );
+  }
+
+  async #sizeOf(rows: readonly EngineWrite[]): Promise<MvccStats> {
+    let sum = zeroStats;
+    for (const span of keySpans(this.#right)) {
+      sum = addStats(sum, await computeStats(readerOf(rows), span.start, span.end));
+    }
+    return sum;
+  }
+
+  #holds(key: Buffer): boolean {
+    return this.#spans.some((span) => key.compare(span.start) >= 0 && key.compare(span.end) < 0);
   }
 
   result(): MvccStats {
     return this.#sum;
   }
+}
+
+/** The rows that have a value, as a reader. */
+function readerOf(rows: readonly EngineWrite[]): EngineReader {
+  return {
+    get: (key) => rows.find((row) => row.key.equals(key))?.value,
+    iterate({ start, end }) {
+      let left = rows
+        .flatMap(({ key, value }): [Buffer, Buffer][] =>
+          value === undefined ? [] : [[key, value]],
+        )
+        .filter(([key]) => key.compare(start) >= 0 && key.compare(end) < 0)
+        .sort(([a], [b]) => a.compare(b));
+      return {
+        async next(max) {
+          const page = left.slice(0, max);
+          left = left.slice(max);
+          return page;
+        },
+        async close() {},
+      };
+    },
+  };
 }

@@ -63,17 +63,21 @@ async function nextRangeId(db: Db): Promise<number | KvError> {
 }
 
 /**
- * The key at which about half of the range's head records (by bytes) lie to the left; undefined when
- * there is no key strictly inside. Every key of a table is a row of its own. Closes the snapshot.
+ * The key at which about half of the range's head records (by bytes) lie to the left. Undefined when
+ * there is no key strictly inside, or when there are fewer than `bytesMin` bytes to divide: old versions
+ * stay with their key, so splitting would not help. Every key of a table is a row of its own. Closes the
+ * snapshot.
  */
 export async function findSplitKey(
   snapshot: EngineSnapshot,
   range: RangeDescriptor,
+  bytesMin: number,
 ): Promise<Buffer | undefined> {
   const first = range.startKey.compare(metaEnd) > 0 ? range.startKey : metaEnd;
   const span = headSpan(first, range.endKey);
   try {
     const total = await walk(snapshot, span, () => false);
+    if (total < bytesMin) return undefined;
     let seen = 0;
     let found: Buffer | undefined;
     await walk(snapshot, span, (key, bytes) => {

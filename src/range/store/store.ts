@@ -544,7 +544,11 @@ export class Store implements ReplicaHost {
 
   #overlap(rangeId: RangeId, wanted: RangeDescriptor): string | undefined {
     for (const other of this.rangesOverlapping(wanted.startKey, wanted.endKey)) {
-      if (other.rangeId !== rangeId) return `range ${other.rangeId} holds some of these keys here`;
+      if (other.rangeId === rangeId) continue;
+      // Perhaps it was removed and has not heard of it.
+      const replica = this.replicas.get(other.rangeId);
+      if (replica !== undefined && !replica.isLeader) this.#queues.checkMembership(replica);
+      return `range ${other.rangeId} holds some of these keys here`;
     }
     for (const taken of [...this.remover.reservedSpans(), ...this.#receiver.reservedSpans()]) {
       if (taken.rangeId === rangeId) continue;

@@ -3,25 +3,14 @@ import {
   asNodeId,
   asRangeId,
   asStoreId,
-  asTxnId,
   containsKey,
   HlcClock,
   KvFailure,
-  requestSpan,
-  TransportFailure,
-  type BatchHeader,
-  type BatchRequest,
   type BatchResponse,
-  type Db,
   type Gossip,
   type KvRequest,
-  type NodeId,
   type RangeDescriptor,
-  type RangeInfo,
   type Sender,
-  type Timestamp,
-  type Txn,
-  type TxnMeta,
 } from '../../../src/kv/index.ts';
 import {
   bootstrapCluster,
@@ -34,6 +23,7 @@ import { type Replica } from '../../../src/range/replica/replica.ts';
 import { LocalNetwork, type LocalTransport } from '../../../src/rpc/index.ts';
 import { MemoryDisk } from '../../../src/sim/memory-disk.ts';
 import { MemoryEngine, SegmentedRaftLog } from '../../../src/storage/index.ts';
+import { ClusterDb, Router, serveBatches } from '../../../src/txn/index.ts';
 import { type ZoneConfig } from '../../../src/allocator/index.ts';
 import { must, type Random } from '../../../src/util/index.ts';
 import { seededRandom, VirtualEnv, VirtualTime } from './virtual-time.ts';
@@ -46,6 +36,7 @@ export interface Machine {
   clock: HlcClock;
   transport: LocalTransport;
   store: Store;
+  router: Router;
   up: boolean;
   fatal: unknown;
 }
@@ -131,7 +122,7 @@ export class Cluster {
     disk: MemoryDisk,
     engine: MemoryEngine,
     founding: boolean,
-  ): Promise<Pick<Machine, 'engine' | 'env' | 'clock' | 'transport' | 'store'>> {
+  ): Promise<Pick<Machine, 'engine' | 'env' | 'clock' | 'transport' | 'store' | 'router'>> {
     const env = new VirtualEnv(this.time, disk, this.random.u32());
     const clock = new HlcClock(env.clock, { maxOffsetMicros: 500_000 });
     const transport = this.#network.endpoint(env, `machine-${id}`);
@@ -140,16 +131,19 @@ export class Cluster {
     transport.bind(nodeId);
     const raftLog = await SegmentedRaftLog.open({ env, directory: '/log' });
     if (founding) await bootstrapCluster({ engine, raftLog, clock, nodeId, storeId });
-    const sender = new TestSender(this, id);
-    const store = new Store({
+    const gossip = this.#gossip();
+    const local: Sender = { send: (batch) => store.send(batch) };
+    const router = new Router({ env, clock, nodeId, transport, local, gossip });
+    const db = new ClusterDb({ env, clock, nodeId, router });
+    const store: Store = new Store({
       env,
       clock,
       engine,
       raftLog,
       transport,
-      gossip: this.#gossip(),
-      sender,
-      db: new TestDb(sender, clock, nodeId),
+      gossip,
+      sender: router.keySender,
+      db,
       executorFactory: createRangeExecutor,
       rowPrograms: undefined,
       nodeId,
@@ -162,8 +156,8 @@ export class Cluster {
         this.machine(id).fatal = error;
       },
     });
-    transport.onCall('batch', (payload) => store.send(payload as BatchRequest));
-    return { engine, env, clock, transport, store };
+    serveBatches(transport, local);
+    return { engine, env, clock, transport, store, router };
   }
 
   #gossip(): Gossip {
@@ -258,233 +252,39 @@ export class Cluster {
       .map(({ machine }) => machine.id);
   }
 
-  client(id: number): TestSender {
-    return new TestSender(this, id);
+  client(id: number): Client {
+    return new Client(this.machine(id));
   }
 }
 
-let nextTxn = 1;
+/** Sends single requests from one node, as its gateway would. */
+export class Client {
+  readonly #machine: Machine;
 
-function header(
-  clock: HlcClock,
-  txn: TxnMeta | undefined,
-): Omit<BatchHeader, 'rangeId' | 'generation'> {
-  return {
-    timestamp: clock.now(),
-    txn,
-    gatewayNodeId: asNodeId(1),
-    waitPolicy: 'block',
-    lockTimeoutMs: 0,
-    consistency: txn === undefined ? 'current' : 'txn',
-    canForwardReadTimestamp: true,
-  };
-}
-
-/** Routes by the harness's knowledge of the cluster, asks over the network, follows hints. */
-export class TestSender implements Sender {
-  readonly #cluster: Cluster;
-  readonly #id: number;
-
-  constructor(cluster: Cluster, id: number) {
-    this.#cluster = cluster;
-    this.#id = id;
+  constructor(machine: Machine) {
+    this.#machine = machine;
   }
 
-  async send(batch: BatchRequest): Promise<BatchResponse> {
-    const cluster = this.#cluster;
-    const { env, transport, clock } = cluster.machine(this.#id);
-    const deadline = env.clock.monotonicMs() + 20_000;
-    const key = requestSpan(must(batch.requests[0])).start;
-    let hint: NodeId | undefined;
-    for (let attempt = 0; env.clock.monotonicMs() < deadline; attempt++) {
-      const range = cluster.rangeOf(key);
-      const nodes = range?.replicas.map((each) => each.nodeId) ?? [];
-      const to = hint ?? nodes[attempt % Math.max(1, nodes.length)];
-      hint = undefined;
-      if (range !== undefined && to !== undefined) {
-        const { rangeId, generation } = range;
-        const request = { ...batch, header: { ...batch.header, rangeId, generation } };
-        try {
-          const answer = (await transport.call(to, 'batch', request, {
-            timeoutMs: 5000,
-            traffic: 'batch',
-          })) as BatchResponse;
-          if (answer.kind === 'ok' || !isRouting(answer.error.kind)) return answer;
-          if (answer.error.kind === 'not-leaseholder') hint = answer.error.leaseholder?.nodeId;
-        } catch (error) {
-          const sent = !(error instanceof TransportFailure) || error.sent;
-          if (sent && batch.requests.some((each) => each.kind !== 'get')) {
-            return this.#fail({ kind: 'ambiguous-result', reason: 'no answer' }, clock.now());
-          }
-        }
-      }
-      await new Promise<void>((resolve) => env.timers.after(50, resolve));
-    }
-    return this.#fail({ kind: 'unavailable', reason: 'no leaseholder' }, clock.now());
-  }
-
-  rangeOf(key: Buffer): RangeDescriptor | undefined {
-    return this.#cluster.rangeOf(requestAddress(key));
-  }
-
-  #fail(error: KvFailure['kvError'], now: Timestamp): BatchResponse {
-    return { kind: 'error', now, error, index: undefined };
-  }
-
-  async request(request: KvRequest): Promise<BatchResponse> {
-    const { clock } = this.#cluster.machine(this.#id);
-    const partial = { ...header(clock, undefined), rangeId: asRangeId(0), generation: 0 };
-    return this.send({ header: partial, requests: [request] });
-  }
-}
-
-function isRouting(kind: string): boolean {
-  return kind === 'not-leaseholder' || kind === 'range-not-found' || kind === 'range-key-mismatch';
-}
-
-/** As much of Db as the range layer uses. Commits are atomic within the range of the anchor. */
-export class TestDb implements Db {
-  readonly clock: HlcClock;
-  readonly nodeId: NodeId;
-  readonly #sender: TestSender;
-
-  constructor(sender: TestSender, clock: HlcClock, nodeId: NodeId) {
-    this.#sender = sender;
-    this.clock = clock;
-    this.nodeId = nodeId;
-  }
-
-  begin(): Txn {
-    const clock = this.clock;
-    const sender = this.#sender;
-    const now = clock.now();
-    const meta: TxnMeta = {
-      id: asTxnId((nextTxn++).toString(16).padStart(32, '0')),
-      anchor: undefined,
-      epoch: 0,
-      isolation: 'serializable',
-      priority: 1,
-      readTimestamp: now,
-      writeTimestamp: now,
-      minTimestamp: now,
-      uncertaintyLimit: now,
-      sequence: 0,
-      ignoredSequences: [],
-    };
-    const puts: { key: Buffer; value: Buffer }[] = [];
-    /** What was read: it must still be there at the commit. */
-    const read = new Map<string, Buffer | undefined>();
-    let status: Txn['status'] = 'open';
-    const unused = (): never => {
-      throw new Error('not used by the range layer');
-    };
-    return {
-      meta,
-      get status() {
-        return status;
+  request(request: KvRequest): Promise<BatchResponse> {
+    const { clock, router, id } = this.#machine;
+    return router.keySender.send({
+      header: {
+        rangeId: asRangeId(0),
+        generation: 0,
+        timestamp: clock.now(),
+        txn: undefined,
+        gatewayNodeId: asNodeId(id),
+        waitPolicy: 'block',
+        lockTimeoutMs: 0,
+        consistency: 'current',
+        canForwardReadTimestamp: true,
       },
-      async get(key) {
-        const result = must(values(await sender.request({ kind: 'get', key, lock: 'none' }))[0]);
-        const value = result.kind === 'get' ? result.value : undefined;
-        read.set(key.toString('hex'), value);
-        return value;
-      },
-      put(key, value) {
-        puts.push({ key, value });
-      },
-      async commit(options) {
-        const anchor = must(puts[0]).key;
-        const first = must(sender.rangeOf(anchor));
-        const inside = puts.filter(({ key }) => containsKey(first, requestAddress(key)));
-        for (const { key, value } of puts) {
-          if (inside.some((each) => each.key.equals(key))) continue;
-          values(await sender.request({ kind: 'put', key, value, sequence: 1 }));
-        }
-        let sequence = 0;
-        const requests: KvRequest[] = inside.map(({ key, value }) => {
-          const name = key.toString('hex');
-          return read.has(name)
-            ? { kind: 'conditional-put', key, value, expected: read.get(name), sequence: ++sequence }
-            : { kind: 'put', key, value, sequence: ++sequence };
-        });
-        requests.push({
-          kind: 'end-txn',
-          anchor,
-          commit: true,
-          lockSpans: [],
-          onePhase: true,
-          inFlightWrites: [],
-          trigger: options?.trigger,
-        });
-        const txn = { ...meta, anchor, sequence };
-        const rangeId = asRangeId(0);
-        values(
-          await sender.send({
-            header: { ...header(clock, txn), rangeId, generation: 0 },
-            requests,
-          }),
-        );
-        status = 'committed';
-        return clock.now();
-      },
-      async rollback() {
-        status = 'aborted';
-      },
-      getMany: unused,
-      scan: unused,
-      delete: unused,
-      insert: unused,
-      checkInserts: unused,
-      flushIfLarge: unused,
-      savepoint: unused,
-      rollbackTo: unused,
-      beginStatement: unused,
-      cancel: unused,
-      fixedTimestamp: unused,
-    };
-  }
-
-  run<T>(): Promise<T> {
-    return Promise.reject(new Error('not used by the range layer'));
-  }
-
-  async readCurrent(key: Buffer): Promise<Buffer | undefined> {
-    const result = must(values(await this.#sender.request({ kind: 'get', key, lock: 'none' }))[0]);
-    return result.kind === 'get' ? result.value : undefined;
-  }
-
-  async increment(key: Buffer, by: bigint): Promise<bigint> {
-    const result = must(values(await this.#sender.request({ kind: 'increment', key, by }))[0]);
-    return result.kind === 'increment' ? result.value : 0n;
-  }
-
-  ranges(): Promise<RangeInfo[]> {
-    return Promise.resolve([]);
-  }
-
-  async split(splitKey: Buffer): Promise<void> {
-    const expiration = this.clock.now();
-    values(await this.#sender.request({ kind: 'admin-split', splitKey, expiration }));
-  }
-
-  transferLease(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  changeReplicas(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  clearRange(): Promise<void> {
-    return Promise.resolve();
+      requests: [request],
+    });
   }
 }
 
 export function values(response: BatchResponse): Extract<BatchResponse, { kind: 'ok' }>['results'] {
   if (response.kind === 'error') throw new KvFailure(response.error);
   return response.results;
-}
-
-function requestAddress(key: Buffer): Buffer {
-  return requestSpan({ kind: 'get', key, lock: 'none' }).start;
 }

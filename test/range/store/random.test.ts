@@ -46,10 +46,11 @@ async function play(seed: number): Promise<void> {
       1,
     ),
   );
-  const registers = Array.from(
-    { length: keys },
-    (): Register => ({ acknowledged: 0, possible: new Set(), next: 1 }),
-  );
+  const registers = Array.from({ length: keys }, (): Register => ({
+    acknowledged: 0,
+    possible: new Set(),
+    next: 1,
+  }));
   const pending = new Set<Promise<void>>();
   const down = new Set<number>();
   const alive = (): number => {
@@ -83,7 +84,10 @@ async function play(seed: number): Promise<void> {
   const exclusive = (): void => {
     for (const range of cluster.ranges()) {
       const serving = cluster.serving(range.rangeId);
-      expect(serving.length, `range ${range.rangeId} is served by ${serving.join(',')}`).toBeLessThan(2);
+      expect(
+        serving.length,
+        `range ${range.rangeId} is served by ${serving.join(',')}`,
+      ).toBeLessThan(2);
     }
     for (const { id, fatal } of cluster.machines) expect(fatal, `node ${id}`).toBe(undefined);
   };
@@ -110,10 +114,18 @@ async function play(seed: number): Promise<void> {
         cluster.machine(alive()).env.pausedUntilMs = cluster.time.nowMs + below(4000);
         break;
       case 5:
-        admin({ kind: 'admin-split', splitKey: keyOf(below(keys)), expiration: { wall: 0, logical: 0 } });
+        admin({
+          kind: 'admin-split',
+          splitKey: keyOf(below(keys)),
+          expiration: { wall: 0, logical: 0 },
+        });
         break;
       case 6:
-        admin({ kind: 'admin-transfer-lease', key: keyOf(below(keys)), to: asStoreId(1 + below(4)) });
+        admin({
+          kind: 'admin-transfer-lease',
+          key: keyOf(below(keys)),
+          to: asStoreId(1 + below(4)),
+        });
         break;
       case 7: {
         const add = 1 + below(4);
@@ -144,7 +156,8 @@ async function play(seed: number): Promise<void> {
   await cluster.time.run(90_000, () => false);
   exclusive();
   for (let round = 0; round < 3; round++) {
-    for (const machine of cluster.live()) await cluster.time.settleOf(machine.store.runQueues());
+    const passes = cluster.live().map((machine) => machine.store.runQueues());
+    await cluster.time.settleOf(Promise.all(passes));
     await cluster.time.run(5000);
   }
   if (process.env['STORY'] === '1') tell(cluster);
@@ -195,7 +208,8 @@ async function sameBytes(cluster: Cluster): Promise<void> {
         for (;;) {
           const page = await iterator.next(1000);
           if (page.length === 0) break;
-          for (const [key, value] of page) rows.push(`${key.toString('hex')}=${value.toString('hex')}`);
+          for (const [key, value] of page)
+            rows.push(`${key.toString('hex')}=${value.toString('hex')}`);
         }
         await iterator.close();
       }

@@ -7,6 +7,13 @@ import {
   type KvRequest,
   type KvResult,
 } from '../../../src/kv/index.ts';
+import {
+  addStats,
+  computeStats,
+  keySpans,
+  subtractStats,
+  zeroStats,
+} from '../../../src/storage/index.ts';
 import { runScripts, type ScriptCase } from '../../script.ts';
 import { Cluster, values } from './cluster.ts';
 
@@ -161,8 +168,8 @@ class Runner {
             return `${id}: ${args.map((name) => `${name}=${Reflect.get(counters, name)}`).join(' ')}`;
           })
           .join('\n');
-      case 'keys':
-        return this.keys(Number(args[0]));
+      case 'drift':
+        return this.drift(number('node', 1));
       default:
         throw new Error(`unknown command ${command}`);
     }
@@ -214,14 +221,21 @@ class Runner {
       .join('\n');
   }
 
-  /** User keys a store holds in its engine, range by range of the key space. */
-  keys(id: number): string {
-    const { store } = this.it.machine(id);
-    return [...store.replicas.values()]
-      .filter((each) => each.initialised)
-      .map((each) => `${each.rangeId}: applied ${each.stats.liveCount} keys`)
-      .sort()
-      .join('\n');
+  /** Where recorded sizes differ from what a scan finds. */
+  async drift(id: number): Promise<string> {
+    const { store, engine } = this.it.machine(id);
+    const lines: string[] = [];
+    for (const replica of store.replicas.values()) {
+      if (!replica.initialised) continue;
+      let found = zeroStats;
+      for (const { start, end } of keySpans(replica.descriptor)) {
+        found = addStats(found, await computeStats(engine, start, end));
+      }
+      const difference = subtractStats(replica.stats, found);
+      if (Object.values(difference).every((each) => each === 0)) continue;
+      lines.push(`${replica.rangeId}: ${JSON.stringify(difference)}`);
+    }
+    return lines.join('\n') || 'none';
   }
 
   /** Watches who would serve, step by step: never two at once. */
