@@ -22,11 +22,13 @@ import { controlColumns, runControl } from './control.ts';
 import { runCopy } from './copy/copy.ts';
 import { postgresEpochMicros, SessionEval, type SessionIdentity } from './eval-context.ts';
 import { isRestartable, toSqlFailure } from './kv-errors.ts';
+import { findLiterals, type LiteralText } from './literals.ts';
 import { PlanCache } from './plan-cache.ts';
 import { makeStatement, type Portal, PortalRun, type PreparedStatement } from './prepared.ts';
 import { type SessionServices } from './services.ts';
 import { SessionSettings } from './settings.ts';
 import { nodeName } from './statement-kind.ts';
+import { makeTemplate, TemplateCache, templateParams } from './templates.ts';
 import { SessionTransaction } from './transaction.ts';
 import { runTransactionStatement } from './transaction-statements.ts';
 import { type ResultColumn, type StatementContext, type StatementResult } from './types.ts';
@@ -61,6 +63,7 @@ export class Session {
   readonly statements = new Map<string, PreparedStatement>();
   readonly portals = new Map<string, Portal>();
   readonly #plans: PlanCache;
+  readonly #templates: TemplateCache;
   #cancelReason: 'user' | 'timeout' | 'closed' | undefined;
   #isRunning = false;
   #isClosed = false;
@@ -111,6 +114,7 @@ export class Session {
       }),
     });
     this.#plans = new PlanCache(services.limits.cachedPlans);
+    this.#templates = new TemplateCache(services.limits.cachedPlans);
   }
 
   get status(): 'I' | 'T' | 'E' {
@@ -123,11 +127,16 @@ export class Session {
   async query(text: string, out: ClientOutput): Promise<void> {
     this.#start(out);
     try {
+      const shape = findLiterals(text);
+      if (shape !== undefined && (await this.#runTemplate(shape, out))) return;
       const statements = this.services.parser.parse(text);
       if (statements.length === 0) {
         out.emptyQuery();
       } else if (statements.length === 1 && statements[0] !== undefined) {
         await this.#runAlone(statements[0], out);
+        if (shape !== undefined && this.#templates.isWorthwhile(shape)) {
+          await this.#addTemplate(statements[0], shape);
+        }
       } else {
         await this.#runSeveral(statements, out);
       }
@@ -135,6 +144,44 @@ export class Session {
       throw await this.#failed(error);
     } finally {
       this.#stop();
+    }
+  }
+
+  /** Runs a statement of a known shape; false when it has to go the long way. */
+  async #runTemplate(shape: LiteralText, out: ClientOutput): Promise<boolean> {
+    const template = this.#templates.find(shape);
+    if (template === undefined) return false;
+    let params: Datum[] | undefined;
+    try {
+      this.#setClock();
+      params = templateParams(template, shape.literals, this.settings.format);
+    } catch (error) {
+      if (!(error instanceof SqlFailure)) throw error;
+    }
+    // The long way finds the right words for what is wrong with a literal.
+    if (params === undefined) return false;
+    try {
+      await this.#runStatement(
+        template.statement,
+        { params, formats: textFormats, describe: true, out },
+        true,
+      );
+    } catch (error) {
+      throw withoutPosition(error);
+    }
+    return true;
+  }
+
+  /** The shape came twice: plans it with parameters, for the next time. */
+  async #addTemplate(parsed: ParsedStatement, shape: LiteralText): Promise<void> {
+    const template = makeTemplate(parsed, shape);
+    this.#templates.add(shape, template);
+    if (template === undefined) return;
+    try {
+      await this.#plan(template.statement);
+    } catch (error) {
+      if (!(error instanceof SqlFailure)) throw error;
+      this.#templates.refuse(shape);
     }
   }
 
@@ -588,7 +635,8 @@ export class Session {
   ): Promise<PreparedPlan> {
     const parsed = statement.parsed;
     if (parsed?.statement.kind !== 'postgres') throw sqlError('internalError', 'nothing to plan');
-    const cached = this.#plans.get(parsed, statement.requestedTypes, version, planEpoch);
+    const types = statement.parameterTypes;
+    const cached = this.#plans.get(parsed, types, version, planEpoch);
     if (cached !== undefined) return cached;
     const node = parsed.statement.upsert
       ? await upsertAsInsert(parsed.statement.node, this.catalog)
@@ -596,13 +644,14 @@ export class Session {
     this.#setClock();
     const plan = await this.services.planStatement({
       statement: node,
-      parameterTypes: statement.requestedTypes,
+      // Once inferred they stay: values were already read as these types.
+      parameterTypes: types,
       catalog: this.catalog,
       eval: this.eval,
     });
     // Planning may have looked at tables while the catalog moved on.
     if (plan.catalogVersion === this.catalog.version) {
-      this.#plans.set(parsed, statement.requestedTypes, planEpoch, plan);
+      this.#plans.set(parsed, types, planEpoch, plan);
     }
     return plan;
   }
@@ -776,6 +825,7 @@ export class Session {
   /** DISCARD PLANS. */
   forgetPlans(): void {
     this.#plans.clear();
+    this.#templates.clear();
     for (const statement of this.statements.values()) statement.plan = undefined;
   }
 
@@ -836,6 +886,12 @@ function readOnlyError(statement: PreparedStatement): SqlFailure {
       ? nodeName(parsed.node).replace(/Stmt$/, '').toUpperCase()
       : 'this statement';
   return sqlError('readOnlySqlTransaction', `cannot execute ${name} in a read-only transaction`);
+}
+
+/** The text the plan was made from is not the text that was sent: its positions mean nothing there. */
+function withoutPosition(error: unknown): unknown {
+  if (!(error instanceof SqlFailure) || error.fields.position === undefined) return error;
+  return new SqlFailure(error.code, error.message, { ...error.fields, position: undefined });
 }
 
 /** Positions in a tree are bytes of the statement's text; clients count characters of the whole query string. */
