@@ -52,7 +52,7 @@ export function decide(
   );
 }
 
-/** How many voters the range should have now: never an even number for want of nodes. */
+/** How many voters a range should grow to now: never an even number for want of nodes. */
 export function wantedVoters(stores: readonly StorePicture[], zone: ZoneConfig): number {
   const nodes = new Set(stores.filter((each) => each.status !== 'dead').map((each) => each.nodeId));
   if (nodes.size >= zone.numReplicas) return zone.numReplicas;
@@ -69,14 +69,13 @@ function replaceDead(situation: Situation, zone: ZoneConfig): AllocatorAction | 
   if (dead === undefined) return undefined;
   const remove = { nodeId: dead.nodeId, storeId: dead.storeId };
   const reason = `store ${dead.storeId} is dead`;
-  const staying = voters.filter((each) => each !== dead);
-  if (voters.length <= wantedVoters([...stores.values()], zone)) {
-    const add = bestCandidate(situation, staying);
-    if (add !== undefined) return { kind: 'replace', add: place(add), remove, reason };
-  }
-  // Nowhere to go: a dead voter is only dropped where that makes the quorum smaller or leaves it as it is.
-  const surplus = voters.length > wantedVoters([...stores.values()], zone);
-  return surplus ? { kind: 'remove', target: remove, reason } : undefined;
+  if (voters.length > zone.numReplicas) return { kind: 'remove', target: remove, reason };
+  const add = bestCandidate(
+    situation,
+    voters.filter((each) => each !== dead),
+  );
+  // With nowhere to go the dead voter stays: it may come back, and two of two are no better than two of three.
+  return add === undefined ? undefined : { kind: 'replace', add: place(add), remove, reason };
 }
 
 function addMissing(situation: Situation, zone: ZoneConfig): AllocatorAction | undefined {
@@ -91,9 +90,9 @@ function addMissing(situation: Situation, zone: ZoneConfig): AllocatorAction | u
 
 function dropSurplus(situation: Situation, zone: ZoneConfig): AllocatorAction | undefined {
   const { stores, voters, range } = situation;
-  const wanted = wantedVoters([...stores.values()], zone);
+  const wanted = zone.numReplicas;
+  // A shrinking cluster keeps what it has: only the zone decides what is too much.
   if (voters.length <= wanted) return undefined;
-  // A shrinking cluster keeps what it has while the nodes may come back.
   const alive = voters.filter((each) => isAlive(stores.get(each.storeId)));
   if (alive.length - 1 < Math.floor((voters.length - 1) / 2) + 1) return undefined;
   const known = voters.flatMap((each) => stores.get(each.storeId) ?? []);
@@ -124,6 +123,8 @@ function balanceRanges(situation: Situation): AllocatorAction | undefined {
   const live = [...stores.values()].filter((each) => each.status === 'live');
   const known = voters.flatMap((each) => stores.get(each.storeId) ?? []);
   if (known.length !== voters.length || live.length <= voters.length) return undefined;
+  // A leaseholder hands over before it leaves: it takes two.
+  if (voters.length === 1) return undefined;
   const mean = live.reduce((sum, each) => sum + each.rangeCount, 0) / live.length;
   const band = Math.max(mean * balanceShare, balanceMin);
   let best: { from: StorePicture; to: StorePicture; gain: number; reason: string } | undefined;
