@@ -32,6 +32,8 @@ export interface EvalHost {
   currval(sequence: string | number): Promise<bigint>;
   setval(sequence: string | number, value: bigint, isCalled: boolean): Promise<bigint>;
   lastval(): Promise<bigint>;
+  /** unique_rowid(): rising on one node, never the same on two nodes (time, then node id). */
+  uniqueRowId?(): bigint;
   /** regclass and friends: name to oid and back; undefined when there is none. */
   lookupOid(kind: RegKind, name: string): Promise<number | undefined>;
   lookupName(kind: RegKind, oid: number): Promise<string | undefined>;
