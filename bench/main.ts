@@ -1,6 +1,7 @@
 /** `npm run bench [-- name ...]`: each benchmark prints one table. Without a name: sql and idle. */
 import { runCopyBench } from './copy.ts';
 import { runIdleBench } from './idle.ts';
+import { runKvBench } from './kv.ts';
 import { runSqlBench } from './sql.ts';
 
 const benches: Record<string, (args: readonly string[]) => Promise<void>> = {
@@ -8,6 +9,8 @@ const benches: Record<string, (args: readonly string[]) => Promise<void>> = {
   sql: runSqlBench,
   /** Rows per second loaded by COPY. */
   copy: runCopyBench,
+  /** Commits and reads below SQL. */
+  kv: runKvBench,
   /** Processor time and memory of a cluster that does nothing. */
   idle: runIdleBench,
 };

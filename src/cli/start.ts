@@ -6,7 +6,7 @@ import { createServer as createHttpServer, type Server as HttpServer } from 'nod
 import { createServer as createNetServer, type Server as NetServer, type Socket } from 'node:net';
 import { join, resolve } from 'node:path';
 import { GrpcTransport } from '../rpc/index.ts';
-import { SkeinNode } from '../server/index.ts';
+import { SkeinNode, openSqlFront, rowProgramCompiler } from '../server/index.ts';
 import { LevelEngine } from '../storage/index.ts';
 import { type Logger } from '../util/index.ts';
 import { createLogger, type LogFormat } from './log.ts';
@@ -127,6 +127,8 @@ async function startNode(settings: Settings, options: { singleNode: boolean }): 
     transport,
     storePath,
     openEngine: (path, onPoison) => LevelEngine.open({ env, directory: path, syncPath, onPoison }),
+    openSql: openSqlFront,
+    rowPrograms: rowProgramCompiler,
     rpcAddress: advertised(rpcPort),
     sqlAddress: formatAddress({ ...listen.sql, port: sqlPort }),
     httpAddress: formatAddress({ ...listen.http, port: httpPort }),

@@ -1,5 +1,6 @@
 export { ForeignStoreError } from './identity.ts';
+export type { NodeTransport } from './membership.ts';
 export { SkeinNode } from './node.ts';
 export type { NodeParts } from './node.ts';
-export type { NodeTransport } from './membership.ts';
+export { openSqlFront, rowProgramCompiler } from './sql-front.ts';
 export type { SqlFront, SqlFrontParts } from './sql-front.ts';

@@ -1,8 +1,10 @@
-/** The SQL side of a node as `node.ts` sees it. */
+/** The SQL side of a node: catalog, sessions and the wire protocol over the node's Db. */
 import { type Duplex } from 'node:stream';
-import { type Db, type Gossip, type NodeId, type Transport } from '../kv/index.ts';
 import { type ZoneConfig } from '../allocator/index.ts';
-import { type Env } from '../util/index.ts';
+import { asNodeId, type Db, type Gossip, type NodeId, type Transport } from '../kv/index.ts';
+import { PgListener } from '../pgwire/index.ts';
+import { createSqlService, sqlParts, zoneConfigFor } from '../sql/index.ts';
+import { sleep, type Env } from '../util/index.ts';
 
 export interface SqlFrontParts {
   readonly env: Env;
@@ -14,10 +16,56 @@ export interface SqlFrontParts {
 
 export interface SqlFront {
   serve(socket: Duplex): void;
-  /** New connections are refused, idle ones are closed, running statements get a moment to end. */
+  /** New connections are refused, idle ones are closed, running transactions get a moment to end. */
   stop(): Promise<void>;
   /** Counters, and gauges whose names begin with `open`. */
   metrics(): Readonly<Record<string, number>>;
   /** The zone configuration that holds for a key. */
   zoneConfigFor(key: Buffer): ZoneConfig;
+}
+
+const cancelTimeoutMs = 2_000;
+/** How long running transactions may go on when the node stops. */
+const graceMs = 500;
+const gracePollMs = 20;
+
+export async function openSqlFront(parts: SqlFrontParts): Promise<SqlFront> {
+  const { env, db, gossip, transport, nodeId } = parts;
+  const service = await createSqlService({ env, db, nodeId, gossip, transport, parts: sqlParts });
+  // A cancel request may arrive at any node; the session's number tells where it belongs.
+  transport.onCall('cancel', async (payload) => {
+    const { pid, secret } = payload as { pid: number; secret: number };
+    return service.cancel(pid, secret);
+  });
+  const listener = new PgListener({
+    env,
+    service,
+    forwardCancel: (pid, secret) => {
+      const owner = asNodeId(service.nodeOf(pid));
+      if (owner === nodeId) return;
+      transport
+        .call(owner, 'cancel', { pid, secret }, { timeoutMs: cancelTimeoutMs, traffic: 'system' })
+        .catch((error: unknown) => env.log.debug({ err: error }, 'a cancel request got lost'));
+    },
+  });
+  return {
+    serve: (socket) => listener.serve(socket),
+    async stop() {
+      listener.drain();
+      for (
+        let waited = 0;
+        waited < graceMs && listener.connectionCount > 0;
+        waited += gracePollMs
+      ) {
+        await sleep(env, gracePollMs);
+      }
+      listener.close();
+      await service.stop();
+    },
+    metrics: () => ({
+      openConnections: listener.connectionCount,
+      openSessions: service.sessionCount,
+    }),
+    zoneConfigFor: (key) => zoneConfigFor(service.services.catalogCache.snapshot, key),
+  };
 }

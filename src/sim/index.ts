@@ -1,2 +1,4 @@
+export { MemoryDisk } from './memory-disk.ts';
+export { SeededRandom } from './random.ts';
 export { runSimulation } from './run.ts';
 export type { SimOptions, SimResult } from './run.ts';
