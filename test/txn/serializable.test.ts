@@ -79,7 +79,8 @@ async function step(
   const key = words[random.below(words.length)] ?? 'x';
   const lock = random.below(3) === 0 ? ('update' as const) : ('none' as const);
   const at = scriptKey(key);
-  switch (random.below(8)) {
+  const other = words[random.below(words.length)] ?? 'y';
+  switch (random.below(10)) {
     case 0:
     case 1:
     case 2: {
@@ -98,6 +99,17 @@ async function step(
         (k, i) => `${k.subarray(1).toString()}=${page.values[i]?.toString()}`,
       );
       seen.push({ kind: 'scan', rows: rows.sort().join(' ') });
+      return;
+    }
+    case 8:
+    case 9: {
+      const both = [at, scriptKey(other)] as const;
+      const [a, b] =
+        random.below(2) === 0
+          ? await txn.getMany(both, { lock })
+          : await Promise.all([txn.get(both[0], { lock }), txn.get(both[1])]);
+      seen.push({ kind: 'read', key, value: a?.toString() });
+      seen.push({ kind: 'read', key: other, value: b?.toString() });
       return;
     }
     case 4:
@@ -206,7 +218,8 @@ describe('serializability under slow replication, new leases, splits and lost an
   for (let seed = 1; seed <= disturbedHistories; seed++) {
     it(`seed ${seed}`, async () => {
       const env = new VirtualEnv(seed);
-      const cluster = new TestCluster(env, { maxOffsetMicros: (seed % 2) * 250_000 });
+      const splits = seed % 3 === 0 ? words.map(scriptKey) : [];
+      const cluster = new TestCluster(env, { maxOffsetMicros: (seed % 2) * 250_000, splits });
       const chance = seededRandom(seed);
       cluster.proposeDelayMs = () => chance.below(20);
       await check(cluster.db, env, seed, async (random) => {

@@ -54,7 +54,7 @@ class TestReplica implements ReplicaPort {
   leaseSequence = 1;
   leaseStart: Timestamp;
   hasLease = true;
-  readonly executor: RangeExecutor;
+  executor: RangeExecutor;
 
   constructor(cluster: TestCluster, descriptor: RangeDescriptor, leaseStart: Timestamp) {
     this.cluster = cluster;
@@ -118,13 +118,15 @@ class TestReplica implements ReplicaPort {
     return lost ? { kind: 'ambiguous', reason: 'the test says so' } : { kind: 'applied' };
   }
 
-  /** The lease goes away and comes back at once, as with an election that this replica wins. */
+  /** The lease moves to another replica: its executor knows nothing but when the lease began. */
   renewLease(): void {
+    const before = this.executor;
     this.hasLease = false;
-    this.executor.leaseLost();
     this.leaseSequence++;
+    before.leaseLost();
     this.hasLease = true;
     this.leaseStart = this.clock.now();
+    this.executor = createRangeExecutor(this);
     this.executor.leaseAcquired(this.leaseStart);
   }
 }
