@@ -1,0 +1,120 @@
+/**
+ * SQL from end to end over an in-memory Db: own scripts, and a sample of SQLite's sqllogictest corpus
+ * where it lies beside the repository (SLT_RECORDS=n takes n records of each file, 0 all).
+ *
+ * Commands of the scripts: `sql [session] [user=name] [db=name]` runs the input, `copy` takes the first line as
+ * statement and the rest as its data.
+ */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { afterAll, describe, expect, it } from 'vitest';
+import { type Session } from '../../src/sql/index.ts';
+import { startService, type TestService } from '../pgwire/server.ts';
+import { runScripts } from '../script.ts';
+import { checkAnswer, parseLogicFile } from './logic/sqllogictest.ts';
+import { runText, type TextAnswer } from './logic/text-client.ts';
+
+const started: TestService[] = [];
+afterAll(async () => {
+  for (const service of started) await service.stop();
+});
+
+async function newService(): Promise<TestService> {
+  const service = await startService();
+  started.push(service);
+  return service;
+}
+
+runScripts(join(import.meta.dirname, 'testdata'), async () => {
+  const { service } = await newService();
+  const sessions = new Map<string, Session>();
+  return async (step) => {
+    const name = step.args[0] ?? 'a';
+    let session = sessions.get(name);
+    if (session === undefined) {
+      session = await service.newSession({
+        user: step.options.get('user') ?? 'root',
+        database: step.options.get('db') ?? 'defaultdb',
+        settings: new Map(),
+      });
+      sessions.set(name, session);
+    }
+    if (step.command === 'copy') {
+      const [statement = '', ...lines] = step.input.split('\n');
+      return show(await runText(session, statement, lines.map((line) => `${line}\n`).join('')));
+    }
+    return show(await runText(session, step.input));
+  };
+});
+
+function show(answer: TextAnswer): string {
+  const lines = [...answer.notices];
+  for (const { columns, rows, tag } of answer.results) {
+    if (columns.length === 0) {
+      lines.push(tag);
+      continue;
+    }
+    lines.push(columns.join(' | '));
+    for (const row of rows) lines.push(`  ${row.map((value) => value ?? 'NULL').join(' | ')}`);
+    if (!tag.startsWith('SELECT')) lines.push(tag);
+  }
+  const { error } = answer;
+  if (error !== undefined) {
+    lines.push(`error ${error.code} ${error.message}`);
+    const { detail, hint, position, where } = error.fields;
+    for (const [label, value] of Object.entries({ detail, hint, position, where })) {
+      if (value !== undefined) lines.push(`  ${label}: ${value}`);
+    }
+  }
+  return lines.join('\n');
+}
+
+const corpus = join(import.meta.dirname, '..', '..', '..', 'shared', 'corpus', 'sqllogictest');
+const recordsPerFile = Number(process.env['SLT_RECORDS'] ?? '150');
+
+describe('sqllogictest', () => {
+  if (!existsSync(corpus)) {
+    it.skip('the corpus is not beside this repository', () => {});
+    return;
+  }
+  const files = readdirSync(corpus, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.test.gz'))
+    .sort();
+  it.each(files)('%s', async (file) => {
+    const records = parseLogicFile(gunzipSync(readFileSync(join(corpus, file))).toString());
+    const { service, stop } = await startService();
+    const session = await service.newSession({
+      user: 'root',
+      database: 'defaultdb',
+      settings: new Map(),
+    });
+    const problems: string[] = [];
+    const chosen = recordsPerFile === 0 ? records : sample(records, recordsPerFile);
+    for (const record of chosen) {
+      const { results, error } = await runText(session, record.sql);
+      const problem = checkAnswer(
+        record,
+        error === undefined
+          ? { kind: 'rows', rows: results.at(-1)?.rows ?? [] }
+          : { kind: 'error', code: error.code, message: error.message },
+      );
+      if (problem !== undefined) {
+        problems.push(`${file}:${record.line}: ${record.sql}\n  ${problem}`);
+      }
+      if (problems.length >= 5) break;
+    }
+    await stop();
+    expect(problems).toEqual([]);
+  });
+});
+
+/** The statements up to where `count` queries have been run. */
+function sample<T extends { readonly kind: string }>(
+  records: readonly T[],
+  count: number,
+): readonly T[] {
+  let queries = 0;
+  const end = records.findIndex((record) => record.kind === 'query' && ++queries > count);
+  return end < 0 ? records : records.slice(0, end);
+}

@@ -1,0 +1,199 @@
+/** When a session runs a statement again, and when it must not. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { asNodeId, HlcClock, KvFailure, LocalDb, type KvError } from '../../../src/kv/index.ts';
+import { createRealEnv } from '../../../src/cli/real-env.ts';
+import {
+  createSqlService,
+  type ClientOutput,
+  type Row,
+  type Session,
+  type SqlService,
+  type StatementContext,
+} from '../../../src/sql/index.ts';
+import { silentLogger } from '../../../src/util/index.ts';
+import { fakeParts } from '../../pgwire/fake-parts.ts';
+
+/** What runs each time the statement is executed: rows, then this. */
+let behaviour: (run: number, context: StatementContext) => Promise<void>;
+let runs = 0;
+let isReadOnly = true;
+let service: SqlService;
+let session: Session;
+let said: string[] = [];
+let hasLeft = false;
+
+const output: ClientOutput = {
+  beginResult: () => said.push('columns'),
+  rows: (rows: readonly Row[]) => {
+    for (const row of rows) said.push(`row ${String(row[0])}`);
+    return undefined;
+  },
+  complete: (tag) => said.push(tag),
+  emptyQuery: () => said.push('empty'),
+  suspended: () => said.push('suspended'),
+  notice: (severity, code) => said.push(`${severity} ${code}`),
+  mark: () => said.length,
+  rewind: (mark) => {
+    if (hasLeft) return false;
+    said.length = mark;
+    return true;
+  },
+  copyIn: () => {},
+  copyData: () => undefined,
+  copyOut: () => {},
+  copyChunk: () => undefined,
+  copyDone: () => {},
+};
+
+const columns = [{ name: 'n', typeOid: 23, typmod: -1, tableOid: 0, columnNumber: 0 }];
+
+beforeEach(async () => {
+  runs = 0;
+  said = [];
+  hasLeft = false;
+  isReadOnly = true;
+  const env = createRealEnv({ log: silentLogger });
+  const db = new LocalDb({
+    clock: new HlcClock(env.clock, { maxOffsetMicros: 500_000 }),
+    nodeId: asNodeId(1),
+    timers: env.timers,
+  });
+  service = await createSqlService({
+    env,
+    db,
+    nodeId: asNodeId(1),
+    limits: { retries: 5 },
+    parts: {
+      ...fakeParts,
+      planStatement: async ({ catalog }) => ({
+        catalogVersion: catalog.version,
+        parameterTypes: [],
+        columns,
+        isReadOnly,
+        execute: async (context) => {
+          runs++;
+          let step = 0;
+          return {
+            columns,
+            next: async () => {
+              if (step++ === 0) return [[runs]];
+              await behaviour(runs, context);
+              return undefined;
+            },
+            tag: () => 'SELECT 1',
+            close: async () => {},
+          };
+        },
+      }),
+    },
+  });
+  session = await service.newSession({ user: 'root', database: 'defaultdb', settings: new Map() });
+});
+
+afterEach(() => service.stop());
+
+const fail = (kvError: KvError): never => {
+  throw new KvFailure(kvError);
+};
+const failTwice: typeof behaviour = async (run) => {
+  if (run <= 2) fail({ kind: 'txn-retry', reason: 'test' });
+};
+
+describe('a statement on its own', () => {
+  it('is run again until it succeeds, and its first results are forgotten', async () => {
+    behaviour = failTwice;
+    await session.query('select 1', output);
+    expect(said).toEqual(['columns', 'row 3', 'SELECT 1']);
+  });
+
+  it('is not run again when some of its result has left', async () => {
+    behaviour = async (run) => {
+      hasLeft = true;
+      await failTwice(run, undefined as never);
+    };
+    await expect(session.query('select 1', output)).rejects.toMatchObject({ code: '40001' });
+    expect(runs).toBe(1);
+  });
+
+  it('gives up after the limit', async () => {
+    behaviour = async () => fail({ kind: 'txn-aborted', reason: 'test' });
+    await expect(session.query('select 1', output)).rejects.toMatchObject({ code: '40001' });
+    expect(runs).toBe(6);
+    expect(session.status).toBe('I');
+  });
+
+  it.each([
+    [{ kind: 'ambiguous-result', reason: 'test' }, '40003'],
+    [{ kind: 'deadlock', cycle: [] }, '40P01'],
+    [{ kind: 'lock-not-available', key: Buffer.alloc(1), timedOut: true }, '55P03'],
+    [{ kind: 'unavailable', reason: 'test' }, '57P03'],
+    [{ kind: 'corruption', reason: 'test' }, 'XX001'],
+    [{ kind: 'too-large', reason: 'test' }, '54000'],
+  ] satisfies [KvError, string][])('is not run again after %j', async (kvError, code) => {
+    behaviour = async () => fail(kvError);
+    await expect(session.query('select 1', output)).rejects.toMatchObject({ code });
+    expect(runs).toBe(1);
+  });
+
+  it('an executor that committed by itself is not committed twice', async () => {
+    isReadOnly = false;
+    behaviour = async (_run, context) => {
+      expect(context.autocommit).toBe(true);
+      await context.txn.commit();
+    };
+    await session.query('select 1', output);
+    expect(said).toEqual(['columns', 'row 1', 'SELECT 1']);
+  });
+});
+
+describe('in a block', () => {
+  it('nothing is run again', async () => {
+    behaviour = failTwice;
+    await session.query('begin', output);
+    await expect(session.query('select 1', output)).rejects.toMatchObject({ code: '40001' });
+    expect(session.status).toBe('E');
+    expect(runs).toBe(1);
+    await session.query('rollback', output);
+    expect(session.status).toBe('I');
+  });
+
+  it('of several statements in one message, all are run again', async () => {
+    behaviour = async (run) => {
+      if (run === 2) fail({ kind: 'txn-retry', reason: 'test' });
+    };
+    await session.query('select 1; select 2', output);
+    expect(said).toEqual(['columns', 'row 3', 'SELECT 1', 'columns', 'row 4', 'SELECT 1']);
+  });
+
+  it('a transaction that was aborted cannot go back to a savepoint', async () => {
+    behaviour = async (run, context) => {
+      if (run === 1) await context.txn.rollback();
+      fail({ kind: 'txn-aborted', reason: 'test' });
+    };
+    await session.query('begin; savepoint a', output);
+    await expect(session.query('select 1', output)).rejects.toMatchObject({ code: '40001' });
+    await expect(session.query('rollback to a', output)).rejects.toMatchObject({ code: '40001' });
+    expect(session.status).toBe('E');
+  });
+});
+
+it('an unexpected error is XX000, an overflowed stack 54001', async () => {
+  behaviour = async () => {
+    throw new TypeError('x is not a function');
+  };
+  await expect(session.query('select 1', output)).rejects.toMatchObject({ code: 'XX000' });
+  behaviour = async () => {
+    const deeper = (): number => deeper() + 1;
+    deeper();
+  };
+  await expect(session.query('select 1', output)).rejects.toMatchObject({ code: '54001' });
+});
+
+it('after the session is closed nothing runs and no transaction is open', async () => {
+  behaviour = async () => {};
+  await session.query('begin; select 1', output);
+  await service.close(session);
+  expect(session.transaction.txn).toBeUndefined();
+  expect(service.sessionCount).toBe(0);
+  await expect(session.query('select 1', output)).rejects.toMatchObject({ code: '57P01' });
+});
