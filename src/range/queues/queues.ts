@@ -8,6 +8,7 @@ import { type TimerHandle } from '../../util/index.ts';
 import { type Replica } from '../replica/replica.ts';
 import { type Store } from '../store/store.ts';
 import { ClusterView } from './cluster-view.ts';
+import { checkMetaRecords } from './meta-check-queue.ts';
 import { collectGarbage } from './mvcc-gc-queue.ts';
 import { checkMembership, mayBeRemoved } from './replica-gc-queue.ts';
 import { replicateOnce } from './replicate-queue.ts';
@@ -101,6 +102,7 @@ export class Queues {
       this.#membership.delete(replica.rangeId);
       if (await splitIfLarge(store, replica)) this.#urgent.add(replica.rangeId);
       if (await replicateOnce(store, this.#view, replica)) this.#urgent.add(replica.rangeId);
+      await checkMetaRecords(store, replica);
       await collectGarbage(store, replica);
       return;
     }
