@@ -17,7 +17,7 @@ export const realDisk: Disk = {
     }
   },
   async open(path) {
-    return new RealFile(await fs.open(path, constants.O_RDWR | constants.O_CREAT, 0o600));
+    return new RealFile(path, await fs.open(path, constants.O_RDWR | constants.O_CREAT, 0o600));
   },
   async readFile(path) {
     try {
@@ -66,9 +66,13 @@ export async function syncPath(path: string): Promise<void> {
 }
 
 class RealFile implements DiskFile {
+  readonly #path: string;
   readonly #handle: fs.FileHandle;
+  /** O_DSYNC: one trip to the thread pool writes and syncs; made when it is first needed. */
+  #durable: Promise<fs.FileHandle> | undefined;
 
-  constructor(handle: fs.FileHandle) {
+  constructor(path: string, handle: fs.FileHandle) {
+    this.#path = path;
     this.#handle = handle;
   }
 
@@ -93,20 +97,13 @@ class RealFile implements DiskFile {
   }
 
   async write(position: number, chunks: readonly Buffer[]): Promise<void> {
-    let pending = chunks.filter((chunk) => chunk.length > 0);
-    let at = position;
-    while (pending.length > 0) {
-      const { bytesWritten } = await this.#handle.writev(pending.slice(0, 1000), at);
-      at += bytesWritten;
-      pending = skip(pending, bytesWritten);
-    }
+    await writeAll(this.#handle, position, chunks);
   }
 
   async writeDurable(position: number, chunks: readonly Buffer[]): Promise<void> {
-    await this.write(position, chunks);
-    await this.#handle.datasync();
+    this.#durable ??= fs.open(this.#path, constants.O_RDWR | constants.O_DSYNC);
+    await writeAll(await this.#durable, position, chunks);
   }
-
   async sync(): Promise<void> {
     await this.#handle.datasync();
   }
@@ -117,6 +114,21 @@ class RealFile implements DiskFile {
 
   async close(): Promise<void> {
     await this.#handle.close();
+    await (await this.#durable)?.close();
+  }
+}
+
+async function writeAll(
+  handle: fs.FileHandle,
+  position: number,
+  chunks: readonly Buffer[],
+): Promise<void> {
+  let pending = chunks.filter((chunk) => chunk.length > 0);
+  let at = position;
+  while (pending.length > 0) {
+    const { bytesWritten } = await handle.writev(pending.slice(0, 1000), at);
+    at += bytesWritten;
+    pending = skip(pending, bytesWritten);
   }
 }
 

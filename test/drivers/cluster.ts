@@ -1,0 +1,60 @@
+/** One cluster of real processes for all tests of a file, on ports of its own. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { LocalCluster } from '../../src/cli/local-cluster.ts';
+
+export interface TestCluster {
+  readonly cluster: LocalCluster;
+  readonly ports: readonly number[];
+  readonly data: string;
+  stop(): Promise<void>;
+}
+
+export async function startTestCluster(
+  options: { nodes?: number; restart?: boolean } = {},
+): Promise<TestCluster> {
+  const nodes = options.nodes ?? 3;
+  const root = mkdtempSync(join(tmpdir(), 'skein-test-'));
+  const data = join(root, 'cluster');
+  const sqlPort = await freePorts(nodes * 3);
+  const cluster = new LocalCluster({
+    nodes,
+    data,
+    sqlPort,
+    rpcPort: sqlPort + nodes,
+    httpPort: sqlPort + 2 * nodes,
+    fresh: false,
+    restart: options.restart ?? false,
+    say: () => {},
+    nodeArguments: () => ['--log-level=warn'],
+  });
+  await cluster.start();
+  return {
+    cluster,
+    ports: Array.from({ length: nodes }, (_, i) => sqlPort + i),
+    data,
+    async stop() {
+      await cluster.stop();
+      rmSync(root, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The first of `count` consecutive ports that are free now. */
+export async function freePorts(count: number): Promise<number> {
+  for (let base = 20_000 + (process.pid % 200) * 100; base < 60_000; base += count) {
+    const free = await Promise.all(Array.from({ length: count }, (_, i) => isFree(base + i)));
+    if (free.every(Boolean)) return base;
+  }
+  throw new Error('no free ports');
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.once('error', () => resolve(false));
+    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
+  });
+}
