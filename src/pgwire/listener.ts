@@ -10,7 +10,8 @@ export interface SocketLike {
   on(event: 'drain' | 'close' | 'end', listener: () => void): unknown;
   on(event: 'error', listener: (error: Error) => void): unknown;
   write(bytes: Buffer): boolean;
-  end(): void;
+  /** `sent` is called when everything written has left. */
+  end(sent: () => void): void;
   destroy(): void;
   pause(): unknown;
   resume(): unknown;
@@ -52,7 +53,8 @@ export class PgListener {
         write: (bytes) => socket.write(bytes),
         pause: () => socket.pause(),
         resume: () => socket.resume(),
-        end: () => socket.end(),
+        // A client that does not close its side may not keep ours open.
+        end: () => socket.end(() => socket.destroy()),
       },
     });
     this.#connections.add(connection);

@@ -540,7 +540,7 @@ export class Session {
         tag = await runControl(this, statement, run);
         break;
       case 'copy':
-        tag = await runCopy(this, statement, run);
+        tag = await runCopy(this, statement, run, alone);
         break;
       default:
         return;

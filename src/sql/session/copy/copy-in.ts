@@ -20,6 +20,8 @@ export interface CopyInTarget {
   readonly columns: readonly ColumnDescriptor[];
   readonly options: CopyOptions;
   readonly out: ClientOutput;
+  /** Commits the transaction; undefined when more may follow in it. */
+  readonly commit: (() => Promise<void>) | undefined;
 }
 
 /** Where an error happened, for its CONTEXT line. */

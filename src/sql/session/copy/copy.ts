@@ -9,11 +9,12 @@ import { copyIn } from './copy-in.ts';
 import { copyOptions, type CopyOptions } from './options.ts';
 import { copyWriter } from './output.ts';
 
-/** Returns the command tag. */
+/** Returns the command tag. `alone`: nothing else is in the transaction, which is committed together with the rows. */
 export async function runCopy(
   session: Session,
   statement: PreparedStatement,
   run: Run,
+  alone: boolean,
 ): Promise<string> {
   const parsed = statement.parsed?.statement;
   if (parsed?.kind !== 'postgres' || !('CopyStmt' in parsed.node)) return '';
@@ -28,7 +29,7 @@ export async function runCopy(
     );
   }
   const options = copyOptions(copy);
-  if (copy.is_from === true) return copyFrom(session, copy, options, run);
+  if (copy.is_from === true) return copyFrom(session, copy, options, run, alone);
   return copyTo(session, copy, options, run, statement.text);
 }
 
@@ -37,6 +38,7 @@ async function copyFrom(
   copy: CopyStmt,
   options: CopyOptions,
   run: Run,
+  alone: boolean,
 ): Promise<string> {
   if (session.transaction.readOnly) {
     throw sqlError('readOnlySqlTransaction', 'cannot execute COPY FROM in a read-only transaction');
@@ -58,6 +60,7 @@ async function copyFrom(
     columns,
     options,
     out: run.out,
+    commit: alone ? () => session.commit() : undefined,
   });
   return `COPY ${count}`;
 }
