@@ -102,7 +102,7 @@ export const fakeParts: SqlParts = {
     tag: () => 'UTILITY',
     close: async () => {},
   }),
-  virtual: { names: [], find: () => undefined, byOid: () => undefined, has: () => false },
+  virtual: { names: [], tables: [], find: () => undefined, byOid: () => undefined, has: () => false },
   createEvalHost: () => ({
     nextval: async () => 1n,
     currval: async () => 1n,

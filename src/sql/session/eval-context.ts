@@ -16,7 +16,8 @@ export interface SessionIdentity {
 
 export class SessionEval implements EvalContext {
   readonly #env: Env;
-  readonly #settings: SessionSettings;
+  /** For pg_settings. */
+  readonly settings: SessionSettings;
   readonly #format: FormatSettings;
   readonly #identity: SessionIdentity;
   readonly #schemas: () => readonly string[];
@@ -33,7 +34,7 @@ export class SessionEval implements EvalContext {
     host: EvalHost;
   }) {
     this.#env = options.env;
-    this.#settings = options.settings;
+    this.settings = options.settings;
     this.#format = options.settings.format;
     this.#identity = options.identity;
     this.#schemas = options.schemas;
@@ -96,10 +97,10 @@ export class SessionEval implements EvalContext {
   }
 
   setting(name: string): string | undefined {
-    return this.#settings.get(name) === undefined ? undefined : this.#settings.show(name);
+    return this.settings.get(name) === undefined ? undefined : this.settings.show(name);
   }
 
   setSetting(name: string, value: string, isLocal: boolean): string {
-    return this.#settings.set(name, value, isLocal);
+    return this.settings.set(name, value, isLocal);
   }
 }

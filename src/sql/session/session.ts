@@ -62,6 +62,10 @@ export class Session {
   readonly eval: SessionEval;
   readonly statements = new Map<string, PreparedStatement>();
   readonly portals = new Map<string, Portal>();
+  /** Wall microseconds, for pg_stat_activity. */
+  readonly startedMicros: number;
+  lastQuery = '';
+  queryStartMicros = 0;
   readonly #plans: PlanCache;
   readonly #templates: TemplateCache;
   #cancelReason: 'user' | 'timeout' | 'closed' | undefined;
@@ -73,6 +77,7 @@ export class Session {
 
   constructor(services: SessionServices, options: SessionOptions) {
     this.services = services;
+    this.startedMicros = services.env.clock.wallMicros();
     this.identity = {
       sessionUser: options.user,
       currentUser: options.user,
@@ -117,6 +122,10 @@ export class Session {
     this.#templates = new TemplateCache(services.limits.cachedPlans);
   }
 
+  get isRunning(): boolean {
+    return this.#isRunning;
+  }
+
   get status(): 'I' | 'T' | 'E' {
     return this.transaction.statusByte;
   }
@@ -126,6 +135,7 @@ export class Session {
   /** Runs a query string; results go to `out`. Throws SqlFailure; the transaction is already dealt with. */
   async query(text: string, out: ClientOutput): Promise<void> {
     this.#start(out);
+    this.#noteQuery(text);
     try {
       const shape = findLiterals(text);
       if (shape !== undefined && (await this.#runTemplate(shape, out))) return;
@@ -402,6 +412,7 @@ export class Session {
   ): Promise<void> {
     this.#start(out);
     const { statement } = portal;
+    this.#noteQuery(statement.text);
     try {
       if (statement.kind === 'empty') {
         out.emptyQuery();
@@ -806,6 +817,11 @@ export class Session {
         this.cancel('timeout'),
       );
     }
+  }
+
+  #noteQuery(text: string): void {
+    this.lastQuery = text;
+    this.queryStartMicros = this.services.env.clock.wallMicros();
   }
 
   #stop(): void {
