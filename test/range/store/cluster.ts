@@ -28,6 +28,9 @@ import { type ZoneConfig } from '../../../src/allocator/index.ts';
 import { must, type Random } from '../../../src/util/index.ts';
 import { seededRandom, VirtualEnv, VirtualTime } from './virtual-time.ts';
 
+/** The network here loses messages without a trace; a real connection would break. */
+const patience = { callTimeoutMs: 5000, commitTimeoutMs: 5000, unavailableAfterMs: 15_000 };
+
 export interface Machine {
   readonly id: number;
   readonly disk: MemoryDisk;
@@ -133,7 +136,7 @@ export class Cluster {
     if (founding) await bootstrapCluster({ engine, raftLog, clock, nodeId, storeId });
     const gossip = this.#gossip();
     const local: Sender = { send: (batch) => store.send(batch) };
-    const router = new Router({ env, clock, nodeId, transport, local, gossip });
+    const router = new Router({ env, clock, nodeId, transport, local, gossip, ...patience });
     const db = new ClusterDb({ env, clock, nodeId, router });
     const store: Store = new Store({
       env,
@@ -254,6 +257,17 @@ export class Cluster {
 
   client(id: number): Client {
     return new Client(this.machine(id));
+  }
+
+  /** A client whose router has learned nothing yet. */
+  newcomer(id: number): Client {
+    const machine = this.machine(id);
+    const { env, clock, transport, store } = machine;
+    const nodeId = asNodeId(id);
+    const local: Sender = { send: (batch) => store.send(batch) };
+    const gossip = this.#gossip();
+    const router = new Router({ env, clock, nodeId, transport, local, gossip, ...patience });
+    return new Client({ ...machine, router });
   }
 }
 
