@@ -21,6 +21,7 @@ import {
   type SchemaDescriptor,
   type TableDescriptor,
 } from './descriptors.ts';
+import { visibleNames } from './definitions.ts';
 import { type CatalogSnapshot, type NamedRelation } from './snapshot.ts';
 import { decodeVersion, loadCatalog, versionKey } from './store.ts';
 import {
@@ -36,6 +37,7 @@ import { CatalogWriter, type WriterMark } from './writer.ts';
 export interface VirtualSchemas {
   /** pg_catalog, information_schema, skein_internal. */
   readonly names: readonly string[];
+  readonly tables: readonly VirtualTable[];
   /** An alias of a virtual schema is looked up under its real name. */
   find(schema: string, name: string): VirtualTable | undefined;
   byOid(oid: number): VirtualTable | undefined;
@@ -198,6 +200,11 @@ export class SessionCatalog implements Catalog {
       return inDatabase === undefined ? [] : [inDatabase];
     }
     return this.searchPath.flatMap((entry) => this.#schema(entry) ?? []);
+  }
+
+  /** The name of a stored relation, with its schema unless search_path finds it. */
+  nameText(relation: { readonly schemaId: number; readonly name: string }): string {
+    return visibleNames(this.snapshot, this.database?.id ?? 0, this.searchPath)(relation);
   }
 
   /** A stored relation or index of that name, without noting its use. */

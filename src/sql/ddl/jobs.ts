@@ -67,7 +67,10 @@ function encode(job: Job): Datum[] {
 }
 
 function decode(row: readonly Datum[]): Job {
-  const text = (at: number): string => String(row[at] ?? '');
+  const text = (at: number): string => {
+    const value = row[at];
+    return typeof value === 'string' ? value : typeof value === 'bigint' ? String(value) : '';
+  };
   const optional = (at: number): string | null => (row[at] === null ? null : text(at));
   return {
     id: BigInt(text(0)),

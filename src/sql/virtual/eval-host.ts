@@ -1,0 +1,201 @@
+/** The asynchronous side of evaluation: sequences, names and oids, catalog functions, row ids. One per session. */
+import { SessionCatalog, type SequenceDescriptor } from '../catalog/index.ts';
+import { nextValue, setValue } from '../ddl/index.ts';
+import { sqlError } from '../errors.ts';
+import { allFunctions, allOperators, type EvalHost, type RegKind } from '../functions/index.ts';
+import { type StatementContext } from '../session/types.ts';
+import { formatType, typeByName, typeByOid } from '../types/index.ts';
+import { AdvisoryLocks } from './advisory-locks.ts';
+import { callCatalogFunction } from './catalog-functions.ts';
+import { parseName } from './names.ts';
+import { relationsOf, schemaOids } from './relations.ts';
+import { sourceOf } from './build.ts';
+
+export interface EvalHostInputs {
+  readonly catalog: SessionCatalog;
+  /** The statement that runs now. */
+  readonly context: () => StatementContext;
+}
+
+export interface SessionHost extends EvalHost {
+  uniqueRowId(): bigint;
+  /** Gives back what the session holds beyond its transactions (advisory locks); DISCARD ALL and the session's end. */
+  close(): Promise<void>;
+}
+
+export function createEvalHost(inputs: EvalHostInputs): SessionHost {
+  const { catalog } = inputs;
+  const { cache } = catalog;
+  const current = new Map<number, bigint>();
+  const locks = new AdvisoryLocks(cache.db);
+  let last: number | undefined;
+
+  const find = (sequence: string | number): SequenceDescriptor => {
+    const found =
+      typeof sequence === 'number'
+        ? catalog.snapshot.byId(sequence)
+        : catalog.findNamed(parseName(sequence));
+    if (found === undefined) {
+      throw sqlError('undefinedTable', `relation "${sequence}" does not exist`);
+    }
+    if (found.kind !== 'sequence') {
+      const name = found.kind === 'index' ? found.index.name : found.name;
+      throw sqlError('wrongObjectType', `"${name}" is not a sequence`);
+    }
+    return found;
+  };
+
+  return {
+    async nextval(name) {
+      const sequence = find(name);
+      const value = await nextValue(cache.db, sequence);
+      current.set(sequence.id, value);
+      last = sequence.id;
+      return value;
+    },
+    async currval(name) {
+      const sequence = find(name);
+      const value = current.get(sequence.id);
+      if (value !== undefined) return value;
+      throw sqlError(
+        'objectNotInPrerequisiteState',
+        `currval of sequence "${sequence.name}" is not yet defined in this session`,
+      );
+    },
+    async setval(name, value, isCalled) {
+      const sequence = find(name);
+      await setValue(cache.db, sequence, value, isCalled);
+      if (isCalled) current.set(sequence.id, value);
+      return value;
+    },
+    async lastval() {
+      const value = last === undefined ? undefined : current.get(last);
+      if (value !== undefined) return value;
+      throw sqlError('objectNotInPrerequisiteState', 'lastval is not yet defined in this session');
+    },
+    lookupOid: async (kind, name) => lookupOid(catalog, inputs.context(), kind, name),
+    lookupName: async (kind, oid) => lookupName(catalog, inputs.context(), kind, oid),
+    catalogFunction: (name, args) => callCatalogFunction(name, args, inputs.context(), locks),
+    uniqueRowId: rowIds(cache.nodeId, () => cache.env.clock.wallMicros()),
+    close: () => locks.releaseAll(),
+  };
+}
+
+/** Bits of a row id below the time: the node that made it. */
+const nodeBits = 15n;
+/** 2015-01-01 in units of ten microseconds: ids stay positive for centuries. */
+const rowIdEpoch = 142_007_040_000_000;
+/** Per node, not per session: two sessions of one node must not make the same id. */
+const lastTicks = new Map<number, number>();
+
+/** Ten-microsecond ticks, each given out once per node, then the node id: `now` in Unix microseconds. */
+function rowIds(nodeId: number, now: () => number): () => bigint {
+  return () => {
+    const tick = Math.max(Math.floor(now() / 10) - rowIdEpoch, (lastTicks.get(nodeId) ?? 0) + 1);
+    lastTicks.set(nodeId, tick);
+    return (BigInt(tick) << nodeBits) | BigInt(nodeId % 32_768);
+  };
+}
+
+export function lookupOid(
+  catalog: SessionCatalog,
+  context: StatementContext,
+  kind: RegKind,
+  text: string,
+): number | undefined {
+  const name = kind === 'regtype' ? { name: text, schema: undefined } : parseName(text);
+  const builtin = name.schema === undefined || name.schema === 'pg_catalog';
+  switch (kind) {
+    case 'regclass': {
+      const virtualSchemas =
+        name.schema === undefined ? ['pg_catalog', ...catalog.searchPath] : [name.schema];
+      for (const schema of virtualSchemas) {
+        const table = catalog.virtual.find(schema, name.name);
+        if (table !== undefined) return table.oid;
+        const named = catalog.findNamed({ schema, name: name.name });
+        if (named === undefined || (name.schema === undefined && schema === 'pg_catalog')) continue;
+        if (named.kind !== 'index') return named.id;
+        const source = sourceOf(context);
+        return relationsOf(source, catalog.virtual.tables).all.find(
+          (entry) =>
+            entry.kind === 'i' &&
+            entry.table.id === named.table.id &&
+            entry.index.id === named.index.id,
+        )?.oid;
+      }
+      return undefined;
+    }
+    case 'regtype':
+      return typeByName(text.replace(/^pg_catalog\./, '').replaceAll('"', ''))?.oid;
+    case 'regnamespace': {
+      const { database } = catalog;
+      return (
+        schemaOids[name.name] ??
+        (database === undefined ? undefined : catalog.snapshot.schema(database.id, name.name)?.id)
+      );
+    }
+    case 'regrole':
+      return catalog.snapshot.data.roles.get(name.name)?.oid;
+    case 'regproc':
+      return builtin ? allFunctions().find((fn) => fn.name === name.name)?.oid : undefined;
+    case 'regprocedure': {
+      const base = parseName(text.replace(/\(.*$/, '')).name;
+      const wanted = /\((.*)\)/.exec(text)?.[1] ?? '';
+      const types =
+        wanted.trim() === '' ? [] : wanted.split(',').map((type) => typeByName(type.trim())?.oid);
+      return allFunctions().find(
+        (fn) =>
+          fn.name === base &&
+          fn.args.length === types.length &&
+          fn.args.every((oid, at) => oid === types[at]),
+      )?.oid;
+    }
+    case 'regoper':
+      return allOperators().find((operator) => operator.name === text)?.oid;
+    default:
+      return undefined;
+  }
+}
+
+function lookupName(
+  catalog: SessionCatalog,
+  context: StatementContext,
+  kind: RegKind,
+  oid: number,
+): string | undefined {
+  switch (kind) {
+    case 'regclass': {
+      const source = sourceOf(context);
+      const entry = relationsOf(source, catalog.virtual.tables).byOid.get(oid);
+      if (entry === undefined) return undefined;
+      if (entry.kind === 'virtual') {
+        return entry.virtual.schema === 'pg_catalog'
+          ? entry.name
+          : `${entry.virtual.schema}.${entry.name}`;
+      }
+      return catalog.nameText({ schemaId: entry.schemaOid, name: entry.name });
+    }
+    case 'regtype':
+      return typeByOid(oid) === undefined ? undefined : formatType(oid);
+    case 'regnamespace':
+      return (
+        Object.entries(schemaOids).find(([, schemaOid]) => schemaOid === oid)?.[0] ??
+        catalog.snapshot.byId(oid)?.name
+      );
+    case 'regrole':
+      return [...catalog.snapshot.data.roles.values()].find((role) => role.oid === oid)?.name;
+    case 'regproc':
+      return allFunctions().find((fn) => fn.oid === oid)?.name;
+    case 'regprocedure': {
+      const fn = allFunctions().find((candidate) => candidate.oid === oid);
+      return fn === undefined
+        ? undefined
+        : `${fn.name}(${fn.args.map((arg) => formatType(arg)).join(',')})`;
+    }
+    case 'regoper':
+    case 'regoperator':
+      return allOperators().find((operator) => operator.oid === oid)?.name;
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,102 @@
+/** skein_internal (also crdb_internal, kwdb_internal): the cluster itself. */
+import { decodeIndexPrefix, keyMax, keyMin } from '../../encoding/index.ts';
+import { fullZone, ownZone, zoneYaml, type VirtualTable } from '../catalog/index.ts';
+import { configuredZones, nodeRows, settingRows, zoneSql } from '../ddl/index.ts';
+import { makeArray, oids } from '../types/index.ts';
+import { columnsOf, virtualTable, type Record_, type Source } from './build.ts';
+
+const schema = 'skein_internal';
+
+async function rangeRows(s: Source): Promise<Record_[]> {
+  const infos = await s.context.db.ranges(keyMin, keyMax);
+  return infos.map((info) => {
+    const { range, leaseholder } = info;
+    const place = decodeIndexPrefix(range.startKey);
+    const table = place === undefined ? undefined : s.snapshot.tableById(place.tableId);
+    const index = [table?.primaryIndex, ...(table?.indexes ?? [])].find(
+      (item) => item?.id === place?.indexId,
+    );
+    return {
+      range_id: BigInt(range.rangeId),
+      start_key: range.startKey,
+      end_key: range.endKey,
+      database_name: table === undefined ? null : (s.snapshot.byId(table.databaseId)?.name ?? null),
+      table_name: table?.name ?? null,
+      index_name: index?.name ?? null,
+      replicas: makeArray(
+        oids.int8,
+        range.replicas.map((replica) => BigInt(replica.nodeId)),
+      ),
+      lease_holder: leaseholder === undefined ? null : BigInt(leaseholder.nodeId),
+      range_size: BigInt(info.sizeBytes),
+      live_bytes: BigInt(info.liveBytes),
+      key_count: BigInt(info.keyCount),
+      queries_per_second: info.queriesPerSecond,
+    };
+  });
+}
+
+function zoneRows(s: Source): Record_[] {
+  return configuredZones(s.snapshot).map(({ zone, text, config }) => {
+    const full = fullZone(s.snapshot, zone);
+    const descriptor = s.snapshot.byId(zone.id);
+    const table = descriptor?.kind === 'table' ? descriptor : undefined;
+    const databaseId = descriptor?.kind === 'database' ? descriptor.id : table?.databaseId;
+    const index = [table?.primaryIndex, ...(table?.indexes ?? [])].find(
+      (item) => item?.id === zone.subId,
+    );
+    const isRange = text.startsWith('RANGE ');
+    return {
+      zone_id: BigInt(zone.id),
+      subzone_id: BigInt(zone.subId),
+      target: text,
+      range_name: isRange ? text.slice('RANGE '.length) : null,
+      database_name:
+        isRange || databaseId === undefined ? null : (s.snapshot.byId(databaseId)?.name ?? null),
+      table_name: table?.name ?? null,
+      index_name: index?.name ?? null,
+      partition_name: null,
+      raw_config_yaml: zoneYaml(ownZone(s.snapshot, zone) ?? {}),
+      raw_config_sql: zoneSql(text, config),
+      raw_config_protobuf: null,
+      full_config_yaml: zoneYaml(full),
+      full_config_sql: zoneSql(text, full),
+    };
+  });
+}
+
+const nodesShape =
+  'node_id:int8 address:text sql_address:text http_address:text locality:text build:text started_at:timestamptz';
+const settingsShape =
+  'variable:text value:text type:text public:bool description:text default_value:text origin:text';
+
+/** Rows that come as arrays in the order of the shape. */
+function asRecords(shape: string, rows: readonly (readonly Record_[string][])[]): Record_[] {
+  const names = columnsOf(shape).map(({ name }) => name);
+  return rows.map((row) => Object.fromEntries(names.map((name, at) => [name, row[at] ?? null])));
+}
+
+export function skeinInternalTables(): VirtualTable[] {
+  return [
+    virtualTable(
+      schema,
+      'ranges',
+      13_001,
+      'range_id:int8 start_key:bytea end_key:bytea database_name:text table_name:text index_name:text replicas:_int8 lease_holder:int8 range_size:int8 live_bytes:int8 key_count:int8 queries_per_second:float8',
+      rangeRows,
+    ),
+    virtualTable(schema, 'nodes', 13_002, nodesShape, (s) =>
+      asRecords(nodesShape, nodeRows(s.context)),
+    ),
+    virtualTable(schema, 'cluster_settings', 13_003, settingsShape, (s) =>
+      asRecords(settingsShape, settingRows(s.snapshot)),
+    ),
+    virtualTable(
+      schema,
+      'zones',
+      13_004,
+      'zone_id:int8 subzone_id:int8 target:text range_name:text database_name:text table_name:text index_name:text partition_name:text raw_config_yaml:text raw_config_sql:text raw_config_protobuf:bytea full_config_yaml:text full_config_sql:text',
+      zoneRows,
+    ),
+  ];
+}
