@@ -239,6 +239,8 @@ export class ClusterTxn implements Txn {
       } finally {
         if (this.#firstRead === settled) this.#firstRead = undefined;
       }
+      // A refresh that is under way does not cover this read.
+      while (this.refresher.refreshing !== undefined) await this.refresher.refreshing;
       this.checkOpen();
       if (response.kind === 'ok') {
         if (this.refresher.version !== sentAt) continue;

@@ -3,7 +3,8 @@
  * t to t' is right when nothing that was read changed in (t, t']: then every read would give the same
  * at t' (traps X2, X10).
  *
- * INVARIANT: `version` changes with the read timestamp; a read sent under another version does not count.
+ * INVARIANT: `version` changes with the read timestamp; a read sent under another version, or answered
+ *   during a refresh that does not know of it, does not count.
  */
 import {
   compareTimestamps,
@@ -38,6 +39,11 @@ export class Refresher {
 
   get version(): number {
     return this.#version;
+  }
+
+  /** The refresh under way; settles without a failure. */
+  get refreshing(): Promise<void> | undefined {
+    return this.#refreshing;
   }
 
   /** Nothing was read yet, so the next read may be made wherever its range likes. */

@@ -52,9 +52,9 @@ class TestReplica implements ReplicaPort {
   readonly cluster: TestCluster;
   descriptor: RangeDescriptor;
   leaseSequence = 1;
-  leaseStart: Timestamp;
+  readonly leaseStart: Timestamp;
   hasLease = true;
-  executor: RangeExecutor;
+  readonly executor: RangeExecutor;
 
   constructor(cluster: TestCluster, descriptor: RangeDescriptor, leaseStart: Timestamp) {
     this.cluster = cluster;
@@ -118,16 +118,14 @@ class TestReplica implements ReplicaPort {
     return lost ? { kind: 'ambiguous', reason: 'the test says so' } : { kind: 'applied' };
   }
 
-  /** The lease moves to another replica: its executor knows nothing but when the lease began. */
+  /** The lease moves to another replica, which knows nothing but when it began. */
   renewLease(): void {
-    const before = this.executor;
     this.hasLease = false;
     this.leaseSequence++;
-    before.leaseLost();
-    this.hasLease = true;
-    this.leaseStart = this.clock.now();
-    this.executor = createRangeExecutor(this);
-    this.executor.leaseAcquired(this.leaseStart);
+    this.executor.leaseLost();
+    const next = new TestReplica(this.cluster, this.descriptor, this.clock.now());
+    next.executor.leaseAcquired(next.leaseStart);
+    this.cluster.replicas.splice(this.cluster.replicas.indexOf(this), 1, next);
   }
 }
 
@@ -217,8 +215,10 @@ export class TestCluster {
 
   /** Splits as the real thing does: with nothing under way in the range. */
   async splitQuietly(splitKey: Buffer): Promise<void> {
-    const release = await this.replicaFor(splitKey).executor.quiesce();
-    this.split(splitKey);
+    const { executor } = this.replicaFor(splitKey);
+    const release = await executor.quiesce();
+    // Under another lease, or behind another split, the wait was for nothing.
+    if (this.replicaFor(splitKey).executor === executor) this.split(splitKey);
     release();
   }
 
