@@ -96,11 +96,9 @@ const extremeTypes = [
   'uuid',
   'bytea',
   'anyarray',
-  'bool',
-  'name',
 ];
 
-/** min and max; those of bool, uuid, bytea and name go beyond PostgreSQL 16. */
+/** min and max; those of uuid and bytea go beyond PostgreSQL 16. */
 const extremes: AggregateFunction[] = extremeTypes.flatMap((type) => {
   const state = (direction: 1 | -1) => (types: Types) =>
     new ExtremeState(typeOps(types[0] ?? oids.text), direction);

@@ -21,6 +21,7 @@ import {
   asTimeTz,
   type Datum,
   formatJsonNode,
+  formatNumeric,
   Interval,
   isArrayType,
   type JsonNode,
@@ -43,7 +44,7 @@ import { offsetOfLocal, zoneOf } from '../types/timezone.ts';
 import { joinMicros } from '../types/calendar.ts';
 import { roundHalfEven } from '../types/interval.ts';
 import { trimSpaces } from '../types/scalar-ops.ts';
-import { truncateUtf8 } from '../types/scalar-text.ts';
+import { parseFloatText, truncateUtf8 } from '../types/scalar-text.ts';
 import { checkInt2, checkInt4, checkInt8, outOfRange } from './arithmetic.ts';
 import {
   addToTime,
@@ -140,7 +141,7 @@ function floatToInteger(value: number, type: 'int2' | 'int4' | 'int8'): Datum {
 }
 
 function numericToFloat4(value: Numeric): number {
-  return toFloat4(numericToNumber(value));
+  return parseFloatText(formatNumeric(value), true);
 }
 
 export function toFloat4(value: number): number {
@@ -159,7 +160,7 @@ add('float8', 'float4', 'assignment', (v) => toFloat4(asNumber(v)));
 add('float4', 'numeric', 'assignment', (v) => numericFromNumber(asNumber(v), 6));
 add('float8', 'numeric', 'assignment', (v) => numericFromNumber(asNumber(v)));
 add('numeric', 'float4', 'implicit', (v) => numericToFloat4(asNumeric(v)));
-add('numeric', 'float8', 'implicit', (v) => numericToNumber(asNumeric(v)));
+add('numeric', 'float8', 'implicit', (v) => parseFloatText(formatNumeric(asNumeric(v)), false));
 add('bool', 'int4', 'explicit', (v) => (asBool(v) ? 1 : 0));
 add('int4', 'bool', 'explicit', (v) => asNumber(v) !== 0);
 

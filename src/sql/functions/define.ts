@@ -7,7 +7,7 @@
  * `...` marks the repeated last argument. Everything is strict and immutable unless an option says otherwise.
  */
 import { must } from '../../util/index.ts';
-import { type Datum, type Row, typeByName } from '../types/index.ts';
+import { type Datum, type Row, typeByName, typeOf } from '../types/index.ts';
 import { procOids } from './proc-oids.ts';
 import {
   type AggregateFunction,
@@ -58,7 +58,10 @@ function parseSignature(text: string): Signature {
       if (word.startsWith('...')) variadic = true;
       return oidOf(word.replace(/^\.\.\./, ''), text);
     });
-  const key = `${name}(${list.replace(/\s+/g, '')})`;
+  const names = args.map((oid) => typeOf(oid).name);
+  const last = names.pop();
+  if (last !== undefined) names.push(variadic ? `...${last}` : last);
+  const key = `${name}(${names.join(',')})`;
   return {
     name,
     oid: procOids[key] ?? ownOid(key),

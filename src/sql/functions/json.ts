@@ -78,18 +78,21 @@ function arrayLength(view: JsonView): number {
   throw invalid(`cannot get array length of a ${view.kind === 'object' ? 'non-array' : 'scalar'}`);
 }
 
-function expectArray(view: JsonView): JsonView {
+function expectArray(view: JsonView, name: string): JsonView {
   if (view.kind === 'array') return view;
-  throw invalid(
-    view.kind === 'object'
-      ? 'cannot extract elements from an object'
-      : 'cannot extract elements from a scalar',
-  );
+  const isObject = view.kind === 'object';
+  if (name.startsWith('jsonb')) {
+    throw invalid(`cannot extract elements from ${isObject ? 'an object' : 'a scalar'}`);
+  }
+  throw invalid(`cannot call ${name} on a ${isObject ? 'non-array' : 'scalar'}`);
 }
 
 function expectObject(view: JsonView, name: string): JsonView {
   if (view.kind === 'object') return view;
-  throw invalid(`cannot call ${name} on ${view.kind === 'array' ? 'an array' : 'a scalar'}`);
+  const what = view.kind === 'array' ? 'an array' : 'a scalar';
+  if (name.endsWith('_object_keys')) throw invalid(`cannot call ${name} on ${what}`);
+  if (name.startsWith('jsonb')) throw invalid(`cannot call ${name} on a non-object`);
+  throw invalid(`cannot deconstruct ${what}${view.kind === 'array' ? ' as an object' : ''}`);
 }
 
 function setAccess(type: 'json' | 'jsonb'): SetFunction[] {
@@ -97,12 +100,16 @@ function setAccess(type: 'json' | 'jsonb'): SetFunction[] {
   return [
     setFunction(
       `${type}_array_elements(${type}) ${type}`,
-      (a) => rows(expectArray(viewOf(a[0])).items.map((item) => item.datum())),
+      (a) =>
+        rows(expectArray(viewOf(a[0]), `${type}_array_elements`).items.map((item) => item.datum())),
       { columns: [['value', type]] },
     ),
     setFunction(
       `${type}_array_elements_text(${type}) text`,
-      (a) => rows(expectArray(viewOf(a[0])).items.map((item) => item.text())),
+      (a) =>
+        rows(
+          expectArray(viewOf(a[0]), `${type}_array_elements_text`).items.map((item) => item.text()),
+        ),
       { columns: [['value', 'text']] },
     ),
     setFunction(`${type}_object_keys(${type}) text`, (a) => {
@@ -157,7 +164,7 @@ function buildObject(
   for (let i = 0; i < args.length; i += 2) {
     const key = args[i] ?? null;
     if (key === null) {
-      throw sqlError('invalidParameterValue', `argument ${i + 1}: key must not be null`);
+      throw sqlError('invalidParameterValue', `argument ${i + 1} cannot be null`);
     }
     out.push({
       key: keyText(key, types[i] ?? oids.text, context),

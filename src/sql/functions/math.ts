@@ -196,7 +196,7 @@ function divNumeric(args: Args): Datum {
 }
 
 function roundFloat(x: number): number {
-  return Number.isFinite(x) ? roundHalfEven(x) + (Object.is(x, -0) ? -0 : 0) : x;
+  return Number.isFinite(x) ? Math.sign(x) * roundHalfEven(Math.abs(x)) : x;
 }
 
 const numericMath: ScalarFunction[] = [

@@ -250,8 +250,14 @@ function bitCount(bytes: Buffer): bigint {
 
 /** A value as its type prints it. */
 export function outputText(value: Datum, oid: number, context: EvalContext): string {
-  if (typeof value === 'string') return oid === oids.bpchar ? value : value;
+  if (typeof value === 'string') return value;
   return typeOps(oid).format(value, context);
+}
+
+/** As the cast to text prints it: `true`, not `t`. */
+function castText(value: Datum, oid: number, context: EvalContext): string {
+  if (typeof value === 'boolean') return value ? 'true' : 'false';
+  return oid === oids.bpchar ? trimSpaces(asText(value)) : outputText(value, oid, context);
 }
 
 /** format(): %s %I %L with positions, widths and `-`. */
@@ -400,7 +406,7 @@ function normalize(text: string, form: string): string {
 
 function parseIdent(text: string, strict: boolean): Datum {
   const parts: string[] = [];
-  const pattern = /\s*(?:"((?:[^"]|"")+)"|([\p{L}_][\p{L}\p{N}_$]*))\s*(\.|$)?/uy;
+  const pattern = /\s*(?:"((?:[^"]|"")+)"|([\p{L}_][\p{L}\p{N}_$]*))\s*(\.)?/uy;
   for (;;) {
     const match = pattern.exec(text);
     if (match === null) {
@@ -409,7 +415,7 @@ function parseIdent(text: string, strict: boolean): Datum {
     const [, quoted, plain, end] = match;
     parts.push(quoted === undefined ? lower(plain ?? '') : quoted.replaceAll('""', '"'));
     if (end === '.') continue;
-    if (end === undefined && strict) {
+    if (strict && pattern.lastIndex < text.length) {
       throw sqlError('invalidParameterValue', `string is not a valid identifier: "${text}"`);
     }
     return makeArray(oids.text, parts);
@@ -478,11 +484,11 @@ const textFunctions: ScalarFunction[] = [
   scalar('textcat(text,text) text', (a) => t(a) + t(a, 1)),
   stable(
     '||(anynonarray,text) text',
-    (a, c, types) => outputText(a[0] ?? null, types[0] ?? 0, c) + t(a, 1),
+    (a, c, types) => castText(a[0] ?? null, types[0] ?? 0, c) + t(a, 1),
   ),
   stable(
     '||(text,anynonarray) text',
-    (a, c, types) => t(a) + outputText(a[1] ?? null, types[1] ?? 0, c),
+    (a, c, types) => t(a) + castText(a[1] ?? null, types[1] ?? 0, c),
   ),
   scalar('quote_ident(text) text', (a) => quoteIdent(t(a))),
   scalar('quote_literal(text) text', (a) => quoteLiteral(t(a))),

@@ -131,7 +131,7 @@ function takeField(state: State, rest: string): string {
     if (fields.offset !== undefined && fields.offset !== 0) throw bad(state.type, state.text);
     if (Number(hours) > 15 || Number(minutes) > 59 || Number(seconds) > 59) {
       throw sqlError(
-        'invalidDatetimeFormat' /* 22009 in PostgreSQL */,
+        'invalidTimeZoneDisplacement',
         `time zone displacement out of range: "${state.text}"`,
       );
     }
@@ -334,7 +334,7 @@ function takeZone(state: State, rest: string, found: string): string {
     return rest.slice(name.length);
   }
   if (name.includes('/')) {
-    throw sqlError('invalidParameterValue', `time zone "${name}" not recognized`);
+    throw sqlError('invalidParameterValue', `time zone "${name.toLowerCase()}" not recognized`);
   }
   throw bad(state.type, state.text);
 }

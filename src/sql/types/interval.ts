@@ -242,11 +242,11 @@ function bad(text: string): Error {
 }
 
 function fieldOverflow(text: string): Error {
-  return sqlError('datetimeFieldOverflow', `interval field value out of range: "${text}"`);
+  return sqlError('intervalFieldOverflow', `interval field value out of range: "${text}"`);
 }
 
 const tokenPattern =
-  /\s*(?:([+-]?)(\d+):(\d+)(?::(\d+(?:\.\d*)?|\.\d+))?|([+-]?)(\d+)-(\d+)(?![\d.])|([+-]?(?:\d+\.?\d*|\.\d+))\s*([a-zA-Z]*)|([a-zA-Z]+)|@)/y;
+  /\s*(?:([+-]?)(\d+):(\d+)(?::(\d+(?:\.\d*)?|\.\d+))?|([+-]?)(\d+)-(\d+)(?=\s|$)|([+-]?(?:\d+\.?\d*|\.\d+))\s*([a-zA-Z]*)|([a-zA-Z]+)|@)/y;
 
 /** Throws 22007, 22008. `typmod` decides what a number without unit means. */
 export function parseInterval(text: string, typmod: number, style = 'postgres'): Interval {
@@ -256,6 +256,13 @@ export function parseInterval(text: string, typmod: number, style = 'postgres'):
   if (/^[+-]?P/i.test(trimmed)) return parseIso(text, trimmed);
   let ago = false;
   let fieldCount = 0;
+  const seen = new Set<Unit>();
+  const once = (...named: readonly Unit[]): void => {
+    for (const unit of named) {
+      if (seen.has(unit)) throw bad(text);
+      seen.add(unit);
+    }
+  };
   const firstSign = /^[+-]/.exec(trimmed)?.[0];
   // sql_standard: one leading minus covers all fields that have no sign of their own.
   const leading =
@@ -280,15 +287,20 @@ export function parseInterval(text: string, typmod: number, style = 'postgres'):
     }
     if (ago) throw bad(text);
     if (hours !== undefined && minutes !== undefined) {
+      once('hour', 'minute', 'second');
       addTime(parts, text, signOf(timeSign), hours, minutes, seconds, typmod);
     } else if (years !== undefined && months !== undefined) {
+      once('year', 'month');
       if (Number(months) > 11) throw fieldOverflow(text);
       const total = Number(years) * 12 + Number(months);
       parts.months += signOf(ymSign) === '-' ? -total : total;
     } else if (number !== undefined) {
       const sign = /^[+-]/.test(number) ? '' : fieldCount > 0 ? leading : '';
       const next = trimmed.slice(tokenPattern.lastIndex);
-      addUnit(parts, unitOf(unit ?? '', typmod, next, text), sign + number);
+      if (unit === '' && /^\S/.test(next) && !/\s$/.test(all)) throw bad(text);
+      const chosen = unitOf(unit ?? '', typmod, next, text);
+      once(chosen);
+      addUnit(parts, chosen, sign + number);
     }
     fieldCount++;
   }
