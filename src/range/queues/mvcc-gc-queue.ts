@@ -4,6 +4,7 @@
  */
 import { type Timestamp } from '../../kv/index.ts';
 import { keySpans, mvccGarbage } from '../../storage/index.ts';
+import { encodeThreshold, gcThresholdKey } from '../replica/range-state.ts';
 import { type Replica } from '../replica/replica.ts';
 import { type Store } from '../store/store.ts';
 
@@ -59,9 +60,11 @@ async function collectPage(
     const { leaseSequence } = replica;
     const garbage = await mvccGarbage(store.engine, span, threshold, keysPerCommand);
     if (garbage.keys.length > 0) {
+      replica.raiseGcThreshold(threshold);
+      const raised = { key: gcThresholdKey(replica.descriptor), value: encodeThreshold(threshold) };
       const outcome = await replica.propose(
         {
-          writes: garbage.keys.map((key) => ({ key, value: undefined })),
+          writes: [raised, ...garbage.keys.map((key) => ({ key, value: undefined }))],
           statsDelta: garbage.stats,
           trigger: undefined,
           clears: [],

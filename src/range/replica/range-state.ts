@@ -18,9 +18,16 @@
  * key that moved from one range to another (split, removal and snapshot) is never overwritten by the
  * replay of its former range.
  */
-import { asReplicaId, type RangeId, type ReplicaId } from '../../kv/index.ts';
+import { rangeDescriptorKey } from '../../encoding/index.ts';
+import {
+  asReplicaId,
+  type RangeDescriptor,
+  type RangeId,
+  type ReplicaId,
+  type Timestamp,
+} from '../../kv/index.ts';
 import { type Configuration } from '../../raft/index.ts';
-import { rangeStateKey, type MvccStats } from '../../storage/index.ts';
+import { rangeStateKey, unversionedKey, type MvccStats } from '../../storage/index.ts';
 import { ByteReader, ByteWriter } from './byte-codec.ts';
 import { readStats, writeStats } from './command-codec.ts';
 import { readConfiguration, writeConfiguration } from './message-codec.ts';
@@ -46,6 +53,25 @@ export interface RangeStateKeys {
   readonly applied: Buffer;
   readonly floor: Buffer;
   readonly tombstone: Buffer;
+}
+
+/**
+ * Where a range keeps its GC threshold: no read below it is served, because versions that it would need
+ * may be gone (trap T13). Part of the replicated data, so snapshots carry it; splits copy it.
+ */
+export function gcThresholdKey(range: Pick<RangeDescriptor, 'startKey'>): Buffer {
+  return unversionedKey(Buffer.concat([rangeDescriptorKey(range.startKey), gcThresholdSuffix]));
+}
+
+const gcThresholdSuffix = Buffer.from([0x01]);
+
+export function encodeThreshold(threshold: Timestamp): Buffer {
+  return writer.reset().uint(threshold.wall).uint(threshold.logical).finish();
+}
+
+export function decodeThreshold(encoded: Buffer): Timestamp {
+  const reader = new ByteReader(encoded);
+  return { wall: reader.uint(), logical: reader.uint() };
 }
 
 export function rangeStateKeys(rangeId: RangeId): RangeStateKeys {

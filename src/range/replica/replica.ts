@@ -14,6 +14,8 @@
  *   suspended (a large deletion), the lease is not used.
  */
 import {
+  compareTimestamps,
+  laterTimestamp,
   type BatchRequest,
   type BatchResponse,
   type KvError,
@@ -47,7 +49,13 @@ import { encodeCommand, type SplitEffects } from './command-codec.ts';
 import { type ReplicaHost } from './host.ts';
 import { LeaseSupport } from './lease.ts';
 import { type RaftEnvelope } from './message-codec.ts';
-import { type ReplayFloor, rangeStateKeys, type RangeStateKeys } from './range-state.ts';
+import {
+  decodeThreshold,
+  gcThresholdKey,
+  rangeStateKeys,
+  type RangeStateKeys,
+  type ReplayFloor,
+} from './range-state.ts';
 import { RightSideStats } from './split-stats.ts';
 
 export interface ReplicaStart {
@@ -94,6 +102,8 @@ export class Replica implements ReplicaPort {
   #leaseTerm = 0;
   #leaseSequence = 0;
   #leaseStart: Timestamp = zeroTimestamp;
+  /** As of the lease; only the leaseholder raises it. */
+  #gcThreshold: Timestamp = zeroTimestamp;
   #transfer: { readonly term: number; readonly to: RaftId } | undefined;
   #lostLeadershipAtMs = 0;
 
@@ -202,6 +212,9 @@ export class Replica implements ReplicaPort {
   checkLease(timestamp: Timestamp): KvError | undefined {
     if (!this.holdsLease) return this.notLeaseholder();
     if (this.applier.splitPending) return this.notLeaseholder();
+    if (compareTimestamps(timestamp, this.#gcThreshold) < 0) {
+      return { kind: 'below-gc-threshold', threshold: this.#gcThreshold };
+    }
     const limit = this.leaseExpiration();
     if (timestamp.wall >= limit || this.host.clock.now().wall >= limit) {
       return this.notLeaseholder();
@@ -284,11 +297,18 @@ export class Replica implements ReplicaPort {
       this.#leaseSequence++;
       // Above every read that an earlier leaseholder served: a voter brought its clock along (rule T1).
       this.#leaseStart = this.host.clock.now();
+      const threshold = this.host.engine.get(gcThresholdKey(this.descriptor));
+      this.#gcThreshold = threshold === undefined ? zeroTimestamp : decodeThreshold(threshold);
       this.executor().leaseAcquired(this.#leaseStart);
       this.host.counters.leasesAcquired++;
       this.host.leaseAcquired(this);
       this.reconcileConfiguration();
     }
+  }
+
+  /** Called before the versions below it are deleted, while no request is under way. */
+  raiseGcThreshold(threshold: Timestamp): void {
+    this.#gcThreshold = laterTimestamp(this.#gcThreshold, threshold);
   }
 
   /** Stops serving for good in this term and orders `to` to campaign. The caller has made requests wait. */

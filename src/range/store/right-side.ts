@@ -14,6 +14,7 @@ import { type PreparedRight } from '../replica/host.ts';
 import {
   encodeApplied,
   encodeFloor,
+  gcThresholdKey,
   initialLogIndex,
   initialLogTerm,
   rangeStateKeys,
@@ -50,8 +51,10 @@ export function prepareRight(
     term: initialLogTerm,
     configuration: configurationOf(right),
   };
+  const threshold = store.engine.get(gcThresholdKey(left.descriptor));
   return {
     writes: [
+      ...(threshold === undefined ? [] : [{ key: gcThresholdKey(right), value: threshold }]),
       { key: keys.descriptor, value: encodeDescriptor(right) },
       { key: keys.applied, value: encodeApplied(floor.index, floor.term, stats) },
       { key: keys.floor, value: encodeFloor(floor) },

@@ -39,7 +39,7 @@ import { nextKey, type Env, type TimerHandle } from '../../util/index.ts';
 import { type KeySender, type RangeExecutor, type ReplicaPort } from '../ports.ts';
 import { executeAdmin, isAdminRequest } from '../replica/admin.ts';
 import { type PreparedRight, type ReplicaHost } from '../replica/host.ts';
-import { decodeFrame, type RaftEnvelope } from '../replica/message-codec.ts';
+import { decodeFrame, type RaftEnvelope, type RaftFrame } from '../replica/message-codec.ts';
 import { decodeTombstone, rangeStateKeys } from '../replica/range-state.ts';
 import { type PeerAddress, Replica, uninitialisedStart } from '../replica/replica.ts';
 import { transferLease } from '../replica/transfer.ts';
@@ -237,10 +237,11 @@ export class Store implements ReplicaHost {
     this.#scheduler.stop();
     this.#capacityTimer?.cancel();
     for (const stop of this.#unwatch) stop();
+    // A restart finds little to replay.
+    if (!this.#failed) await this.checkpointer.runTwice();
     for (const replica of this.replicas.values()) replica.destroy('the store is shutting down');
     this.replicas.clear();
     if (this.#failed) return;
-    await this.checkpointer.runTwice();
     await this.bound.close(this.liveness.ledger.maxPromised);
   }
 
@@ -461,7 +462,11 @@ export class Store implements ReplicaHost {
 
   #onFrame(payload: unknown, fromNode: NodeId): void {
     if (!this.running || this.#failed || !Buffer.isBuffer(payload)) return;
-    const frame = decodeFrame(payload);
+    const frame = readFrame(payload);
+    if (frame === undefined) {
+      this.env.log.warn({ node: fromNode }, 'a raft frame that cannot be read is dropped');
+      return;
+    }
     if (frame.toStore !== this.storeId) return;
     if (this.clock.isTooFarAhead(frame.now)) return;
     this.clock.observe(frame.now);
@@ -638,6 +643,15 @@ export class Store implements ReplicaHost {
       const leader = replica.address(replica.raft.leader);
       if (leader?.storeId === store) this.activate(replica);
     }
+  }
+}
+
+function readFrame(payload: Buffer): RaftFrame | undefined {
+  try {
+    return decodeFrame(payload);
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
   }
 }
 

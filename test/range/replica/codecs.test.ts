@@ -1,0 +1,136 @@
+/** Round trips of what goes into the log and over the wire. */
+import { describe, expect, it } from 'vitest';
+import {
+  asNodeId,
+  asRangeId,
+  asReplicaId,
+  asStoreId,
+  decodeDescriptor,
+  encodeDescriptor,
+  type RangeDescriptor,
+} from '../../../src/kv/index.ts';
+import { type Message } from '../../../src/raft/index.ts';
+import { ByteReader, ByteWriter } from '../../../src/range/replica/byte-codec.ts';
+import { decodeCommand, encodeCommand } from '../../../src/range/replica/command-codec.ts';
+import { decodeFrame, encodeFrame } from '../../../src/range/replica/message-codec.ts';
+import { type Command } from '../../../src/range/ports.ts';
+import { zeroStats } from '../../../src/storage/index.ts';
+
+const range: RangeDescriptor = {
+  rangeId: asRangeId(7),
+  startKey: Buffer.from([0x02]),
+  endKey: Buffer.from([0x05, 0x00, 0xff]),
+  replicas: [
+    { nodeId: asNodeId(1), storeId: asStoreId(2), replicaId: asReplicaId(3), kind: 'voter' },
+    { nodeId: asNodeId(4), storeId: asStoreId(5), replicaId: asReplicaId(6), kind: 'learner' },
+  ],
+  nextReplicaId: asReplicaId(7),
+  generation: 12,
+};
+
+describe('codecs', () => {
+  it('integers of all sizes and signs', () => {
+    const numbers = [0, 1, 127, 128, 2 ** 31 - 1, 2 ** 31, 2 ** 32, 2 ** 40 + 5, 2 ** 52 - 1];
+    const writer = new ByteWriter();
+    for (const each of numbers) writer.uint(each).int(each).int(-each);
+    const reader = new ByteReader(writer.finish());
+    for (const each of numbers) {
+      expect(reader.uint()).toBe(each);
+      expect(reader.int()).toBe(each);
+      expect(reader.int()).toBe(each === 0 ? 0 : -each);
+    }
+    expect(reader.done).toBe(true);
+  });
+
+  it('largest safe integer', () => {
+    const reader = new ByteReader(new ByteWriter().uint(Number.MAX_SAFE_INTEGER).finish());
+    expect(reader.uint()).toBe(Number.MAX_SAFE_INTEGER);
+  });
+
+  it('bytes that end too early are refused', () => {
+    const whole = new ByteWriter().bytes(Buffer.alloc(100)).finish();
+    for (const cut of [0, 1, 50, 100]) {
+      expect(() => new ByteReader(whole.subarray(0, cut)).bytes()).toThrow(RangeError);
+    }
+  });
+
+  it('descriptors', () => {
+    expect(decodeDescriptor(encodeDescriptor(range))).toEqual(range);
+    expect(() => decodeDescriptor(Buffer.from([9, 9]))).toThrow(RangeError);
+  });
+
+  it('commands', () => {
+    const commands: Command[] = [
+      {
+        writes: [
+          { key: Buffer.from('k'), value: Buffer.alloc(0) },
+          { key: Buffer.alloc(60, 1), value: undefined },
+          { key: Buffer.from('big'), value: Buffer.alloc(100_000, 7) },
+        ],
+        statsDelta: { ...zeroStats, liveBytes: -5, versionCount: 1 },
+        trigger: undefined,
+        clears: [{ start: Buffer.from('a'), end: Buffer.from('b') }],
+        timestamp: { wall: 1_700_000_000_000_001, logical: 3 },
+      },
+      {
+        writes: [],
+        statsDelta: zeroStats,
+        trigger: { kind: 'split', left: range, right: { ...range, generation: 13 } },
+        clears: [],
+        timestamp: { wall: 1, logical: 0 },
+      },
+      {
+        writes: [],
+        statsDelta: zeroStats,
+        trigger: { kind: 'change-replicas', range },
+        clears: [],
+        timestamp: { wall: 1, logical: 0 },
+      },
+    ];
+    for (const command of commands) {
+      const split =
+        command.trigger?.kind === 'split'
+          ? { rightStats: { ...zeroStats, liveCount: 4 } }
+          : undefined;
+      expect(decodeCommand(encodeCommand(command, split))).toEqual({ ...command, split });
+    }
+  });
+
+  it('raft frames', () => {
+    const base = { from: 1, to: 2, term: 9 };
+    const configuration = { voters: [1, 2], votersOutgoing: [3], learners: [4] };
+    const messages: Message[] = [
+      { ...base, kind: 'vote-request', pre: true, lastIndex: 4, lastTerm: 2, transfer: false },
+      { ...base, kind: 'vote-request', pre: false, lastIndex: 4, lastTerm: 2, transfer: true },
+      { ...base, kind: 'vote-response', pre: false, granted: true },
+      {
+        ...base,
+        kind: 'append',
+        previousIndex: 10,
+        previousTerm: 5,
+        entries: [
+          { term: 8, index: 11, kind: 'normal', data: Buffer.from('x') },
+          { term: 9, index: 12, kind: 'config', data: Buffer.alloc(0) },
+        ],
+        commit: 10,
+      },
+      { ...base, kind: 'append-response', index: 3, rejected: true, hintIndex: 2, hintTerm: 1 },
+      { ...base, kind: 'heartbeat', commit: 77 },
+      { ...base, kind: 'heartbeat-response' },
+      { ...base, kind: 'snapshot', snapshot: { index: 5, term: 4, configuration } },
+      { ...base, kind: 'timeout-now' },
+    ];
+    const frame = {
+      fromStore: asStoreId(1),
+      toStore: asStoreId(2),
+      now: { wall: 1_700_000_000_000_000, logical: 0xffffffff },
+      envelopes: messages.map((message) => ({
+        rangeId: asRangeId(3),
+        message,
+        supportEpoch:
+          message.kind.endsWith('d-response') || message.kind === 'heartbeat-response' ? 8 : 0,
+      })),
+    };
+    expect(decodeFrame(encodeFrame(frame))).toEqual(frame);
+  });
+});
