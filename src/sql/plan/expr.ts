@@ -5,10 +5,7 @@
  *
  * INVARIANT: immutable plain data. Rewrites build new nodes and share what did not change.
  */
-import {
-  type Cast,
-  type ScalarFunction,
-} from '../functions/registry-types.ts';
+import { type Cast, type ScalarFunction } from '../functions/registry-types.ts';
 import { type Datum } from '../types/datum.ts';
 import { type Rel } from './logical.ts';
 

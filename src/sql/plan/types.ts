@@ -16,6 +16,10 @@ export interface PlanRequest {
   readonly statement: Node;
   /** Oids given by the client; 0 or missing = infer. */
   readonly parameterTypes: readonly number[];
+  /** UPSERT INTO: an InsertStmt that replaces the row with the same primary key. */
+  readonly upsert?: boolean;
+  /** The statement's text: with it positions of errors count characters, else bytes. */
+  readonly text?: string;
   readonly catalog: Catalog;
   /** For folding stable functions never; only immutable ones are folded at planning. */
   readonly eval: EvalContext;

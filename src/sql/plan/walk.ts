@@ -129,7 +129,10 @@ function mapKeys(keys: readonly SortKey[], fn: MapExpr): readonly SortKey[] {
   return changed ? mapped : keys;
 }
 
-function mapItems<T extends { readonly expr: Expr }>(items: readonly T[], fn: MapExpr): readonly T[] {
+function mapItems<T extends { readonly expr: Expr }>(
+  items: readonly T[],
+  fn: MapExpr,
+): readonly T[] {
   let changed = false;
   const mapped = items.map((item) => {
     const expr = fn(item.expr);

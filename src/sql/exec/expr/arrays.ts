@@ -12,12 +12,20 @@ import { ArrayDatum, type Datum, typeOps } from '../../types/index.ts';
 export function buildArray(expr: ArrayExpr, values: readonly Datum[]): Datum {
   if (values.length === 0) return new ArrayDatum(expr.elementType, [], []);
   if (!expr.nested) {
-    return new ArrayDatum(expr.elementType, [...values], [{ length: values.length, lowerBound: 1 }]);
+    return new ArrayDatum(
+      expr.elementType,
+      [...values],
+      [{ length: values.length, lowerBound: 1 }],
+    );
   }
   const parts = values.filter((value) => value instanceof ArrayDatum);
   const [first] = parts;
   if (first === undefined || parts.length !== values.length) {
-    if (values.every((value) => value === null || (value instanceof ArrayDatum && value.elements.length === 0))) {
+    if (
+      values.every(
+        (value) => value === null || (value instanceof ArrayDatum && value.elements.length === 0),
+      )
+    ) {
       return new ArrayDatum(expr.elementType, [], []);
     }
     throw mismatch();
@@ -37,7 +45,10 @@ export function buildArray(expr: ArrayExpr, values: readonly Datum[]): Datum {
 }
 
 function mismatch(): Error {
-  return sqlError('arraySubscriptError', 'multidimensional arrays must have array expressions with matching dimensions');
+  return sqlError(
+    'arraySubscriptError',
+    'multidimensional arrays must have array expressions with matching dimensions',
+  );
 }
 
 export function castArray(value: Datum, expr: ArrayCastExpr, context: EvalContext): Datum {
@@ -46,7 +57,8 @@ export function castArray(value: Datum, expr: ArrayCastExpr, context: EvalContex
   const ops = typmod < 0 ? undefined : typeOps(elementType);
   const elements = value.elements.map((element) => {
     if (element === null) return null;
-    const done = cast === undefined ? element : (cast.call(element, typmod, context, explicit) as Datum);
+    const done =
+      cast === undefined ? element : (cast.call(element, typmod, context, explicit) as Datum);
     return ops === undefined || done === null ? done : ops.applyTypmod(done, typmod, explicit);
   });
   return new ArrayDatum(elementType, elements, value.dimensions);
@@ -95,7 +107,12 @@ function sliceOf(
     const bound = bounds[i];
     const last = dimension.lowerBound + dimension.length - 1;
     // In a slice a plain index n means 1:n.
-    const from = bound === undefined ? dimension.lowerBound : bound.slice ? (bound.lower ?? dimension.lowerBound) : 1;
+    const from =
+      bound === undefined
+        ? dimension.lowerBound
+        : bound.slice
+          ? (bound.lower ?? dimension.lowerBound)
+          : 1;
     const to = bound === undefined ? last : (bound.upper ?? last);
     return {
       start: Math.max(from, dimension.lowerBound) - dimension.lowerBound,
@@ -135,7 +152,9 @@ export function compareWithArray(
   let unknown = false;
   for (const element of right.elements) {
     const value =
-      element === null && expr.fn.strict ? null : expr.fn.call([left, element], context, expr.callTypes);
+      element === null && expr.fn.strict
+        ? null
+        : expr.fn.call([left, element], context, expr.callTypes);
     if (value === decides) return decides;
     if (value === null) unknown = true;
   }

@@ -19,7 +19,6 @@ import { contextValue } from './context-values.ts';
 import { type Eval } from './compile-types.ts';
 import { fastCall } from './fast.ts';
 
-
 export type AsyncEval = (row: Row, rt: Runtime) => Promise<Datum>;
 
 export type Compiled =
@@ -71,7 +70,9 @@ export function compile(expr: Expr, env: Env): Compiled {
       if (cast === undefined) {
         if (typmod < 0) return arg;
         const ops = typeOps(type);
-        return lift([arg], ([value = null]) => (value === null ? null : ops.applyTypmod(value, typmod, explicit)));
+        return lift([arg], ([value = null]) =>
+          value === null ? null : ops.applyTypmod(value, typmod, explicit),
+        );
       }
       if (cast.async) {
         return liftAsync([arg], async ([value = null], rt) =>
@@ -102,9 +103,14 @@ export function compile(expr: Expr, env: Env): Compiled {
     }
     case 'and':
     case 'or':
-      return compileJunction(expr.kind === 'and', expr.args.map((arg) => compile(arg, env)));
+      return compileJunction(
+        expr.kind === 'and',
+        expr.args.map((arg) => compile(arg, env)),
+      );
     case 'not':
-      return lift([compile(expr.arg, env)], ([value = null]) => (value === null ? null : value !== true));
+      return lift([compile(expr.arg, env)], ([value = null]) =>
+        value === null ? null : value !== true,
+      );
     case 'case':
       return compileCase(expr, env);
     case 'coalesce':
@@ -117,7 +123,8 @@ export function compile(expr: Expr, env: Env): Compiled {
         (values) => {
           let best: Datum = null;
           for (const value of values) {
-            if (value !== null && (best === null || ops.compare(value, best) * sign > 0)) best = value;
+            if (value !== null && (best === null || ops.compare(value, best) * sign > 0))
+              best = value;
           }
           return best;
         },
@@ -142,8 +149,9 @@ export function compile(expr: Expr, env: Env): Compiled {
     case 'in-list':
       return compileInList(expr, env);
     case 'array-compare':
-      return lift([compile(expr.left, env), compile(expr.right, env)], ([left = null, right = null], rt) =>
-        compareWithArray(expr, left, right, rt.eval),
+      return lift(
+        [compile(expr.left, env), compile(expr.right, env)],
+        ([left = null, right = null], rt) => compareWithArray(expr, left, right, rt.eval),
       );
     case 'array':
       return lift(
@@ -159,12 +167,17 @@ export function compile(expr: Expr, env: Env): Compiled {
       return lift(parts, (values) => subscript(expr, values));
     }
     case 'row': {
-      const fields = expr.args.map((arg, i) => ({ name: expr.names[i] ?? `f${i + 1}`, oid: arg.type }));
+      const fields = expr.args.map((arg, i) => ({
+        name: expr.names[i] ?? `f${i + 1}`,
+        oid: arg.type,
+      }));
       const { nullable } = expr;
       return lift(
         expr.args.map((arg) => compile(arg, env)),
         (values) =>
-          nullable && values.every((value) => value === null) ? null : new RecordDatum(fields, [...values]),
+          nullable && values.every((value) => value === null)
+            ? null
+            : new RecordDatum(fields, [...values]),
       );
     }
     case 'row-compare':
@@ -378,16 +391,19 @@ function recordIsNull(value: Datum, negated: boolean): boolean {
   return value.values.every((field) => (field === null) !== negated);
 }
 
-function compileDistinctFrom(
-  expr: Extract<Expr, { kind: 'distinct-from' }>,
-  env: Env,
-): Compiled {
+function compileDistinctFrom(expr: Extract<Expr, { kind: 'distinct-from' }>, env: Env): Compiled {
   const { equal, negated } = expr;
-  return lift([compile(expr.left, env), compile(expr.right, env)], ([left = null, right = null], rt) => {
-    if (left === null || right === null) return (left === right) === negated;
-    const same = equal === undefined ? left === right : equal.fn.call([left, right], rt.eval, equal.callTypes);
-    return (same === true) === negated;
-  });
+  return lift(
+    [compile(expr.left, env), compile(expr.right, env)],
+    ([left = null, right = null], rt) => {
+      if (left === null || right === null) return (left === right) === negated;
+      const same =
+        equal === undefined
+          ? left === right
+          : equal.fn.call([left, right], rt.eval, equal.callTypes);
+      return (same === true) === negated;
+    },
+  );
 }
 
 const hashedListLength = 8;
@@ -399,7 +415,9 @@ function compileInList(expr: Extract<Expr, { kind: 'in-list' }>, env: Env): Comp
   const constants = expr.items.flatMap((item) => (item.kind === 'const' ? [item.value] : []));
   if (constants.length === expr.items.length && constants.length >= hashedListLength) {
     const hasNull = constants.includes(null);
-    const keys = new Set(constants.flatMap((value) => (value === null ? [] : [ops.hashKey(value)])));
+    const keys = new Set(
+      constants.flatMap((value) => (value === null ? [] : [ops.hashKey(value)])),
+    );
     return lift([arg], ([value = null]) => {
       if (value === null) return null;
       if (keys.has(ops.hashKey(value))) return !negated;

@@ -6,27 +6,12 @@ import {
   type WindowFunction,
 } from '../../functions/registry-types.ts';
 import { typeOps } from '../../types/index.ts';
-import {
-  type ColumnId,
-
-  type Expr,
-
-  recordOid,
-
-  unknownOid,
-} from '../expr.ts';
+import { type ColumnId, type Expr, recordOid, unknownOid } from '../expr.ts';
 import { type AggregateCall, type SetCall, type SortKey } from '../logical.ts';
 import { columnsOf } from '../walk.ts';
 import { failAt, type QueryLevel, type Scope } from './binder.ts';
 import { coerceCommon, coerceToBoolean, settle } from './coerce.ts';
-import {
-  bindExpr,
-
-  type ExprContext,
-  fieldOf,
-  locationOf,
-  nothingAllowed,
-} from './expr.ts';
+import { bindExpr, type ExprContext, fieldOf, locationOf, nothingAllowed } from './expr.ts';
 import { tryLocated } from './operators.ts';
 import { isPolymorphic, resolveFn } from './resolve.ts';
 import { sameExpr } from './same.ts';
@@ -34,7 +19,9 @@ import { bindSortKey } from './sort.ts';
 import { bindWindow } from './window.ts';
 
 export function callName(node: FuncCall): { schema: string | undefined; name: string } {
-  const parts = (node.funcname ?? []).map((part) => ('String' in part ? (part.String.sval ?? '') : ''));
+  const parts = (node.funcname ?? []).map((part) =>
+    'String' in part ? (part.String.sval ?? '') : '',
+  );
   return { schema: parts.length > 1 ? parts.at(-2) : undefined, name: parts.at(-1) ?? '' };
 }
 
@@ -47,9 +34,15 @@ export function bindCall(c: ExprContext, node: FuncCall): Expr {
   // The arguments of an aggregate stand before grouping: they see no aggregates or windows.
   const args = bindArguments(c, node);
   const [only] = args;
-  if (args.length === 1 && only?.kind === 'row' && node.over === undefined && schema === undefined) {
+  if (
+    args.length === 1 &&
+    only?.kind === 'row' &&
+    node.over === undefined &&
+    schema === undefined
+  ) {
     const resolved = tryResolve(schema, name, args, node);
-    if (resolved === undefined && only.names.includes(name)) return fieldOf(c, only, name, location);
+    if (resolved === undefined && only.names.includes(name))
+      return fieldOf(c, only, name, location);
   }
   return bindResolved(c, node, args, lookup(schema, name, args, node, false));
 }
@@ -116,7 +109,11 @@ function bindResolved(
   }
   if (fn.kind === 'window') {
     if (node.over === undefined) {
-      throw failAt('windowingError', `window function ${name} requires an OVER clause`, node.location);
+      throw failAt(
+        'windowingError',
+        `window function ${name} requires an OVER clause`,
+        node.location,
+      );
     }
     return bindWindowCall(c, node, args, resolved, fn);
   }
@@ -127,8 +124,20 @@ function bindResolved(
       node.location,
     );
   }
-  if (node.agg_distinct === true || node.agg_order !== undefined || node.agg_filter !== undefined || node.agg_star === true) {
-    const what = node.agg_distinct === true ? 'DISTINCT' : node.agg_order !== undefined ? 'ORDER BY' : node.agg_filter !== undefined ? 'FILTER' : '(*)';
+  if (
+    node.agg_distinct === true ||
+    node.agg_order !== undefined ||
+    node.agg_filter !== undefined ||
+    node.agg_star === true
+  ) {
+    const what =
+      node.agg_distinct === true
+        ? 'DISTINCT'
+        : node.agg_order !== undefined
+          ? 'ORDER BY'
+          : node.agg_filter !== undefined
+            ? 'FILTER'
+            : '(*)';
     throw failAt(
       'wrongObjectType',
       `${what} specified, but ${name} is not an aggregate function`,
@@ -137,7 +146,8 @@ function bindResolved(
   }
   const coerced = coerceArguments(c, args, resolved, name, node.location);
   const callTypes = [...coerced.map((arg) => arg.type), resolved.resultType];
-  if (fn.kind === 'set') return bindSet(c, node, { fn, args: coerced, callTypes }, resolved.resultType);
+  if (fn.kind === 'set')
+    return bindSet(c, node, { fn, args: coerced, callTypes }, resolved.resultType);
   return { kind: 'call', type: resolved.resultType, typmod: -1, fn, args: coerced, callTypes };
 }
 
@@ -168,7 +178,9 @@ function ownerOf(
   for (let at: Scope | undefined = c.scope; at !== undefined; at = at.parent) {
     if (at.level === undefined) continue;
     own ??= { level: at.level, scope: at };
-    const local = new Set(at.relations.flatMap((relation) => relation.columns.map((col) => col.id)));
+    const local = new Set(
+      at.relations.flatMap((relation) => relation.columns.map((col) => col.id)),
+    );
     for (const column of at.columns) local.add(column.id);
     if ([...used].some((id) => local.has(id))) return { level: at.level, scope: at };
   }
@@ -188,7 +200,11 @@ function bindAggregate(
   const owner = ownerOf(c, args);
   const local = owner === undefined || owner.level === c.scope.level;
   if (owner === undefined || (local && !c.allow.aggregates)) {
-    throw failAt('groupingError', `aggregate functions are not allowed in ${c.clause}`, node.location);
+    throw failAt(
+      'groupingError',
+      `aggregate functions are not allowed in ${c.clause}`,
+      node.location,
+    );
   }
   checkNoNesting(owner.level, args, node.location);
   const call = aggregateCall(inner, node, args, resolved, fn);
@@ -211,7 +227,11 @@ function checkNoNesting(level: QueryLevel, args: readonly Expr[], location?: num
   for (const window of level.windows) {
     for (const call of window.calls) {
       if (args.some((arg) => columnsOf(arg).has(call.id))) {
-        throw failAt('groupingError', 'aggregate function calls cannot contain window function calls', location);
+        throw failAt(
+          'groupingError',
+          'aggregate function calls cannot contain window function calls',
+          location,
+        );
       }
     }
   }
@@ -237,18 +257,34 @@ function aggregateCall(
   const filter =
     node.agg_filter === undefined
       ? undefined
-      : coerceToBoolean(binder, bindExpr(plain, node.agg_filter), 'FILTER', locationOf(node.agg_filter));
+      : coerceToBoolean(
+          binder,
+          bindExpr(plain, node.agg_filter),
+          'FILTER',
+          locationOf(node.agg_filter),
+        );
   const orderNodes = node.agg_order ?? [];
   if (node.agg_within_group === true) {
     const keys = orderNodes.map((item) => bindSortKey(c, item));
     const direct = args.map((arg) => settle(binder, arg));
     const retyped = tryLocated(node.location, () =>
-      resolveFn(undefined, name, [...direct, ...keys.map((key) => key.expr)].map((arg) => arg.type), {
-        variadic: false,
-        star: false,
-      }),
+      resolveFn(
+        undefined,
+        name,
+        [...direct, ...keys.map((key) => key.expr)].map((arg) => arg.type),
+        {
+          variadic: false,
+          star: false,
+        },
+      ),
     );
-    const all = coerceArguments(c, [...args, ...keys.map((key) => key.expr)], retyped, name, node.location);
+    const all = coerceArguments(
+      c,
+      [...args, ...keys.map((key) => key.expr)],
+      retyped,
+      name,
+      node.location,
+    );
     const values = all.slice(args.length);
     return {
       id: 0,
@@ -265,7 +301,11 @@ function aggregateCall(
   const orderBy: SortKey[] = orderNodes.map((item) => bindSortKey(c, item));
   if (node.agg_distinct === true) {
     if (coerced.length === 0) {
-      throw failAt('invalidColumnReference', 'DISTINCT specified for an aggregate without arguments', node.location);
+      throw failAt(
+        'invalidColumnReference',
+        'DISTINCT specified for an aggregate without arguments',
+        node.location,
+      );
     }
     for (const key of orderBy) {
       if (!coerced.some((arg) => sameExpr(arg, key.expr))) {
@@ -301,13 +341,25 @@ function bindWindowCall(
   const { binder, level } = c;
   const { name } = callName(node);
   if (level === undefined || !c.allow.windows || node.over === undefined) {
-    throw failAt('windowingError', `window functions are not allowed in ${c.clause}`, node.location);
+    throw failAt(
+      'windowingError',
+      `window functions are not allowed in ${c.clause}`,
+      node.location,
+    );
   }
   if (node.agg_distinct === true) {
-    throw failAt('featureNotSupported', 'DISTINCT is not implemented for window functions', node.location);
+    throw failAt(
+      'featureNotSupported',
+      'DISTINCT is not implemented for window functions',
+      node.location,
+    );
   }
   if (node.agg_order !== undefined) {
-    throw failAt('featureNotSupported', 'aggregate ORDER BY is not implemented for window functions', node.location);
+    throw failAt(
+      'featureNotSupported',
+      'aggregate ORDER BY is not implemented for window functions',
+      node.location,
+    );
   }
   for (const window of level.windows) {
     for (const call of window.calls) {
@@ -320,16 +372,22 @@ function bindWindowCall(
   const filter =
     node.agg_filter === undefined
       ? undefined
-      : coerceToBoolean(binder, bindExpr(c, node.agg_filter), 'FILTER', locationOf(node.agg_filter));
+      : coerceToBoolean(
+          binder,
+          bindExpr(c, node.agg_filter),
+          'FILTER',
+          locationOf(node.agg_filter),
+        );
   if (filter !== undefined && fn.kind !== 'aggregate') {
-    throw failAt('featureNotSupported', 'FILTER is not implemented for non-aggregate window functions', node.location);
+    throw failAt(
+      'featureNotSupported',
+      'FILTER is not implemented for non-aggregate window functions',
+      node.location,
+    );
   }
   const spec = bindWindow(c, node.over);
   const group = level.windows.find((other) =>
-    sameExpr(
-      { partitionBy: other.partitionBy, orderBy: other.orderBy, frame: other.frame },
-      spec,
-    ),
+    sameExpr({ partitionBy: other.partitionBy, orderBy: other.orderBy, frame: other.frame }, spec),
   );
   const id = binder.newColumn({ name, type: resolved.resultType });
   const call = {
@@ -346,7 +404,12 @@ function bindWindowCall(
 
 // Set-returning functions in a select list.
 
-function bindSet(c: ExprContext, node: FuncCall, call: Omit<SetCall, 'columns'>, type: number): Expr {
+function bindSet(
+  c: ExprContext,
+  node: FuncCall,
+  call: Omit<SetCall, 'columns'>,
+  type: number,
+): Expr {
   const { level } = c;
   if (level === undefined || !c.allow.sets) {
     throw failAt(
@@ -393,4 +456,3 @@ function elementFor(call: Omit<SetCall, 'columns'>, type: number, result: number
   }
   return result;
 }
-

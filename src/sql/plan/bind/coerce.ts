@@ -33,7 +33,11 @@ export function tryCoerce(
     if (settled !== undefined) return settled;
   }
   if (expr.type === target) return withTypmod(expr, typmod, options);
-  if (expr.kind === 'array' && expr.elements.length === 0 && typeOps(target).type.elementOid !== 0) {
+  if (
+    expr.kind === 'array' &&
+    expr.elements.length === 0 &&
+    typeOps(target).type.elementOid !== 0
+  ) {
     return { ...expr, type: target, elementType: typeOps(target).type.elementOid };
   }
   if (target === recordOid && expr.kind === 'row') return expr;
@@ -71,7 +75,11 @@ function settleUnknown(
     if (expr.value === null) return { ...expr, type: target, typmod };
     if (lateInput.has(target) || typeof expr.value !== 'string') return undefined;
     if (target === recordOid) {
-      throw failAt('featureNotSupported', 'input of anonymous composite types is not implemented', options.location);
+      throw failAt(
+        'featureNotSupported',
+        'input of anonymous composite types is not implemented',
+        options.location,
+      );
     }
     const value = parseLiteral(binder, expr.value, target, typmod, options);
     return { kind: 'const', type: target, typmod, value };
@@ -160,7 +168,11 @@ export function coerceExplicit(
 ): Expr {
   const done = tryCoerce(binder, expr, target, { context: 'explicit', typmod, location });
   if (done !== undefined) return done;
-  throw failAt('cannotCoerce', `cannot cast type ${typeName(expr.type)} to ${typeName(target)}`, location);
+  throw failAt(
+    'cannotCoerce',
+    `cannot cast type ${typeName(expr.type)} to ${typeName(target)}`,
+    location,
+  );
 }
 
 /** For a context that demands a type: WHERE, LIMIT, AND ... */
@@ -173,12 +185,7 @@ export function coerceImplicit(
   return tryCoerce(binder, expr, target, { context: 'implicit', location });
 }
 
-export function coerceToBoolean(
-  binder: Binder,
-  expr: Expr,
-  what: string,
-  location?: number,
-): Expr {
+export function coerceToBoolean(binder: Binder, expr: Expr, what: string, location?: number): Expr {
   const done = tryCoerce(binder, expr, boolOid, { context: 'assignment', location });
   if (done !== undefined && (expr.type === unknownOid || expr.type === boolOid)) return done;
   throw failAt(
@@ -216,9 +223,15 @@ export function unify(
   what: string,
   location?: number,
 ): { readonly type: number; readonly typmod: number; readonly exprs: Expr[] } {
-  const type = unifyTypes(exprs.map((expr) => expr.type), what, location);
+  const type = unifyTypes(
+    exprs.map((expr) => expr.type),
+    what,
+    location,
+  );
   const done = exprs.map((expr) => coerceCommon(binder, expr, type, what, location));
-  const typmod = done.every((expr) => expr.typmod === done[0]?.typmod) ? (done[0]?.typmod ?? -1) : -1;
+  const typmod = done.every((expr) => expr.typmod === done[0]?.typmod)
+    ? (done[0]?.typmod ?? -1)
+    : -1;
   return { type, typmod, exprs: done };
 }
 
@@ -262,4 +275,3 @@ export function requireType(type: number | undefined, name: string, location?: n
   if (type !== undefined) return type;
   throw failAt('undefinedObject', `type "${name}" does not exist`, location);
 }
-

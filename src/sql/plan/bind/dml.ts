@@ -76,9 +76,15 @@ function targetTable(
 }
 
 function findColumn(table: TableDescriptor, name: string, location?: number): number {
-  const position = table.columns.findIndex((column) => column.name === name && column.state === 'public');
+  const position = table.columns.findIndex(
+    (column) => column.name === name && column.state === 'public',
+  );
   if (position < 0) {
-    throw failAt('undefinedColumn', `column "${name}" of relation "${table.name}" does not exist`, location);
+    throw failAt(
+      'undefinedColumn',
+      `column "${name}" of relation "${table.name}" does not exist`,
+      location,
+    );
   }
   return position;
 }
@@ -88,7 +94,13 @@ export function defaultOf(binder: Binder, table: TableDescriptor, position: numb
   const column = must(table.columns[position]);
   const node = binder.prefetched.defaults.get(table.id)?.get(position);
   if (node === undefined) return { ...constExpr(null, column.typeOid), typmod: column.typmod };
-  const c: ExprContext = { binder, scope: childScope(undefined), clause: 'DEFAULT expressions', level: undefined, allow: nothingAllowed };
+  const c: ExprContext = {
+    binder,
+    scope: childScope(undefined),
+    clause: 'DEFAULT expressions',
+    level: undefined,
+    allow: nothingAllowed,
+  };
   return coerceToColumn(binder, bindExpr(c, node), column);
 }
 
@@ -100,13 +112,24 @@ function bindInsert(binder: Binder, stmt: InsertStmt, scope: Scope, upsert: bool
   const listed = (stmt.cols ?? []).map((node) => {
     const target = 'ResTarget' in node ? node.ResTarget : {};
     if (target.indirection !== undefined) {
-      throw failAt('featureNotSupported', 'subscripts are not supported in an INSERT column list', target.location);
+      throw failAt(
+        'featureNotSupported',
+        'subscripts are not supported in an INSERT column list',
+        target.location,
+      );
     }
-    return { position: findColumn(table, target.name ?? '', target.location), location: target.location };
+    return {
+      position: findColumn(table, target.name ?? '', target.location),
+      location: target.location,
+    };
   });
   for (const [i, item] of listed.entries()) {
     if (listed.some((other, j) => j < i && other.position === item.position)) {
-      throw failAt('duplicateColumn', `column "${must(table.columns[item.position]).name}" specified more than once`, item.location);
+      throw failAt(
+        'duplicateColumn',
+        `column "${must(table.columns[item.position]).name}" specified more than once`,
+        item.location,
+      );
     }
   }
   const visible = [...table.columns.entries()]
@@ -123,7 +146,15 @@ function bindInsert(binder: Binder, stmt: InsertStmt, scope: Scope, upsert: bool
     : stmt.onConflictClause === undefined || stmt.onConflictClause.action === 'ONCONFLICT_NONE'
       ? undefined
       : bindConflict(binder, stmt.onConflictClause, table, alias, scope);
-  const back = bindReturning(binder, stmt.returningClause?.exprs, table, schemaName, alias, scope, undefined);
+  const back = bindReturning(
+    binder,
+    stmt.returningClause?.exprs,
+    table,
+    schemaName,
+    alias,
+    scope,
+    undefined,
+  );
   return {
     rel: {
       kind: 'insert',
@@ -167,13 +198,23 @@ function insertSource(
   if (plainValues) return insertValues(binder, select.valuesLists ?? [], table, scope, positions);
   const expected = positions.map((position) => must(table.columns[position]));
   const query = bindQuery(binder, select, scope, expected);
-  checkWidth(query.columns.length, positions.length, stmt.cols !== undefined, locationOf(select.targetList?.[positions.length]));
+  checkWidth(
+    query.columns.length,
+    positions.length,
+    stmt.cols !== undefined,
+    locationOf(select.targetList?.[positions.length]),
+  );
   const items: { id: ColumnId; expr: Expr }[] = [];
   const columns = new Map<number, ColumnId>();
   for (const [i, source] of query.columns.entries()) {
     const position = must(positions[i]);
     const column = must(table.columns[position]);
-    const expr = coerceToColumn(binder, binder.reference(source.id), column, locationOf(select.targetList?.[i]));
+    const expr = coerceToColumn(
+      binder,
+      binder.reference(source.id),
+      column,
+      locationOf(select.targetList?.[i]),
+    );
     const id =
       expr.kind === 'column' && !items.some((item) => item.id === expr.id)
         ? expr.id
@@ -190,8 +231,10 @@ function insertSource(
 }
 
 function checkWidth(got: number, room: number, listed: boolean, location?: number): void {
-  if (got > room) throw failAt('syntaxError', 'INSERT has more expressions than target columns', location);
-  if (got < room && listed) throw failAt('syntaxError', 'INSERT has more target columns than expressions', location);
+  if (got > room)
+    throw failAt('syntaxError', 'INSERT has more expressions than target columns', location);
+  if (got < room && listed)
+    throw failAt('syntaxError', 'INSERT has more target columns than expressions', location);
 }
 
 function insertValues(
@@ -201,7 +244,13 @@ function insertValues(
   scope: Scope,
   positions: readonly number[],
 ): GivenRow {
-  const c: ExprContext = { binder, scope: childScope(scope), clause: 'VALUES', level: undefined, allow: nothingAllowed };
+  const c: ExprContext = {
+    binder,
+    scope: childScope(scope),
+    clause: 'VALUES',
+    level: undefined,
+    allow: nothingAllowed,
+  };
   const explicit = new Set<number>();
   let width = -1;
   const rows: Expr[][] = [];
@@ -215,11 +264,20 @@ function insertValues(
       nodes.map((node, i) => {
         const position = positions[i];
         if (position === undefined) {
-          throw failAt('syntaxError', 'INSERT has more expressions than target columns', locationOf(node));
+          throw failAt(
+            'syntaxError',
+            'INSERT has more expressions than target columns',
+            locationOf(node),
+          );
         }
         if ('SetToDefault' in node) return defaultOf(binder, table, position);
         explicit.add(position);
-        return coerceToColumn(binder, bindExpr(c, node), must(table.columns[position]), locationOf(node));
+        return coerceToColumn(
+          binder,
+          bindExpr(c, node),
+          must(table.columns[position]),
+          locationOf(node),
+        );
       }),
     );
   }
@@ -233,26 +291,49 @@ function insertValues(
     columns.set(position, id);
     return id;
   });
-  return { rel: { kind: 'values', columns: ids, rows }, columns, width: Math.max(width, 0), explicit };
+  return {
+    rel: { kind: 'values', columns: ids, rows },
+    columns,
+    width: Math.max(width, 0),
+    explicit,
+  };
 }
 
 function countVisible(table: TableDescriptor): number {
-  return table.columns.filter((column) => column.state === 'public' && column.hidden !== true).length;
+  return table.columns.filter((column) => column.state === 'public' && column.hidden !== true)
+    .length;
 }
 
-function checkGenerated(table: TableDescriptor, given: GivenRow, override: string | undefined): void {
+function checkGenerated(
+  table: TableDescriptor,
+  given: GivenRow,
+  override: string | undefined,
+): void {
   for (const position of given.explicit) {
     const column = must(table.columns[position]);
     if (column.generatedSql !== undefined) {
-      throw failAt('generatedAlways', `cannot insert a non-DEFAULT value into column "${column.name}"`, undefined, {
-        detail: `Column "${column.name}" is a generated column.`,
-      });
+      throw failAt(
+        'generatedAlways',
+        `cannot insert a non-DEFAULT value into column "${column.name}"`,
+        undefined,
+        {
+          detail: `Column "${column.name}" is a generated column.`,
+        },
+      );
     }
-    if (column.identity === 'always' && (override === undefined || override === 'OVERRIDING_NOT_SET')) {
-      throw failAt('generatedAlways', `cannot insert a non-DEFAULT value into column "${column.name}"`, undefined, {
-        detail: `Column "${column.name}" is an identity column defined as GENERATED ALWAYS.`,
-        hint: 'Use OVERRIDING SYSTEM VALUE to override.',
-      });
+    if (
+      column.identity === 'always' &&
+      (override === undefined || override === 'OVERRIDING_NOT_SET')
+    ) {
+      throw failAt(
+        'generatedAlways',
+        `cannot insert a non-DEFAULT value into column "${column.name}"`,
+        undefined,
+        {
+          detail: `Column "${column.name}" is an identity column defined as GENERATED ALWAYS.`,
+          hint: 'Use OVERRIDING SYSTEM VALUE to override.',
+        },
+      );
     }
   }
 }
@@ -266,13 +347,22 @@ function completeRow(
 ): { readonly rel: Rel; readonly source: readonly (ColumnId | undefined)[] } {
   const extra: { id: ColumnId; expr: Expr }[] = [];
   const source = table.columns.map((column, position) => {
-    if (column.generatedSql !== undefined || column.state === 'dropped' || column.state === 'delete-only') return undefined;
+    if (
+      column.generatedSql !== undefined ||
+      column.state === 'dropped' ||
+      column.state === 'delete-only'
+    )
+      return undefined;
     const ignored = overrideUser && column.identity !== undefined;
     const id = ignored ? undefined : given.columns.get(position);
     if (id !== undefined) return id;
     const expr = defaultOf(binder, table, position);
     if (expr.kind === 'const' && expr.value === null) return undefined;
-    const fresh = binder.newColumn({ name: column.name, type: column.typeOid, typmod: column.typmod });
+    const fresh = binder.newColumn({
+      name: column.name,
+      type: column.typeOid,
+      typmod: column.typmod,
+    });
     extra.push({ id: fresh, expr });
     return fresh;
   });
@@ -306,7 +396,12 @@ function rowColumns(binder: Binder, table: TableDescriptor, alias: string): Colu
 }
 
 /** The names of a row of `table` whose columns (by position) are `ids`. */
-function rowNames(table: TableDescriptor, ids: readonly ColumnId[], alias: string, schema: string | undefined): Names {
+function rowNames(
+  table: TableDescriptor,
+  ids: readonly ColumnId[],
+  alias: string,
+  schema: string | undefined,
+): Names {
   const columns = table.columns.flatMap((column: ColumnDescriptor, position) =>
     column.state === 'public'
       ? [
@@ -333,9 +428,14 @@ function bindConflict(
   const arbiters = clause.infer === undefined ? [] : inferArbiters(clause, table);
   if (clause.action !== 'ONCONFLICT_UPDATE') return { arbiters, update: undefined };
   if (arbiters.length === 0) {
-    throw failAt('syntaxError', 'ON CONFLICT DO UPDATE requires inference specification or constraint name', clause.location, {
-      hint: 'For example, ON CONFLICT (column_name).',
-    });
+    throw failAt(
+      'syntaxError',
+      'ON CONFLICT DO UPDATE requires inference specification or constraint name',
+      clause.location,
+      {
+        hint: 'For example, ON CONFLICT (column_name).',
+      },
+    );
   }
   const existing = rowColumns(binder, table, alias);
   const excluded = rowColumns(binder, table, 'excluded');
@@ -346,29 +446,52 @@ function bindConflict(
     relations: [...own.relations, ...proposed.relations],
     columns: [...own.columns, ...proposed.columns],
   };
-  const c: ExprContext = { binder, scope: inner, clause: 'ON CONFLICT', level: undefined, allow: nothingAllowed };
+  const c: ExprContext = {
+    binder,
+    scope: inner,
+    clause: 'ON CONFLICT',
+    level: undefined,
+    allow: nothingAllowed,
+  };
   const set = bindAssignments(c, clause.targetList ?? [], table);
   const where =
     clause.whereClause === undefined
       ? undefined
-      : coerceToBoolean(binder, bindExpr({ ...c, clause: 'WHERE' }, clause.whereClause), 'WHERE', locationOf(clause.whereClause));
+      : coerceToBoolean(
+          binder,
+          bindExpr({ ...c, clause: 'WHERE' }, clause.whereClause),
+          'WHERE',
+          locationOf(clause.whereClause),
+        );
   return { arbiters, update: { existing, excluded, set, where } };
 }
 
 function inferArbiters(clause: OnConflictClause, table: TableDescriptor): number[] {
   const { infer } = clause;
-  const unique = [table.primaryIndex, ...table.indexes.filter((index) => index.unique && index.state === 'public')];
+  const unique = [
+    table.primaryIndex,
+    ...table.indexes.filter((index) => index.unique && index.state === 'public'),
+  ];
   if (infer?.conname !== undefined) {
     const found = unique.find((index) => index.name === infer.conname);
     if (found === undefined) {
-      throw failAt('undefinedObject', `constraint "${infer.conname}" for table "${table.name}" does not exist`, clause.location);
+      throw failAt(
+        'undefinedObject',
+        `constraint "${infer.conname}" for table "${table.name}" does not exist`,
+        clause.location,
+      );
     }
     return [found.id];
   }
   const wanted = new Set(
     (infer?.indexElems ?? []).map((node) => {
       const name = 'IndexElem' in node ? node.IndexElem.name : undefined;
-      if (name === undefined) throw failAt('featureNotSupported', 'expressions are not supported in ON CONFLICT', clause.location);
+      if (name === undefined)
+        throw failAt(
+          'featureNotSupported',
+          'expressions are not supported in ON CONFLICT',
+          clause.location,
+        );
       return must(table.columns[findColumn(table, name, clause.location)]).id;
     }),
   );
@@ -420,7 +543,10 @@ function bindAssignments(
     if (!('ResTarget' in node)) continue;
     const assignment = bindAssignment(c, node.ResTarget, table);
     if (done.some((other) => other.position === assignment.position)) {
-      throw failAt('syntaxError', `multiple assignments to same column "${must(table.columns[assignment.position]).name}"`);
+      throw failAt(
+        'syntaxError',
+        `multiple assignments to same column "${must(table.columns[assignment.position]).name}"`,
+      );
     }
     done.push(assignment);
   }
@@ -432,23 +558,48 @@ function bindAssignment(c: ExprContext, target: ResTarget, table: TableDescripto
   const position = findColumn(table, target.name ?? '', target.location);
   const column = must(table.columns[position]);
   if (target.indirection !== undefined) {
-    throw failAt('featureNotSupported', 'assignment to array elements is not supported', target.location);
+    throw failAt(
+      'featureNotSupported',
+      'assignment to array elements is not supported',
+      target.location,
+    );
   }
   const { val } = target;
   const isDefault = val !== undefined && 'SetToDefault' in val;
   if (column.generatedSql !== undefined && !isDefault) {
-    throw failAt('generatedAlways', `column "${column.name}" can only be updated to DEFAULT`, undefined, {
-      detail: `Column "${column.name}" is a generated column.`,
-    });
+    throw failAt(
+      'generatedAlways',
+      `column "${column.name}" can only be updated to DEFAULT`,
+      undefined,
+      {
+        detail: `Column "${column.name}" is a generated column.`,
+      },
+    );
   }
   if (column.identity === 'always' && !isDefault) {
-    throw failAt('generatedAlways', `column "${column.name}" can only be updated to DEFAULT`, undefined, {
-      detail: `Column "${column.name}" is an identity column defined as GENERATED ALWAYS.`,
-    });
+    throw failAt(
+      'generatedAlways',
+      `column "${column.name}" can only be updated to DEFAULT`,
+      undefined,
+      {
+        detail: `Column "${column.name}" is an identity column defined as GENERATED ALWAYS.`,
+      },
+    );
   }
   if (isDefault) return { position, expr: defaultOf(binder, table, position) };
-  const bound = val !== undefined && 'MultiAssignRef' in val ? multiAssign(c, val.MultiAssignRef, table, position) : bindExpr(c, val);
-  return { position, expr: coerceToColumn(binder, bound, column, val === undefined ? undefined : locationOf(val) ?? target.location) };
+  const bound =
+    val !== undefined && 'MultiAssignRef' in val
+      ? multiAssign(c, val.MultiAssignRef, table, position)
+      : bindExpr(c, val);
+  return {
+    position,
+    expr: coerceToColumn(
+      binder,
+      bound,
+      column,
+      val === undefined ? undefined : (locationOf(val) ?? target.location),
+    ),
+  };
 }
 
 /** (a, b) = (1, 2) and (a, b) = (SELECT ...): the part for one column. */
@@ -463,7 +614,11 @@ function multiAssign(
     const args = source.RowExpr.args ?? [];
     const node = args[colno - 1];
     if (args.length !== ncolumns || node === undefined) {
-      throw failAt('syntaxError', 'number of columns does not match number of values', locationOf(source));
+      throw failAt(
+        'syntaxError',
+        'number of columns does not match number of values',
+        locationOf(source),
+      );
     }
     return 'SetToDefault' in node ? defaultOf(c.binder, table, position) : bindExpr(c, node);
   }
@@ -471,12 +626,28 @@ function multiAssign(
     const query = bindSubquery(c.binder, source.SubLink.subselect, c.scope);
     const column = query.columns[colno - 1];
     if (query.columns.length !== ncolumns || column === undefined) {
-      throw failAt('syntaxError', 'number of columns does not match number of values', source.SubLink.location);
+      throw failAt(
+        'syntaxError',
+        'number of columns does not match number of values',
+        source.SubLink.location,
+      );
     }
     const { type, typmod } = c.binder.info(column.id);
-    return { kind: 'subquery', mode: 'scalar', type, typmod, rel: query.rel, columns: [column.id], test: undefined };
+    return {
+      kind: 'subquery',
+      mode: 'scalar',
+      type,
+      typmod,
+      rel: query.rel,
+      columns: [column.id],
+      test: undefined,
+    };
   }
-  throw failAt('featureNotSupported', 'source for a multiple-column UPDATE item must be a sub-SELECT or ROW() expression', locationOf(source));
+  throw failAt(
+    'featureNotSupported',
+    'source for a multiple-column UPDATE item must be a sub-SELECT or ROW() expression',
+    locationOf(source),
+  );
 }
 
 // UPDATE and DELETE.
@@ -522,7 +693,8 @@ function bindTarget(
       ? target.rel
       : { kind: 'join', type: 'inner', left: target.rel, right: from.rel, on: [] };
   if (where !== undefined) {
-    if ('CurrentOfExpr' in where) throw failAt('featureNotSupported', 'WHERE CURRENT OF is not supported');
+    if ('CurrentOfExpr' in where)
+      throw failAt('featureNotSupported', 'WHERE CURRENT OF is not supported');
     const condition = coerceToBoolean(binder, bindExpr(context, where), 'WHERE', locationOf(where));
     rel = { kind: 'filter', input: rel, conditions: [condition] };
   }
@@ -532,10 +704,29 @@ function bindTarget(
 function bindUpdate(binder: Binder, stmt: UpdateStmt, scope: Scope): BoundQuery {
   const name = must(stmt.relation);
   const target = bindTarget(binder, name, 'update', stmt.fromClause, stmt.whereClause, scope);
-  const set = bindAssignments({ ...target.context, clause: 'UPDATE' }, stmt.targetList ?? [], target.table);
-  const back = bindReturning(binder, stmt.returningClause?.exprs, target.table, target.schemaName, target.alias, scope, target.from.names);
+  const set = bindAssignments(
+    { ...target.context, clause: 'UPDATE' },
+    stmt.targetList ?? [],
+    target.table,
+  );
+  const back = bindReturning(
+    binder,
+    stmt.returningClause?.exprs,
+    target.table,
+    target.schemaName,
+    target.alias,
+    scope,
+    target.from.names,
+  );
   return {
-    rel: { kind: 'update', table: target.table, input: target.rel, row: target.row, set, returning: back?.returning },
+    rel: {
+      kind: 'update',
+      table: target.table,
+      input: target.rel,
+      row: target.row,
+      set,
+      returning: back?.returning,
+    },
     columns: back?.columns ?? [],
   };
 }
@@ -543,9 +734,23 @@ function bindUpdate(binder: Binder, stmt: UpdateStmt, scope: Scope): BoundQuery 
 function bindDelete(binder: Binder, stmt: DeleteStmt, scope: Scope): BoundQuery {
   const name = must(stmt.relation);
   const target = bindTarget(binder, name, 'delete from', stmt.usingClause, stmt.whereClause, scope);
-  const back = bindReturning(binder, stmt.returningClause?.exprs, target.table, target.schemaName, target.alias, scope, target.from.names);
+  const back = bindReturning(
+    binder,
+    stmt.returningClause?.exprs,
+    target.table,
+    target.schemaName,
+    target.alias,
+    scope,
+    target.from.names,
+  );
   return {
-    rel: { kind: 'delete', table: target.table, input: target.rel, row: target.row, returning: back?.returning },
+    rel: {
+      kind: 'delete',
+      table: target.table,
+      input: target.rel,
+      row: target.row,
+      returning: back?.returning,
+    },
     columns: back?.columns ?? [],
   };
 }
@@ -567,14 +772,25 @@ function bindReturning(
     relations: [...own.relations, ...(others?.relations ?? [])],
     columns: [...own.columns, ...(others?.columns ?? [])] satisfies ScopeColumn[],
   };
-  const c: ExprContext = { binder, scope: inner, clause: 'RETURNING', level: undefined, allow: nothingAllowed };
+  const c: ExprContext = {
+    binder,
+    scope: inner,
+    clause: 'RETURNING',
+    level: undefined,
+    allow: nothingAllowed,
+  };
   const items: { id: ColumnId; expr: Expr }[] = [];
   const columns: OutputColumn[] = [];
   for (const target of bindTargets(c, nodes)) {
     const expr = target.expr.type === unknownOid ? settle(binder, target.expr) : target.expr;
     const id = binder.newColumn({ name: target.name, type: expr.type, typmod: expr.typmod });
     items.push({ id, expr });
-    columns.push({ id, name: target.name, tableOid: target.tableOid, columnNumber: target.columnNumber });
+    columns.push({
+      id,
+      name: target.name,
+      tableOid: target.tableOid,
+      columnNumber: target.columnNumber,
+    });
   }
   return { returning: { row, items }, columns };
 }

@@ -18,7 +18,6 @@ import {
   coerceExplicit,
   coerceImplicit,
   coerceToBoolean,
-
   tryCoerce,
   unify,
   unifyTypes,
@@ -61,7 +60,11 @@ function bindNode(c: ExprContext, node: Node): Expr {
   if ('ParamRef' in node) {
     const index = (node.ParamRef.number ?? 0) - 1;
     if (index < 0 || index > 65_534) {
-      throw failAt('undefinedParameter', `there is no parameter $${index + 1}`, node.ParamRef.location);
+      throw failAt(
+        'undefinedParameter',
+        `there is no parameter $${index + 1}`,
+        node.ParamRef.location,
+      );
     }
     const type = binder.parameterType(index);
     const { location } = node.ParamRef;
@@ -127,7 +130,8 @@ function bindNode(c: ExprContext, node: Node): Expr {
     );
     return { kind: 'minmax', type, typmod, greatest, args: exprs };
   }
-  if ('A_ArrayExpr' in node) return bindArray(c, node.A_ArrayExpr.elements ?? [], undefined, node.A_ArrayExpr.location);
+  if ('A_ArrayExpr' in node)
+    return bindArray(c, node.A_ArrayExpr.elements ?? [], undefined, node.A_ArrayExpr.location);
   if ('RowExpr' in node) {
     const args = expandRow(c, node.RowExpr.args ?? []);
     return {
@@ -146,26 +150,49 @@ function bindNode(c: ExprContext, node: Node): Expr {
     const last = collname.at(-1);
     const name = last !== undefined && 'String' in last ? (last.String.sval ?? '') : '';
     if (!['C', 'POSIX', 'default', 'ucs_basic', 'C.UTF-8', 'en_US', 'en_US.utf8'].includes(name)) {
-      throw failAt('undefinedObject', `collation "${name}" for encoding "UTF8" does not exist`, location);
+      throw failAt(
+        'undefinedObject',
+        `collation "${name}" for encoding "UTF8" does not exist`,
+        location,
+      );
     }
     const bound = bindExpr(c, arg);
     const { category } = typeOps(bound.type).type;
     if (bound.type === unknownOid) return coerceImplicit(binder, bound, 25, location) ?? bound;
     if (category !== 'S' && category !== 'A') {
-      throw failAt('datatypeMismatch', `collations are not supported by type ${typeName(bound.type)}`, location);
+      throw failAt(
+        'datatypeMismatch',
+        `collations are not supported by type ${typeName(bound.type)}`,
+        location,
+      );
     }
     return bound;
   }
-  if ('GroupingFunc' in node) return bindGrouping(c, node.GroupingFunc.args ?? [], node.GroupingFunc.location);
+  if ('GroupingFunc' in node)
+    return bindGrouping(c, node.GroupingFunc.args ?? [], node.GroupingFunc.location);
   if ('NamedArgExpr' in node) return bindExpr(c, node.NamedArgExpr.arg);
   if ('SetToDefault' in node) {
-    throw failAt('syntaxError', 'DEFAULT is not allowed in this context', node.SetToDefault.location);
+    throw failAt(
+      'syntaxError',
+      'DEFAULT is not allowed in this context',
+      node.SetToDefault.location,
+    );
   }
   if ('List' in node) {
     const args = bindList(c, node.List.items);
-    return { kind: 'row', type: recordOid, typmod: -1, names: args.map((_a, i) => `f${i + 1}`), args, nullable: false };
+    return {
+      kind: 'row',
+      type: recordOid,
+      typmod: -1,
+      names: args.map((_a, i) => `f${i + 1}`),
+      args,
+      nullable: false,
+    };
   }
-  throw failAt('featureNotSupported', `${Object.keys(node)[0] ?? 'this'} expressions are not supported`);
+  throw failAt(
+    'featureNotSupported',
+    `${Object.keys(node)[0] ?? 'this'} expressions are not supported`,
+  );
 }
 
 /** ROW(t.*, 1): stars are expanded. */
@@ -183,7 +210,11 @@ function expandRow(c: ExprContext, nodes: readonly Node[]): Expr[] {
 /** Best known position of a node, for errors. */
 export function locationOf(node: Node | undefined): number | undefined {
   if (node === undefined) return undefined;
-  const [body] = Object.values(node) as { readonly location?: number; readonly arg?: Node; readonly lexpr?: Node }[];
+  const [body] = Object.values(node) as {
+    readonly location?: number;
+    readonly arg?: Node;
+    readonly lexpr?: Node;
+  }[];
   if (body === undefined) return undefined;
   const inner = locationOf(body.lexpr ?? undefined);
   const own = body.location;
@@ -229,7 +260,8 @@ function bindCast(c: ExprContext, node: TypeCast): Expr {
   const { binder } = c;
   const name = node.typeName ?? {};
   const target = typeFromName(name);
-  const location = node.location !== undefined && node.location >= 0 ? node.location : locationOf(node.arg);
+  const location =
+    node.location !== undefined && node.location >= 0 ? node.location : locationOf(node.arg);
   const inner = node.arg;
   if (inner !== undefined && 'A_ArrayExpr' in inner) {
     const elementOid = typeOps(target.oid).type.elementOid;
@@ -241,7 +273,13 @@ function bindCast(c: ExprContext, node: TypeCast): Expr {
   const arg = bindExpr(c, inner);
   const literalAt =
     inner !== undefined && 'A_Const' in inner ? (inner.A_Const.location ?? location) : location;
-  return coerceExplicit(binder, arg, target.oid, target.typmod, arg.kind === 'const' ? literalAt : location);
+  return coerceExplicit(
+    binder,
+    arg,
+    target.oid,
+    target.typmod,
+    arg.kind === 'const' ? literalAt : location,
+  );
 }
 
 function bindCase(c: ExprContext, node: Extract<Node, { CaseExpr: unknown }>): Expr {
@@ -283,22 +321,48 @@ export function bindArray(
       ? bindArray(c, node.A_ArrayExpr.elements ?? [], wanted, node.A_ArrayExpr.location)
       : bindExpr(c, node),
   );
-  const nested = elements.some((element) => typeOps(element.type).type.elementOid !== 0) &&
-    nodes.some((node) => 'A_ArrayExpr' in node) || elements.length > 0 && elements.every((e) => e.type !== unknownOid && isTrueArray(e.type));
+  const nested =
+    (elements.some((element) => typeOps(element.type).type.elementOid !== 0) &&
+      nodes.some((node) => 'A_ArrayExpr' in node)) ||
+    (elements.length > 0 && elements.every((e) => e.type !== unknownOid && isTrueArray(e.type)));
   if (elements.length === 0) {
     if (wanted === undefined) {
       throw failAt('indeterminateDatatype', 'cannot determine type of empty array', location, {
         hint: 'Explicitly cast to the desired type, for example ARRAY[]::integer[].',
       });
     }
-    return { kind: 'array', type: typeOps(wanted).type.arrayOid, typmod: -1, elementType: wanted, elements, nested: false };
+    return {
+      kind: 'array',
+      type: typeOps(wanted).type.arrayOid,
+      typmod: -1,
+      elementType: wanted,
+      elements,
+      nested: false,
+    };
   }
   if (nested) {
-    const type = unifyTypes(elements.map((element) => element.type), 'ARRAY', location);
+    const type = unifyTypes(
+      elements.map((element) => element.type),
+      'ARRAY',
+      location,
+    );
     const exprs = elements.map((element) => coerceCommon(binder, element, type, 'ARRAY', location));
-    return { kind: 'array', type, typmod: -1, elementType: typeOps(type).type.elementOid, elements: exprs, nested: true };
+    return {
+      kind: 'array',
+      type,
+      typmod: -1,
+      elementType: typeOps(type).type.elementOid,
+      elements: exprs,
+      nested: true,
+    };
   }
-  const element = wanted ?? unifyTypes(elements.map((item) => item.type), 'ARRAY', location);
+  const element =
+    wanted ??
+    unifyTypes(
+      elements.map((item) => item.type),
+      'ARRAY',
+      location,
+    );
   const exprs = elements.map((item) =>
     wanted === undefined
       ? coerceCommon(binder, item, element, 'ARRAY', location)
@@ -306,9 +370,20 @@ export function bindArray(
   );
   const { arrayOid } = typeOps(element).type;
   if (arrayOid === 0) {
-    throw failAt('undefinedObject', `could not find array type for data type ${typeName(element)}`, location);
+    throw failAt(
+      'undefinedObject',
+      `could not find array type for data type ${typeName(element)}`,
+      location,
+    );
   }
-  return { kind: 'array', type: arrayOid, typmod: -1, elementType: element, elements: exprs, nested: false };
+  return {
+    kind: 'array',
+    type: arrayOid,
+    typmod: -1,
+    elementType: element,
+    elements: exprs,
+    nested: false,
+  };
 }
 
 /** int2vector and oidvector are arrays only for subscripting. */
@@ -334,7 +409,12 @@ function bindIndirection(c: ExprContext, node: Extract<Node, { A_Indirection: un
       continue;
     }
     if ('String' in item) expr = fieldOf(c, expr, item.String.sval ?? '', locationOf(arg));
-    else throw failAt('featureNotSupported', 'row expansion via "*" is not supported here', locationOf(arg));
+    else
+      throw failAt(
+        'featureNotSupported',
+        'row expansion via "*" is not supported here',
+        locationOf(arg),
+      );
     at++;
   }
   return expr;
@@ -348,7 +428,10 @@ function bindSubscript(
 ): Expr {
   const { binder } = c;
   if (arg.type === 3802) {
-    return group.reduce<Expr>((value, item) => jsonKeyOrField(binder, value, bindExpr(c, item.uidx)), arg);
+    return group.reduce<Expr>(
+      (value, item) => jsonKeyOrField(binder, value, bindExpr(c, item.uidx)),
+      arg,
+    );
   }
   const elementOid = typeOps(arg.type).type.elementOid;
   if (elementOid === 0) {
@@ -386,7 +469,11 @@ export function fieldOf(c: ExprContext, expr: Expr, name: string, location?: num
     const index = expr.names.indexOf(name);
     const value = expr.args[index];
     if (value !== undefined) return value;
-    throw failAt('undefinedColumn', `could not identify column "${name}" in record data type`, location);
+    throw failAt(
+      'undefinedColumn',
+      `could not identify column "${name}" in record data type`,
+      location,
+    );
   }
   if (expr.kind === 'subquery' && expr.type === recordOid) {
     const inner = expr.columns[0];
@@ -400,7 +487,11 @@ export function fieldOf(c: ExprContext, expr: Expr, name: string, location?: num
   );
 }
 
-function rowShape(binder: Binder, expr: Extract<Expr, { kind: 'subquery' }>, name: string): Expr | undefined {
+function rowShape(
+  binder: Binder,
+  expr: Extract<Expr, { kind: 'subquery' }>,
+  name: string,
+): Expr | undefined {
   const { rel } = expr;
   if (rel.kind !== 'project') return undefined;
   const item = rel.items.find((candidate) => candidate.id === expr.columns[0]);
@@ -409,7 +500,13 @@ function rowShape(binder: Binder, expr: Extract<Expr, { kind: 'subquery' }>, nam
   const value = item.expr.args[index];
   if (value === undefined) return undefined;
   const id = binder.newColumn({ name, type: value.type, typmod: value.typmod });
-  return { ...expr, type: value.type, typmod: value.typmod, rel: { ...rel, items: [{ id, expr: value }] }, columns: [id] };
+  return {
+    ...expr,
+    type: value.type,
+    typmod: value.typmod,
+    rel: { ...rel, items: [{ id, expr: value }] },
+    columns: [id],
+  };
 }
 
 const contextValues: Readonly<Record<string, readonly [ContextValue, number]>> = {
@@ -451,4 +548,3 @@ function bindGrouping(c: ExprContext, args: readonly Node[], location?: number):
   c.level.grouping.push({ id, args: bound });
   return c.binder.reference(id);
 }
-

@@ -11,7 +11,7 @@ import { type TableDescriptor } from '../../catalog/descriptors.ts';
 import { type Relation } from '../../catalog/types.ts';
 import { type ColumnId, type Expr, int8Oid } from '../expr.ts';
 import { type FunctionRel, type JoinType, outputOf, type Rel } from '../logical.ts';
-import { freeColumns } from "../walk.ts";
+import { freeColumns } from '../walk.ts';
 import {
   type Binder,
   childScope,
@@ -47,7 +47,10 @@ export function bindFrom(binder: Binder, items: readonly Node[], scope: Scope): 
   for (const item of items) {
     const bound = bindItem(binder, item, scope, names);
     names = addNames(names, bound.names);
-    rel = rel === undefined ? bound.rel : { kind: 'join', type: 'inner', left: rel, right: bound.rel, on: [] };
+    rel =
+      rel === undefined
+        ? bound.rel
+        : { kind: 'join', type: 'inner', left: rel, right: bound.rel, on: [] };
   }
   return { rel: rel ?? oneRow, names };
 }
@@ -55,9 +58,14 @@ export function bindFrom(binder: Binder, items: readonly Node[], scope: Scope): 
 function addNames(a: Names, b: Names): Names {
   for (const relation of b.relations) {
     const clash = a.relations.some(
-      (other) => other.name === relation.name && (other.schema === relation.schema || other.schema === undefined || relation.schema === undefined),
+      (other) =>
+        other.name === relation.name &&
+        (other.schema === relation.schema ||
+          other.schema === undefined ||
+          relation.schema === undefined),
     );
-    if (clash) throw failAt('duplicateAlias', `table name "${relation.name}" specified more than once`);
+    if (clash)
+      throw failAt('duplicateAlias', `table name "${relation.name}" specified more than once`);
   }
   return { relations: [...a.relations, ...b.relations], columns: [...a.columns, ...b.columns] };
 }
@@ -74,9 +82,16 @@ function bindItem(binder: Binder, node: Node, scope: Scope, left: Names): BoundF
     if ('RangeFunction' in node) return bindFunction(binder, node.RangeFunction, scope, left);
     if ('JoinExpr' in node) return bindJoin(binder, node.JoinExpr, scope, left);
     if ('RangeTableSample' in node) {
-      throw failAt('featureNotSupported', 'TABLESAMPLE is not supported', node.RangeTableSample.location);
+      throw failAt(
+        'featureNotSupported',
+        'TABLESAMPLE is not supported',
+        node.RangeTableSample.location,
+      );
     }
-    throw failAt('featureNotSupported', `${Object.keys(node)[0] ?? 'this'} is not supported in FROM`);
+    throw failAt(
+      'featureNotSupported',
+      `${Object.keys(node)[0] ?? 'this'} is not supported in FROM`,
+    );
   });
 }
 
@@ -140,15 +155,27 @@ function bindTable(binder: Binder, name: RangeVar, scope: Scope): BoundFrom {
       const { table } = relation;
       const alias = name.alias?.aliasname ?? table.name;
       const columns = table.columns.map((column, position) => ({
-        id: binder.newColumn({ name: column.name, type: column.typeOid, typmod: column.typmod, qualified: `${alias}.${column.name}` }),
+        id: binder.newColumn({
+          name: column.name,
+          type: column.typeOid,
+          typmod: column.typmod,
+          qualified: `${alias}.${column.name}`,
+        }),
         name: column.name,
         tableOid: table.oid,
         columnNumber: position + 1,
         position,
       }));
       return {
-        rel: { kind: 'virtual', table, alias, columns: columns.map(({ id, position }) => ({ id, position })) },
-        names: namedItem(columns, name.alias, table.name, { schema: name.alias === undefined ? table.schema : undefined }),
+        rel: {
+          kind: 'virtual',
+          table,
+          alias,
+          columns: columns.map(({ id, position }) => ({ id, position })),
+        },
+        names: namedItem(columns, name.alias, table.name, {
+          schema: name.alias === undefined ? table.schema : undefined,
+        }),
       };
     }
     case 'view': {
@@ -162,7 +189,9 @@ function bindTable(binder: Binder, name: RangeVar, scope: Scope): BoundFrom {
       }));
       return {
         rel: query.rel,
-        names: namedItem(columns, name.alias, view.name, { schema: name.alias === undefined ? relation.schemaName : undefined }),
+        names: namedItem(columns, name.alias, view.name, {
+          schema: name.alias === undefined ? relation.schemaName : undefined,
+        }),
       };
     }
     case 'sequence':
@@ -176,9 +205,14 @@ function bindSequence(
   relation: Extract<Relation, { kind: 'sequence' }>,
   name: RangeVar,
 ): BoundFrom {
-  throw failAt('wrongObjectType', `cannot read from sequence "${relation.sequence.name}" directly`, name.location, {
-    hint: 'Use currval, lastval or pg_sequence_last_value.',
-  });
+  throw failAt(
+    'wrongObjectType',
+    `cannot read from sequence "${relation.sequence.name}" directly`,
+    name.location,
+    {
+      hint: 'Use currval, lastval or pg_sequence_last_value.',
+    },
+  );
 }
 
 /** `all`: also columns that are not public, without names (for UPDATE and DELETE). `ids` are in table order. */
@@ -222,14 +256,23 @@ export function scanTable(
 
 function bindCteUse(binder: Binder, cte: CteEntry, name: RangeVar): BoundFrom {
   if (!cte.readable) {
-    throw failAt('featureNotSupported', `WITH query "${cte.name}" does not have a RETURNING clause`, name.location);
+    throw failAt(
+      'featureNotSupported',
+      `WITH query "${cte.name}" does not have a RETURNING clause`,
+      name.location,
+    );
   }
   if (cte.work !== undefined) cte.work.references++;
   const shown = name.alias?.aliasname ?? cte.name;
   const columns = cte.columns.map((column) => {
     const { type, typmod } = binder.info(column.id);
     return {
-      id: binder.newColumn({ name: column.name, type, typmod, qualified: `${shown}.${column.name}` }),
+      id: binder.newColumn({
+        name: column.name,
+        type,
+        typmod,
+        qualified: `${shown}.${column.name}`,
+      }),
       name: column.name,
       tableOid: 0,
       columnNumber: 0,
@@ -257,7 +300,13 @@ function bindDerived(binder: Binder, node: RangeSubselect, scope: Scope, left: N
 
 function bindFunction(binder: Binder, node: RangeFunction, scope: Scope, left: Names): BoundFrom {
   const inner = lateralScope(scope, left);
-  const c: ExprContext = { binder, scope: inner, clause: 'functions in FROM', level: undefined, allow: nothingAllowed };
+  const c: ExprContext = {
+    binder,
+    scope: inner,
+    clause: 'functions in FROM',
+    level: undefined,
+    allow: nothingAllowed,
+  };
   const calls: FunctionRel['calls'][number][] = [];
   const columns: OutputColumn[] = [];
   let firstName = '';
@@ -270,14 +319,19 @@ function bindFunction(binder: Binder, node: RangeFunction, scope: Scope, left: N
     const bound = bindRangeCall(c, call, name, node);
     calls.push(bound);
     const ids = bound.kind === 'set' ? bound.call.columns : bound.columns;
-    for (const id of ids) columns.push({ id, name: binder.info(id).name, tableOid: 0, columnNumber: 0 });
+    for (const id of ids)
+      columns.push({ id, name: binder.info(id).name, tableOid: 0, columnNumber: 0 });
   }
   const single = columns.length === 1 && calls.length === 1;
   const [only] = columns;
   // The one column of a function is called like the function's alias.
   if (single && only !== undefined && node.alias?.aliasname !== undefined) {
     const [call] = calls;
-    const generic = call?.kind !== 'set' || call.call.fn.columns.length === 0 || call.call.fn.columns[0]?.name === '' || call.call.fn.columns[0]?.name === call.call.fn.name;
+    const generic =
+      call?.kind !== 'set' ||
+      call.call.fn.columns.length === 0 ||
+      call.call.fn.columns[0]?.name === '' ||
+      call.call.fn.columns[0]?.name === call.call.fn.name;
     if (generic) columns[0] = { ...only, name: node.alias.aliasname };
   }
   let ordinality: ColumnId | undefined;
@@ -287,7 +341,9 @@ function bindFunction(binder: Binder, node: RangeFunction, scope: Scope, left: N
   }
   return {
     rel: { kind: 'function', calls, ordinality, alias: node.alias?.aliasname ?? firstName },
-    names: namedItem(columns, node.alias, firstName, { scalarFunction: single && node.ordinality !== true }),
+    names: namedItem(columns, node.alias, firstName, {
+      scalarFunction: single && node.ordinality !== true,
+    }),
   };
 }
 
@@ -305,30 +361,57 @@ function bindRangeCall(
   const { schema } = callName(call);
   const args = bindList(c, call.args);
   const resolved = tryLocated(call.location, () =>
-    resolveFn(schema, callName(call).name, args.map((arg) => arg.type), {
-      variadic: call.func_variadic === true,
-      star: false,
-    }),
+    resolveFn(
+      schema,
+      callName(call).name,
+      args.map((arg) => arg.type),
+      {
+        variadic: call.func_variadic === true,
+        star: false,
+      },
+    ),
   );
   const coerced = coerceArguments(c, args, resolved, name, call.location);
   const callTypes = [...coerced.map((arg) => arg.type), resolved.resultType];
   const { fn } = resolved;
   if (range.coldeflist !== undefined) {
-    throw failAt('featureNotSupported', 'a column definition list is not supported here', call.location);
+    throw failAt(
+      'featureNotSupported',
+      'a column definition list is not supported here',
+      call.location,
+    );
   }
   switch (fn.kind) {
     case 'set': {
       const base = { fn, args: coerced, callTypes };
-      return { kind: 'set', call: { ...base, columns: setColumns(c, base, resolved.resultType, name) } };
+      return {
+        kind: 'set',
+        call: { ...base, columns: setColumns(c, base, resolved.resultType, name) },
+      };
     }
     case 'scalar': {
-      const expr: Expr = { kind: 'call', type: resolved.resultType, typmod: -1, fn, args: coerced, callTypes };
+      const expr: Expr = {
+        kind: 'call',
+        type: resolved.resultType,
+        typmod: -1,
+        fn,
+        args: coerced,
+        callTypes,
+      };
       return { kind: 'scalar', expr, columns: [c.binder.newColumn({ name, type: expr.type })] };
     }
     case 'aggregate':
-      throw failAt('groupingError', 'aggregate functions are not allowed in functions in FROM', call.location);
+      throw failAt(
+        'groupingError',
+        'aggregate functions are not allowed in functions in FROM',
+        call.location,
+      );
     case 'window':
-      throw failAt('windowingError', 'window functions are not allowed in functions in FROM', call.location);
+      throw failAt(
+        'windowingError',
+        'window functions are not allowed in functions in FROM',
+        call.location,
+      );
   }
 }
 
@@ -343,7 +426,8 @@ const joinTypes: Readonly<Record<string, JoinType>> = {
 
 function bindJoin(binder: Binder, node: JoinExpr, scope: Scope, outerLeft: Names): BoundFrom {
   const type = joinTypes[node.jointype ?? 'JOIN_INNER'] ?? 'inner';
-  if (node.larg === undefined || node.rarg === undefined) throw failAt('syntaxError', 'a join needs two sides');
+  if (node.larg === undefined || node.rarg === undefined)
+    throw failAt('syntaxError', 'a join needs two sides');
   const left = bindItem(binder, node.larg, scope, outerLeft);
   const right = bindItem(binder, node.rarg, scope, addNames(outerLeft, left.names));
   checkLateral(type, left.rel, right.rel);
@@ -366,7 +450,10 @@ function checkLateral(type: JoinType, left: Rel, right: Rel): void {
   const made = new Set(outputOf(left));
   for (const id of freeColumns(right)) {
     if (made.has(id)) {
-      throw failAt('invalidColumnReference', 'invalid reference to FROM-clause entry: the combining JOIN type must be INNER or LEFT for a LATERAL reference');
+      throw failAt(
+        'invalidColumnReference',
+        'invalid reference to FROM-clause entry: the combining JOIN type must be INNER or LEFT for a LATERAL reference',
+      );
     }
   }
 }
@@ -374,7 +461,10 @@ function checkLateral(type: JoinType, left: Rel, right: Rel): void {
 function commonNames(left: Names, right: Names): string[] {
   return left.columns
     .map((column) => column.name)
-    .filter((name, i, all) => all.indexOf(name) === i && right.columns.some((column) => column.name === name));
+    .filter(
+      (name, i, all) =>
+        all.indexOf(name) === i && right.columns.some((column) => column.name === name),
+    );
 }
 
 function joinOn(
@@ -409,7 +499,13 @@ function joinUsing(
   using: readonly string[],
   scope: Scope,
 ): BoundFrom {
-  const c: ExprContext = { binder, scope, clause: 'JOIN/USING', level: undefined, allow: nothingAllowed };
+  const c: ExprContext = {
+    binder,
+    scope,
+    clause: 'JOIN/USING',
+    level: undefined,
+    allow: nothingAllowed,
+  };
   const on: Expr[] = [];
   const merged: ScopeColumn[] = [];
   const extra: { id: ColumnId; expr: Expr }[] = [];
@@ -445,7 +541,8 @@ function joinUsing(
           input: join,
           items: [...outputOf(join).map((id) => ({ id, expr: binder.reference(id) })), ...extra],
         };
-  const rest = (names: Names): ScopeColumn[] => names.columns.filter((column) => !using.includes(column.name));
+  const rest = (names: Names): ScopeColumn[] =>
+    names.columns.filter((column) => !using.includes(column.name));
   return {
     rel,
     names: {
@@ -459,11 +556,16 @@ function usingColumn(names: Names, name: string, side: string): ScopeColumn {
   const found = names.columns.filter((column) => column.name === name);
   const [first] = found;
   if (first === undefined) {
-    throw failAt('undefinedColumn', `column "${name}" specified in USING clause does not exist in ${side} table`);
+    throw failAt(
+      'undefinedColumn',
+      `column "${name}" specified in USING clause does not exist in ${side} table`,
+    );
   }
   if (found.length > 1) {
-    throw failAt('ambiguousColumn', `common column name "${name}" appears more than once in ${side} table`);
+    throw failAt(
+      'ambiguousColumn',
+      `common column name "${name}" appears more than once in ${side} table`,
+    );
   }
   return first;
 }
-

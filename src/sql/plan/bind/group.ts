@@ -42,7 +42,11 @@ export function bindGroups(
     const sets = setsOf(node, add);
     product = product.flatMap((left) => sets.map((right) => [...new Set([...left, ...right])]));
     if (product.length > maxSets) {
-      throw failAt('statementTooComplex', `too many grouping sets present (maximum ${maxSets})`, locationOf(node));
+      throw failAt(
+        'statementTooComplex',
+        `too many grouping sets present (maximum ${maxSets})`,
+        locationOf(node),
+      );
     }
   }
   if (stmt.groupDistinct === true) {
@@ -93,7 +97,11 @@ function groupExpr(c: ExprContext, node: Node, targets: readonly Target[]): Expr
   if (position !== undefined) {
     const target = targets[position - 1];
     if (target === undefined) {
-      throw failAt('invalidColumnReference', `GROUP BY position ${position} is not in select list`, locationOf(node));
+      throw failAt(
+        'invalidColumnReference',
+        `GROUP BY position ${position} is not in select list`,
+        locationOf(node),
+      );
     }
     checkPlain(c, target.expr, node);
     return target.expr;
@@ -124,7 +132,11 @@ function checkPlain(c: ExprContext, expr: Expr, node: Node): void {
     ...level.windows.flatMap((window) => window.calls.map((call) => call.id)),
   ]);
   if (usesAny(expr, made)) {
-    throw failAt('groupingError', 'aggregate functions are not allowed in GROUP BY', locationOf(node));
+    throw failAt(
+      'groupingError',
+      'aggregate functions are not allowed in GROUP BY',
+      locationOf(node),
+    );
   }
 }
 

@@ -4,7 +4,7 @@ import { typeFromName } from './resolve.ts';
 import { typeOps } from '../../types/index.ts';
 
 export function figureName(node: Node | undefined): string {
-  return (node === undefined ? undefined : strong(node) ?? weak(node)) ?? '?column?';
+  return (node === undefined ? undefined : (strong(node) ?? weak(node))) ?? '?column?';
 }
 
 function last(nodes: readonly Node[] | undefined): string | undefined {
@@ -16,7 +16,10 @@ function last(nodes: readonly Node[] | undefined): string | undefined {
 function strong(node: Node): string | undefined {
   if ('ColumnRef' in node) return last(node.ColumnRef.fields);
   if ('A_Indirection' in node) {
-    return last(node.A_Indirection.indirection) ?? (node.A_Indirection.arg && strong(node.A_Indirection.arg));
+    return (
+      last(node.A_Indirection.indirection) ??
+      (node.A_Indirection.arg && strong(node.A_Indirection.arg))
+    );
   }
   if ('FuncCall' in node) return last(node.FuncCall.funcname);
   if ('A_Expr' in node) return node.A_Expr.kind === 'AEXPR_NULLIF' ? 'nullif' : undefined;
@@ -28,7 +31,10 @@ function strong(node: Node): string | undefined {
   if ('A_ArrayExpr' in node) return 'array';
   if ('RowExpr' in node) return 'row';
   if ('SQLValueFunction' in node) {
-    const op = (node.SQLValueFunction.op ?? '').replace('SVFOP_', '').replace(/_N$/, '').toLowerCase();
+    const op = (node.SQLValueFunction.op ?? '')
+      .replace('SVFOP_', '')
+      .replace(/_N$/, '')
+      .toLowerCase();
     return op;
   }
   if ('SubLink' in node) {
@@ -56,6 +62,7 @@ function weak(node: Node): string | undefined {
     const { names } = node.TypeCast.typeName;
     return last(names) ?? typeOps(typeFromName(node.TypeCast.typeName).oid).type.name;
   }
-  if ('CollateClause' in node && node.CollateClause.arg !== undefined) return weak(node.CollateClause.arg);
+  if ('CollateClause' in node && node.CollateClause.arg !== undefined)
+    return weak(node.CollateClause.arg);
   return undefined;
 }

@@ -32,7 +32,8 @@ export function bindLocks(
               : level.setCalls.length > 0
                 ? 'set-returning functions in the target list'
                 : undefined;
-  if (forbidden !== undefined) throw failAt('featureNotSupported', `${name} is not allowed with ${forbidden}`);
+  if (forbidden !== undefined)
+    throw failAt('featureNotSupported', `${name} is not allowed with ${forbidden}`);
   const targets = new Map<ScopeRelation, LockTarget>();
   for (const clause of clauses) {
     for (const relation of lockedRelations(scope, clause)) {
@@ -50,7 +51,11 @@ function lockedRelations(scope: Scope, clause: LockingClause): readonly ScopeRel
     const name = node.RangeVar.relname ?? '';
     const relation = scope.relations.find((candidate) => candidate.name === name);
     if (relation === undefined) {
-      throw failAt('undefinedTable', `relation "${name}" in ${clauseName(clause)} clause not found in FROM clause`, node.RangeVar.location);
+      throw failAt(
+        'undefinedTable',
+        `relation "${name}" in ${clauseName(clause)} clause not found in FROM clause`,
+        node.RangeVar.location,
+      );
     }
     return [relation];
   });
@@ -92,7 +97,9 @@ function lockTarget(
   const keyColumns: ColumnId[] = [];
   for (const { columnId } of table.primaryIndex.columns) {
     const name = table.columns.find((column) => column.id === columnId)?.name;
-    const column = relation.columns.find((candidate) => candidate.columnNumber === columnId || candidate.name === name);
+    const column = relation.columns.find(
+      (candidate) => candidate.columnNumber === columnId || candidate.name === name,
+    );
     if (column === undefined) return undefined;
     keyColumns.push(column.id);
   }

@@ -1,17 +1,13 @@
 /** Name resolution: column references against the scopes, innermost first. */
 import { type ColumnRef } from '@pgsql/types';
 import { type ColumnId, type Expr, recordOid } from '../expr.ts';
-import {
-  type Binder,
-  failAt,
-  type Scope,
-  type ScopeColumn,
-  type ScopeRelation,
-} from './binder.ts';
+import { type Binder, failAt, type Scope, type ScopeColumn, type ScopeRelation } from './binder.ts';
 
 /** The dotted parts; `*` as undefined. */
 export function fieldParts(ref: ColumnRef): (string | undefined)[] {
-  return (ref.fields ?? []).map((field) => ('String' in field ? (field.String.sval ?? '') : undefined));
+  return (ref.fields ?? []).map((field) =>
+    'String' in field ? (field.String.sval ?? '') : undefined,
+  );
 }
 
 export function resolveColumn(binder: Binder, scope: Scope, ref: ColumnRef): Expr {
@@ -32,7 +28,8 @@ function unqualified(binder: Binder, scope: Scope, name: string, location?: numb
     const hidden = at.relations
       .flatMap((relation) => relation.columns)
       .find((column) => column.name === name && !column.inStar);
-    if (hidden !== undefined && !at.columns.includes(hidden)) return located(binder, hidden.id, location);
+    if (hidden !== undefined && !at.columns.includes(hidden))
+      return located(binder, hidden.id, location);
   }
   // A relation's name stands for its whole row.
   for (let at: Scope | undefined = scope; at !== undefined; at = at.parent) {
@@ -106,8 +103,7 @@ export function tryRelation(
 ): ScopeRelation | undefined {
   for (let at: Scope | undefined = scope; at !== undefined; at = at.parent) {
     const found = at.relations.filter(
-      (relation) =>
-        relation.name === name && (schema === undefined || relation.schema === schema),
+      (relation) => relation.name === name && (schema === undefined || relation.schema === schema),
     );
     if (found.length > 1) {
       throw failAt('ambiguousColumn', `table reference "${name}" is ambiguous`, location);

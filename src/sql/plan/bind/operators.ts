@@ -19,10 +19,23 @@ export function bindOperator(c: ExprContext, node: A_Expr): Expr {
     }
     case 'AEXPR_OP_ANY':
     case 'AEXPR_OP_ALL':
-      return arrayCompare(c, name, bindExpr(c, lexpr), bindExpr(c, rexpr), kind === 'AEXPR_OP_ALL', location);
+      return arrayCompare(
+        c,
+        name,
+        bindExpr(c, lexpr),
+        bindExpr(c, rexpr),
+        kind === 'AEXPR_OP_ALL',
+        location,
+      );
     case 'AEXPR_DISTINCT':
     case 'AEXPR_NOT_DISTINCT':
-      return distinctFrom(c, bindExpr(c, lexpr), bindExpr(c, rexpr), kind === 'AEXPR_NOT_DISTINCT', location);
+      return distinctFrom(
+        c,
+        bindExpr(c, lexpr),
+        bindExpr(c, rexpr),
+        kind === 'AEXPR_NOT_DISTINCT',
+        location,
+      );
     case 'AEXPR_NULLIF': {
       const left = bindExpr(c, lexpr);
       const equal = operatorName(c, '=', left, bindExpr(c, rexpr), location);
@@ -50,7 +63,12 @@ function nameOf(name: readonly Node[] | undefined): string {
   return last !== undefined && 'String' in last ? (last.String.sval ?? '') : '';
 }
 
-function prefixOperator(c: ExprContext, name: string, node: Node | undefined, location?: number): Expr {
+function prefixOperator(
+  c: ExprContext,
+  name: string,
+  node: Node | undefined,
+  location?: number,
+): Expr {
   // -9223372036854775808 is one literal, not minus of a numeric.
   if (name === '-' && node !== undefined && 'A_Const' in node) {
     const digits = node.A_Const.fval?.fval;
@@ -70,9 +88,14 @@ export function operatorName(
   right: Expr,
   location?: number,
 ): Expr {
-  if (left.kind === 'row' && right.kind === 'row') return rowCompare(c, name, left, right, location);
+  if (left.kind === 'row' && right.kind === 'row')
+    return rowCompare(c, name, left, right, location);
   if (left.kind === 'row' && right.kind === 'subquery' && right.mode === 'scalar') {
-    throw failAt('featureNotSupported', 'row comparison with a subquery is not supported here', location);
+    throw failAt(
+      'featureNotSupported',
+      'row comparison with a subquery is not supported here',
+      location,
+    );
   }
   return call(c, name, left, right, location);
 }
@@ -87,7 +110,13 @@ function call(
   const resolved = tryLocated(location, () => resolveOp(name, left?.type, right.type));
   const operands = left === undefined ? [right] : [left, right];
   const args = operands.map((operand, i) =>
-    coerceCommon(c.binder, operand, resolved.argTypes[i] ?? operand.type, `operator ${name}`, location),
+    coerceCommon(
+      c.binder,
+      operand,
+      resolved.argTypes[i] ?? operand.type,
+      `operator ${name}`,
+      location,
+    ),
   );
   // An operator that is declared over text may still have been given an unknown literal by name only.
   return {
@@ -113,10 +142,18 @@ export function equalityCall(c: ExprContext, left: Expr, right: Expr, location?:
   return operatorName(c, '=', left, right, location);
 }
 
-function distinctFrom(c: ExprContext, left: Expr, right: Expr, negated: boolean, location?: number): Expr {
+function distinctFrom(
+  c: ExprContext,
+  left: Expr,
+  right: Expr,
+  negated: boolean,
+  location?: number,
+): Expr {
   if (left.kind === 'row' && right.kind === 'row') {
     checkRowLengths(left, right, location);
-    const parts = left.args.map((arg, i) => distinctFrom(c, arg, right.args[i] ?? arg, false, location));
+    const parts = left.args.map((arg, i) =>
+      distinctFrom(c, arg, right.args[i] ?? arg, false, location),
+    );
     const any: Expr = { kind: 'or', type: boolOid, typmod: -1, args: parts };
     return negated ? { kind: 'not', type: boolOid, typmod: -1, arg: any } : any;
   }
@@ -136,7 +173,8 @@ function bindIn(
   const left = bindExpr(c, lexpr);
   const nodes = rexpr !== undefined && 'List' in rexpr ? (rexpr.List.items ?? []) : [];
   const items = nodes.map((node) => bindExpr(c, node));
-  const simple = left.kind !== 'row' && items.length > 1 && items.every((item) => item.kind !== 'row');
+  const simple =
+    left.kind !== 'row' && items.length > 1 && items.every((item) => item.kind !== 'row');
   if (simple) {
     const list = inList(c, left, items, negated, location);
     if (list !== undefined) return list;
@@ -214,7 +252,11 @@ export function arrayCompare(
   }
   const resolved = tryLocated(location, () => resolveOp(name, left.type, elementOid));
   if (resolved.resultType !== boolOid) {
-    throw failAt('wrongObjectType', 'op ANY/ALL (array) requires operator to yield boolean', location);
+    throw failAt(
+      'wrongObjectType',
+      'op ANY/ALL (array) requires operator to yield boolean',
+      location,
+    );
   }
   const [leftType = left.type, rightType = elementOid] = resolved.argTypes;
   const rightArray = isSame(rightType, elementOid) ? array.type : typeOps(rightType).type.arrayOid;
@@ -261,7 +303,11 @@ export function rowCompare(
     };
   }
   if (name !== '<' && name !== '<=' && name !== '>' && name !== '>=') {
-    throw failAt('featureNotSupported', `could not determine interpretation of row comparison operator ${name}`, location);
+    throw failAt(
+      'featureNotSupported',
+      `could not determine interpretation of row comparison operator ${name}`,
+      location,
+    );
   }
   const strictName = name.startsWith('<') ? '<' : '>';
   return {
@@ -273,4 +319,3 @@ export function rowCompare(
     strict: pairs.map(([a, b]) => operatorName(c, strictName, a, b, location)),
   };
 }
-

@@ -94,7 +94,8 @@ function collect(tree: unknown, found: Found): void {
     }
     if (typeof node !== 'object' || node === null) continue;
     if ('relname' in node && typeof node.relname === 'string') found.names.push(node as RangeVar);
-    const target = 'InsertStmt' in node ? node.InsertStmt : 'UpdateStmt' in node ? node.UpdateStmt : undefined;
+    const target =
+      'InsertStmt' in node ? node.InsertStmt : 'UpdateStmt' in node ? node.UpdateStmt : undefined;
     if (target !== undefined) {
       const { relation } = target as { readonly relation?: RangeVar };
       if (relation !== undefined) found.written.push(relation);

@@ -59,7 +59,8 @@ function bindBody(
   parent: Scope | undefined,
   expected: readonly ExpectedColumn[] | undefined,
 ): BoundQuery {
-  if (stmt.op !== undefined && stmt.op !== 'SETOP_NONE') return bindSetOp(binder, stmt, parent, expected);
+  if (stmt.op !== undefined && stmt.op !== 'SETOP_NONE')
+    return bindSetOp(binder, stmt, parent, expected);
   if (stmt.valuesLists !== undefined) return bindValues(binder, stmt, parent, expected);
   return bindSelect(binder, stmt, parent, expected);
 }
@@ -73,7 +74,13 @@ function bindValues(
   expected: readonly ExpectedColumn[] | undefined,
 ): BoundQuery {
   const scope = childScope(parent);
-  const c: ExprContext = { binder, scope, clause: 'VALUES', level: undefined, allow: nothingAllowed };
+  const c: ExprContext = {
+    binder,
+    scope,
+    clause: 'VALUES',
+    level: undefined,
+    allow: nothingAllowed,
+  };
   const rows = (stmt.valuesLists ?? []).map((list) =>
     ('List' in list ? (list.List.items ?? []) : []).map((node) => bindExpr(c, node)),
   );
@@ -97,13 +104,22 @@ function bindValues(
       exprs = column.map((expr) => coerceToColumn(binder, expr, want));
       type = want.typeOid;
     } else {
-      type = unifyTypes(column.map((expr) => expr.type), 'VALUES', locationOf(firstOf(stmt, i)));
+      type = unifyTypes(
+        column.map((expr) => expr.type),
+        'VALUES',
+        locationOf(firstOf(stmt, i)),
+      );
       exprs = column.map((expr) => coerceCommon(binder, expr, type, 'VALUES'));
     }
     const typmods = new Set(exprs.map((expr) => expr.typmod));
     const typmod = typmods.size === 1 ? (exprs[0]?.typmod ?? -1) : -1;
     const name = `column${i + 1}`;
-    columns.push({ id: binder.newColumn({ name, type, typmod }), name, tableOid: 0, columnNumber: 0 });
+    columns.push({
+      id: binder.newColumn({ name, type, typmod }),
+      name,
+      tableOid: 0,
+      columnNumber: 0,
+    });
     for (const [r, expr] of exprs.entries()) done[r]?.push(expr);
   }
   const rel: Rel = { kind: 'values', columns: columns.map((column) => column.id), rows: done };
@@ -123,10 +139,12 @@ function bindSetOp(
   parent: Scope | undefined,
   expected: readonly ExpectedColumn[] | undefined,
 ): BoundQuery {
-  if (stmt.larg === undefined || stmt.rarg === undefined) throw failAt('syntaxError', 'a set operation needs two queries');
+  if (stmt.larg === undefined || stmt.rarg === undefined)
+    throw failAt('syntaxError', 'a set operation needs two queries');
   const left = bindQuery(binder, stmt.larg, parent, expected);
   const right = bindQuery(binder, stmt.rarg, parent, expected);
-  const op = stmt.op === 'SETOP_UNION' ? 'union' : stmt.op === 'SETOP_INTERSECT' ? 'intersect' : 'except';
+  const op =
+    stmt.op === 'SETOP_UNION' ? 'union' : stmt.op === 'SETOP_INTERSECT' ? 'intersect' : 'except';
   const query = combine(binder, op, stmt.all === true, left, right);
   return finishPlain(binder, stmt, parent, query);
 }
@@ -154,10 +172,24 @@ export function combine(
     if (!(op === 'union' && all)) requireOrder(type);
     return { type, typmod: a.typmod === b.typmod && a.type === b.type ? a.typmod : -1 };
   });
-  const adaptedLeft = adapt(binder, left, types.map((t) => t.type), what);
-  const adaptedRight = adapt(binder, right, types.map((t) => t.type), what);
+  const adaptedLeft = adapt(
+    binder,
+    left,
+    types.map((t) => t.type),
+    what,
+  );
+  const adaptedRight = adapt(
+    binder,
+    right,
+    types.map((t) => t.type),
+    what,
+  );
   const columns = left.columns.map((column, i) => ({
-    id: binder.newColumn({ name: column.name, type: types[i]?.type ?? unknownOid, typmod: types[i]?.typmod ?? -1 }),
+    id: binder.newColumn({
+      name: column.name,
+      type: types[i]?.type ?? unknownOid,
+      typmod: types[i]?.typmod ?? -1,
+    }),
     name: column.name,
     tableOid: 0,
     columnNumber: 0,
@@ -198,7 +230,8 @@ export function adapt(
     const { type } = binder.info(column.id);
     if (type === want) return { id: column.id, expr: binder.reference(column.id) };
     let expr: Expr = binder.reference(column.id);
-    const inner = rel.kind === 'project' ? rel.items.find((item) => item.id === column.id)?.expr : undefined;
+    const inner =
+      rel.kind === 'project' ? rel.items.find((item) => item.id === column.id)?.expr : undefined;
     if (inner?.kind === 'const' && inner.type === 25) expr = { ...inner, type: unknownOid };
     const cast = coerceCommon(binder, expr, want, what);
     return { id: binder.newColumn({ name: column.name, type: want }), expr: cast };
@@ -232,23 +265,38 @@ function finishPlain(
     inStar: true,
   }));
   const scope: Scope = { ...childScope(parent), columns: scopeColumns };
-  const c: ExprContext = { binder, scope, clause: 'ORDER BY', level: undefined, allow: nothingAllowed };
+  const c: ExprContext = {
+    binder,
+    scope,
+    clause: 'ORDER BY',
+    level: undefined,
+    allow: nothingAllowed,
+  };
   const keys: SortKey[] = (stmt.sortClause ?? []).map((node) => {
     const item = sortByOf(node);
     const position = positionNumber(item.node);
     if (position !== undefined) {
       const column = query.columns[position - 1];
       if (column === undefined) {
-        throw failAt('invalidColumnReference', `ORDER BY position ${position} is not in select list`, locationOf(item.node));
+        throw failAt(
+          'invalidColumnReference',
+          `ORDER BY position ${position} is not in select list`,
+          locationOf(item.node),
+        );
       }
       return sortKey(binder.reference(column.id), item);
     }
     const expr = settle(binder, bindExpr(c, item.node));
     if (expr.kind !== 'column') {
-      throw failAt('featureNotSupported', 'invalid UNION/INTERSECT/EXCEPT ORDER BY clause', locationOf(item.node), {
-        detail: 'Only result column names can be used, not expressions or functions.',
-        hint: 'Add the expression/function to every SELECT, or move the UNION into a FROM clause.',
-      });
+      throw failAt(
+        'featureNotSupported',
+        'invalid UNION/INTERSECT/EXCEPT ORDER BY clause',
+        locationOf(item.node),
+        {
+          detail: 'Only result column names can be used, not expressions or functions.',
+          hint: 'Add the expression/function to every SELECT, or move the UNION into a FROM clause.',
+        },
+      );
     }
     return sortKey(expr, item);
   });
@@ -291,12 +339,23 @@ function limitValue(
   const scope = childScope(parent);
   const c: ExprContext = { binder, scope, clause, level: undefined, allow: nothingAllowed };
   const expr = bindExpr(c, node);
-  const done = tryCoerce(binder, expr, int8Oid, { context: 'assignment', location: locationOf(node) });
+  const done = tryCoerce(binder, expr, int8Oid, {
+    context: 'assignment',
+    location: locationOf(node),
+  });
   if (done === undefined) {
-    throw failAt('datatypeMismatch', `argument of ${clause} must be type bigint, not type ${typeName(expr.type)}`, locationOf(node));
+    throw failAt(
+      'datatypeMismatch',
+      `argument of ${clause} must be type bigint, not type ${typeName(expr.type)}`,
+      locationOf(node),
+    );
   }
   if (parent === undefined && columnsOf(done).size > 0) {
-    throw failAt('invalidColumnReference', `argument of ${clause} must not contain variables`, locationOf(node));
+    throw failAt(
+      'invalidColumnReference',
+      `argument of ${clause} must not contain variables`,
+      locationOf(node),
+    );
   }
   return done;
 }

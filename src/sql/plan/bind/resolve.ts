@@ -1,11 +1,6 @@
 /** The binder's view of the registries of types, functions and casts. */
 import { type Node, type TypeName } from '@pgsql/types';
-import {
-  commonType,
-  findCast,
-  resolveFunction,
-  resolveOperator,
-} from '../../functions/index.ts';
+import { commonType, findCast, resolveFunction, resolveOperator } from '../../functions/index.ts';
 import {
   type Cast,
   type CastContext,
@@ -25,7 +20,8 @@ export interface ResolvedOperator {
 /** Throws 42883 or 42725 without a position. */
 export function resolveOp(name: string, left: number | undefined, right: number): ResolvedOperator {
   const resolved = resolveOperator(name, left, right);
-  if (resolved.fn.kind !== 'scalar') throw failAt('undefinedFunction', `operator does not exist: ${name}`);
+  if (resolved.fn.kind !== 'scalar')
+    throw failAt('undefinedFunction', `operator does not exist: ${name}`);
   return { fn: resolved.fn, argTypes: resolved.argTypes, resultType: resolved.resultType };
 }
 
@@ -69,7 +65,11 @@ export function lookupCast(
   to: number,
   context: CastContext,
 ): { readonly kind: 'none' | 'relabel' } | { readonly kind: 'cast'; readonly cast: Cast } {
-  const cast = findCast(from === unknownOid ? textOid : from, to, from === unknownOid ? 'explicit' : context);
+  const cast = findCast(
+    from === unknownOid ? textOid : from,
+    to,
+    from === unknownOid ? 'explicit' : context,
+  );
   if (cast === undefined) return { kind: 'none' };
   if (relabel.has(`${from}>${to}`)) return { kind: 'relabel' };
   return { kind: 'cast', cast };
@@ -118,18 +118,30 @@ function constNumber(node: Node): number {
 }
 
 export function typeFromName(name: TypeName): { readonly oid: number; readonly typmod: number } {
-  const parts = (name.names ?? []).map((part) => ('String' in part ? (part.String.sval ?? '') : ''));
+  const parts = (name.names ?? []).map((part) =>
+    'String' in part ? (part.String.sval ?? '') : '',
+  );
   const last = parts.at(-1) ?? '';
   const schema = parts.length > 1 ? parts.at(-2) : undefined;
-  const builtin = schema === 'pg_catalog' ? typeByCatalogName(last) : (typeByCatalogName(last) ?? typeByName(last));
+  const builtin =
+    schema === 'pg_catalog'
+      ? typeByCatalogName(last)
+      : (typeByCatalogName(last) ?? typeByName(last));
   if (builtin === undefined || (schema !== undefined && schema !== 'pg_catalog')) {
     throw failAt('undefinedObject', `type "${parts.join('.')}" does not exist`, name.location);
   }
   const isArray = (name.arrayBounds ?? []).length > 0;
-  const typmod = (name.typmods ?? []).length === 0 ? -1 : typmodFromArgs(builtin.oid, (name.typmods ?? []).map(constNumber));
+  const typmod =
+    (name.typmods ?? []).length === 0
+      ? -1
+      : typmodFromArgs(builtin.oid, (name.typmods ?? []).map(constNumber));
   if (!isArray) return { oid: builtin.oid, typmod };
   if (builtin.arrayOid === 0) {
-    throw failAt('undefinedObject', `could not find array type for data type ${builtin.displayName}`, name.location);
+    throw failAt(
+      'undefinedObject',
+      `could not find array type for data type ${builtin.displayName}`,
+      name.location,
+    );
   }
   return { oid: builtin.arrayOid, typmod };
 }
@@ -138,7 +150,8 @@ export function typeFromName(name: TypeName): { readonly oid: number; readonly t
 export function jsonKeyOrField(_binder: Binder, value: Expr, key: Expr): Expr {
   const isNumber = key.type === oids.int4 || key.type === oids.int8 || key.type === oids.int2;
   const resolved = resolveOp('->', value.type, isNumber ? oids.int4 : oids.text);
-  const arg: Expr = key.kind === 'const' && key.type === unknownOid ? { ...key, type: textOid } : key;
+  const arg: Expr =
+    key.kind === 'const' && key.type === unknownOid ? { ...key, type: textOid } : key;
   return {
     kind: 'call',
     type: resolved.resultType,

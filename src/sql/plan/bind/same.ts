@@ -8,9 +8,7 @@ export function sameExpr(a: unknown, b: unknown): boolean {
   if (Object.is(a, b)) return true;
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
   if (Array.isArray(a)) {
-    return (
-      Array.isArray(b) && a.length === b.length && a.every((item, i) => sameExpr(item, b[i]))
-    );
+    return Array.isArray(b) && a.length === b.length && a.every((item, i) => sameExpr(item, b[i]));
   }
   if (Buffer.isBuffer(a)) return Buffer.isBuffer(b) && a.equals(b);
   if (a instanceof Map || b instanceof Map) return false;

@@ -58,7 +58,11 @@ export function bindSelect(
   for (const node of stmt.windowClause ?? []) {
     if ('WindowDef' in node && node.WindowDef.name !== undefined) {
       if (level.namedWindows.has(node.WindowDef.name)) {
-        throw failAt('windowingError', `window "${node.WindowDef.name}" is already defined`, node.WindowDef.location);
+        throw failAt(
+          'windowingError',
+          `window "${node.WindowDef.name}" is already defined`,
+          node.WindowDef.location,
+        );
       }
       level.namedWindows.set(node.WindowDef.name, node.WindowDef);
     }
@@ -74,7 +78,14 @@ export function bindSelect(
   const grouping = bindGroups(base, stmt, targets);
   let having: Expr | undefined;
   if (stmt.havingClause !== undefined) {
-    const bound = bindExpr({ ...listContext, clause: 'HAVING', allow: { aggregates: true, windows: false, sets: false } }, stmt.havingClause);
+    const bound = bindExpr(
+      {
+        ...listContext,
+        clause: 'HAVING',
+        allow: { aggregates: true, windows: false, sets: false },
+      },
+      stmt.havingClause,
+    );
     having = coerceToBoolean(binder, bound, 'HAVING', locationOf(stmt.havingClause));
   }
   const order = bindOrder({ ...listContext, clause: 'ORDER BY' }, stmt, targets);
@@ -82,7 +93,12 @@ export function bindSelect(
 
   let keys = order;
   let on = distinctOn;
-  if (grouping !== undefined || having !== undefined || level.aggregates.length > 0 || level.grouping.length > 0) {
+  if (
+    grouping !== undefined ||
+    having !== undefined ||
+    level.aggregates.length > 0 ||
+    level.grouping.length > 0
+  ) {
     const grouped = applyGrouping(binder, level, scope, rel, grouping, [
       ...targets.map((target) => target.expr),
       ...order.map((key) => key.expr),
@@ -154,7 +170,11 @@ function originOf(scope: Scope, expr: Expr): ScopeColumn | undefined {
   return undefined;
 }
 
-function expandStar(c: ExprContext, parts: readonly (string | undefined)[], location?: number): Target[] {
+function expandStar(
+  c: ExprContext,
+  parts: readonly (string | undefined)[],
+  location?: number,
+): Target[] {
   const toTarget = (column: ScopeColumn): Target => ({
     name: column.name,
     expr: c.binder.reference(column.id),
@@ -177,11 +197,17 @@ function expandRowStar(c: ExprContext, val: Extract<Node, { A_Indirection: unkno
   const { arg, indirection = [] } = val.A_Indirection;
   const rest = indirection.slice(0, -1);
   const inner: Node | undefined =
-    rest.length === 0 ? arg : arg === undefined ? undefined : { A_Indirection: { arg, indirection: rest } };
+    rest.length === 0
+      ? arg
+      : arg === undefined
+        ? undefined
+        : { A_Indirection: { arg, indirection: rest } };
   const row = bindExpr(c, inner);
   if (row.kind !== 'row') {
     if (row.kind === 'column' && inner !== undefined && 'FuncCall' in inner) {
-      return [{ name: figureName(inner), expr: row, tableOid: 0, columnNumber: 0, location: undefined }];
+      return [
+        { name: figureName(inner), expr: row, tableOid: 0, columnNumber: 0, location: undefined },
+      ];
     }
     throw failAt('wrongObjectType', 'record type has not been registered', locationOf(arg));
   }
@@ -212,7 +238,11 @@ export function outputOrExpr(
   if (position !== undefined) {
     const target = targets[position - 1];
     if (target === undefined) {
-      throw failAt('invalidColumnReference', `${clause} position ${position} is not in select list`, locationOf(node));
+      throw failAt(
+        'invalidColumnReference',
+        `${clause} position ${position} is not in select list`,
+        locationOf(node),
+      );
     }
     return target.expr;
   }
@@ -270,7 +300,11 @@ function applyGrouping(
   exprs: readonly Expr[],
 ): { readonly rel: Rel; readonly exprs: readonly Expr[] } {
   const groups = (grouping?.exprs ?? []).map((expr) => ({
-    id: binder.newColumn({ name: nameOfColumn(binder, expr), type: expr.type, typmod: expr.typmod }),
+    id: binder.newColumn({
+      name: nameOfColumn(binder, expr),
+      type: expr.type,
+      typmod: expr.typmod,
+    }),
     expr,
   }));
   const outer = outputOf(input);
@@ -282,7 +316,11 @@ function applyGrouping(
     if (hit !== undefined) return binder.reference(hit.id);
     if (expr.kind === 'column' && local.has(expr.id)) {
       if (keyed.has(expr.id) && grouping?.sets === undefined) {
-        const id = binder.newColumn({ name: binder.info(expr.id).name, type: expr.type, typmod: expr.typmod });
+        const id = binder.newColumn({
+          name: binder.info(expr.id).name,
+          type: expr.type,
+          typmod: expr.typmod,
+        });
         groups.push({ id, expr });
         return binder.reference(id);
       }
@@ -320,7 +358,10 @@ function applyGrouping(
     positions: call.args.map((arg) => {
       const at = groups.findIndex((group) => sameExpr(group.expr, arg));
       if (at < 0) {
-        throw failAt('groupingError', 'arguments to GROUPING must be grouping expressions of the associated query level');
+        throw failAt(
+          'groupingError',
+          'arguments to GROUPING must be grouping expressions of the associated query level',
+        );
       }
       return at;
     }),
@@ -376,7 +417,8 @@ function addSets(level: QueryLevel, input: Rel): Rel {
     const ready = pending.filter((call) =>
       call.args.every((arg) => [...columnsOf(arg)].every((id) => !open.has(id))),
     );
-    if (ready.length === 0) throw failAt('featureNotSupported', 'set-returning functions depend on each other');
+    if (ready.length === 0)
+      throw failAt('featureNotSupported', 'set-returning functions depend on each other');
     rel = { kind: 'project-set', input: rel, calls: ready };
     pending = pending.filter((call) => !ready.includes(call));
   }
@@ -401,7 +443,11 @@ function assemble(
     const id =
       target.expr.kind === 'column'
         ? target.expr.id
-        : binder.newColumn({ name: target.name, type: target.expr.type, typmod: target.expr.typmod });
+        : binder.newColumn({
+            name: target.name,
+            type: target.expr.type,
+            typmod: target.expr.typmod,
+          });
     items.push({ id, expr: target.expr });
     return { id, name: target.name, tableOid: target.tableOid, columnNumber: target.columnNumber };
   });
@@ -409,13 +455,19 @@ function assemble(
   const idFor = (expr: Expr): ColumnId => {
     const same = items.find((item) => sameExpr(item.expr, expr));
     if (same !== undefined) return same.id;
-    const id = expr.kind === 'column' ? expr.id : binder.newColumn({ name: '?column?', type: expr.type, typmod: expr.typmod });
+    const id =
+      expr.kind === 'column'
+        ? expr.id
+        : binder.newColumn({ name: '?column?', type: expr.type, typmod: expr.typmod });
     items.push({ id, expr });
     return id;
   };
   const sortKeys = keys.map((key) => ({ ...key, expr: binder.reference(idFor(key.expr)) }));
   if (distinctOn?.length === 0 && items.length > visible) {
-    throw failAt('invalidColumnReference', 'for SELECT DISTINCT, ORDER BY expressions must appear in select list');
+    throw failAt(
+      'invalidColumnReference',
+      'for SELECT DISTINCT, ORDER BY expressions must appear in select list',
+    );
   }
   const onIds = distinctOn?.map(idFor);
   const locks = bindLocks(binder, stmt, scope, level);
@@ -434,7 +486,11 @@ function assemble(
   if (locks.length > 0) rel = { kind: 'lock', input: rel, targets: locks } satisfies LockRel;
   rel = addLimit(binder, stmt, parent, rel, sortKeys);
   if (items.length > visible) {
-    rel = { kind: 'project', input: rel, items: items.slice(0, visible).map(({ id }) => ({ id, expr: binder.reference(id) })) };
+    rel = {
+      kind: 'project',
+      input: rel,
+      items: items.slice(0, visible).map(({ id }) => ({ id, expr: binder.reference(id) })),
+    };
   }
   return { rel, columns };
 }
@@ -446,7 +502,10 @@ function checkDistinctOn(on: readonly ColumnId[], keys: readonly SortKey[]): voi
     if (leading.size === wanted.size) return;
     const id = key.expr.kind === 'column' ? key.expr.id : -1;
     if (!wanted.has(id)) {
-      throw failAt('invalidColumnReference', 'SELECT DISTINCT ON expressions must match initial ORDER BY expressions');
+      throw failAt(
+        'invalidColumnReference',
+        'SELECT DISTINCT ON expressions must match initial ORDER BY expressions',
+      );
     }
     leading.add(id);
   }

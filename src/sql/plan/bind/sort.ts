@@ -24,7 +24,11 @@ export function sortKey(expr: Expr, item: SortBy): SortKey {
     const last = item.useOp?.at(-1);
     const name = last !== undefined && 'String' in last ? last.String.sval : undefined;
     if (name !== '<' && name !== '>') {
-      throw failAt('wrongObjectType', `operator ${name ?? ''} is not a valid ordering operator`, item.location);
+      throw failAt(
+        'wrongObjectType',
+        `operator ${name ?? ''} is not a valid ordering operator`,
+        item.location,
+      );
     }
     descending = name === '>';
   }

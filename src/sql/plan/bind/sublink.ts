@@ -22,11 +22,16 @@ export function bindSubLink(c: ExprContext, node: SubLink): Expr {
         throw failAt('syntaxError', 'subquery must return only one column', location);
       }
       const { type, typmod } = c.binder.info(only);
-      if (subLinkType === 'EXPR_SUBLINK') return { ...base, type, typmod, mode: 'scalar', test: undefined };
+      if (subLinkType === 'EXPR_SUBLINK')
+        return { ...base, type, typmod, mode: 'scalar', test: undefined };
       const ops = typeOps(type).type;
       const arrayType = ops.arrayOid !== 0 ? ops.arrayOid : ops.elementOid !== 0 ? type : 0;
       if (arrayType === 0) {
-        throw failAt('undefinedObject', `could not find array type for data type ${typeName(type)}`, location);
+        throw failAt(
+          'undefinedObject',
+          `could not find array type for data type ${typeName(type)}`,
+          location,
+        );
       }
       return { ...base, type: arrayType, mode: 'array', test: undefined };
     }
@@ -38,13 +43,24 @@ export function bindSubLink(c: ExprContext, node: SubLink): Expr {
       const right = columns.map((id) => c.binder.reference(id));
       checkWidth(left, right.length, location);
       const [only] = right;
-      const row: RowExpr = { kind: 'row', type: 2249, typmod: -1, names: [], args: right, nullable: false };
+      const row: RowExpr = {
+        kind: 'row',
+        type: 2249,
+        typmod: -1,
+        names: [],
+        args: right,
+        nullable: false,
+      };
       const test =
         left.kind === 'row' || only === undefined
           ? operatorName(c, name, left, row, location)
           : operatorName(c, name, left, only, location);
       if (test.type !== boolOid) {
-        throw failAt('datatypeMismatch', `operator ${name} must return type boolean, not type ${typeName(test.type)}`, location);
+        throw failAt(
+          'datatypeMismatch',
+          `operator ${name} must return type boolean, not type ${typeName(test.type)}`,
+          location,
+        );
       }
       if (subLinkType === 'ROWCOMPARE_SUBLINK') {
         const id = c.binder.newColumn({ name: 'compare', type: boolOid });
@@ -74,4 +90,3 @@ function lastName(name: readonly Node[] | undefined): string | undefined {
   const last = name?.at(-1);
   return last !== undefined && 'String' in last ? last.String.sval : undefined;
 }
-

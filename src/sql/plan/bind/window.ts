@@ -35,35 +35,62 @@ export interface WindowSpec {
 
 export function bindWindow(c: ExprContext, over: WindowDef): WindowSpec {
   const { level } = c;
-  if (level === undefined) throw failAt('windowingError', `window functions are not allowed in ${c.clause}`);
+  if (level === undefined)
+    throw failAt('windowingError', `window functions are not allowed in ${c.clause}`);
   const merged = mergeNamed(level, over);
-  const inner: ExprContext = { ...c, clause: 'window definitions', allow: { ...c.allow, windows: false, sets: false } };
-  const partitionBy = (merged.partitionClause ?? []).map((node) => settle(c.binder, bindExpr(inner, node)));
+  const inner: ExprContext = {
+    ...c,
+    clause: 'window definitions',
+    allow: { ...c.allow, windows: false, sets: false },
+  };
+  const partitionBy = (merged.partitionClause ?? []).map((node) =>
+    settle(c.binder, bindExpr(inner, node)),
+  );
   const orderBy = (merged.orderClause ?? []).map((node) => bindSortKey(inner, node));
   return { partitionBy, orderBy, frame: bindFrame(inner, merged, orderBy) };
 }
 
 function named(level: QueryLevel, name: string, location?: number): WindowDef {
   const found = level.namedWindows.get(name);
-  if (found === undefined) throw failAt('undefinedObject', `window "${name}" does not exist`, location);
+  if (found === undefined)
+    throw failAt('undefinedObject', `window "${name}" does not exist`, location);
   return found.refname === undefined ? found : mergeNamed(level, found);
 }
 
 /** OVER w copies the window; OVER (w ...) adds order and frame to it. */
 function mergeNamed(level: QueryLevel, over: WindowDef): WindowDef {
-  if (over.name !== undefined && over.name !== '' && over.partitionClause === undefined && over.orderClause === undefined && over.refname === undefined && level.namedWindows.get(over.name) !== over) {
+  if (
+    over.name !== undefined &&
+    over.name !== '' &&
+    over.partitionClause === undefined &&
+    over.orderClause === undefined &&
+    over.refname === undefined &&
+    level.namedWindows.get(over.name) !== over
+  ) {
     return named(level, over.name, over.location);
   }
   if (over.refname === undefined || over.refname === '') return over;
   const base = named(level, over.refname, over.location);
   if (over.partitionClause !== undefined) {
-    throw failAt('windowingError', `cannot override PARTITION BY clause of window "${over.refname}"`, over.location);
+    throw failAt(
+      'windowingError',
+      `cannot override PARTITION BY clause of window "${over.refname}"`,
+      over.location,
+    );
   }
   if (over.orderClause !== undefined && base.orderClause !== undefined) {
-    throw failAt('windowingError', `cannot override ORDER BY clause of window "${over.refname}"`, over.location);
+    throw failAt(
+      'windowingError',
+      `cannot override ORDER BY clause of window "${over.refname}"`,
+      over.location,
+    );
   }
   if (((base.frameOptions ?? 0) & frame.nonDefault) !== 0) {
-    throw failAt('windowingError', `cannot copy window "${over.refname}" because it has a frame clause`, over.location);
+    throw failAt(
+      'windowingError',
+      `cannot copy window "${over.refname}" because it has a frame clause`,
+      over.location,
+    );
   }
   const partitionClause = base.partitionClause;
   const orderClause = over.orderClause ?? base.orderClause;
@@ -86,19 +113,28 @@ function bindFrame(c: ExprContext, def: WindowDef, orderBy: readonly SortKey[]):
     if (mode === 'range') return bound;
     const count = tryCoerce(c.binder, bound, int8Oid, { context: 'assignment' });
     if (count === undefined) {
-      throw failAt('datatypeMismatch', `argument of ${mode.toUpperCase()} must be type bigint`, def.location);
+      throw failAt(
+        'datatypeMismatch',
+        `argument of ${mode.toUpperCase()} must be type bigint`,
+        def.location,
+      );
     }
     return count;
   };
   let start: FrameBound = { kind: 'unbounded-preceding' };
   if (has(frame.startCurrentRow)) start = { kind: 'current-row' };
-  else if (has(frame.startOffsetPreceding)) start = { kind: 'preceding', offset: offset(def.startOffset) };
-  else if (has(frame.startOffsetFollowing)) start = { kind: 'following', offset: offset(def.startOffset) };
-  else if (!has(frame.startUnboundedPreceding) && has(frame.nonDefault)) start = { kind: 'unbounded-following' };
+  else if (has(frame.startOffsetPreceding))
+    start = { kind: 'preceding', offset: offset(def.startOffset) };
+  else if (has(frame.startOffsetFollowing))
+    start = { kind: 'following', offset: offset(def.startOffset) };
+  else if (!has(frame.startUnboundedPreceding) && has(frame.nonDefault))
+    start = { kind: 'unbounded-following' };
   let end: FrameBound = { kind: 'current-row' };
   if (has(frame.endUnboundedFollowing)) end = { kind: 'unbounded-following' };
-  else if (has(frame.endOffsetPreceding)) end = { kind: 'preceding', offset: offset(def.endOffset) };
-  else if (has(frame.endOffsetFollowing)) end = { kind: 'following', offset: offset(def.endOffset) };
+  else if (has(frame.endOffsetPreceding))
+    end = { kind: 'preceding', offset: offset(def.endOffset) };
+  else if (has(frame.endOffsetFollowing))
+    end = { kind: 'following', offset: offset(def.endOffset) };
   const exclude = has(frame.excludeCurrentRow)
     ? 'current-row'
     : has(frame.excludeGroup)

@@ -27,14 +27,16 @@ export function bindWith(binder: Binder, clause: WithClause, parent: Scope): Ope
     const cte = node.CommonTableExpr;
     const name = cte.ctename ?? '';
     if (seen.has(name)) {
-      throw failAt('duplicateAlias', `WITH query name "${name}" specified more than once`, cte.location);
+      throw failAt(
+        'duplicateAlias',
+        `WITH query name "${name}" specified more than once`,
+        cte.location,
+      );
     }
     seen.add(name);
     const scope: Scope = { ...parent, ctes };
     const isSelf = clause.recursive === true && mentions(cte.ctequery, name);
-    const bound = isSelf
-      ? bindRecursive(binder, cte, scope)
-      : bindPlain(binder, cte, scope);
+    const bound = isSelf ? bindRecursive(binder, cte, scope) : bindPlain(binder, cte, scope);
     const columns = rename(bound.columns, cte);
     const id = binder.newCte();
     definitions.push({
@@ -50,7 +52,13 @@ export function bindWith(binder: Binder, clause: WithClause, parent: Scope): Ope
             ? 'never'
             : 'default',
     });
-    ctes.set(name, { name, id, columns, work: undefined, readable: columns.length > 0 || isQuery(cte.ctequery) });
+    ctes.set(name, {
+      name,
+      id,
+      columns,
+      work: undefined,
+      readable: columns.length > 0 || isQuery(cte.ctequery),
+    });
   }
   return { scope: { ...parent, ctes }, definitions };
 }
@@ -68,7 +76,11 @@ function bindPlain(binder: Binder, cte: CommonTableExpr, scope: Scope): BoundQue
   if (node !== undefined && 'SelectStmt' in node) return bindQuery(binder, node.SelectStmt, scope);
   if (node === undefined) throw failAt('syntaxError', 'WITH query is empty', cte.location);
   if (scope.parent !== undefined) {
-    throw failAt('featureNotSupported', 'WITH clause containing a data-modifying statement must be at the top level', cte.location);
+    throw failAt(
+      'featureNotSupported',
+      'WITH clause containing a data-modifying statement must be at the top level',
+      cte.location,
+    );
   }
   return bindDml(binder, node, scope, false);
 }
@@ -77,7 +89,9 @@ function rename(
   columns: readonly OutputColumn[],
   cte: CommonTableExpr,
 ): { readonly name: string; readonly id: number }[] {
-  const names = (cte.aliascolnames ?? []).map((node) => ('String' in node ? (node.String.sval ?? '') : ''));
+  const names = (cte.aliascolnames ?? []).map((node) =>
+    'String' in node ? (node.String.sval ?? '') : '',
+  );
   if (names.length > columns.length) {
     throw failAt(
       'invalidColumnReference',
@@ -103,17 +117,33 @@ function mentions(tree: unknown, name: string): boolean {
 function bindRecursive(binder: Binder, cte: CommonTableExpr, scope: Scope): BoundQuery {
   const name = cte.ctename ?? '';
   const stmt: SelectStmt | undefined =
-    cte.ctequery !== undefined && 'SelectStmt' in cte.ctequery ? cte.ctequery.SelectStmt : undefined;
-  if (stmt === undefined || stmt.op !== 'SETOP_UNION' || stmt.larg === undefined || stmt.rarg === undefined) {
+    cte.ctequery !== undefined && 'SelectStmt' in cte.ctequery
+      ? cte.ctequery.SelectStmt
+      : undefined;
+  if (
+    stmt === undefined ||
+    stmt.op !== 'SETOP_UNION' ||
+    stmt.larg === undefined ||
+    stmt.rarg === undefined
+  ) {
     throw failAt(
       'invalidColumnReference',
       `recursive query "${name}" does not have the form non-recursive-term UNION [ALL] recursive-term`,
       cte.location,
     );
   }
-  if (stmt.sortClause !== undefined) throw failAt('featureNotSupported', 'ORDER BY in a recursive query is not implemented', cte.location);
+  if (stmt.sortClause !== undefined)
+    throw failAt(
+      'featureNotSupported',
+      'ORDER BY in a recursive query is not implemented',
+      cte.location,
+    );
   if (stmt.limitCount !== undefined || stmt.limitOffset !== undefined) {
-    throw failAt('featureNotSupported', 'LIMIT in a recursive query is not implemented', cte.location);
+    throw failAt(
+      'featureNotSupported',
+      'LIMIT in a recursive query is not implemented',
+      cte.location,
+    );
   }
   const initial = bindQuery(binder, stmt.larg, scope);
   const workId = binder.newCte();
@@ -123,10 +153,18 @@ function bindRecursive(binder: Binder, cte: CommonTableExpr, scope: Scope): Boun
   const inner: Scope = { ...scope, ctes: new Map(scope.ctes).set(name, entry) };
   const stepQuery = bindQuery(binder, stmt.rarg, inner);
   if (work.references > 1) {
-    throw failAt('invalidColumnReference', `recursive reference to query "${name}" must not appear more than once`, cte.location);
+    throw failAt(
+      'invalidColumnReference',
+      `recursive reference to query "${name}" must not appear more than once`,
+      cte.location,
+    );
   }
   if (stepQuery.columns.length !== initial.columns.length) {
-    throw failAt('syntaxError', 'each UNION query must have the same number of columns', cte.location);
+    throw failAt(
+      'syntaxError',
+      'each UNION query must have the same number of columns',
+      cte.location,
+    );
   }
   const types = initial.columns.map((column) => binder.info(column.id).type);
   for (const [i, column] of stepQuery.columns.entries()) {
@@ -144,7 +182,12 @@ function bindRecursive(binder: Binder, cte: CommonTableExpr, scope: Scope): Boun
   const step = adapt(binder, stepQuery, types, 'UNION');
   const columns = initial.columns.map((column) => {
     const { type, typmod } = binder.info(column.id);
-    return { ...column, id: binder.newColumn({ name: column.name, type, typmod }), tableOid: 0, columnNumber: 0 };
+    return {
+      ...column,
+      id: binder.newColumn({ name: column.name, type, typmod }),
+      tableOid: 0,
+      columnNumber: 0,
+    };
   });
   return {
     rel: {

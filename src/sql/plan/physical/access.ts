@@ -9,7 +9,14 @@ import { type ColumnId, type Expr } from '../expr.ts';
 import { type ScanRel, type SortKey } from '../logical.ts';
 import { columnsOf } from '../walk.ts';
 import { hasSubquery, isVolatile } from '../rules/predicates.ts';
-import { defaultTableRows, passRate, selectivity, sortCost, type TableStatistics, unit } from './cost.ts';
+import {
+  defaultTableRows,
+  passRate,
+  selectivity,
+  sortCost,
+  type TableStatistics,
+  unit,
+} from './cost.ts';
 import { type ScanNode, type SpanBound, type SpanPart } from './types.ts';
 
 const intFamily = new Set([20, 21, 23]);
@@ -84,8 +91,13 @@ function pathOf(request: AccessRequest, index: IndexDescriptor, reverse: boolean
   const own = new Set(rel.columns.map((column) => column.id));
   const primary = index === table.primaryIndex;
   const keyIds = [
-    ...index.columns.map((column) => ({ columnId: column.columnId, descending: column.descending })),
-    ...(primary || index.unique ? [] : index.suffixColumnIds.map((columnId) => ({ columnId, descending: false }))),
+    ...index.columns.map((column) => ({
+      columnId: column.columnId,
+      descending: column.descending,
+    })),
+    ...(primary || index.unique
+      ? []
+      : index.suffixColumnIds.map((columnId) => ({ columnId, descending: false }))),
   ];
   const prefix: SpanPart[] = [];
   const used = new Set<Expr>();
@@ -97,12 +109,22 @@ function pathOf(request: AccessRequest, index: IndexDescriptor, reverse: boolean
     const id = idAt.get(position);
     if (id === undefined) break;
     const column = must(table.columns[position]);
-    const matches = conditions.flatMap((condition) => matchOf(condition, id, column.typeOid, own) ?? []);
-    const equal = matches.find((match) => match.part?.kind === 'equal') ?? matches.find((match) => match.part !== undefined);
+    const matches = conditions.flatMap(
+      (condition) => matchOf(condition, id, column.typeOid, own) ?? [],
+    );
+    const equal =
+      matches.find((match) => match.part?.kind === 'equal') ??
+      matches.find((match) => match.part !== undefined);
     if (equal?.part !== undefined) {
       prefix.push(equal.part);
       used.add(equal.condition);
-      fraction *= selectivity.equal * (equal.part.kind === 'list' ? equal.part.values.length : equal.part.kind === 'array' ? 5 : 1);
+      fraction *=
+        selectivity.equal *
+        (equal.part.kind === 'list'
+          ? equal.part.values.length
+          : equal.part.kind === 'array'
+            ? 5
+            : 1);
       continue;
     }
     const low = matches.find((match) => match.lower !== undefined);
@@ -121,7 +143,10 @@ function pathOf(request: AccessRequest, index: IndexDescriptor, reverse: boolean
   const isUnique = primary || index.unique;
   const isPoint = isUnique && whole && singles;
   const total = request.statistics.rowCount(table) ?? defaultTableRows;
-  const lists = prefix.reduce((n, part) => n * (part.kind === 'list' ? part.values.length : part.kind === 'array' ? 5 : 1), 1);
+  const lists = prefix.reduce(
+    (n, part) => n * (part.kind === 'list' ? part.values.length : part.kind === 'array' ? 5 : 1),
+    1,
+  );
   const scanned = isUnique && whole ? lists : Math.max(1, total * fraction);
   const covered = new Set(tableCodec(table).index(index.id).coveredPositions);
   const lookup = !primary && !rel.columns.every((column) => covered.has(column.position));
@@ -129,7 +154,9 @@ function pathOf(request: AccessRequest, index: IndexDescriptor, reverse: boolean
   // A scan of a narrow index reads less than one of whole rows.
   const width = primary || lookup ? unit.scan : unit.scan * 0.7;
   const cost =
-    (isPoint ? 1 : unit.start) + scanned * (width + (lookup ? unit.lookup : 0)) + scanned * filter.length * unit.filter;
+    (isPoint ? 1 : unit.start) +
+    scanned * (width + (lookup ? unit.lookup : 0)) +
+    scanned * filter.length * unit.filter;
   return {
     kind: 'scan',
     table,
@@ -182,7 +209,8 @@ function bareColumn(expr: Expr): ColumnId | undefined {
   if (expr.kind !== 'cast' || expr.typmod >= 0) return undefined;
   const from = expr.arg.type;
   const harmless =
-    (textFamily.has(from) && textFamily.has(expr.type)) || (intFamily.has(from) && intFamily.has(expr.type) && widens(from, expr.type));
+    (textFamily.has(from) && textFamily.has(expr.type)) ||
+    (intFamily.has(from) && intFamily.has(expr.type) && widens(from, expr.type));
   return harmless ? bareColumn(expr.arg) : undefined;
 }
 
@@ -226,7 +254,13 @@ function isSync(expr: Expr): boolean {
   }
 }
 
-const flipped: Readonly<Record<string, string>> = { '=': '=', '<': '>', '<=': '>=', '>': '<', '>=': '<=' };
+const flipped: Readonly<Record<string, string>> = {
+  '=': '=',
+  '<': '>',
+  '<=': '>=',
+  '>': '<',
+  '>=': '<=',
+};
 
 function matchOf(
   condition: Expr,
@@ -234,23 +268,43 @@ function matchOf(
   columnType: number,
   own: ReadonlySet<ColumnId>,
 ): Match | undefined {
-  if (condition.kind === 'call' && condition.args.length === 2 && flipped[condition.fn.name] !== undefined) {
+  if (
+    condition.kind === 'call' &&
+    condition.args.length === 2 &&
+    flipped[condition.fn.name] !== undefined
+  ) {
     const [left, right] = condition.args;
     if (left === undefined || right === undefined) return undefined;
-    if (bareColumn(left) === id) return compareMatch(condition, condition.fn.name, right, columnType, own);
-    if (bareColumn(right) === id) return compareMatch(condition, flipped[condition.fn.name] ?? '', left, columnType, own);
+    if (bareColumn(left) === id)
+      return compareMatch(condition, condition.fn.name, right, columnType, own);
+    if (bareColumn(right) === id)
+      return compareMatch(condition, flipped[condition.fn.name] ?? '', left, columnType, own);
     return undefined;
   }
   if (condition.kind === 'in-list' && !condition.negated && bareColumn(condition.arg) === id) {
-    if (!condition.items.every((item) => isFixed(item, own)) || !comparable(columnType, condition.arg.type)) return undefined;
+    if (
+      !condition.items.every((item) => isFixed(item, own)) ||
+      !comparable(columnType, condition.arg.type)
+    )
+      return undefined;
     return { condition, part: { kind: 'list', values: condition.items, type: condition.arg.type } };
   }
-  if (condition.kind === 'array-compare' && !condition.all && condition.fn.name === '=' && bareColumn(condition.left) === id) {
+  if (
+    condition.kind === 'array-compare' &&
+    !condition.all &&
+    condition.fn.name === '=' &&
+    bareColumn(condition.left) === id
+  ) {
     const element = condition.callTypes[1] ?? 0;
     if (!isFixed(condition.right, own) || !comparable(columnType, element)) return undefined;
     return { condition, part: { kind: 'array', array: condition.right, type: element } };
   }
-  if (condition.kind === 'is-null' && !condition.negated && condition.arg.kind === 'column' && condition.arg.id === id) {
+  if (
+    condition.kind === 'is-null' &&
+    !condition.negated &&
+    condition.arg.kind === 'column' &&
+    condition.arg.id === id
+  ) {
     return { condition, part: { kind: 'null' } };
   }
   return undefined;

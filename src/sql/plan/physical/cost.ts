@@ -36,7 +36,10 @@ function rateOf(condition: Expr): number {
     case 'in-list':
       return Math.min(1, selectivity.equal * condition.items.length);
     case 'or':
-      return Math.min(1, condition.args.reduce((sum, arg) => sum + rateOf(arg), 0));
+      return Math.min(
+        1,
+        condition.args.reduce((sum, arg) => sum + rateOf(arg), 0),
+      );
     case 'and':
       return condition.args.reduce((rate, arg) => rate * rateOf(arg), 1);
     case 'const':

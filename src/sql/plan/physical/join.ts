@@ -54,7 +54,11 @@ export function planJoin(rel: JoinRel, planner: JoinPlanner): Phys {
 /** Of two relations either may come first. */
 function cheaper(a: Rel, b: Rel, on: readonly Expr[], planner: JoinPlanner): Phys {
   const one = planPair({ kind: 'join', type: 'inner', left: a, right: b, on }, planner, undefined);
-  const other = planPair({ kind: 'join', type: 'inner', left: b, right: a, on }, planner, undefined);
+  const other = planPair(
+    { kind: 'join', type: 'inner', left: b, right: a, on },
+    planner,
+    undefined,
+  );
   return other.estimate.cost < one.estimate.cost ? other : one;
 }
 
@@ -136,12 +140,21 @@ function equiPair(
   left: ReadonlySet<ColumnId>,
   right: ReadonlySet<ColumnId>,
 ): [Expr, Expr] | undefined {
-  if (condition.kind !== 'call' || condition.fn.name !== '=' || isVolatile(condition) || hasSubquery(condition)) return undefined;
+  if (
+    condition.kind !== 'call' ||
+    condition.fn.name !== '=' ||
+    isVolatile(condition) ||
+    hasSubquery(condition)
+  )
+    return undefined;
   const [a, b] = condition.args;
   // Hash keys must mean the same on both sides.
-  if (a === undefined || b === undefined || a.type !== b.type || !isComparisonOf(a.type)) return undefined;
-  if (usesAny(a, left) && usesAny(b, right) && !usesAny(a, right) && !usesAny(b, left)) return [a, b];
-  if (usesAny(b, left) && usesAny(a, right) && !usesAny(b, right) && !usesAny(a, left)) return [b, a];
+  if (a === undefined || b === undefined || a.type !== b.type || !isComparisonOf(a.type))
+    return undefined;
+  if (usesAny(a, left) && usesAny(b, right) && !usesAny(a, right) && !usesAny(b, left))
+    return [a, b];
+  if (usesAny(b, left) && usesAny(a, right) && !usesAny(b, right) && !usesAny(a, left))
+    return [b, a];
   return undefined;
 }
 
@@ -154,7 +167,8 @@ function joinRows(rel: JoinRel, left: Phys, right: Phys, keys: number): number {
     case 'anti':
       return Math.max(1, l * 0.5);
     default: {
-      const inner = keys > 0 ? (l * r) / Math.max(l, r, 1) : l * r * passRate(rel.on.flatMap(conjuncts));
+      const inner =
+        keys > 0 ? (l * r) / Math.max(l, r, 1) : l * r * passRate(rel.on.flatMap(conjuncts));
       return Math.max(rel.type === 'left' || rel.type === 'full' ? l : 1, inner);
     }
   }
@@ -220,11 +234,21 @@ function mergeJoin(
   const directions = leftKeys.map((_key, i) => left.order[i]?.descending ?? false);
   const fits = rightKeys.every((key, i) => {
     const own = right.order[i];
-    return own !== undefined && own.expr.kind === 'column' && key.kind === 'column' && own.expr.id === key.id && own.descending === directions[i];
+    return (
+      own !== undefined &&
+      own.expr.kind === 'column' &&
+      key.kind === 'column' &&
+      own.expr.id === key.id &&
+      own.descending === directions[i]
+    );
   });
   if (!fits) return undefined;
   const rows = joinRows(rel, left, right, keys.left.length);
-  const cost = left.estimate.cost + right.estimate.cost + (left.estimate.rows + right.estimate.rows) * 0.4 + rows * 0.1;
+  const cost =
+    left.estimate.cost +
+    right.estimate.cost +
+    (left.estimate.rows + right.estimate.rows) * 0.4 +
+    rows * 0.1;
   return {
     kind: 'merge-join',
     type,
@@ -243,7 +267,10 @@ function permutation(order: readonly SortKey[], keys: readonly Expr[]): number[]
   const found: number[] = [];
   for (let i = 0; i < keys.length; i++) {
     const own = order[i]?.expr;
-    const at = keys.findIndex((key, k) => !found.includes(k) && own?.kind === 'column' && key.kind === 'column' && key.id === own.id);
+    const at = keys.findIndex(
+      (key, k) =>
+        !found.includes(k) && own?.kind === 'column' && key.kind === 'column' && key.id === own.id,
+    );
     if (at < 0) return undefined;
     found.push(at);
   }
@@ -260,7 +287,13 @@ function lookupJoin(rel: JoinRel, left: Phys, planner: JoinPlanner): Phys | unde
   const leftIds = new Set(outputOf(rel.left));
   const on = rel.on.flatMap(conjuncts);
   // A filter that is not an equality key stays a residual condition of the join.
-  const usable = on.filter((condition) => usesAny(condition, leftIds) && usesAny(condition, rightIds) && !hasSubquery(condition) && !isVolatile(condition));
+  const usable = on.filter(
+    (condition) =>
+      usesAny(condition, leftIds) &&
+      usesAny(condition, rightIds) &&
+      !hasSubquery(condition) &&
+      !isVolatile(condition),
+  );
   const path = chooseAccess({
     rel: base.scan,
     conditions: [...base.conditions, ...usable],
@@ -268,11 +301,21 @@ function lookupJoin(rel: JoinRel, left: Phys, planner: JoinPlanner): Phys | unde
     limit: undefined,
     statistics: planner.statistics,
   });
-  const entered = path.spans.prefix.some((part) => part.kind === 'equal' && usesAny(part.value, leftIds));
-  if (!entered || path.spans.prefix.some((part) => part.kind === 'array' && usesAny(part.array, leftIds))) return undefined;
-  const bound = [path.spans.lower, path.spans.upper].some((b) => b !== undefined && usesAny(b.value, leftIds));
+  const entered = path.spans.prefix.some(
+    (part) => part.kind === 'equal' && usesAny(part.value, leftIds),
+  );
+  if (
+    !entered ||
+    path.spans.prefix.some((part) => part.kind === 'array' && usesAny(part.array, leftIds))
+  )
+    return undefined;
+  const bound = [path.spans.lower, path.spans.upper].some(
+    (b) => b !== undefined && usesAny(b.value, leftIds),
+  );
   if (bound) return undefined;
-  const local = path.filter.filter((condition) => usesOnly(condition, rightIds) || !usesAny(condition, leftIds));
+  const local = path.filter.filter(
+    (condition) => usesOnly(condition, rightIds) || !usesAny(condition, leftIds),
+  );
   const residual = [
     ...path.filter.filter((condition) => !local.includes(condition)),
     ...on.filter((condition) => !usable.includes(condition)),
@@ -282,18 +325,34 @@ function lookupJoin(rel: JoinRel, left: Phys, planner: JoinPlanner): Phys | unde
   const rows =
     type === 'semi' || type === 'anti'
       ? Math.max(1, left.estimate.rows * 0.5)
-      : Math.max(type === 'left' ? left.estimate.rows : 1, left.estimate.rows * perRow * passRate(residual));
-  const cost = left.estimate.cost + left.estimate.rows * (unit.lookup + perRow * (path.lookup ? unit.lookup : 1));
-  return { kind: 'lookup-join', type, left, right, residual, estimate: { rows, cost }, order: left.order };
+      : Math.max(
+          type === 'left' ? left.estimate.rows : 1,
+          left.estimate.rows * perRow * passRate(residual),
+        );
+  const cost =
+    left.estimate.cost +
+    left.estimate.rows * (unit.lookup + perRow * (path.lookup ? unit.lookup : 1));
+  return {
+    kind: 'lookup-join',
+    type,
+    left,
+    right,
+    residual,
+    estimate: { rows, cost },
+    order: left.order,
+  };
 }
 
 function scanBelow(
   rel: Rel,
-): { readonly scan: Extract<Rel, { kind: 'scan' }>; readonly conditions: readonly Expr[] } | undefined {
+):
+  | { readonly scan: Extract<Rel, { kind: 'scan' }>; readonly conditions: readonly Expr[] }
+  | undefined {
   if (rel.kind === 'scan') return { scan: rel, conditions: [] };
   if (rel.kind === 'filter' && rel.input.kind === 'scan') {
     const conditions = rel.conditions.flatMap(conjuncts);
-    if (conditions.some((condition) => hasSubquery(condition) || isVolatile(condition))) return undefined;
+    if (conditions.some((condition) => hasSubquery(condition) || isVolatile(condition)))
+      return undefined;
     return { scan: rel.input, conditions };
   }
   return undefined;
@@ -303,7 +362,8 @@ function loop(rel: JoinRel, left: Phys, right: Phys): Phys {
   const leftIds = new Set(outputOf(rel.left));
   const dependent = [...freeColumns(rel.right)].filter((id) => leftIds.has(id));
   const rows = joinRows(rel, left, right, 0);
-  const repeat = dependent.length > 0 ? left.estimate.rows * right.estimate.cost : right.estimate.cost;
+  const repeat =
+    dependent.length > 0 ? left.estimate.rows * right.estimate.cost : right.estimate.cost;
   const cost = left.estimate.cost + repeat + left.estimate.rows * right.estimate.rows * unit.filter;
   return {
     kind: 'loop-join',

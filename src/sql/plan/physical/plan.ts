@@ -31,13 +31,21 @@ function plan(rel: Rel, wish: Wish, statistics: TableStatistics): Phys {
   const sub = (input: Rel, inner: Wish = noWish): Phys => plan(input, inner, statistics);
   switch (rel.kind) {
     case 'scan':
-      return withLimit(chooseAccess({ rel, conditions: [], wanted: wish.order, limit: wish.limit, statistics }), wish);
+      return withLimit(
+        chooseAccess({ rel, conditions: [], wanted: wish.order, limit: wish.limit, statistics }),
+        wish,
+      );
     case 'filter':
       return planFilter(rel, wish, statistics);
     case 'virtual':
       return planVirtual(rel, []);
     case 'values':
-      return { kind: 'values', rel, estimate: { rows: rel.rows.length, cost: rel.rows.length * 0.01 }, order: [] };
+      return {
+        kind: 'values',
+        rel,
+        estimate: { rows: rel.rows.length, cost: rel.rows.length * 0.01 },
+        order: [],
+      };
     case 'project': {
       const order = throughProject(rel, wish.order);
       const input = sub(rel.input, order === undefined ? noWish : { order, limit: wish.limit });
@@ -51,13 +59,22 @@ function plan(rel: Rel, wish: Wish, statistics: TableStatistics): Phys {
       };
     }
     case 'join':
-      return planJoin(rel, { statistics, plan: (side, order) => sub(side, { order, limit: undefined }) });
+      return planJoin(rel, {
+        statistics,
+        plan: (side, order) => sub(side, { order, limit: undefined }),
+      });
     case 'aggregate':
       return planAggregate(rel, statistics);
     case 'window': {
       const input = sub(rel.input);
       const { rows } = input.estimate;
-      return { kind: 'window', input, rel, estimate: { rows, cost: input.estimate.cost + sortCost(rows) }, order: [] };
+      return {
+        kind: 'window',
+        input,
+        rel,
+        estimate: { rows, cost: input.estimate.cost + sortCost(rows) },
+        order: [],
+      };
     }
     case 'sort': {
       const input = sub(rel.input, { order: rel.keys, limit: wish.limit });
@@ -76,19 +93,35 @@ function plan(rel: Rel, wish: Wish, statistics: TableStatistics): Phys {
     case 'limit': {
       const total = limitTotal(rel);
       const input = sub(rel.input, { order: [], limit: total });
-      const count = rel.count?.kind === 'const' ? Number(rel.count.value) : input.estimate.rows * 0.1;
+      const count =
+        rel.count?.kind === 'const' ? Number(rel.count.value) : input.estimate.rows * 0.1;
       const rows = Math.max(1, Math.min(input.estimate.rows, count));
-      return { kind: 'limit', input, rel, estimate: { rows, cost: input.estimate.cost }, order: input.order };
+      return {
+        kind: 'limit',
+        input,
+        rel,
+        estimate: { rows, cost: input.estimate.cost },
+        order: input.order,
+      };
     }
     case 'distinct': {
       const input = sub(rel.input);
-      return { kind: 'distinct', input, rel, estimate: scaled(input, 0.3, input.estimate.rows * unit.hash), order: input.order };
+      return {
+        kind: 'distinct',
+        input,
+        rel,
+        estimate: scaled(input, 0.3, input.estimate.rows * unit.hash),
+        order: input.order,
+      };
     }
     case 'set-op': {
       const left = sub(rel.left);
       const right = sub(rel.right);
       const rows = left.estimate.rows + right.estimate.rows;
-      const cost = left.estimate.cost + right.estimate.cost + (rel.op === 'union' && rel.all ? 0 : rows * unit.hash);
+      const cost =
+        left.estimate.cost +
+        right.estimate.cost +
+        (rel.op === 'union' && rel.all ? 0 : rows * unit.hash);
       return { kind: 'set-op', left, right, rel, estimate: { rows, cost }, order: [] };
     }
     case 'project-set': {
@@ -108,8 +141,17 @@ function plan(rel: Rel, wish: Wish, statistics: TableStatistics): Phys {
         plan: sub(definition.rel),
       }));
       const body = sub(rel.body, wish);
-      const cost = definitions.reduce((sum, definition) => sum + definition.plan.estimate.cost, body.estimate.cost);
-      return { kind: 'with', definitions, body, estimate: { rows: body.estimate.rows, cost }, order: body.order };
+      const cost = definitions.reduce(
+        (sum, definition) => sum + definition.plan.estimate.cost,
+        body.estimate.cost,
+      );
+      return {
+        kind: 'with',
+        definitions,
+        body,
+        estimate: { rows: body.estimate.rows, cost },
+        order: body.order,
+      };
     }
     case 'recursive': {
       const initial = sub(rel.initial);
@@ -123,7 +165,7 @@ function plan(rel: Rel, wish: Wish, statistics: TableStatistics): Phys {
     case 'insert':
     case 'update':
     case 'delete': {
-      const input = sub(rel.input);
+      const input = rel.kind === 'insert' ? sub(rel.input) : lockTarget(sub(rel.input), rel.table.id);
       const { rows } = input.estimate;
       const estimate = { rows, cost: input.estimate.cost + rows * unit.lookup };
       if (rel.kind === 'insert') return { kind: 'insert', input, rel, estimate, order: [] };
@@ -139,8 +181,14 @@ function plan(rel: Rel, wish: Wish, statistics: TableStatistics): Phys {
 function limitTotal(rel: LimitRel): Expr | undefined {
   const { count, offset } = rel;
   if (rel.ties !== undefined || count === undefined) return undefined;
-  if (offset === undefined) return count.kind === 'const' || count.kind === 'param' ? count : undefined;
-  if (count.kind === 'const' && offset.kind === 'const' && typeof count.value === 'bigint' && typeof offset.value === 'bigint') {
+  if (offset === undefined)
+    return count.kind === 'const' || count.kind === 'param' ? count : undefined;
+  if (
+    count.kind === 'const' &&
+    offset.kind === 'const' &&
+    typeof count.value === 'bigint' &&
+    typeof offset.value === 'bigint'
+  ) {
     return { ...count, value: count.value + offset.value };
   }
   return undefined;
@@ -160,13 +208,18 @@ function planFilter(
   const conditions = rel.conditions.flatMap(conjuncts);
   const { input } = rel;
   if (input.kind === 'scan' || input.kind === 'virtual') {
-    const inside = conditions.filter((condition) => !hasSubquery(condition) && !isVolatile(condition));
+    const inside = conditions.filter(
+      (condition) => !hasSubquery(condition) && !isVolatile(condition),
+    );
     const outside = conditions.filter((condition) => !inside.includes(condition));
     const limit = outside.length === 0 ? wish.limit : undefined;
     const scan =
       input.kind === 'virtual'
         ? planVirtual(input, inside)
-        : withLimit(chooseAccess({ rel: input, conditions: inside, wanted: wish.order, limit, statistics }), { ...wish, limit });
+        : withLimit(
+            chooseAccess({ rel: input, conditions: inside, wanted: wish.order, limit, statistics }),
+            { ...wish, limit },
+          );
     if (outside.length === 0) return scan;
     return filterOver(scan, outside);
   }
@@ -178,7 +231,11 @@ function filterOver(input: Phys, conditions: readonly Expr[]): Phys {
     kind: 'filter',
     input,
     conditions,
-    estimate: scaled(input, passRate(conditions), input.estimate.rows * unit.filter * conditions.length),
+    estimate: scaled(
+      input,
+      passRate(conditions),
+      input.estimate.rows * unit.filter * conditions.length,
+    ),
     order: input.order,
   };
 }
@@ -186,7 +243,8 @@ function filterOver(input: Phys, conditions: readonly Expr[]): Phys {
 function planVirtual(rel: Extract<Rel, { kind: 'virtual' }>, conditions: readonly Expr[]): Phys {
   const equals: { name: string; value: Expr }[] = [];
   for (const condition of conditions) {
-    if (condition.kind !== 'call' || condition.fn.name !== '=' || condition.args.length !== 2) continue;
+    if (condition.kind !== 'call' || condition.fn.name !== '=' || condition.args.length !== 2)
+      continue;
     for (const [column, value] of [condition.args, [...condition.args].reverse()]) {
       if (column?.kind !== 'column' || value === undefined || column.type !== value.type) continue;
       const own = rel.columns.find((candidate) => candidate.id === column.id);
@@ -199,7 +257,14 @@ function planVirtual(rel: Extract<Rel, { kind: 'virtual' }>, conditions: readonl
     }
   }
   const rows = Math.max(1, (equals.length > 0 ? 5 : 100) * passRate(conditions));
-  return { kind: 'virtual-scan', rel, equals, filter: conditions, estimate: { rows, cost: rows + 50 }, order: [] };
+  return {
+    kind: 'virtual-scan',
+    rel,
+    equals,
+    filter: conditions,
+    estimate: { rows, cost: rows + 50 },
+    order: [],
+  };
 }
 
 /** The wish in terms of the input; undefined when it names something computed here. */
@@ -209,7 +274,10 @@ function throughProject(
 ): SortKey[] | undefined {
   const keys: SortKey[] = [];
   for (const key of order) {
-    const item = key.expr.kind === 'column' ? rel.items.find((candidate) => key.expr.kind === 'column' && candidate.id === key.expr.id) : undefined;
+    const item =
+      key.expr.kind === 'column'
+        ? rel.items.find((candidate) => key.expr.kind === 'column' && candidate.id === key.expr.id)
+        : undefined;
     if (item?.expr.kind !== 'column') return undefined;
     keys.push({ ...key, expr: item.expr });
   }
@@ -221,7 +289,8 @@ function renamed(order: readonly SortKey[], rel: Extract<Rel, { kind: 'project' 
   for (const key of order) {
     const { expr } = key;
     const item = rel.items.find(
-      (candidate) => candidate.expr.kind === 'column' && expr.kind === 'column' && candidate.expr.id === expr.id,
+      (candidate) =>
+        candidate.expr.kind === 'column' && expr.kind === 'column' && candidate.expr.id === expr.id,
     );
     if (item === undefined) break;
     keys.push({ ...key, expr: columnExpr(item.id, item.expr.type, item.expr.typmod) });
@@ -235,13 +304,15 @@ function planAggregate(rel: AggregateRel, statistics: TableStatistics): Phys {
   const cost = input.estimate.cost + input.estimate.rows * unit.hash;
   const scan = partialScan(rel, input);
   const estimate = { rows, cost };
-  if (scan !== undefined) return { kind: 'aggregate', input: scan, rel, fromPartial: true, estimate, order: [] };
+  if (scan !== undefined)
+    return { kind: 'aggregate', input: scan, rel, fromPartial: true, estimate, order: [] };
   return { kind: 'aggregate', input, rel, fromPartial: false, estimate, order: [] };
 }
 
 /** Aggregation beside the data: plain mergeable aggregates straight over a scan. */
 function partialScan(rel: AggregateRel, input: Phys): ScanNode | undefined {
-  if (input.kind !== 'scan' || input.isPoint || input.lookup || input.lock !== undefined) return undefined;
+  if (input.kind !== 'scan' || input.isPoint || input.lookup || input.lock !== undefined)
+    return undefined;
   if (rel.sets !== undefined || rel.grouping.length > 0) return undefined;
   const own = new Set<ColumnId>(input.columns.map((column) => column.id));
   const mergeable = rel.aggregates.every(
@@ -259,7 +330,11 @@ function partialScan(rel: AggregateRel, input: Phys): ScanNode | undefined {
 }
 
 /** A lock on a row that is found by its whole key is taken by the read itself. */
-function planLock(rel: Extract<Rel, { kind: 'lock' }>, wish: Wish, statistics: TableStatistics): Phys {
+function planLock(
+  rel: Extract<Rel, { kind: 'lock' }>,
+  wish: Wish,
+  statistics: TableStatistics,
+): Phys {
   const input = plan(rel.input, wish, statistics);
   const [target] = rel.targets;
   if (rel.targets.length === 1 && target !== undefined) {
@@ -275,9 +350,28 @@ function planLock(rel: Extract<Rel, { kind: 'lock' }>, wish: Wish, statistics: T
   };
 }
 
-function lockPoint(node: Phys, tableId: number, lock: (scan: ScanNode) => ScanNode): Phys | undefined {
+/**
+ * UPDATE and DELETE lock what they read when every row that is read is one they write: it spares
+ * retries under contention.
+ */
+function lockTarget(node: Phys, tableId: number): Phys {
+  if (node.kind !== 'scan' || node.table.id !== tableId || node.lookup) return node;
+  const own = new Set(node.columns.map((column) => column.id));
+  const exact = node.isPoint || node.filter.every((condition) => canPush(condition, own));
+  return exact ? { ...node, lock: { strength: 'update', waitPolicy: 'block' } } : node;
+}
+
+function lockPoint(
+  node: Phys,
+  tableId: number,
+  lock: (scan: ScanNode) => ScanNode,
+): Phys | undefined {
   if (node.kind === 'scan') {
-    const whole = node.isPoint && node.index === node.table.primaryIndex && node.table.id === tableId && node.filter.length === 0;
+    const whole =
+      node.isPoint &&
+      node.index === node.table.primaryIndex &&
+      node.table.id === tableId &&
+      node.filter.length === 0;
     return whole ? lock(node) : undefined;
   }
   if (node.kind === 'project' || node.kind === 'sort') {
@@ -286,4 +380,3 @@ function lockPoint(node: Phys, tableId: number, lock: (scan: ScanNode) => ScanNo
   }
   return undefined;
 }
-

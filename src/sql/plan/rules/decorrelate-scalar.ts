@@ -45,10 +45,15 @@ function join(
   if (sub.mode !== 'scalar' || isVolatileRel(sub.rel)) return undefined;
   const project = sub.rel.kind === 'project' ? sub.rel : undefined;
   const aggregate = project === undefined ? sub.rel : project.input;
-  if (aggregate.kind !== 'aggregate' || aggregate.groups.length > 0 || aggregate.sets !== undefined) return undefined;
+  if (aggregate.kind !== 'aggregate' || aggregate.groups.length > 0 || aggregate.sets !== undefined)
+    return undefined;
   // count() gives 0, not NULL, over no rows.
-  if (aggregate.aggregates.some((call) => call.fn.name === 'count' || call.fn.name === 'regr_count')) return undefined;
-  if (project !== undefined && !project.items.every((item) => isNullPreserving(item.expr))) return undefined;
+  if (
+    aggregate.aggregates.some((call) => call.fn.name === 'count' || call.fn.name === 'regr_count')
+  )
+    return undefined;
+  if (project !== undefined && !project.items.every((item) => isNullPreserving(item.expr)))
+    return undefined;
   const keys = correlatedKeys(aggregate, new Set(outputOf(input)));
   if (keys === undefined) return undefined;
   const groups = keys.pairs.map(({ inner }) => ({
@@ -62,14 +67,20 @@ function join(
       : {
           ...project,
           input: grouped,
-          items: [...project.items, ...groups.map(({ id, expr }) => ({ id, expr: columnExpr(id, expr.type, expr.typmod) }))],
+          items: [
+            ...project.items,
+            ...groups.map(({ id, expr }) => ({ id, expr: columnExpr(id, expr.type, expr.typmod) })),
+          ],
         };
   if ([...freeColumns(withKeys)].some((id) => outputOf(input).includes(id))) return undefined;
   const on = keys.pairs.map(({ condition, inner, innerIndex }, i) => {
     const group = groups[i];
     if (group === undefined || condition.kind !== 'call') return condition;
     const reference = columnExpr(group.id, inner.type, inner.typmod);
-    return { ...condition, args: condition.args.map((arg, at) => (at === innerIndex ? reference : arg)) };
+    return {
+      ...condition,
+      args: condition.args.map((arg, at) => (at === innerIndex ? reference : arg)),
+    };
   });
   const id = sub.columns[0];
   if (id === undefined) return undefined;
@@ -112,11 +123,20 @@ function correlatedKeys(
   const local = new Set(outputOf(filter.input));
   const pairs: Key[] = [];
   for (const condition of correlated) {
-    if (condition.kind !== 'call' || condition.fn.name !== '=' || condition.args.length !== 2) return undefined;
-    const innerIndex = condition.args.findIndex((arg) => usesOnly(arg, local) && usesAny(arg, local));
+    if (condition.kind !== 'call' || condition.fn.name !== '=' || condition.args.length !== 2)
+      return undefined;
+    const innerIndex = condition.args.findIndex(
+      (arg) => usesOnly(arg, local) && usesAny(arg, local),
+    );
     const inner = condition.args[innerIndex];
     const other = condition.args[1 - innerIndex];
-    if (inner === undefined || other === undefined || !usesOnly(other, outer) || hasSubquery(condition)) return undefined;
+    if (
+      inner === undefined ||
+      other === undefined ||
+      !usesOnly(other, outer) ||
+      hasSubquery(condition)
+    )
+      return undefined;
     pairs.push({ condition, inner, innerIndex });
   }
   const rest = all.filter((condition) => !correlated.includes(condition));
@@ -125,4 +145,3 @@ function correlatedKeys(
     pairs,
   };
 }
-

@@ -54,7 +54,11 @@ function foldNode(expr: Expr, context: EvalContext): Expr {
       const kept = expr.args.filter((arg) => !(arg.kind === 'const' && arg.value === null));
       const [first] = kept;
       if (first === undefined) return { ...constExpr(null, expr.type), typmod: expr.typmod };
-      return first.kind === 'const' || kept.length === 1 ? first : kept.length === expr.args.length ? expr : { ...expr, args: kept };
+      return first.kind === 'const' || kept.length === 1
+        ? first
+        : kept.length === expr.args.length
+          ? expr
+          : { ...expr, args: kept };
     }
     case 'call':
       if (expr.fn.volatility !== 'immutable' || expr.fn.async) return expr;
@@ -64,10 +68,13 @@ function foldNode(expr: Expr, context: EvalContext): Expr {
       return allConstant(expr) ? evaluate(expr, context) : expr;
     case 'cast':
     case 'array-cast':
-      if (expr.cast !== undefined && (expr.cast.volatility !== 'immutable' || expr.cast.async)) return expr;
+      if (expr.cast !== undefined && (expr.cast.volatility !== 'immutable' || expr.cast.async))
+        return expr;
       return allConstant(expr) ? evaluate(expr, context) : expr;
     case 'array-compare':
-      return expr.fn.volatility === 'immutable' && allConstant(expr) ? evaluate(expr, context) : expr;
+      return expr.fn.volatility === 'immutable' && allConstant(expr)
+        ? evaluate(expr, context)
+        : expr;
     case 'distinct-from':
     case 'nullif':
     case 'minmax':
@@ -118,7 +125,9 @@ function foldJunction(expr: Extract<Expr, { kind: 'and' | 'or' }>): Expr {
   const [first] = kept;
   if (first === undefined) return isAnd ? trueExpr : falseExpr;
   if (kept.length === 1) return first;
-  return kept.length === expr.args.length ? expr : { kind: expr.kind, type: boolOid, typmod: -1, args: kept };
+  return kept.length === expr.args.length
+    ? expr
+    : { kind: expr.kind, type: boolOid, typmod: -1, args: kept };
 }
 
 function foldCase(expr: Extract<Expr, { kind: 'case' }>): Expr {

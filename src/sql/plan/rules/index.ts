@@ -55,5 +55,8 @@ function rewriteSubqueries(rel: Rel, fn: (inner: Rel) => Rel): Rel {
     const test = expr.test && inExpr(expr.test);
     return { ...expr, rel: complete ? inner : expr.rel, test };
   };
-  return mapOwnExprs(mapInputs(rel, (input) => rewriteSubqueries(input, fn)), inExpr);
+  return mapOwnExprs(
+    mapInputs(rel, (input) => rewriteSubqueries(input, fn)),
+    inExpr,
+  );
 }

@@ -19,7 +19,8 @@ export const inlineCte: Rule = {
         const uses = counts.get(definition.id) ?? 0;
         const free = !definition.mustRun && !isVolatileRel(definition.rel);
         const wanted =
-          definition.materialize === 'never' || (definition.materialize === 'default' && uses === 1);
+          definition.materialize === 'never' ||
+          (definition.materialize === 'default' && uses === 1);
         // A second copy would need fresh column ids, so several references stay shared.
         if (free && wanted && uses === 1) inlined.set(definition.id, definition);
       }

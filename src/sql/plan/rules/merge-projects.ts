@@ -23,18 +23,26 @@ function isIdentity(rel: Extract<Rel, { kind: 'project' }>): boolean {
   const below = outputOf(rel.input);
   return (
     below.length === rel.items.length &&
-    rel.items.every((item, i) => item.expr.kind === 'column' && item.expr.id === item.id && below[i] === item.id)
+    rel.items.every(
+      (item, i) => item.expr.kind === 'column' && item.expr.id === item.id && below[i] === item.id,
+    )
   );
 }
 
 function merge(items: Items, input: Rel): Extract<Rel, { kind: 'project' }> | undefined {
   if (input.kind !== 'project') return undefined;
   const uses = new Map<ColumnId, number>();
-  for (const item of items) for (const id of columnsOf(item.expr)) uses.set(id, (uses.get(id) ?? 0) + 1);
+  for (const item of items)
+    for (const id of columnsOf(item.expr)) uses.set(id, (uses.get(id) ?? 0) + 1);
   for (const item of input.items) {
     const count = uses.get(item.id) ?? 0;
     if (isVolatile(item.expr)) return undefined;
-    if (count > 1 && (sizeOf(item.expr) > 1 || hasSubquery(item.expr)) && item.expr.kind !== 'column') return undefined;
+    if (
+      count > 1 &&
+      (sizeOf(item.expr) > 1 || hasSubquery(item.expr)) &&
+      item.expr.kind !== 'column'
+    )
+      return undefined;
   }
   const made = new Map(input.items.map((item) => [item.id, item.expr]));
   return {

@@ -43,7 +43,13 @@ function simplify(join: JoinRel, conditions: readonly Expr[]): JoinRel {
 function simplifyBelow(join: JoinRel): Rel {
   const on = join.on.flatMap(conjuncts);
   const side = (input: Rel): Rel => (input.kind === 'join' ? simplify(input, on) : input);
-  const left = join.type === 'inner' || join.type === 'semi' || join.type === 'right' ? side(join.left) : join.left;
-  const right = join.type === 'inner' || join.type === 'semi' || join.type === 'left' || join.type === 'anti' ? side(join.right) : join.right;
+  const left =
+    join.type === 'inner' || join.type === 'semi' || join.type === 'right'
+      ? side(join.left)
+      : join.left;
+  const right =
+    join.type === 'inner' || join.type === 'semi' || join.type === 'left' || join.type === 'anti'
+      ? side(join.right)
+      : join.right;
   return left === join.left && right === join.right ? join : { ...join, left, right };
 }

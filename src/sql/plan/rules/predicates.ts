@@ -16,7 +16,12 @@ export function isVolatile(expr: Expr): boolean {
 export function isVolatileRel(rel: Rel): boolean {
   let found = false;
   visitAllRels(rel, (node) => {
-    if (node.kind === 'insert' || node.kind === 'update' || node.kind === 'delete' || node.kind === 'lock') {
+    if (
+      node.kind === 'insert' ||
+      node.kind === 'update' ||
+      node.kind === 'delete' ||
+      node.kind === 'lock'
+    ) {
       found = true;
     }
     if (node.kind === 'function' || node.kind === 'project-set') {

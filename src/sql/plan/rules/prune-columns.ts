@@ -65,7 +65,10 @@ function prune(rel: Rel, needed: Needed): Rel {
     case 'distinct':
       return prunedInput(rel, new Set([...needed, ...rel.on]));
     case 'lock':
-      return prunedInput(rel, new Set([...needed, ...rel.targets.flatMap((target) => target.keyColumns)]));
+      return prunedInput(
+        rel,
+        new Set([...needed, ...rel.targets.flatMap((target) => target.keyColumns)]),
+      );
     case 'join': {
       const all = withOwn(rel, needed);
       for (const id of freeColumns(rel.right)) all.add(id);

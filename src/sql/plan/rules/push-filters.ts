@@ -27,9 +27,15 @@ function push(rel: Rel, conditions: readonly Expr[], context: RuleContext): Rel 
       return push(rel.input, [...rel.conditions.flatMap(conjuncts), ...conditions], context);
     case 'project': {
       const made = new Map(rel.items.map((item) => [item.id, item.expr]));
-      const volatile = new Set(rel.items.flatMap((item) => (isVolatile(item.expr) ? [item.id] : [])));
+      const volatile = new Set(
+        rel.items.flatMap((item) => (isVolatile(item.expr) ? [item.id] : [])),
+      );
       const [down, up] = split(conditions, (c) => !isVolatile(c) && !usesAny(c, volatile));
-      const input = push(rel.input, down.map((c) => substitute(c, made)), context);
+      const input = push(
+        rel.input,
+        down.map((c) => substitute(c, made)),
+        context,
+      );
       return wrap(input === rel.input ? rel : { ...rel, input }, up);
     }
     case 'join':
@@ -39,9 +45,14 @@ function push(rel: Rel, conditions: readonly Expr[], context: RuleContext): Rel 
       const ids = new Set(groups.keys());
       const [down, up] = split(
         conditions,
-        (c) => rel.sets === undefined && rel.groups.length > 0 && !isVolatile(c) && usesOnly(c, ids),
+        (c) =>
+          rel.sets === undefined && rel.groups.length > 0 && !isVolatile(c) && usesOnly(c, ids),
       );
-      const input = push(rel.input, down.map((c) => substitute(c, groups)), context);
+      const input = push(
+        rel.input,
+        down.map((c) => substitute(c, groups)),
+        context,
+      );
       return wrap(input === rel.input ? rel : { ...rel, input }, up);
     }
     case 'sort':
@@ -71,7 +82,11 @@ function push(rel: Rel, conditions: readonly Expr[], context: RuleContext): Rel 
           const { type, typmod } = context.binder.info(source);
           names.set(id, columnExpr(source, type, typmod));
         }
-        return push(input, down.map((c) => substitute(c, names)), context);
+        return push(
+          input,
+          down.map((c) => substitute(c, names)),
+          context,
+        );
       };
       const left = side(rel.left, rel.leftColumns);
       const right = side(rel.right, rel.rightColumns);
@@ -79,8 +94,9 @@ function push(rel: Rel, conditions: readonly Expr[], context: RuleContext): Rel 
       return wrap(same ? rel : { ...rel, left, right }, up);
     }
     case 'with': {
-      const inside = mapInputs({ ...rel, body: { kind: 'values', columns: [], rows: [] } }, (input) =>
-        push(input, [], context),
+      const inside = mapInputs(
+        { ...rel, body: { kind: 'values', columns: [], rows: [] } },
+        (input) => push(input, [], context),
       );
       const body = push(rel.body, conditions, context);
       return inside.kind === 'with' ? { ...inside, body } : rel;
@@ -111,7 +127,10 @@ function pushJoin(rel: JoinRel, above: readonly Expr[], context: RuleContext): R
     const usesLeft = usesAny(condition, left);
     const usesRight = usesAny(condition, right);
     if (isVolatile(condition)) stayAbove.push(condition);
-    else if (!usesRight && (isInner || rel.type === 'left' || rel.type === 'semi' || rel.type === 'anti')) {
+    else if (
+      !usesRight &&
+      (isInner || rel.type === 'left' || rel.type === 'semi' || rel.type === 'anti')
+    ) {
       toLeft.push(condition);
     } else if (!usesLeft && usesRight && (isInner || rel.type === 'right')) toRight.push(condition);
     else if (isInner && !dependent) stayOn.push(condition);
@@ -121,7 +140,8 @@ function pushJoin(rel: JoinRel, above: readonly Expr[], context: RuleContext): R
     const usesLeft = usesAny(condition, left);
     const usesRight = usesAny(condition, right);
     if (isVolatile(condition)) stayOn.push(condition);
-    else if (!usesRight && (isInner || rel.type === 'right' || rel.type === 'semi')) toLeft.push(condition);
+    else if (!usesRight && (isInner || rel.type === 'right' || rel.type === 'semi'))
+      toLeft.push(condition);
     else if (!usesLeft && rel.type !== 'right' && rel.type !== 'full') toRight.push(condition);
     else stayOn.push(condition);
   }

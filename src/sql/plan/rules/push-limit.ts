@@ -20,8 +20,15 @@ function pushDown(limit: LimitRel): Rel {
   }
   if (input.kind === 'set-op' && input.op === 'union' && input.all) {
     const total = atMost(limit);
-    if (total === undefined || input.left.kind === 'limit' || input.right.kind === 'limit') return limit;
-    const capped = (side: Rel): Rel => ({ kind: 'limit', input: side, count: total, offset: undefined, ties: undefined });
+    if (total === undefined || input.left.kind === 'limit' || input.right.kind === 'limit')
+      return limit;
+    const capped = (side: Rel): Rel => ({
+      kind: 'limit',
+      input: side,
+      count: total,
+      offset: undefined,
+      ties: undefined,
+    });
     return { ...limit, input: { ...input, left: capped(input.left), right: capped(input.right) } };
   }
   return limit;

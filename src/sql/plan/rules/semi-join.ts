@@ -38,8 +38,15 @@ function convert(input: Rel, condition: Expr): Rel | undefined {
 
 function exists(input: Rel, sub: SubqueryExpr, negated: boolean): Rel | undefined {
   const pulled = pullUp(dropOutput(sub.rel), new Set(outputOf(input)));
-  if (pulled === undefined || (pulled.on.length === 0 && freeColumns(pulled.rel).size > 0)) return undefined;
-  return { kind: 'join', type: negated ? 'anti' : 'semi', left: input, right: pulled.rel, on: pulled.on };
+  if (pulled === undefined || (pulled.on.length === 0 && freeColumns(pulled.rel).size > 0))
+    return undefined;
+  return {
+    kind: 'join',
+    type: negated ? 'anti' : 'semi',
+    left: input,
+    right: pulled.rel,
+    on: pulled.on,
+  };
 }
 
 function anyOf(input: Rel, sub: SubqueryExpr): Rel | undefined {
@@ -47,7 +54,13 @@ function anyOf(input: Rel, sub: SubqueryExpr): Rel | undefined {
   const pulled = pullUp(sub.rel, new Set(outputOf(input)));
   if (pulled === undefined) return undefined;
   const test = substitute(sub.test, pulled.names);
-  return { kind: 'join', type: 'semi', left: input, right: pulled.rel, on: [...conjuncts(test), ...pulled.on] };
+  return {
+    kind: 'join',
+    type: 'semi',
+    left: input,
+    right: pulled.rel,
+    on: [...conjuncts(test), ...pulled.on],
+  };
 }
 
 /** What EXISTS does not look at: the select list, the order, a limit of at least one row. */
@@ -115,7 +128,12 @@ function pullUp(rel: Rel, outer: ReadonlySet<ColumnId>): Pulled | undefined {
     const on = all.filter((condition) => usesAny(condition, outer));
     if (on.some(hasSubquery)) return undefined;
     return {
-      rel: { ...rel, left: left.rel, right: right.rel, on: all.filter((condition) => !on.includes(condition)) },
+      rel: {
+        ...rel,
+        left: left.rel,
+        right: right.rel,
+        on: all.filter((condition) => !on.includes(condition)),
+      },
       on: [...left.on, ...right.on, ...on],
       names,
     };

@@ -1,0 +1,125 @@
+/** INSERT ... ON CONFLICT: finds the rows in the way before anything is written. */
+import { must } from '../../../util/index.ts';
+import { sqlError } from '../../errors.ts';
+import { tableCodec } from '../../row/index.ts';
+import { type IndexCodec } from '../../row/types.ts';
+import { type Datum, type Row } from '../../types/index.ts';
+import { type Compiled } from '../expr/compile.ts';
+import { type Runtime } from '../runtime.ts';
+import { type Mutations, mutationsOf } from './mutations.ts';
+import { completeRow, type TableRules } from './table-rules.ts';
+
+/** `set` and `where` see the existing row, then the proposed one. */
+export interface ConflictParts {
+  /** Empty: every unique index. */
+  readonly arbiters: readonly number[];
+  readonly update:
+    | {
+        readonly set: readonly { readonly position: number; readonly value: Compiled }[];
+        readonly where: Compiled | undefined;
+      }
+    | undefined;
+}
+
+type Touched = Map<string, 'inserted' | 'updated'>;
+
+interface Candidate {
+  readonly row: Datum[];
+  /** One per arbiter index that has an entry for this row. */
+  readonly keys: readonly { readonly codec: IndexCodec; readonly key: Buffer }[];
+}
+
+/** Adds the mutations for `rows`; gives back the rows as written (inserted or updated). */
+export async function resolveConflicts(
+  parts: ConflictParts,
+  rules: TableRules,
+  rows: readonly Datum[][],
+  touched: Touched,
+  rt: Runtime,
+): Promise<Row[]> {
+  const mutations = mutationsOf(rt);
+  const codecs = arbiterCodecs(parts, rules);
+  const candidates: Candidate[] = [];
+  for (const row of rows) candidates.push({ row, keys: await keysOf(codecs, rules, row, mutations) });
+  const all = candidates.flatMap((candidate) => candidate.keys.map(({ key }) => key));
+  const values = await rt.txn.getMany(all, { lock: 'update' });
+  const existing = new Map(all.map((key, i) => [key.toString('latin1'), values[i]]));
+  const written: Row[] = [];
+  for (const { row, keys } of candidates) {
+    const hit = keys.find(({ key }) => {
+      const name = key.toString('latin1');
+      return existing.get(name) !== undefined || touched.has(name);
+    });
+    if (hit === undefined) {
+      for (const { key } of keys) touched.set(key.toString('latin1'), 'inserted');
+      mutations.add({ rules, before: undefined, after: row });
+      written.push(row);
+      continue;
+    }
+    const { update } = parts;
+    if (update === undefined) continue;
+    const name = hit.key.toString('latin1');
+    if (touched.has(name)) {
+      throw sqlError('cardinalityViolation', 'ON CONFLICT DO UPDATE command cannot affect row a second time', {
+        hint: 'Ensure that no rows proposed for insertion within the same command have duplicate constrained values.',
+      });
+    }
+    const before = await existingRow(rules, hit.codec, hit.key, must(existing.get(name)), rt);
+    const both = before.concat(row);
+    if (update.where !== undefined && (await update.where.run(both, rt)) !== true) continue;
+    touched.set(name, 'updated');
+    const after = [...before];
+    for (const { position, value } of update.set) after[position] = await value.run(both, rt);
+    await completeRow(rules, after, rt);
+    mutations.add({ rules, before, after });
+    written.push(after);
+  }
+  return written;
+}
+
+function arbiterCodecs(parts: ConflictParts, rules: TableRules): IndexCodec[] {
+  const all = tableCodec(rules.table).indexes;
+  if (parts.arbiters.length > 0) return all.filter(({ index }) => parts.arbiters.includes(index.id));
+  return all.filter(({ index }) => index === rules.table.primaryIndex || (index.unique && index.state === 'public'));
+}
+
+async function keysOf(
+  codecs: readonly IndexCodec[],
+  rules: TableRules,
+  row: Row,
+  mutations: Mutations,
+): Promise<{ codec: IndexCodec; key: Buffer }[]> {
+  const keys: { codec: IndexCodec; key: Buffer }[] = [];
+  for (const codec of codecs) {
+    if (codec.hasNullKey(row) || !(await mutations.contains(rules, codec, row))) continue;
+    keys.push({ codec, key: codec.encodeKey(row) });
+  }
+  return keys;
+}
+
+async function existingRow(
+  rules: TableRules,
+  codec: IndexCodec,
+  key: Buffer,
+  value: Buffer,
+  rt: Runtime,
+): Promise<Datum[]> {
+  const { table } = rules;
+  const primary = must(tableCodec(table).indexes[0]);
+  const positions = table.columns.map((_column, i) => i);
+  const row: Datum[] = positions.map(() => null);
+  if (codec === primary) {
+    primary.decoder(positions)(key, value, row);
+    return row;
+  }
+  const keyAt = table.primaryIndex.columns.map(({ columnId }) => table.columns.findIndex((column) => column.id === columnId));
+  codec.decoder(keyAt)(key, value, row);
+  const primaryKey = primary.encodeKey(row);
+  const found = await rt.txn.get(primaryKey, { lock: 'update' });
+  if (found === undefined) {
+    throw sqlError('dataCorrupted', `index "${codec.index.name}" refers to a row that is not there`);
+  }
+  row.fill(null);
+  primary.decoder(positions)(primaryKey, found, row);
+  return row;
+}

@@ -1,0 +1,10 @@
+export { rowProgramCompiler } from './pushdown/compiler.ts';
+export { buildPlan } from './build.ts';
+export type { BuildInput, Built } from './build.ts';
+export { tableRules } from './dml/table-rules.ts';
+export type { TableRules } from './dml/table-rules.ts';
+export type { Meter, Meters } from './meter.ts';
+export type { CompiledStatement } from './statement.ts';
+export { runStatement } from './statement.ts';
+export { pointRead, PointResult } from './operators/point-read.ts';
+export type { PointRead } from './operators/point-read.ts';
