@@ -1,23 +1,19 @@
 /** Puts the parts of the SQL layer together for one node. */
 import { type Db, type Gossip, type NodeId, type Transport } from '../kv/index.ts';
 import { type Env } from '../util/index.ts';
-import { bootstrapCatalog, CatalogCache, type VirtualSchemas } from './catalog/index.ts';
-import { type RunUtility } from './ddl/types.ts';
-import { type EvalHost } from './functions/registry-types.ts';
+import { bootstrapCatalog, CatalogCache } from './catalog/index.ts';
+import { resumeJobs, type RunUtility, runUtility } from './ddl/index.ts';
 import { loadParser, ParseCache } from './parse/index.ts';
-import { type PlanStatement } from './plan/types.ts';
+import { planStatement, type PlanStatement } from './plan/index.ts';
 import { SqlService } from './session/service.ts';
-import {
-  defaultSessionLimits,
-  type EvalHostInputs,
-  type SessionLimits,
-} from './session/services.ts';
+import { defaultSessionLimits, type SessionLimits } from './session/services.ts';
+import { sessionInfo, settingsOf } from './session/session-info.ts';
+import { createEvalHost, createVirtualSchemas } from './virtual/index.ts';
 
+/** What tests replace. */
 export interface SqlParts {
   readonly planStatement: PlanStatement;
   readonly runUtility: RunUtility;
-  readonly virtual: VirtualSchemas;
-  readonly createEvalHost: (inputs: EvalHostInputs) => EvalHost;
 }
 
 export interface SqlServiceOptions {
@@ -29,18 +25,24 @@ export interface SqlServiceOptions {
   readonly transport?: Transport | undefined;
   readonly limits?: Partial<SessionLimits>;
   readonly maxSessions?: number;
-  /** For tests: other parts than the real ones. */
-  readonly parts: SqlParts;
+  readonly parts?: Partial<SqlParts>;
 }
 
 /** Loads the parser, makes the catalog if the cluster has none yet, and begins to follow it. */
 export async function createSqlService(options: SqlServiceOptions): Promise<SqlService> {
-  const { env, db, nodeId, gossip, transport, parts } = options;
+  const { env, db, nodeId, gossip, transport } = options;
   await loadParser();
   await bootstrapCatalog(db);
   const catalogCache = new CatalogCache({ env, db, nodeId, gossip, transport });
   await catalogCache.start();
-  return new SqlService(
+  resumeJobs(catalogCache).catch((error: unknown) => {
+    env.log.warn({ error }, 'could not finish what was left of schema changes');
+  });
+  const virtual = createVirtualSchemas({
+    sessions: () => [...service.sessions].map((session) => sessionInfo(session)),
+    settings: settingsOf,
+  });
+  const service: SqlService = new SqlService(
     {
       env,
       db,
@@ -48,8 +50,13 @@ export async function createSqlService(options: SqlServiceOptions): Promise<SqlS
       catalogCache,
       parser: new ParseCache(),
       limits: { ...defaultSessionLimits, ...options.limits },
-      ...parts,
+      virtual,
+      createEvalHost,
+      planStatement,
+      runUtility,
+      ...options.parts,
     },
     { nodeId, maxSessions: options.maxSessions ?? 10_000 },
   );
+  return service;
 }

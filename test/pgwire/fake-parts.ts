@@ -5,7 +5,7 @@ import { typeByCatalogName, typeByName, typeOps } from '../../src/sql/types/inde
 
 type Value = { oid: number; get(params: readonly Datum[], row: number): Datum };
 
-export const fakeParts: SqlParts = {
+export const fakeParts: Pick<SqlParts, 'planStatement'> = {
   planStatement: async ({ statement, parameterTypes, catalog, eval: context }) => {
     const types = [...parameterTypes];
     const value = (node: Node, wanted: number): Value => {
@@ -96,20 +96,4 @@ export const fakeParts: SqlParts = {
       },
     };
   },
-  runUtility: async () => ({
-    columns: [],
-    next: async () => undefined,
-    tag: () => 'UTILITY',
-    close: async () => {},
-  }),
-  virtual: { names: [], tables: [], find: () => undefined, byOid: () => undefined, has: () => false },
-  createEvalHost: () => ({
-    nextval: async () => 1n,
-    currval: async () => 1n,
-    setval: async () => 1n,
-    lastval: async () => 1n,
-    lookupOid: async () => undefined,
-    lookupName: async () => undefined,
-    catalogFunction: async () => null,
-  }),
 };

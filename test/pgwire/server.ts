@@ -3,8 +3,12 @@ import { createServer, type AddressInfo, type Server } from 'node:net';
 import { asNodeId, HlcClock, LocalDb } from '../../src/kv/index.ts';
 import { createRealEnv } from '../../src/cli/real-env.ts';
 import { type ConnectionLimits, PgListener } from '../../src/pgwire/index.ts';
-import { createSqlService, type SqlService, type SessionLimits } from '../../src/sql/index.ts';
-import { fakeParts } from './fake-parts.ts';
+import {
+  createSqlService,
+  rowProgramCompiler,
+  type SqlService,
+  type SessionLimits,
+} from '../../src/sql/index.ts';
 import { type Env, silentLogger } from '../../src/util/index.ts';
 
 export interface TestService {
@@ -21,8 +25,9 @@ export async function startService(limits: Partial<SessionLimits> = {}): Promise
     clock: new HlcClock(env.clock, { maxOffsetMicros: 500_000 }),
     nodeId,
     timers: env.timers,
+    rowPrograms: rowProgramCompiler,
   });
-  const service = await createSqlService({ env, db, nodeId, limits, parts: fakeParts });
+  const service = await createSqlService({ env, db, nodeId, limits });
   return { env, db, service, stop: () => service.stop() };
 }
 

@@ -213,6 +213,7 @@ async function discard(session: Session, target: string): Promise<string> {
       session.settings.resetAll();
       setRole(session, undefined);
       session.forgetPlans();
+      await session.host.close();
       return 'DISCARD ALL';
     case 'DISCARD_PLANS':
       session.forgetPlans();

@@ -1,11 +1,11 @@
 /** What all sessions of a node share, handed in by the server through `createSqlService`. */
 import { type Env } from '../../util/index.ts';
 import { type Db, type Gossip } from '../../kv/index.ts';
-import { type CatalogCache, type SessionCatalog, type VirtualSchemas } from '../catalog/index.ts';
+import { type CatalogCache, type VirtualSchemas } from '../catalog/index.ts';
 import { type RunUtility } from '../ddl/types.ts';
-import { type EvalHost } from '../functions/registry-types.ts';
 import { type ParseCache } from '../parse/index.ts';
 import { type PlanStatement } from '../plan/types.ts';
+import { type EvalHostInputs, type SessionHost } from '../virtual/index.ts';
 
 export interface SessionLimits {
   /** Bytes a statement may hold in memory; beyond it 53200. */
@@ -28,12 +28,6 @@ export const defaultSessionLimits: SessionLimits = {
   retries: 20,
 };
 
-/** What sequences and catalog functions of a session need to know. */
-export interface EvalHostInputs {
-  readonly catalog: SessionCatalog;
-  readonly context: () => import('./types.ts').StatementContext;
-}
-
 export interface SessionServices {
   readonly env: Env;
   readonly db: Db;
@@ -43,6 +37,6 @@ export interface SessionServices {
   readonly parser: ParseCache;
   readonly planStatement: PlanStatement;
   readonly runUtility: RunUtility;
-  readonly createEvalHost: (inputs: EvalHostInputs) => EvalHost;
+  readonly createEvalHost: (inputs: EvalHostInputs) => SessionHost;
   readonly limits: SessionLimits;
 }

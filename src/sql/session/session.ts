@@ -16,6 +16,7 @@ import { sqlError, SqlFailure } from '../errors.ts';
 import { characterPosition, type ParsedStatement } from '../parse/index.ts';
 import { type PreparedPlan } from '../plan/types.ts';
 import { type Datum, findZone } from '../types/index.ts';
+import { type SessionHost } from '../virtual/index.ts';
 import { asOfTimestamp } from './as-of.ts';
 import { type ClientOutput, type ResultFormats } from './client.ts';
 import { controlColumns, runControl } from './control.ts';
@@ -60,6 +61,7 @@ export class Session {
   readonly catalog: SessionCatalog;
   readonly transaction: SessionTransaction;
   readonly eval: SessionEval;
+  readonly host: SessionHost;
   readonly statements = new Map<string, PreparedStatement>();
   readonly portals = new Map<string, Portal>();
   /** Wall microseconds, for pg_stat_activity. */
@@ -104,19 +106,19 @@ export class Session {
       settings: this.settings,
       checkCanceled: () => this.#checkCanceled(),
     });
+    this.host = services.createEvalHost({
+      catalog: this.catalog,
+      context: () => {
+        if (this.#context === undefined) throw sqlError('internalError', 'no statement is running');
+        return this.#context;
+      },
+    });
     this.eval = new SessionEval({
       env: services.env,
       settings: this.settings,
       identity: this.identity,
       schemas: () => this.catalog.searchPath,
-      host: services.createEvalHost({
-        catalog: this.catalog,
-        context: () => {
-          if (this.#context === undefined)
-            throw sqlError('internalError', 'no statement is running');
-          return this.#context;
-        },
-      }),
+      host: this.host,
     });
     this.#plans = new PlanCache(services.limits.cachedPlans);
     this.#templates = new TemplateCache(services.limits.cachedPlans);
@@ -828,7 +830,6 @@ export class Session {
     this.#isRunning = false;
     this.#timeout?.cancel();
     this.#timeout = undefined;
-    this.#context = undefined;
   }
 
   async #pause(attempt: number): Promise<void> {
@@ -852,6 +853,7 @@ export class Session {
     this.#stop();
     try {
       await this.#rollback();
+      await this.host.close();
     } catch (error) {
       this.services.env.log.warn({ error }, 'rollback of an ended session failed');
     }
