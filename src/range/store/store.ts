@@ -39,21 +39,20 @@ import { nextKey, type Env, type TimerHandle } from '../../util/index.ts';
 import { type KeySender, type RangeExecutor, type ReplicaPort } from '../ports.ts';
 import { executeAdmin, isAdminRequest } from '../replica/admin.ts';
 import { type PreparedRight, type ReplicaHost } from '../replica/host.ts';
-import { decodeFrame, type RaftEnvelope, type RaftFrame } from '../replica/message-codec.ts';
 import { decodeTombstone, rangeStateKeys } from '../replica/range-state.ts';
-import { type PeerAddress, Replica, uninitialisedStart } from '../replica/replica.ts';
+import { type PeerAddress, type Replica } from '../replica/replica.ts';
 import { transferLease } from '../replica/transfer.ts';
 import { type ZoneConfig } from '../../allocator/index.ts';
 import { Checkpointer } from './checkpoint.ts';
 import { ClockBound, type ClockBoundFile } from './clock-bound.ts';
 import { StoreLiveness, type StoreAddress } from './liveness-driver.ts';
+import { Intake } from './intake.ts';
 import { loadReplicas } from './load.ts';
 import { newStoreCounters, type StoreCounters, type StoreMetrics } from './metrics.ts';
 import { Remover } from './remover.ts';
 import { prepareRight } from './right-side.ts';
 import { RaftScheduler, raftMethod } from './scheduler.ts';
 import { defaultStoreSettings, type StoreSettings } from './settings.ts';
-import { type SnapshotHeader } from './snapshot-format.ts';
 import { SnapshotReceiver } from './snapshot-receiver.ts';
 import { SnapshotSender } from './snapshot-sender.ts';
 import { Queues } from '../queues/queues.ts';
@@ -122,6 +121,7 @@ export class Store implements ReplicaHost {
   readonly #scheduler: RaftScheduler;
   readonly #sender: SnapshotSender;
   readonly #receiver: SnapshotReceiver;
+  readonly #intake: Intake;
   readonly #queues: Queues;
   #peers: readonly StoreAddress[] = [];
   #peersChanged = true;
@@ -180,10 +180,11 @@ export class Store implements ReplicaHost {
       host: this,
       transport,
       directory: deps.directory,
-      admit: (header) => this.#admitSnapshot(header),
-      staged: (header, from) => this.#snapshotStaged(header, from),
+      admit: (header) => this.#intake.admitSnapshot(header),
+      staged: (header, from) => this.#intake.snapshotStaged(header, from),
       checkpoint: () => this.checkpointer.runTwice(),
     });
+    this.#intake = new Intake(this, () => this.#receiver.reservedSpans());
     this.#scheduler = new RaftScheduler({
       host: this,
       transport,
@@ -192,8 +193,8 @@ export class Store implements ReplicaHost {
       turned: (replica, installing) => this.#receiver.turned(replica, installing),
     });
     this.#queues = new Queues(this);
-    transport.onMessage(raftMethod, (payload, from) => this.#onFrame(payload, from));
-    transport.onMessage(removedMethod, (payload) => this.#onRemoved(payload));
+    transport.onMessage(raftMethod, (payload, from) => this.#intake.onFrame(payload, from));
+    transport.onMessage(removedMethod, (payload) => this.#intake.onRemoved(payload));
   }
 
   // ---- lifecycle ----
@@ -265,6 +266,11 @@ export class Store implements ReplicaHost {
 
   get running(): boolean {
     return this.#state === 'running' || this.#state === 'draining';
+  }
+
+  /** Running, and nothing has failed. */
+  get serving(): boolean {
+    return this.running && !this.#failed;
   }
 
   get loading(): boolean {
@@ -446,137 +452,14 @@ export class Store implements ReplicaHost {
     this.deps.transport.send(to.nodeId, removedMethod, { to: to.storeId, rangeId }, 'system');
   }
 
+  /** The replica may have been removed from its range: find out soon. */
+  checkMembership(replica: Replica): void {
+    this.#queues.checkMembership(replica);
+  }
+
   /** Runs one pass of all background queues; tests call it instead of waiting. */
   runQueues(): Promise<void> {
     return this.#queues.pass();
-  }
-
-  #onRemoved(payload: unknown): void {
-    if (typeof payload !== 'object' || payload === null) return;
-    if (Reflect.get(payload, 'to') !== this.storeId) return;
-    const rangeId: unknown = Reflect.get(payload, 'rangeId');
-    for (const replica of this.replicas.values()) {
-      if (replica.rangeId === rangeId) this.#queues.checkMembership(replica);
-    }
-  }
-
-  #onFrame(payload: unknown, fromNode: NodeId): void {
-    if (!this.running || this.#failed || !Buffer.isBuffer(payload)) return;
-    const frame = readFrame(payload);
-    if (frame === undefined) {
-      this.env.log.warn({ node: fromNode }, 'a raft frame that cannot be read is dropped');
-      return;
-    }
-    if (frame.toStore !== this.storeId) return;
-    if (this.clock.isTooFarAhead(frame.now)) return;
-    this.clock.observe(frame.now);
-    const from: PeerAddress = { nodeId: fromNode, storeId: frame.fromStore };
-    for (const envelope of frame.envelopes) {
-      this.counters.raftMessagesReceived++;
-      const replica = this.#addressee(envelope, from);
-      if (replica === undefined) continue;
-      if (this.#isFromRemoved(replica, envelope)) this.tellRemoved(from, replica.rangeId);
-      else replica.step(envelope, from);
-    }
-  }
-
-  /** A replica that was removed and does not know it asks for votes: it is told instead. */
-  #isFromRemoved(replica: Replica, envelope: RaftEnvelope): boolean {
-    if (envelope.message.kind !== 'vote-request' || !replica.initialised) return false;
-    const { descriptor } = replica;
-    const sender = envelope.message.from;
-    return (
-      sender < descriptor.nextReplicaId &&
-      !descriptor.replicas.some((each) => each.replicaId === sender)
-    );
-  }
-
-  #addressee(envelope: RaftEnvelope, from: PeerAddress): Replica | undefined {
-    const { rangeId, message } = envelope;
-    const to = asReplicaId(message.to);
-    const existing = this.replicas.get(rangeId);
-    if (existing !== undefined) {
-      if (existing.replicaId === to) return existing;
-      // The range's newer members know this store under a newer id: the old replica was removed.
-      if (existing.replicaId < to) this.remover.remove(existing, to);
-      return undefined;
-    }
-    // Answers concern a replica that is gone; only requests make a new one.
-    if (
-      message.kind !== 'append' &&
-      message.kind !== 'heartbeat' &&
-      message.kind !== 'vote-request'
-    ) {
-      return undefined;
-    }
-    return this.#makeUninitialised(rangeId, to, from);
-  }
-
-  #makeUninitialised(rangeId: RangeId, to: ReplicaId, from: PeerAddress): Replica | undefined {
-    if (to < this.tombstone(rangeId)) {
-      this.tellRemoved(from, rangeId);
-      return undefined;
-    }
-    if (this.remover.isRemoving(rangeId)) return undefined;
-    const { hardState, lastIndex } = this.raftLog.range(rangeId);
-    // The log of a right side whose split a crash took back: the left side will apply it again.
-    if (lastIndex > 0) return undefined;
-    const replica = new Replica(this, uninitialisedStart(rangeId, to, hardState));
-    this.addReplica(replica);
-    return replica;
-  }
-
-  // ---- snapshots ----
-
-  #admitSnapshot(header: SnapshotHeader): string | undefined {
-    if (!this.running) return 'the store is not running';
-    const { rangeId, descriptor } = header;
-    const mine = replicaOnStore(descriptor, this.storeId);
-    if (mine?.replicaId !== header.to) return 'the snapshot is for another replica';
-    const overlap = this.#overlap(rangeId, descriptor);
-    if (overlap !== undefined) return overlap;
-    const existing = this.replicas.get(rangeId);
-    if (existing !== undefined) {
-      return existing.replicaId === header.to ? undefined : 'another replica of the range is here';
-    }
-    if (header.to < this.tombstone(rangeId)) return 'the replica was removed from this store';
-    if (this.remover.isRemoving(rangeId)) return 'the former replica is still being removed';
-    const { hardState, lastIndex } = this.raftLog.range(rangeId);
-    if (lastIndex > 0) return 'the split that makes this range is not applied here yet';
-    this.addReplica(new Replica(this, uninitialisedStart(rangeId, header.to, hardState)));
-    return undefined;
-  }
-
-  #overlap(rangeId: RangeId, wanted: RangeDescriptor): string | undefined {
-    for (const other of this.rangesOverlapping(wanted.startKey, wanted.endKey)) {
-      if (other.rangeId === rangeId) continue;
-      // Perhaps it was removed and has not heard of it.
-      const replica = this.replicas.get(other.rangeId);
-      if (replica !== undefined && !replica.isLeader) this.#queues.checkMembership(replica);
-      return `range ${other.rangeId} holds some of these keys here`;
-    }
-    for (const taken of [...this.remover.reservedSpans(), ...this.#receiver.reservedSpans()]) {
-      if (taken.rangeId === rangeId) continue;
-      const { startKey, endKey } = taken.descriptor;
-      if (wanted.startKey.compare(endKey) < 0 && wanted.endKey.compare(startKey) > 0) {
-        return `range ${taken.rangeId} is leaving or arriving with some of these keys`;
-      }
-    }
-    return undefined;
-  }
-
-  #snapshotStaged(header: SnapshotHeader, fromNode: NodeId): boolean {
-    const replica = this.replicas.get(header.rangeId);
-    const leader = header.descriptor.replicas.find((each) => each.replicaId === header.from);
-    if (replica === undefined || leader === undefined || replica.replicaId !== header.to) {
-      return false;
-    }
-    const { from, to, term, meta, rangeId } = header;
-    replica.step(
-      { rangeId, supportEpoch: 0, message: { kind: 'snapshot', from, to, term, snapshot: meta } },
-      { nodeId: fromNode, storeId: leader.storeId },
-    );
-    return true;
   }
 
   // ---- helpers ----
@@ -643,15 +526,6 @@ export class Store implements ReplicaHost {
       const leader = replica.address(replica.raft.leader);
       if (leader?.storeId === store) this.activate(replica);
     }
-  }
-}
-
-function readFrame(payload: Buffer): RaftFrame | undefined {
-  try {
-    return decodeFrame(payload);
-  } catch (error) {
-    if (error instanceof RangeError) return undefined;
-    throw error;
   }
 }
 

@@ -1,0 +1,172 @@
+/**
+ * What other stores send: raft frames, snapshots, and the news that a replica was removed. Decides to
+ * which replica they go, whether one has to be made for them, and whether there is room for it.
+ */
+import {
+  asReplicaId,
+  replicaOnStore,
+  type NodeId,
+  type RangeDescriptor,
+  type RangeId,
+  type ReplicaId,
+} from '../../kv/index.ts';
+import { decodeFrame, type RaftEnvelope, type RaftFrame } from '../replica/message-codec.ts';
+import { Replica, uninitialisedStart, type PeerAddress } from '../replica/replica.ts';
+import { type KeySpanOfRange } from './remover.ts';
+import { type SnapshotHeader } from './snapshot-format.ts';
+import { type Store } from './store.ts';
+
+export class Intake {
+  readonly #store: Store;
+  /** Key spans of snapshots that are arriving. */
+  readonly #reserved: () => readonly {
+    readonly rangeId: RangeId;
+    readonly descriptor: KeySpanOfRange;
+  }[];
+
+  constructor(
+    store: Store,
+    reserved: () => readonly { readonly rangeId: RangeId; readonly descriptor: KeySpanOfRange }[],
+  ) {
+    this.#store = store;
+    this.#reserved = reserved;
+  }
+
+  onRemoved(payload: unknown): void {
+    if (typeof payload !== 'object' || payload === null) return;
+    if (Reflect.get(payload, 'to') !== this.#store.storeId) return;
+    const rangeId: unknown = Reflect.get(payload, 'rangeId');
+    for (const replica of this.#store.replicas.values()) {
+      if (replica.rangeId === rangeId) this.#store.checkMembership(replica);
+    }
+  }
+
+  onFrame(payload: unknown, fromNode: NodeId): void {
+    if (!this.#store.serving || !Buffer.isBuffer(payload)) return;
+    const frame = readFrame(payload);
+    if (frame === undefined) {
+      this.#store.env.log.warn({ node: fromNode }, 'a raft frame that cannot be read is dropped');
+      return;
+    }
+    if (frame.toStore !== this.#store.storeId) return;
+    if (this.#store.clock.isTooFarAhead(frame.now)) return;
+    this.#store.clock.observe(frame.now);
+    const from: PeerAddress = { nodeId: fromNode, storeId: frame.fromStore };
+    for (const envelope of frame.envelopes) {
+      this.#store.counters.raftMessagesReceived++;
+      const replica = this.#addressee(envelope, from);
+      if (replica === undefined) continue;
+      if (this.#isFromRemoved(replica, envelope)) this.#store.tellRemoved(from, replica.rangeId);
+      else replica.step(envelope, from);
+    }
+  }
+
+  /** A replica that was removed and does not know it asks for votes: it is told instead. */
+  #isFromRemoved(replica: Replica, envelope: RaftEnvelope): boolean {
+    if (envelope.message.kind !== 'vote-request' || !replica.initialised) return false;
+    const { descriptor } = replica;
+    const sender = envelope.message.from;
+    return (
+      sender < descriptor.nextReplicaId &&
+      !descriptor.replicas.some((each) => each.replicaId === sender)
+    );
+  }
+
+  #addressee(envelope: RaftEnvelope, from: PeerAddress): Replica | undefined {
+    const { rangeId, message } = envelope;
+    const to = asReplicaId(message.to);
+    const existing = this.#store.replicas.get(rangeId);
+    if (existing !== undefined) {
+      if (existing.replicaId === to) return existing;
+      // The range's newer members know this store under a newer id: the old replica was removed.
+      if (existing.replicaId < to) this.#store.remover.remove(existing, to);
+      return undefined;
+    }
+    // Answers concern a replica that is gone; only requests make a new one.
+    if (
+      message.kind !== 'append' &&
+      message.kind !== 'heartbeat' &&
+      message.kind !== 'vote-request'
+    ) {
+      return undefined;
+    }
+    return this.#makeUninitialised(rangeId, to, from);
+  }
+
+  #makeUninitialised(rangeId: RangeId, to: ReplicaId, from: PeerAddress): Replica | undefined {
+    if (to < this.#store.tombstone(rangeId)) {
+      this.#store.tellRemoved(from, rangeId);
+      return undefined;
+    }
+    if (this.#store.remover.isRemoving(rangeId)) return undefined;
+    const { hardState, lastIndex } = this.#store.raftLog.range(rangeId);
+    // The log of a right side whose split a crash took back: the left side will apply it again.
+    if (lastIndex > 0) return undefined;
+    const replica = new Replica(this.#store, uninitialisedStart(rangeId, to, hardState));
+    this.#store.addReplica(replica);
+    return replica;
+  }
+
+  admitSnapshot(header: SnapshotHeader): string | undefined {
+    if (!this.#store.running) return 'the store is not running';
+    const { rangeId, descriptor } = header;
+    const mine = replicaOnStore(descriptor, this.#store.storeId);
+    if (mine?.replicaId !== header.to) return 'the snapshot is for another replica';
+    const overlap = this.#overlap(rangeId, descriptor);
+    if (overlap !== undefined) return overlap;
+    const existing = this.#store.replicas.get(rangeId);
+    if (existing !== undefined) {
+      return existing.replicaId === header.to ? undefined : 'another replica of the range is here';
+    }
+    if (header.to < this.#store.tombstone(rangeId))
+      return 'the replica was removed from this store';
+    if (this.#store.remover.isRemoving(rangeId)) return 'the former replica is still being removed';
+    const { hardState, lastIndex } = this.#store.raftLog.range(rangeId);
+    if (lastIndex > 0) return 'the split that makes this range is not applied here yet';
+    this.#store.addReplica(
+      new Replica(this.#store, uninitialisedStart(rangeId, header.to, hardState)),
+    );
+    return undefined;
+  }
+
+  #overlap(rangeId: RangeId, wanted: RangeDescriptor): string | undefined {
+    for (const other of this.#store.rangesOverlapping(wanted.startKey, wanted.endKey)) {
+      if (other.rangeId === rangeId) continue;
+      // Perhaps it was removed and has not heard of it.
+      const replica = this.#store.replicas.get(other.rangeId);
+      if (replica !== undefined && !replica.isLeader) this.#store.checkMembership(replica);
+      return `range ${other.rangeId} holds some of these keys here`;
+    }
+    for (const taken of [...this.#store.remover.reservedSpans(), ...this.#reserved()]) {
+      if (taken.rangeId === rangeId) continue;
+      const { startKey, endKey } = taken.descriptor;
+      if (wanted.startKey.compare(endKey) < 0 && wanted.endKey.compare(startKey) > 0) {
+        return `range ${taken.rangeId} is leaving or arriving with some of these keys`;
+      }
+    }
+    return undefined;
+  }
+
+  snapshotStaged(header: SnapshotHeader, fromNode: NodeId): boolean {
+    const replica = this.#store.replicas.get(header.rangeId);
+    const leader = header.descriptor.replicas.find((each) => each.replicaId === header.from);
+    if (replica === undefined || leader === undefined || replica.replicaId !== header.to) {
+      return false;
+    }
+    const { from, to, term, meta, rangeId } = header;
+    replica.step(
+      { rangeId, supportEpoch: 0, message: { kind: 'snapshot', from, to, term, snapshot: meta } },
+      { nodeId: fromNode, storeId: leader.storeId },
+    );
+    return true;
+  }
+}
+
+function readFrame(payload: Buffer): RaftFrame | undefined {
+  try {
+    return decodeFrame(payload);
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
