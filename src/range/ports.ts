@@ -79,8 +79,12 @@ export type KeySender = Sender;
 export interface RangeExecutor {
   /** Serves every request but the admin ones. Never throws for an expected failure. */
   execute(batch: BatchRequest): Promise<BatchResponse>;
-  /** The replica became leaseholder: all reads below `start` may have been served by others. */
-  leaseAcquired(start: Timestamp): void;
+  /**
+   * The replica became leaseholder: all reads below `start` may have been served by others. With
+   * `continuesSplit` nobody else has led this range since `split` handed its state over (this is the
+   * range's first term): what was handed over stays in force, and young transactions go on.
+   */
+  leaseAcquired(start: Timestamp, continuesSplit?: boolean): void;
   /** Fails waiting requests with 'not-leaseholder' and forgets locks, queues and the timestamp cache. */
   leaseLost(): void;
   /**

@@ -337,31 +337,35 @@ describe('leases', () => {
 });
 
 describe('splits', () => {
-  it('hand over locks, waiters and what was read (T7)', async () => {
-    const { cluster, env } = start();
-    const holder = cluster.db.begin();
-    await withTime(env, holder.get(key('m'), { lock: 'update' }));
-    const early = cluster.db.begin();
-    const reader = cluster.db.begin();
-    await withTime(env, reader.get(key('n')));
-    const waiter = cluster.db.begin();
-    let got = false;
-    const waiting = waiter.get(key('m'), { lock: 'update' }).then(() => {
-      got = true;
-    });
-    await env.runFor(100);
-    cluster.split(key('h'));
-    await env.runFor(1_000);
-    expect(got).toBe(false);
-    early.put(key('n'), bytes('early'));
-    await withTime(env, early.commit());
-    expect(await withTime(env, reader.get(key('n')))).toBeUndefined();
-    holder.put(key('m'), bytes('holder'));
-    await withTime(env, holder.commit());
-    await withTime(env, waiting);
-    await waiter.rollback();
-    await reader.rollback();
-  });
+  it.each(['same lease', 'first lease'] as const)(
+    'hand over locks, waiters and reads: %s (T7)',
+    async (how) => {
+      const { cluster, env } = start();
+      cluster.afterSplit = how;
+      const holder = cluster.db.begin();
+      await withTime(env, holder.get(key('m'), { lock: 'update' }));
+      const early = cluster.db.begin();
+      const reader = cluster.db.begin();
+      await withTime(env, reader.get(key('n')));
+      const waiter = cluster.db.begin();
+      let got = false;
+      const waiting = waiter.get(key('m'), { lock: 'update' }).then(() => {
+        got = true;
+      });
+      await env.runFor(100);
+      cluster.split(key('h'));
+      await env.runFor(1_000);
+      expect(got).toBe(false);
+      early.put(key('n'), bytes('early'));
+      await withTime(env, early.commit());
+      expect(await withTime(env, reader.get(key('n')))).toBeUndefined();
+      holder.put(key('m'), bytes('holder'));
+      await withTime(env, holder.commit());
+      await withTime(env, waiting);
+      await waiter.rollback();
+      await reader.rollback();
+    },
+  );
 
   it('in the middle of transactions lose nothing', async () => {
     const { cluster, env } = start();

@@ -218,9 +218,11 @@ describe('serializability under slow replication, new leases, splits and lost an
   for (let seed = 1; seed <= disturbedHistories; seed++) {
     it(`seed ${seed}`, async () => {
       const env = new VirtualEnv(seed);
-      const splits = seed % 3 === 0 ? words.map(scriptKey) : [];
+      const splits = seed % 4 === 0 ? words.map(scriptKey) : [];
       const cluster = new TestCluster(env, { maxOffsetMicros: (seed % 2) * 250_000, splits });
       const chance = seededRandom(seed);
+      cluster.afterSplit =
+        (['same lease', 'first lease', 'later lease'] as const)[seed % 3] ?? 'same lease';
       cluster.proposeDelayMs = () => chance.below(20);
       await check(cluster.db, env, seed, async (random) => {
         for (let i = 0; i < 6; i++) {

@@ -52,7 +52,7 @@ class TestReplica implements ReplicaPort {
   readonly cluster: TestCluster;
   descriptor: RangeDescriptor;
   leaseSequence = 1;
-  readonly leaseStart: Timestamp;
+  leaseStart: Timestamp;
   hasLease = true;
   readonly executor: RangeExecutor;
 
@@ -118,6 +118,12 @@ class TestReplica implements ReplicaPort {
     return lost ? { kind: 'ambiguous', reason: 'the test says so' } : { kind: 'applied' };
   }
 
+  startLease(continuesSplit: boolean): void {
+    this.leaseSequence++;
+    this.leaseStart = this.clock.now();
+    this.executor.leaseAcquired(this.leaseStart, continuesSplit);
+  }
+
   /** The lease moves to another replica, which knows nothing but when it began. */
   renewLease(): void {
     this.hasLease = false;
@@ -138,6 +144,8 @@ export class TestCluster {
   readonly rowPrograms: RowProgramCompiler | undefined;
   readonly replicas: TestReplica[] = [];
   proposals = 0;
+  /** How the right side of a split is led: 'later lease' when somebody else may have led it before. */
+  afterSplit: 'same lease' | 'first lease' | 'later lease' = 'same lease';
   /** How long the replication of a command takes; 0 = one turn of the event loop. */
   proposeDelayMs: (() => number) | undefined;
   /** Says which applied commands are reported as ambiguous. */
@@ -210,6 +218,10 @@ export class TestCluster {
     const rightReplica = new TestReplica(this, right, left.leaseStart);
     this.replicas.push(rightReplica);
     left.executor.split(splitKey, rightReplica.executor);
+    if (this.afterSplit !== 'same lease') {
+      // The right side is led in a term of its own.
+      rightReplica.startLease(this.afterSplit === 'first lease');
+    }
     this.#file([left.descriptor, right]);
   }
 

@@ -82,6 +82,8 @@ class Executor implements RangeExecutor {
   readonly #latches = new Latches();
   readonly #waits: ConflictWaits;
   readonly #load: LoadMeter;
+  /** A split has handed locks over, and no lease has begun since. */
+  #inherited = false;
 
   constructor(port: ReplicaPort) {
     this.#port = port;
@@ -109,13 +111,18 @@ class Executor implements RangeExecutor {
     return fast === undefined ? this.#serve(batch) : Promise.resolve(fast);
   }
 
-  leaseAcquired(start: Timestamp): void {
-    this.#forget();
+  leaseAcquired(start: Timestamp, continuesSplit = false): void {
+    const inherited = this.#inherited;
+    this.#inherited = false;
+    if (inherited && continuesSplit) return;
+    // Locks are worth keeping even then: nothing depends on them, and they save their holders a retry.
+    if (!inherited) this.#forget();
     this.#state.reads.reset(start);
     this.#state.tombstones.reset(start);
   }
 
   leaseLost(): void {
+    this.#inherited = false;
     this.#forget();
   }
 
@@ -128,6 +135,7 @@ class Executor implements RangeExecutor {
     assert(right instanceof Executor, 'both sides of a split have the same kind of executor');
     const { locks, reads, tombstones, pushes, finished } = this.#state;
     const there = right.#state;
+    right.#inherited = true;
     reads.copyTo(there.reads, splitKey);
     tombstones.copyTo(there.tombstones);
     finished.copyTo(there.finished);
