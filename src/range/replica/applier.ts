@@ -10,7 +10,7 @@ import { type Configuration, type Entry } from '../../raft/index.ts';
 import { addStats, subtractStats, type EngineWrite, type MvccStats } from '../../storage/index.ts';
 import { assert, must, unreachable } from '../../util/index.ts';
 import { type Command, type ProposeOutcome } from '../ports.ts';
-import { decodeCommand, type ReplicatedCommand, type SplitEffects } from './command-codec.ts';
+import { decodeCommand, type SplitEffects } from './command-codec.ts';
 import { encodeApplied, type ReplayFloor } from './range-state.ts';
 import { type Replica } from './replica.ts';
 
@@ -114,16 +114,16 @@ export class Applier {
       const proposal = this.#takeProposal(entry);
       if (entry.kind === 'config') this.#applyConfiguration(entry);
       else if (entry.data.length > 0) {
-        const command: ReplicatedCommand =
-          proposal === undefined
-            ? decodeCommand(entry.data)
-            : { ...proposal.command, split: proposal.split };
+        // The leader kept the decoded form.
+        const decoded = proposal === undefined ? decodeCommand(entry.data) : undefined;
+        const command = decoded ?? must(proposal).command;
+        const split = (decoded ?? must(proposal)).split;
         this.#replica.host.clock.observe(command.timestamp);
         if (command.clears.length > 0) {
-          this.#pauseFor(entry, command, proposal);
+          this.#pauseFor(entry, command, split, proposal);
           return;
         }
-        this.#apply(entry, command);
+        this.#apply(entry, command, split);
       }
       this.#advance(entry);
       if (proposal !== undefined) this.#finished.push({ proposal, outcome: applied });
@@ -144,7 +144,7 @@ export class Applier {
     return undefined;
   }
 
-  #apply(entry: Entry, command: ReplicatedCommand): void {
+  #apply(entry: Entry, command: Command, split: SplitEffects | undefined): void {
     this.#replica.noteApplied(command);
     for (const write of command.writes) this.#writes.push(write);
     if (entry.index > this.#statsIndex) this.stats = addStats(this.stats, command.statsDelta);
@@ -152,7 +152,7 @@ export class Applier {
     if (trigger === undefined) return;
     switch (trigger.kind) {
       case 'split':
-        this.#applySplit(entry, trigger.left, trigger.right, must(command.split));
+        this.#applySplit(entry, trigger.left, trigger.right, must(split));
         return;
       case 'change-replicas':
         this.#applyDescriptor(entry, trigger.range);
@@ -236,7 +236,12 @@ export class Applier {
     for (const { proposal, outcome } of finished) proposal.resolve(outcome);
   }
 
-  #pauseFor(entry: Entry, command: ReplicatedCommand, proposal: PendingProposal | undefined): void {
+  #pauseFor(
+    entry: Entry,
+    command: Command,
+    split: SplitEffects | undefined,
+    proposal: PendingProposal | undefined,
+  ): void {
     this.#flush();
     this.#paused = true;
     this.#countSplits();
@@ -247,7 +252,7 @@ export class Applier {
           proposal?.resolve({ kind: 'ambiguous', reason: 'the replica was removed' });
           return;
         }
-        this.#apply(entry, command);
+        this.#apply(entry, command, split);
         this.#advance(entry);
         if (proposal !== undefined) this.#finished.push({ proposal, outcome: applied });
         this.#drain();
@@ -257,7 +262,7 @@ export class Applier {
     );
   }
 
-  async #clear(command: ReplicatedCommand): Promise<void> {
+  async #clear(command: Command): Promise<void> {
     for (const span of command.clears) {
       await this.#replica.host.engine.clear(span.start, span.end);
     }

@@ -96,6 +96,16 @@ export class Checkpointer {
     this.#logBytes = host.raftLog.liveBytes;
   }
 
+  /** Followers on stores that are away for long get a snapshot; the log of all ranges is in memory. */
+  #isAwaited(replica: Replica, id: number): boolean {
+    const { liveness, raftLog, settings } = this.#deps.host;
+    const storeId = replica.address(id)?.storeId;
+    if (storeId === undefined) return false;
+    if (liveness.supportedBy(storeId)) return true;
+    if (raftLog.liveBytes > settings.logBytesMax) return false;
+    return (liveness.silentMs(storeId) ?? 0) < settings.logWaitMs;
+  }
+
   /** Up to the floor, but for what followers still need; those too far behind get a snapshot (trap R10). */
   #truncate(replica: Replica, floor: ReplayFloor): void {
     const { host } = this.#deps;
@@ -104,7 +114,8 @@ export class Checkpointer {
     let index = floor.index;
     if (log.sizeBytes <= host.settings.logBytesPerRangeMax) {
       for (const follower of replica.raft.progress()) {
-        if (follower.state !== 'snapshot') index = Math.min(index, follower.match);
+        if (follower.state === 'snapshot' || !this.#isAwaited(replica, follower.id)) continue;
+        index = Math.min(index, follower.match);
       }
     }
     const pin = this.#deps.snapshotPin(replica.rangeId);

@@ -24,6 +24,9 @@ export interface StoreSettings {
   readonly checkpointMs: number;
   /** Entries kept for followers that are behind, before they are left to a snapshot. */
   readonly logBytesPerRangeMax: number;
+  /** The log waits so long for followers that are away, and not at all when it is larger than this. */
+  readonly logWaitMs: number;
+  readonly logBytesMax: number;
   readonly snapshotChunkBytes: number;
   readonly snapshotBytesPerSecond: number;
   readonly snapshotTimeoutMs: number;
@@ -57,6 +60,8 @@ export const defaultStoreSettings: StoreSettings = {
   logBytesPerCheckpoint: 32 << 20,
   checkpointMs: 30_000,
   logBytesPerRangeMax: 16 << 20,
+  logWaitMs: 60_000,
+  logBytesMax: 256 << 20,
   snapshotChunkBytes: 256 << 10,
   snapshotBytesPerSecond: 64 << 20,
   snapshotTimeoutMs: 60_000,

@@ -202,6 +202,7 @@ export class Store implements ReplicaHost {
   /** Opens what the disk holds: replays the raft log, finishes what a crash interrupted, begins to serve. */
   async start(): Promise<void> {
     this.#state = 'loading';
+    await this.env.disk.mkdir(this.deps.directory);
     await this.bound.start();
     const installs = await this.#receiver.recover();
     await loadReplicas(this, installs, (record) => this.#receiver.finish(record));
