@@ -373,7 +373,7 @@ function timeToTimeTz(value: Datum, context: EvalContext): TimeTz {
   const zone = zoneOf(context.timeZone);
   const today = timestampToDate(timestamptzToTimestamp(context.nowMicros, context));
   const offset = offsetOfLocal(zone, joinMicros(today, asNumber(value)));
-  return new TimeTz(asNumber(value), -offset);
+  return new TimeTz(asNumber(value), 0 - offset);
 }
 
 // ---------------------------------------------------------------------------------------- json

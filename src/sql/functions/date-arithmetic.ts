@@ -49,7 +49,7 @@ export function timestamptzToTimestamp(micros: bigint, settings: FormatSettings)
 export function timestamptzToTimeTz(micros: bigint, settings: FormatSettings): TimeTz {
   const zone = zoneOf(settings.timeZone);
   const offset = offsetOfInstant(zone, micros);
-  return new TimeTz(splitMicros(utcToLocal(zone, micros)).micros, -offset);
+  return new TimeTz(splitMicros(utcToLocal(zone, micros)).micros, 0 - offset);
 }
 
 export function addMonths(days: number, months: number): number {

@@ -708,7 +708,7 @@ const zoneFunctions: ScalarFunction[] = (
       const time = asTimeTz(a[1]);
       const offset = offsetOfInstant(zone(a), c.statementMicros);
       const shifted = time.micros + (time.zoneSeconds + offset) * microsPerSecond;
-      return new TimeTz(((shifted % microsPerDay) + microsPerDay) % microsPerDay, -offset);
+      return new TimeTz(((shifted % microsPerDay) + microsPerDay) % microsPerDay, 0 - offset);
     },
     { volatility: type === 'text' ? 'volatile' : 'immutable' },
   ),
@@ -788,9 +788,11 @@ const makers: ScalarFunction[] = [
     localToUtc(makeZone(asText(a[6])), makeTimestamp(a)),
   ),
   ...Array.from({ length: 8 }, (_, count) =>
-    scalar(`make_interval(${intervalTypes.slice(0, count).join(',')}) interval`, makeIntervalFrom, {
-      ...(count === 7 ? { argNames: intervalArguments } : {}),
-    }),
+    scalar(
+      `make_interval(${intervalTypes.slice(0, count).join(',')}) interval`,
+      makeIntervalFrom,
+      count === 7 ? { argNames: intervalArguments } : {},
+    ),
   ),
 ];
 

@@ -183,7 +183,7 @@ function layOut(
   const overflow = whole.length > before || value.kind !== 'finite';
   const digits = overflow ? '#'.repeat(before) : whole.padStart(before);
   const fractionDigits = overflow ? '#'.repeat(picture.after) : fraction;
-  const hasSign = items.some((item) => item.kind === 'sign');
+  const hasSign = items.some((item) => item.kind === 'sign' && item.style !== 'PL');
   const firstZero = firstZeroPosition(items);
   /** Behind the point FM drops zeros that a 9 asked for. */
   const keep = fillMode ? keptFraction(items, fractionDigits) : fractionDigits.length;

@@ -218,21 +218,21 @@ function decode(text: string, format: string): Buffer {
   }
 }
 
-function checkBit(bytes: Buffer, index: bigint, size: bigint): number {
+function checkIndex(index: bigint, size: bigint): number {
   if (index < 0n || index >= size) {
     throw sqlError('arraySubscriptError', `index ${index} out of valid range, 0..${size - 1n}`);
   }
-  return Number(index) + 0 * bytes.length;
+  return Number(index);
 }
 
 function setByte(bytes: Buffer, index: number, value: number): Buffer {
   const out = Buffer.from(bytes);
-  out[checkBit(bytes, BigInt(index), BigInt(bytes.length))] = value & 255;
+  out[checkIndex(BigInt(index), BigInt(bytes.length))] = value & 255;
   return out;
 }
 
 function setBit(bytes: Buffer, index: bigint, value: number): Buffer {
-  const at = checkBit(bytes, index, BigInt(bytes.length) * 8n);
+  const at = checkIndex(index, BigInt(bytes.length) * 8n);
   if (value !== 0 && value !== 1) throw sqlError('invalidParameterValue', 'new bit must be 0 or 1');
   const out = Buffer.from(bytes);
   const byte = out[at >> 3] ?? 0;
@@ -543,12 +543,12 @@ const bytesFunctions: ScalarFunction[] = [
   ),
   scalar('get_byte(bytea,int4) int4', (a) => {
     const bytes = asBuffer(a[0]);
-    return bytes[checkBit(bytes, BigInt(n(a, 1)), BigInt(bytes.length))] ?? 0;
+    return bytes[checkIndex(BigInt(n(a, 1)), BigInt(bytes.length))] ?? 0;
   }),
   scalar('set_byte(bytea,int4,int4) bytea', (a) => setByte(asBuffer(a[0]), n(a, 1), n(a, 2))),
   scalar('get_bit(bytea,int8) int4', (a) => {
     const bytes = asBuffer(a[0]);
-    const at = checkBit(bytes, asBigint(a[1]), BigInt(bytes.length) * 8n);
+    const at = checkIndex(asBigint(a[1]), BigInt(bytes.length) * 8n);
     return ((bytes[at >> 3] ?? 0) >> (at & 7)) & 1;
   }),
   scalar('set_bit(bytea,int8,int4) bytea', (a) => setBit(asBuffer(a[0]), asBigint(a[1]), n(a, 2))),

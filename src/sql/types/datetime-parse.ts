@@ -582,8 +582,8 @@ export function parseTime(text: string, settings: FormatSettings): number {
 
 export function parseTimeTz(text: string, settings: FormatSettings): TimeTz {
   const { time, fields, days } = timeFields('time with time zone', text, settings);
-  if (fields.offset !== undefined) return new TimeTz(time, -fields.offset);
+  if (fields.offset !== undefined) return new TimeTz(time, 0 - fields.offset);
   const zone = fields.zone ?? zoneOf(settings.timeZone);
   const day = days ?? splitMicros(localNow(settings)).days;
-  return new TimeTz(time, -offsetOfLocal(zone, joinMicros(day, time)));
+  return new TimeTz(time, 0 - offsetOfLocal(zone, joinMicros(day, time)));
 }
