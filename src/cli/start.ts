@@ -6,7 +6,8 @@ import { createServer as createHttpServer, type Server as HttpServer } from 'nod
 import { createServer as createNetServer, type Server as NetServer, type Socket } from 'node:net';
 import { join, resolve } from 'node:path';
 import { GrpcTransport } from '../rpc/index.ts';
-import { SkeinNode, openSqlFront, rowProgramCompiler } from '../server/index.ts';
+import { SkeinNode, openSqlFront } from '../server/index.ts';
+import { rowProgramCompiler } from '../sql/index.ts';
 import { LevelEngine } from '../storage/index.ts';
 import { type Logger } from '../util/index.ts';
 import { createLogger, type LogFormat } from './log.ts';

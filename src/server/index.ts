@@ -2,5 +2,5 @@ export { ForeignStoreError } from './identity.ts';
 export type { NodeTransport } from './membership.ts';
 export { SkeinNode } from './node.ts';
 export type { NodeParts } from './node.ts';
-export { openSqlFront, rowProgramCompiler } from './sql-front.ts';
+export { openSqlFront } from './sql-front.ts';
 export type { SqlFront, SqlFrontParts } from './sql-front.ts';

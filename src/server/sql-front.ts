@@ -3,7 +3,7 @@ import { type Duplex } from 'node:stream';
 import { type ZoneConfig } from '../allocator/index.ts';
 import { asNodeId, type Db, type Gossip, type NodeId, type Transport } from '../kv/index.ts';
 import { PgListener } from '../pgwire/index.ts';
-import { createSqlService, sqlParts, zoneConfigFor } from '../sql/index.ts';
+import { createSqlService, nodeOfBackend, zoneConfigFor } from '../sql/index.ts';
 import { sleep, type Env } from '../util/index.ts';
 
 export interface SqlFrontParts {
@@ -31,7 +31,7 @@ const gracePollMs = 20;
 
 export async function openSqlFront(parts: SqlFrontParts): Promise<SqlFront> {
   const { env, db, gossip, transport, nodeId } = parts;
-  const service = await createSqlService({ env, db, nodeId, gossip, transport, parts: sqlParts });
+  const service = await createSqlService({ env, db, nodeId, gossip, transport });
   // A cancel request may arrive at any node; the session's number tells where it belongs.
   transport.onCall('cancel', async (payload) => {
     const { pid, secret } = payload as { pid: number; secret: number };
@@ -41,7 +41,7 @@ export async function openSqlFront(parts: SqlFrontParts): Promise<SqlFront> {
     env,
     service,
     forwardCancel: (pid, secret) => {
-      const owner = asNodeId(service.nodeOf(pid));
+      const owner = asNodeId(nodeOfBackend(pid));
       if (owner === nodeId) return;
       transport
         .call(owner, 'cancel', { pid, secret }, { timeoutMs: cancelTimeoutMs, traffic: 'system' })
@@ -66,6 +66,6 @@ export async function openSqlFront(parts: SqlFrontParts): Promise<SqlFront> {
       openConnections: listener.connectionCount,
       openSessions: service.sessionCount,
     }),
-    zoneConfigFor: (key) => zoneConfigFor(service.services.catalogCache.snapshot, key),
+    zoneConfigFor: (key) => zoneConfigFor(service.services.catalogCache.current, key),
   };
 }

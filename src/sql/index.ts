@@ -1,4 +1,4 @@
-export { bootstrapCatalog, CatalogCache } from './catalog/index.ts';
+export { bootstrapCatalog, CatalogCache, zoneConfigFor } from './catalog/index.ts';
 export { createSqlService } from './create-service.ts';
 export type { SqlParts, SqlServiceOptions } from './create-service.ts';
 export { SqlFailure, sqlError, sqlStates } from './errors.ts';
@@ -9,7 +9,7 @@ export type { ClientOutput, ResultFormats } from './session/client.ts';
 export { toSqlFailure } from './session/kv-errors.ts';
 export type { Portal, PreparedStatement } from './session/prepared.ts';
 export { serverVersion } from './session/setting-definitions.ts';
-export { SqlService } from './session/service.ts';
+export { nodeOfBackend, SqlService } from './session/service.ts';
 export type { NewSession } from './session/service.ts';
 export { defaultSessionLimits } from './session/services.ts';
 export type { SessionLimits, SessionServices } from './session/services.ts';

@@ -13,6 +13,11 @@ export interface NewSession {
 /** Bits of a backend pid that count sessions; the bits above name the node. */
 const counterBits = 19;
 
+/** The node whose session this is: where a cancel request has to go. */
+export function nodeOfBackend(pid: number): number {
+  return (pid >>> counterBits) & 0xfff;
+}
+
 export class SqlService {
   readonly services: SessionServices;
   readonly #nodeId: number;
