@@ -9,6 +9,7 @@ import {
   type TableDescriptor,
 } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
+import { functionsByName } from '../functions/index.ts';
 import { formatType, oids, typeOf } from '../types/index.ts';
 import { refuseDeferrable, storedExpression } from './columns.ts';
 import { chooseName, findTable, qualifiedText, runQuery, type Ddl } from './context.ts';
@@ -133,6 +134,16 @@ export function primaryKey(ddl: Ddl, draft: TableDraft, constraint: Constraint):
 
 const rowIdColumn = 'rowid';
 
+/**
+ * What fills a hidden key: unique_rowid() where the function registry has it (COPY calls it without a detour), else
+ * the built-in sequence of the same name, which hands out the same ids.
+ */
+export function rowIdDefault(): string {
+  return functionsByName('unique_rowid').length > 0
+    ? 'unique_rowid()'
+    : "nextval('pg_catalog.unique_rowid'::regclass)";
+}
+
 /** The hidden key of a table declared without one. */
 export function implicitKey(draft: TableDraft): IndexDescriptor {
   let name = rowIdColumn;
@@ -144,7 +155,7 @@ export function implicitKey(draft: TableDraft): IndexDescriptor {
     typeOid: oids.int8,
     typmod: -1,
     nullable: false,
-    defaultSql: 'unique_rowid()',
+    defaultSql: rowIdDefault(),
     hidden: true,
     state: 'public',
   };

@@ -8,7 +8,7 @@ import { type Constraint } from '@pgsql/types';
 import { type IndexDescriptor, type TableDescriptor } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
 import { isEmptyTable } from './backfill.ts';
-import { implicitKey, primaryKey, validateNotNull } from './constraints.ts';
+import { implicitKey, primaryKey, rowIdDefault, validateNotNull } from './constraints.ts';
 import { type Ddl } from './context.ts';
 import { columnById, suffixFor, type TableDraft } from './draft.ts';
 import { buildLater } from './indexes.ts';
@@ -48,7 +48,7 @@ export async function dropPrimaryKey(ddl: Ddl, table: TableDescriptor): Promise<
   const column = primary.columns[0]?.columnId ?? 0;
   draft.primaryIndex = primary;
   draft.indexes = draft.indexes.map((index) => withSuffix(index, primary));
-  await rewriteTable(ddl, table, draft, new Map([[column, 'unique_rowid()']]));
+  await rewriteTable(ddl, table, draft, new Map([[column, rowIdDefault()]]));
 }
 
 function withSuffix(index: IndexDescriptor, primary: IndexDescriptor): IndexDescriptor {

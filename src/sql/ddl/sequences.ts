@@ -76,7 +76,7 @@ export function sequenceOptions(nodes: readonly Node[] | undefined): SequenceOpt
     if (seen.has(defname)) throw sqlError('syntaxError', 'conflicting or redundant options');
     seen.add(defname);
     const text = defText(arg);
-    const number = text === undefined ? null : BigInt(text);
+    const number = text === undefined || !/^[+-]?\d+$/.test(text) ? null : BigInt(text);
     switch (defname) {
       case 'increment':
         options = { ...options, increment: number ?? 1n };

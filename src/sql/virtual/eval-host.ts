@@ -45,8 +45,10 @@ export function createEvalHost(inputs: EvalHostInputs): SessionHost {
     return found;
   };
 
+  const uniqueRowId = rowIds(cache.nodeId, () => cache.env.clock.wallMicros());
   return {
     async nextval(name) {
+      if (name === rowIdSequence.oid || name === rowIdSequence.name) return uniqueRowId();
       const sequence = find(name);
       const value = await nextValue(cache.db, sequence);
       current.set(sequence.id, value);
@@ -76,10 +78,13 @@ export function createEvalHost(inputs: EvalHostInputs): SessionHost {
     lookupOid: async (kind, name) => lookupOid(catalog, inputs.context(), kind, name),
     lookupName: async (kind, oid) => lookupName(catalog, inputs.context(), kind, oid),
     catalogFunction: (name, args) => callCatalogFunction(name, args, inputs.context(), locks),
-    uniqueRowId: rowIds(cache.nodeId, () => cache.env.clock.wallMicros()),
+    uniqueRowId,
     close: () => locks.releaseAll(),
   };
 }
+
+/** The built-in sequence behind hidden row ids: `nextval('pg_catalog.unique_rowid')`. */
+const rowIdSequence = { name: 'pg_catalog.unique_rowid', oid: 13_100 } as const;
 
 /** Bits of a row id below the time: the node that made it. */
 const nodeBits = 15n;
@@ -107,6 +112,7 @@ export function lookupOid(
   const builtin = name.schema === undefined || name.schema === 'pg_catalog';
   switch (kind) {
     case 'regclass': {
+      if (text === rowIdSequence.name) return rowIdSequence.oid;
       const virtualSchemas =
         name.schema === undefined ? ['pg_catalog', ...catalog.searchPath] : [name.schema];
       for (const schema of virtualSchemas) {

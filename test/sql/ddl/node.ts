@@ -1,0 +1,351 @@
+/** Nodes of a small SQL cluster in one process: LocalDb, a shared transport, the catalog, and sessions without wire. */
+import {
+  HlcClock,
+  KvFailure,
+  LocalDb,
+  TransportFailure,
+  asNodeId,
+  type CallHandler,
+  type Db,
+  type NodeId,
+  type Transport,
+  type Txn,
+} from '../../../src/kv/index.ts';
+import {
+  CatalogCache,
+  SessionCatalog,
+  bootstrapCatalog,
+  type VirtualSchemas,
+} from '../../../src/sql/catalog/index.ts';
+import { runUtility } from '../../../src/sql/ddl/index.ts';
+import { SqlFailure } from '../../../src/sql/errors.ts';
+import { rowProgramCompiler } from '../../../src/sql/exec/index.ts';
+import { type EvalContext } from '../../../src/sql/functions/index.ts';
+import { loadParser, parseStatements, type ParsedStatement } from '../../../src/sql/parse/index.ts';
+import { planStatement } from '../../../src/sql/plan/index.ts';
+import { storedFormat } from '../../../src/sql/row/index.ts';
+import { toSqlFailure } from '../../../src/sql/session/kv-errors.ts';
+import { type StatementContext, type StatementResult } from '../../../src/sql/session/types.ts';
+import { typeOps, type Datum } from '../../../src/sql/types/index.ts';
+import {
+  createEvalHost,
+  createVirtualSchemas,
+  type SessionHost,
+} from '../../../src/sql/virtual/index.ts';
+import { type ScriptRunner } from '../../script.ts';
+import { VirtualEnv } from '../../txn/virtual-env.ts';
+
+/** Calls between the nodes of one process; a node that is `away` cannot be reached. */
+export class Switchboard {
+  readonly #handlers = new Map<string, CallHandler>();
+  readonly away = new Set<NodeId>();
+
+  endpoint(self: NodeId): Transport {
+    return {
+      call: async (to, method, payload) => {
+        const handler = this.#handlers.get(`${to}/${method}`);
+        if (handler === undefined || this.away.has(to) || this.away.has(self)) {
+          throw new TransportFailure(`no way to node ${to}`, { sent: false });
+        }
+        return handler(structuredClone(payload), self);
+      },
+      send: () => {},
+      onCall: (method, handler) => {
+        this.#handlers.set(`${self}/${method}`, handler);
+      },
+      onMessage: () => {},
+    };
+  }
+}
+
+export interface TestCluster {
+  readonly env: VirtualEnv;
+  readonly db: Db;
+  readonly board: Switchboard;
+  readonly virtual: VirtualSchemas;
+  readonly caches: CatalogCache[];
+}
+
+export async function startCluster(nodes = 1): Promise<TestCluster> {
+  await loadParser();
+  const env = new VirtualEnv(7);
+  const clock = new HlcClock(env.clock, { maxOffsetMicros: 0 });
+  const db = new LocalDb({
+    clock,
+    nodeId: asNodeId(1),
+    timers: env.timers,
+    rowPrograms: rowProgramCompiler,
+  });
+  const board = new Switchboard();
+  await bootstrapCatalog(db);
+  const caches: CatalogCache[] = [];
+  for (let id = 1; id <= nodes; id++) {
+    const nodeId = asNodeId(id);
+    const cache = new CatalogCache({ env, db, nodeId, transport: board.endpoint(nodeId) });
+    await cache.start();
+    caches.push(cache);
+  }
+  return { env, db, board, virtual: createVirtualSchemas(), caches };
+}
+
+const format = { ...storedFormat, dateOrder: 'MDY' as const };
+
+/** A session as small as it can be: autocommit, BEGIN, COMMIT, ROLLBACK, SAVEPOINT a, ROLLBACK TO a. */
+export class TestSession {
+  readonly catalog: SessionCatalog;
+  readonly host: SessionHost;
+  readonly #cluster: TestCluster;
+  readonly #eval: EvalContext;
+  #txn: Txn | undefined;
+  #explicit = false;
+  #steps: { readonly description: string; readonly run: () => Promise<void> }[] = [];
+  #notices: string[] = [];
+  #mark:
+    | {
+        readonly kv: ReturnType<Txn['savepoint']>;
+        readonly catalog: ReturnType<SessionCatalog['mark']>;
+        readonly steps: number;
+      }
+    | undefined;
+  database = 'defaultdb';
+  searchPath: readonly string[] = ['$user', 'public'];
+
+  constructor(cluster: TestCluster, node = 0) {
+    this.#cluster = cluster;
+    const cache = cluster.caches[node];
+    if (cache === undefined) throw new Error(`no node ${node}`);
+    this.catalog = new SessionCatalog({
+      cache,
+      virtual: cluster.virtual,
+      currentDatabase: () => this.database,
+      searchPath: () => this.searchPath,
+      currentUser: () => 'root',
+    });
+    this.host = createEvalHost({ catalog: this.catalog, context: () => this.#context() });
+    const session = this;
+    this.#eval = {
+      ...format,
+      statementMicros: 0n,
+      clockMicros: () => 0n,
+      random: () => 0.5,
+      setSeed: () => {},
+      randomBytes: (length) => cluster.env.random.bytes(length),
+      currentUser: 'root',
+      sessionUser: 'root',
+      get currentDatabase() {
+        return session.database;
+      },
+      get currentSchemas() {
+        return session.catalog.searchPath;
+      },
+      backendPid: 1,
+      setting: () => undefined,
+      setSetting: (_name, value) => value,
+      host: this.host,
+    };
+  }
+
+  #context(): StatementContext {
+    const { env, db } = this.#cluster;
+    if (this.#txn === undefined) throw new Error('no transaction');
+    return {
+      env,
+      db,
+      txn: this.#txn,
+      autocommit: !this.#explicit,
+      catalog: this.catalog,
+      eval: this.#eval,
+      gossip: undefined,
+      params: [],
+      readOnly: false,
+      checkCanceled: () => {},
+      notice: (severity, _code, message) => {
+        this.#notices.push(`${severity}: ${message}`);
+      },
+      memoryLimitBytes: 1 << 26,
+      ddl: {
+        add: (step) => {
+          this.#steps.push(step);
+        },
+        isEmpty: this.#steps.length === 0,
+      },
+    };
+  }
+
+  async #begin(): Promise<void> {
+    if (this.#txn !== undefined) return;
+    await this.catalog.begin();
+    this.#txn = this.#cluster.db.begin({ name: 'sql' });
+  }
+
+  async #commit(): Promise<void> {
+    const txn = this.#txn;
+    const steps = this.#steps;
+    try {
+      if (txn !== undefined && txn.status === 'open') {
+        await this.catalog.beforeCommit({ checkCanceled: () => {}, timeoutMs: 5000 });
+        await txn.commit();
+      }
+      for (const step of steps) await step.run();
+    } finally {
+      await this.#end();
+    }
+  }
+
+  async #end(): Promise<void> {
+    const txn = this.#txn;
+    this.#txn = undefined;
+    this.#explicit = false;
+    this.#steps = [];
+    if (txn?.status === 'open') await txn.rollback();
+    await this.catalog.finish();
+  }
+
+  /** Runs statements one after the other; output as text, ending at the first error. */
+  async run(text: string): Promise<string> {
+    const lines: string[] = [];
+    for (const parsed of parseStatements(text)) {
+      this.#notices = [];
+      try {
+        const output = await this.#statement(parsed);
+        lines.push(...this.#notices, ...output);
+      } catch (error) {
+        lines.push(...this.#notices, ...errorLines(error));
+        if (this.#explicit) lines.push('(transaction aborted)');
+        await this.#end();
+        break;
+      }
+    }
+    return lines.join('\n');
+  }
+
+  async #statement(parsed: ParsedStatement): Promise<string[]> {
+    const { statement } = parsed;
+    const node = statement.kind === 'postgres' ? statement.node : undefined;
+    if (node !== undefined && 'TransactionStmt' in node)
+      return this.#control(node.TransactionStmt.kind ?? '');
+    await this.#begin();
+    const lines: string[] = [];
+    let result: StatementResult;
+    if (statement.kind === 'cluster') {
+      result = await runUtility(
+        { kind: 'cluster', statement: statement.statement },
+        this.#context(),
+      );
+    } else if (isQuery(statement.node)) {
+      const plan = await planStatement({
+        statement: statement.node,
+        parameterTypes: [],
+        catalog: this.catalog,
+        eval: this.#eval,
+      });
+      result = await plan.execute({ ...this.#context(), autocommit: false });
+    } else {
+      result = await runUtility(
+        { kind: 'postgres', node: statement.node, text: parsed.text },
+        this.#context(),
+      );
+    }
+    const rows: string[] = [];
+    while (true) {
+      const batch = await result.next();
+      if (batch === undefined) break;
+      for (const row of batch) {
+        rows.push(
+          row.map((value, at) => cell(value, result.columns[at]?.typeOid ?? 25)).join(' | '),
+        );
+      }
+    }
+    if (result.columns.length > 0)
+      lines.push(result.columns.map(({ name }) => name).join(' | '), ...rows);
+    else lines.push(result.tag());
+    if (this.#explicit) await this.#context().txn.checkInserts();
+    else await this.#commit();
+    return lines;
+  }
+
+  async #control(kind: string): Promise<string[]> {
+    switch (kind) {
+      case 'TRANS_STMT_BEGIN':
+        await this.#begin();
+        this.#explicit = true;
+        return ['BEGIN'];
+      case 'TRANS_STMT_COMMIT':
+        await this.#commit();
+        return ['COMMIT'];
+      case 'TRANS_STMT_SAVEPOINT':
+        this.#mark = {
+          kv: this.#context().txn.savepoint(),
+          catalog: this.catalog.mark(),
+          steps: this.#steps.length,
+        };
+        return ['SAVEPOINT'];
+      case 'TRANS_STMT_ROLLBACK_TO':
+        if (this.#mark === undefined) throw new Error('no savepoint');
+        this.#context().txn.rollbackTo(this.#mark.kv);
+        this.catalog.rollbackTo(this.#mark.catalog);
+        this.#steps = this.#steps.slice(0, this.#mark.steps);
+        return ['ROLLBACK'];
+      default:
+        await this.#end();
+        return ['ROLLBACK'];
+    }
+  }
+}
+
+function isQuery(node: object): boolean {
+  return ['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt', 'ExplainStmt'].some(
+    (kind) => kind in node,
+  );
+}
+
+function cell(value: Datum, typeOid: number): string {
+  return value === null ? 'NULL' : typeOps(typeOid).format(value, format);
+}
+
+function errorLines(error: unknown): string[] {
+  if (!(error instanceof SqlFailure) && !(error instanceof KvFailure)) throw error;
+  const { code, message, fields } = toSqlFailure(error);
+  const lines = [`ERROR ${code}: ${message}`];
+  if (fields.detail !== undefined) lines.push(`DETAIL: ${fields.detail}`);
+  if (fields.hint !== undefined) lines.push(`HINT: ${fields.hint}`);
+  return lines;
+}
+
+/** Scripts: `sql` runs in session 0; `sql session=b node=2` in another one, made when first named. */
+export async function scriptSessions(nodes = 1): Promise<ScriptRunner> {
+  const cluster = await startCluster(nodes);
+  const sessions = new Map<string, TestSession>();
+  return async ({ command, options, args, input }) => {
+    if (command === 'wait') {
+      await cluster.env.runFor(Number(args[0]));
+      return '';
+    }
+    const name = options.get('session') ?? 'a';
+    let session = sessions.get(name);
+    if (session === undefined) {
+      session = new TestSession(cluster, Number(options.get('node') ?? '1') - 1);
+      sessions.set(name, session);
+    }
+    const database = options.get('database');
+    if (database !== undefined) session.database = database;
+    const path = options.get('path');
+    if (path !== undefined) session.searchPath = path.split(',');
+    let output: string | undefined;
+    let failure: unknown;
+    const running = session.run(input).then(
+      (text) => {
+        output = text;
+      },
+      (error: unknown) => {
+        failure = error;
+        output = '';
+      },
+    );
+    // Waits inside (barriers, drains) need time to go on.
+    await cluster.env.runFor(60_000, () => output !== undefined);
+    await running;
+    if (failure !== undefined) throw failure;
+    return output ?? '';
+  };
+}
