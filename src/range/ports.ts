@@ -32,7 +32,7 @@ export interface Command {
   readonly writes: readonly EngineWrite[];
   readonly statsDelta: MvccStats;
   readonly trigger: CommitTrigger | undefined;
-  /** Spans to delete physically (clear-range). */
+  /** Key spans to delete physically (clear-range); the replica counts what goes. */
   readonly clears: readonly { readonly start: Buffer; readonly end: Buffer }[];
   /** HLC reading of the leaseholder; replicas observe it. */
   readonly timestamp: Timestamp;

@@ -7,7 +7,13 @@
  */
 import { encodeDescriptor, replicaOnStore, type RangeDescriptor } from '../../kv/index.ts';
 import { type Configuration, type Entry } from '../../raft/index.ts';
-import { addStats, subtractStats, type EngineWrite, type MvccStats } from '../../storage/index.ts';
+import {
+  addStats,
+  engineSpans,
+  subtractStats,
+  type EngineWrite,
+  type MvccStats,
+} from '../../storage/index.ts';
 import { assert, must, unreachable } from '../../util/index.ts';
 import { type Command, type ProposeOutcome } from '../ports.ts';
 import { decodeCommand, type SplitEffects } from './command-codec.ts';
@@ -263,8 +269,10 @@ export class Applier {
   }
 
   async #clear(command: Command): Promise<void> {
-    for (const span of command.clears) {
-      await this.#replica.host.engine.clear(span.start, span.end);
+    for (const { start, end } of command.clears) {
+      for (const span of engineSpans(start, end)) {
+        await this.#replica.host.engine.clear(span.start, span.end);
+      }
     }
   }
 

@@ -36,7 +36,13 @@ import {
   type Ready,
   RaftNode,
 } from '../../raft/index.ts';
-import { type EngineReader, type MvccStats, zeroStats } from '../../storage/index.ts';
+import {
+  computeStats,
+  subtractStats,
+  type EngineReader,
+  type MvccStats,
+  zeroStats,
+} from '../../storage/index.ts';
 import { assert, must, type Env, type TimerHandle } from '../../util/index.ts';
 import {
   type Command,
@@ -52,6 +58,7 @@ import { type RaftEnvelope } from './message-codec.ts';
 import {
   decodeThreshold,
   gcThresholdKey,
+  initialLogTerm,
   rangeStateKeys,
   type RangeStateKeys,
   type ReplayFloor,
@@ -228,6 +235,7 @@ export class Replica implements ReplicaPort {
       const reason = 'merging ranges is not part of this version';
       return Promise.resolve({ kind: 'rejected', error: { kind: 'invalid-request', reason } });
     }
+    if (command.clears.length > 0) return this.#proposeClear(command, leaseSequence);
     if (trigger?.kind === 'split') return this.#proposeSplit(command, trigger, leaseSequence);
     return this.#propose(command, undefined, leaseSequence);
   }
@@ -299,7 +307,8 @@ export class Replica implements ReplicaPort {
       this.#leaseStart = this.host.clock.now();
       const threshold = this.host.engine.get(gcThresholdKey(this.descriptor));
       this.#gcThreshold = threshold === undefined ? zeroTimestamp : decodeThreshold(threshold);
-      this.executor().leaseAcquired(this.#leaseStart);
+      // One leader per term: in the range's first term nobody else has served since the split.
+      this.executor().leaseAcquired(this.#leaseStart, term === initialLogTerm + 1);
       this.host.counters.leasesAcquired++;
       this.host.leaseAcquired(this);
       this.reconcileConfiguration();
@@ -535,6 +544,20 @@ export class Replica implements ReplicaPort {
           this.proposals.set(result.index, { term: result.term, command, split, resolve });
         });
     }
+  }
+
+  /** Counts what is about to go; the executor keeps everybody else off the spans meanwhile. */
+  async #proposeClear(command: Command, leaseSequence: number): Promise<ProposeOutcome> {
+    let { statsDelta } = command;
+    const snapshot = this.host.engineSnapshot();
+    try {
+      for (const { start, end } of command.clears) {
+        statsDelta = subtractStats(statsDelta, await computeStats(snapshot, start, end));
+      }
+    } finally {
+      snapshot.close();
+    }
+    return this.#propose({ ...command, statsDelta }, undefined, leaseSequence);
   }
 
   /** Sizes of the right side are counted beside the traffic; the range keeps serving. */

@@ -32,6 +32,7 @@ function nameOf(key: Buffer): string {
 
 class Runner {
   cluster: Cluster | undefined;
+  background = false;
 
   get it(): Cluster {
     if (this.cluster === undefined) throw new Error('a script begins with `cluster`');
@@ -40,6 +41,16 @@ class Runner {
 
   async run(step: ScriptCase): Promise<string> {
     const { command, args, options } = step;
+    if (command === 'async') {
+      // What becomes of it is seen in what follows.
+      const [inner = '', ...rest] = args;
+      this.background = true;
+      try {
+        return await this.run({ ...step, command: inner, args: rest });
+      } finally {
+        this.background = false;
+      }
+    }
     const number = (name: string, otherwise: number): number =>
       Number(options.get(name) ?? otherwise);
     switch (command) {
@@ -83,6 +94,12 @@ class Runner {
           kind: 'get',
           key: userKey(args[0] ?? ''),
           lock: 'none',
+        });
+      case 'clear':
+        return this.ask(number('node', 1), {
+          kind: 'clear-range',
+          start: userKey(args[0] ?? ''),
+          end: userKey(args[1] ?? ''),
         });
       case 'split':
         return this.ask(number('node', 1), {
@@ -184,6 +201,10 @@ class Runner {
 
   async ask(node: number, request: KvRequest): Promise<string> {
     const promise = this.it.client(node).request(request).then(values);
+    if (this.background) {
+      promise.catch(() => undefined);
+      return 'begun';
+    }
     try {
       const [result] = await this.it.time.settleOf(promise);
       const failed = this.fatal();
