@@ -256,7 +256,7 @@ async function failed(
 ): Promise<void> {
   const { cache } = ddl.catalog;
   const { db, env } = ddl.context;
-  await abandonIndexes(cache, tableId, indexIds);
+  await abandonIndexes(cache, tableId, indexIds, ddl.catalog.pinned);
   await finishJob(db, env, job, error instanceof Error ? error.message : String(error));
 }
 

@@ -11,6 +11,7 @@ import {
   putRow,
   readRows,
   type CatalogCache,
+  type CatalogPin,
 } from '../catalog/index.ts';
 import { type Datum } from '../types/index.ts';
 import { clearIndexes } from './backfill.ts';
@@ -157,13 +158,14 @@ function isAlive(cache: CatalogCache, span: Span): boolean {
   return [owner.primaryIndex, ...owner.indexes].some(({ id }) => id === span.indexId);
 }
 
-/** Takes indexes that are not public out of their table and clears them. */
+/** Takes indexes that are not public out of their table and clears them. `pin`: of the session that does it. */
 export async function abandonIndexes(
   cache: CatalogCache,
   tableId: number,
   indexIds: readonly number[],
+  pin?: CatalogPin,
 ): Promise<void> {
-  await changeCatalog(cache, { name: 'abandon index' }, async (writer) => {
+  await changeCatalog(cache, { name: 'abandon index', pin }, async (writer) => {
     const table = writer.snapshot.tableById(tableId);
     if (table === undefined) return;
     const indexes = table.indexes.filter(
