@@ -20,6 +20,8 @@ interface Typed {
 export interface ConstExpr extends Typed {
   readonly kind: 'const';
   readonly value: Datum;
+  /** Byte offset of a literal in the text, for messages. */
+  readonly position?: number | undefined;
 }
 
 export interface ParamExpr extends Typed {

@@ -8,7 +8,7 @@ import {
 import { typeOps } from '../../types/index.ts';
 import { type ColumnId, type Expr, recordOid, unknownOid } from '../expr.ts';
 import { type AggregateCall, type SetCall, type SortKey } from '../logical.ts';
-import { columnsOf } from '../walk.ts';
+import { columnsOf, visitExpr } from '../walk.ts';
 import { failAt, type QueryLevel, type Scope } from './binder.ts';
 import { coerceCommon, coerceToBoolean, settle } from './coerce.ts';
 import { bindExpr, type ExprContext, fieldOf, locationOf, nothingAllowed } from './expr.ts';
@@ -28,6 +28,7 @@ export function callName(node: FuncCall): { schema: string | undefined; name: st
 export function bindCall(c: ExprContext, node: FuncCall): Expr {
   const { schema, name } = callName(node);
   const { location } = node;
+  if (node.agg_within_group === true) return bindWithinGroup(c, node);
   if (node.agg_star === true && (node.args ?? []).length === 0) {
     return bindResolved(c, node, [], lookup(schema, name, [], node, true));
   }
@@ -59,6 +60,21 @@ function bindArguments(c: ExprContext, node: FuncCall): Expr[] {
   return nodes.map((arg) => bindExpr(inner, arg));
 }
 
+/** The sorted values are arguments too when the function is looked up. */
+function bindWithinGroup(c: ExprContext, node: FuncCall): Expr {
+  const { schema, name } = callName(node);
+  const args = bindArguments(c, node);
+  const keys = (node.agg_order ?? []).map((item) => bindSortKey(c, item));
+  const types = [...args, ...keys.map((key) => key.expr)].map((arg) => arg.type);
+  const resolved = tryLocated(node.location, () =>
+    resolveFn(schema, name, types, { variadic: false, star: false }),
+  );
+  if (resolved.fn.kind !== 'aggregate' || node.over !== undefined) {
+    throw failAt('wrongObjectType', `WITHIN GROUP is not possible for ${name} here`, node.location);
+  }
+  return bindAggregate(c, node, args, resolved, resolved.fn);
+}
+
 function tryResolve(
   schema: string | undefined,
   name: string,
@@ -80,11 +96,6 @@ function lookup(
   star: boolean,
 ): ResolvedCall {
   const types = args.map((arg) => arg.type);
-  if (node.agg_within_group === true) {
-    for (const item of node.agg_order ?? []) {
-      if ('SortBy' in item) types.push(unknownOid);
-    }
-  }
   return tryLocated(node.location, () =>
     resolveFn(schema, name, types, {
       variadic: node.func_variadic === true,
@@ -212,10 +223,14 @@ function bindAggregate(
   const existing = level.aggregates.find(
     (other) => sameExpr({ ...other, id: 0 }, { ...call, id: 0 }) && !isVolatileCall(call),
   );
-  if (existing !== undefined) return binder.reference(existing.id);
+  if (existing !== undefined) return at(binder.reference(existing.id), node.location);
   const id = binder.newColumn({ name, type: resolved.resultType });
   level.aggregates.push({ ...call, id });
-  return binder.reference(id);
+  return at(binder.reference(id), node.location);
+}
+
+function at(expr: Expr, position: number | undefined): Expr {
+  return expr.kind === 'column' ? { ...expr, position } : expr;
 }
 
 function isVolatileCall(call: AggregateCall): boolean {
@@ -238,10 +253,18 @@ function checkNoNesting(level: QueryLevel, args: readonly Expr[], location?: num
   for (const arg of args) {
     for (const id of columnsOf(arg)) {
       if (made.has(id)) {
-        throw failAt('groupingError', 'aggregate function calls cannot be nested', location);
+        throw failAt('groupingError', 'aggregate function calls cannot be nested', placeOf(arg, id) ?? location);
       }
     }
   }
+}
+
+function placeOf(expr: Expr, id: ColumnId): number | undefined {
+  let found: number | undefined;
+  visitExpr(expr, (node) => {
+    if (node.kind === 'column' && node.id === id) found ??= node.position;
+  });
+  return found;
 }
 
 function aggregateCall(

@@ -81,8 +81,9 @@ function settleUnknown(
         options.location,
       );
     }
-    const value = parseLiteral(binder, expr.value, target, typmod, options);
-    return { kind: 'const', type: target, typmod, value };
+    const location = expr.position ?? options.location;
+    const value = parseLiteral(binder, expr.value, target, typmod, { ...options, location });
+    return { kind: 'const', type: target, typmod, value, position: expr.position };
   }
   return undefined;
 }

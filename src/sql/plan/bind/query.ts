@@ -145,8 +145,13 @@ function bindSetOp(
   const right = bindQuery(binder, stmt.rarg, parent, expected);
   const op =
     stmt.op === 'SETOP_UNION' ? 'union' : stmt.op === 'SETOP_INTERSECT' ? 'intersect' : 'except';
-  const query = combine(binder, op, stmt.all === true, left, right);
+  const query = combine(binder, op, stmt.all === true, left, right, locationOf(targetOf(stmt.rarg)));
   return finishPlain(binder, stmt, parent, query);
+}
+
+function targetOf(stmt: SelectStmt): Node | undefined {
+  const first = stmt.targetList?.[0];
+  return first !== undefined && 'ResTarget' in first ? first.ResTarget.val : undefined;
 }
 
 /** Unifies the column types of both sides and puts the set operation over them. */
@@ -156,10 +161,11 @@ export function combine(
   all: boolean,
   left: BoundQuery,
   right: BoundQuery,
+  location?: number,
 ): BoundQuery {
   const what = op.toUpperCase();
   if (left.columns.length !== right.columns.length) {
-    throw failAt('syntaxError', `each ${what} query must have the same number of columns`);
+    throw failAt('syntaxError', `each ${what} query must have the same number of columns`, location);
   }
   const types = left.columns.map((column, i) => {
     const other = right.columns[i] ?? column;

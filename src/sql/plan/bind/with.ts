@@ -46,7 +46,7 @@ export function bindWith(binder: Binder, clause: WithClause, parent: Scope): Ope
       columns: columns.map((column) => column.id),
       mustRun: !isQuery(cte.ctequery),
       materialize:
-        cte.ctematerialized === 'CTEMaterializeAlways' || isSelf
+        cte.ctematerialized === 'CTEMaterializeAlways'
           ? 'always'
           : cte.ctematerialized === 'CTEMaterializeNever'
             ? 'never'
