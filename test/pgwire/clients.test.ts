@@ -21,7 +21,7 @@ it('node-postgres', async () => {
     { a: 1, b: 'x' },
   ]);
   expect((await client.query('select i from generate_series(1, 5000) i')).rows).toHaveLength(5000);
-  await expect(client.query('select nope(1)')).rejects.toMatchObject({ code: '22012' });
+  await expect(client.query('select nope(1)')).rejects.toMatchObject({ code: '42883' });
   expect(await client.query('begin; select 1; commit; show search_path')).toHaveLength(4);
   await client.end();
 });

@@ -63,6 +63,21 @@ export class PortalRun {
     return rows;
   }
 
+  /** Runs to the end and keeps the rows: a statement that writes has its whole effect before its first row shows. */
+  async complete(): Promise<void> {
+    const rows: Row[] = [];
+    for (
+      let batch = await this.result.next();
+      batch !== undefined;
+      batch = await this.result.next()
+    ) {
+      for (const row of batch) rows.push(row);
+    }
+    this.#batch = rows;
+    this.#at = 0;
+    this.#ended = true;
+  }
+
   async #refill(): Promise<boolean> {
     while (!this.#ended) {
       const batch = await this.result.next();

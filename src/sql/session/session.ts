@@ -469,6 +469,7 @@ export class Session {
     if (this.transaction.state === 'idle') this.transaction.open('implicit');
     const result = await this.#startQuery(portal.statement, portal.params, false);
     portal.run = new PortalRun(result);
+    if (portal.statement.plan?.isReadOnly === false) await portal.run.complete();
     return portal.run;
   }
 
