@@ -149,7 +149,6 @@ export class GrpcTransport implements Transport {
   }
 
   #serve(stream: ServerStream): void {
-    const from = asNodeId(Number(stream.metadata.get('node')[0] ?? 0));
     const theirs = String(stream.metadata.get('cluster')[0] ?? '');
     const ours = this.#options.clusterId();
     if (theirs !== '' && ours !== undefined && theirs !== ours) {
@@ -161,19 +160,20 @@ export class GrpcTransport implements Transport {
     }
     this.#serving.add(stream);
     const decoder = new FrameDecoder();
-    const outbox = new Outbox(this.#options.env, (frame) => {
+    const outbox = new Outbox(this.#options, (frame) => {
       if (!stream.destroyed && !stream.writableEnded) stream.write(frame);
     });
     stream.on('data', (frame: Buffer) => {
-      let messages: FrameMessage[];
+      let decoded: ReturnType<FrameDecoder['decode']>;
       try {
-        messages = decoder.decode(frame);
+        decoded = decoder.decode(frame);
       } catch (error) {
-        this.#options.env.log.warn({ from, err: error }, 'closing a stream with a malformed frame');
+        this.#options.env.log.warn({ err: error }, 'closing a stream with a malformed frame');
         stream.destroy();
         return;
       }
-      for (const message of messages) this.#dispatch(message, from, outbox);
+      const from = asNodeId(decoded.from);
+      for (const message of decoded.messages) this.#dispatch(message, from, outbox);
     });
     const forget = (): void => {
       this.#serving.delete(stream);
@@ -206,26 +206,29 @@ export class GrpcTransport implements Transport {
 
 /** Collects the messages of one turn and writes them as one frame. */
 class Outbox {
-  readonly #env: Env;
+  readonly #options: Pick<GrpcTransportOptions, 'env' | 'nodeId'>;
   readonly #write: (frame: Buffer) => void;
   readonly #encoder = new FrameEncoder();
   #queue: FrameMessage[] = [];
 
-  constructor(env: Env, write: (frame: Buffer) => void) {
-    this.#env = env;
+  constructor(
+    options: Pick<GrpcTransportOptions, 'env' | 'nodeId'>,
+    write: (frame: Buffer) => void,
+  ) {
+    this.#options = options;
     this.#write = write;
   }
 
   post(message: FrameMessage): void {
     this.#queue.push(message);
-    if (this.#queue.length === 1) this.#env.timers.immediate(() => this.flush());
+    if (this.#queue.length === 1) this.#options.env.timers.immediate(() => this.flush());
   }
 
   flush(): void {
     if (this.#queue.length === 0) return;
     const messages = this.#queue;
     this.#queue = [];
-    this.#write(this.#encoder.encode(messages));
+    this.#write(this.#encoder.encode(this.#options.nodeId(), messages));
   }
 
   drain(): FrameMessage[] {
@@ -322,7 +325,6 @@ class Link {
       'grpc.use_local_subchannel_pool': 1,
     });
     const metadata = new grpc.Metadata();
-    metadata.set('node', String(this.#options.nodeId()));
     metadata.set('cluster', this.#options.clusterId() ?? '');
     metadata.set('class', this.#traffic);
     const stream = this.#client.makeBidiStreamRequest(
@@ -333,12 +335,12 @@ class Link {
     ) as ClientStream;
     const decoder = new FrameDecoder();
     this.#stream = stream;
-    this.#outbox = new Outbox(this.#options.env, (frame) => this.#write(stream, frame));
+    this.#outbox = new Outbox(this.#options, (frame) => this.#write(stream, frame));
     stream.on('data', (frame: Buffer) => {
       if (this.#stream !== stream) return;
       this.#failures = 0;
       try {
-        for (const message of decoder.decode(frame)) this.#answer(message);
+        for (const message of decoder.decode(frame).messages) this.#answer(message);
       } catch (error) {
         this.#options.env.log.warn(
           { address: this.#address, err: error },
