@@ -231,7 +231,12 @@ class Executor implements RangeExecutor {
         const first = conflict.intents[0];
         const { strength } = conflict;
         if (txn === undefined || strength === undefined || first === undefined) {
-          const readAt = txn?.readTimestamp ?? this.#port.clock.now();
+          const reader = this.#withLocalLimit({ header: { ...header, txn } });
+          // An intent is in the way up to the uncertainty limit: that is where it has to be pushed to.
+          const readAt =
+            reader === undefined
+              ? this.#port.clock.now()
+              : laterTimestamp(reader.readTimestamp, reader.uncertaintyLimit);
           const writes = requests.some(
             (request) => isWrite(request) || request.kind === 'increment',
           );
