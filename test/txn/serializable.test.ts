@@ -11,7 +11,8 @@ import { seededRandom, VirtualEnv } from './virtual-env.ts';
 
 const words = ['k1', 'k2', 'k3', 'x', 'y'];
 const histories = 60;
-const disturbedHistories = 150;
+/** Some that once found something come first. */
+const disturbedSeeds = [2021, 2276, 2347, 5233, ...Array.from({ length: 150 }, (_, i) => i + 1)];
 
 type Observation =
   | { readonly kind: 'read'; readonly key: string; readonly value: string | undefined }
@@ -215,7 +216,7 @@ for (const { name, make } of stacks) {
 }
 
 describe('serializability under slow replication, new leases, splits and lost answers', () => {
-  for (let seed = 1; seed <= disturbedHistories; seed++) {
+  for (const seed of disturbedSeeds) {
     it(`seed ${seed}`, async () => {
       const env = new VirtualEnv(seed);
       const splits = seed % 4 === 0 ? words.map(scriptKey) : [];
