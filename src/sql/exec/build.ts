@@ -9,11 +9,21 @@ import { type Phys } from '../plan/physical/types.ts';
 import { isVolatileRel } from '../plan/rules/predicates.ts';
 import { freeColumns } from '../plan/walk.ts';
 import { type TableRules } from './dml/table-rules.ts';
-import { deletePlan, insertPlan, returningLayout, updatePlan, type CompiledReturning } from './dml/statements.ts';
+import {
+  deletePlan,
+  insertPlan,
+  returningLayout,
+  updatePlan,
+  type CompiledReturning,
+} from './dml/statements.ts';
 import { compile, type Compiled, type Env, layoutMap } from './expr/compile.ts';
 import { compileSubquery } from './expr/subquery.ts';
 import { type Plan } from './operator.ts';
-import { aggregatePlan, type CompiledAggregate, finalAggregatePlan } from './operators/aggregate.ts';
+import {
+  aggregatePlan,
+  type CompiledAggregate,
+  finalAggregatePlan,
+} from './operators/aggregate.ts';
 import { filterPlan, limitPlan, projectPlan, valuesPlan } from './operators/basic.ts';
 import { compareKeys, compileKeys, type CompiledKey } from './operators/compare.ts';
 import { hashJoinPlan, lookupJoinPlan, loopJoinPlan, mergeJoinPlan } from './operators/join.ts';
@@ -82,7 +92,10 @@ class Builder {
       const slot = this.slots++;
       outer.set(id, slot);
       const info = this.#input.binder.info(id);
-      inputs.push({ slot, value: compile({ kind: 'column', id, type: info.type, typmod: info.typmod }, env) });
+      inputs.push({
+        slot,
+        value: compile({ kind: 'column', id, type: info.type, typmod: info.typmod }, env),
+      });
     }
     const phys = planPhysical(expr.rel);
     this.#input.onSubplan?.(expr, phys);
@@ -125,12 +138,19 @@ class Builder {
       }
       case 'values': {
         const env = this.#env([], outer);
-        return valuesPlan(node.rel.columns, node.rel.rows.map((row) => this.#all(row, env)));
+        return valuesPlan(
+          node.rel.columns,
+          node.rel.rows.map((row) => this.#all(row, env)),
+        );
       }
       case 'project': {
         const input = this.build(node.input, outer, false);
         const env = this.#env(input.layout, outer);
-        return projectPlan(input, node.items.map((item) => item.id), node.items.map((item) => compile(item.expr, env)));
+        return projectPlan(
+          input,
+          node.items.map((item) => item.id),
+          node.items.map((item) => compile(item.expr, env)),
+        );
       }
       case 'filter': {
         const input = this.build(node.input, outer, false);
@@ -138,19 +158,29 @@ class Builder {
       }
       case 'sort': {
         const input = this.build(node.input, outer, false);
-        const limit = node.limit === undefined ? undefined : compile(node.limit, this.#env([], outer));
+        const limit =
+          node.limit === undefined ? undefined : compile(node.limit, this.#env([], outer));
         return sortPlan(input, this.#keys(node.keys, this.#env(input.layout, outer)), limit);
       }
       case 'limit':
         return this.#limit(node, outer);
       case 'distinct': {
         const input = this.build(node.input, outer, false);
-        return distinctPlan(input, node.rel.on, node.rel.on.map((id) => this.#type(id)));
+        return distinctPlan(
+          input,
+          node.rel.on,
+          node.rel.on.map((id) => this.#type(id)),
+        );
       }
       case 'set-op': {
         const left = this.build(node.left, outer, false);
         const right = this.build(node.right, outer, false);
-        return setOpPlan(left, right, node.rel, node.rel.columns.map((id) => this.#type(id)));
+        return setOpPlan(
+          left,
+          right,
+          node.rel,
+          node.rel.columns.map((id) => this.#type(id)),
+        );
       }
       case 'aggregate':
         return this.#aggregate(node, outer);
@@ -159,7 +189,10 @@ class Builder {
       case 'project-set': {
         const input = this.build(node.input, outer, false);
         const env = this.#env(input.layout, outer);
-        return projectSetPlan(input, node.rel.calls.map((call) => this.#set(call, env)));
+        return projectSetPlan(
+          input,
+          node.rel.calls.map((call) => this.#set(call, env)),
+        );
       }
       case 'function': {
         const env = this.#env([], outer);
@@ -219,13 +252,18 @@ class Builder {
     const env = this.#env([], outer);
     const { count, offset, ties } = node.rel;
     const layout = layoutMap(input.layout);
-    const keys = ties?.map((key) => ({ ...key, at: key.expr.kind === 'column' ? layout.get(key.expr.id) : undefined }));
-    const compiled = ties === undefined ? undefined : this.#keys(ties, this.#env(input.layout, outer));
+    const keys = ties?.map((key) => ({
+      ...key,
+      at: key.expr.kind === 'column' ? layout.get(key.expr.id) : undefined,
+    }));
+    const compiled =
+      ties === undefined ? undefined : this.#keys(ties, this.#env(input.layout, outer));
     const sameRank =
       keys === undefined || compiled === undefined
         ? undefined
         : (a: readonly unknown[], b: readonly unknown[]): boolean => {
-            const pick = (row: readonly unknown[]): never[] => keys.map((key) => row[key.at ?? -1] ?? null) as never[];
+            const pick = (row: readonly unknown[]): never[] =>
+              keys.map((key) => row[key.at ?? -1] ?? null) as never[];
             return compareKeys(compiled, pick(a), pick(b)) === 0;
           };
     return limitPlan(
@@ -265,11 +303,14 @@ class Builder {
     const env = this.#env(input.layout, outer);
     const { rel } = node;
     const { frame } = rel;
-    const offset = (bound: typeof frame.start): Expr | undefined => ('offset' in bound ? bound.offset : undefined);
+    const offset = (bound: typeof frame.start): Expr | undefined =>
+      'offset' in bound ? bound.offset : undefined;
     const isRange = frame.mode === 'range';
     const start = isRange ? frame.startValue : offset(frame.start);
     const end = isRange ? frame.endValue : offset(frame.end);
-    const rangeOffsets = isRange ? [offset(frame.start), offset(frame.end)].filter((expr) => expr !== undefined) : [];
+    const rangeOffsets = isRange
+      ? [offset(frame.start), offset(frame.end)].filter((expr) => expr !== undefined)
+      : [];
     return windowPlan(input, {
       partitionBy: this.#all(rel.partitionBy, env),
       partitionTypes: rel.partitionBy.map((expr) => expr.type),
@@ -297,7 +338,11 @@ class Builder {
     if (node.kind === 'lookup-join') {
       const reader = tableReader(node.right, leftEnv);
       const joined = this.#env([...left.layout, ...reader.layout], outer);
-      return lookupJoinPlan(left, { type: node.type, reader, residual: this.#all(node.residual, joined) });
+      return lookupJoinPlan(left, {
+        type: node.type,
+        reader,
+        residual: this.#all(node.residual, joined),
+      });
     }
     if (node.kind === 'loop-join') {
       const inner = new Map(outer);
@@ -308,7 +353,11 @@ class Builder {
       });
       const right = this.build(node.right, inner, false);
       const joined = this.#env([...left.layout, ...right.layout], outer);
-      return loopJoinPlan(left, right, { type: node.type, on: this.#all(node.on, joined), dependent });
+      return loopJoinPlan(left, right, {
+        type: node.type,
+        on: this.#all(node.on, joined),
+        dependent,
+      });
     }
     const right = this.build(node.right, outer, false);
     const rightEnv = this.#env(right.layout, outer);
@@ -336,7 +385,11 @@ class Builder {
     });
   }
 
-  #returning(returning: Returning | undefined, input: readonly ColumnId[], outer: Outer): CompiledReturning | undefined {
+  #returning(
+    returning: Returning | undefined,
+    input: readonly ColumnId[],
+    outer: Outer,
+  ): CompiledReturning | undefined {
     if (returning === undefined) return undefined;
     const env = this.#env(returningLayout(returning, input), outer);
     return {
@@ -345,12 +398,21 @@ class Builder {
     };
   }
 
-  #dml(node: Extract<Phys, { kind: 'insert' | 'update' | 'delete' }>, outer: Outer, isTop: boolean): Plan {
+  #dml(
+    node: Extract<Phys, { kind: 'insert' | 'update' | 'delete' }>,
+    outer: Outer,
+    isTop: boolean,
+  ): Plan {
     const input = this.build(node.input, outer, false);
     const { rel } = node;
     const rules = this.#input.rules.get(rel.table.id);
-    if (rules === undefined) throw sqlError('internalError', `rules of table ${rel.table.name} are missing`);
-    const parts = { rules, isTop, returning: this.#returning(rel.returning, node.kind === 'insert' ? [] : input.layout, outer) };
+    if (rules === undefined)
+      throw sqlError('internalError', `rules of table ${rel.table.name} are missing`);
+    const parts = {
+      rules,
+      isTop,
+      returning: this.#returning(rel.returning, node.kind === 'insert' ? [] : input.layout, outer),
+    };
     const assignments = (
       set: readonly { readonly position: number; readonly expr: Expr }[],
       env: Env,
@@ -358,11 +420,15 @@ class Builder {
       set.map(({ position, expr }) => ({ position, value: compile(expr, env) }));
     if (node.kind === 'delete') return deletePlan(input, node.rel, parts);
     if (node.kind === 'update') {
-      return updatePlan(input, node.rel, { ...parts, set: assignments(node.rel.set, this.#env(input.layout, outer)) });
+      return updatePlan(input, node.rel, {
+        ...parts,
+        set: assignments(node.rel.set, this.#env(input.layout, outer)),
+      });
     }
     const { conflict } = node.rel;
     const update = conflict?.update;
-    const env = update === undefined ? undefined : this.#env([...update.existing, ...update.excluded], outer);
+    const env =
+      update === undefined ? undefined : this.#env([...update.existing, ...update.excluded], outer);
     return insertPlan(input, node.rel, {
       ...parts,
       direct: this.#input.directInsert,
@@ -371,9 +437,11 @@ class Builder {
         update:
           update === undefined || env === undefined
             ? undefined
-            : { set: assignments(update.set, env), where: update.where && compile(update.where, env) },
+            : {
+                set: assignments(update.set, env),
+                where: update.where && compile(update.where, env),
+              },
       },
     });
   }
 }
-

@@ -1,5 +1,9 @@
 /** One execution of a compiled statement, as the session sees it. */
-import { type ResultColumn, type StatementContext, type StatementResult } from '../session/types.ts';
+import {
+  type ResultColumn,
+  type StatementContext,
+  type StatementResult,
+} from '../session/types.ts';
 import { sqlError } from '../errors.ts';
 import { type Row } from '../types/index.ts';
 import { affectedRows, finishWrites } from './dml/statements.ts';
@@ -93,7 +97,10 @@ class WritingResult implements StatementResult {
   async #run(): Promise<(readonly Row[])[]> {
     const rt = this.#rt;
     if (rt.context.readOnly) {
-      throw sqlError('readOnlySqlTransaction', `cannot execute ${this.#compiled.tag} in a read-only transaction`);
+      throw sqlError(
+        'readOnlySqlTransaction',
+        `cannot execute ${this.#compiled.tag} in a read-only transaction`,
+      );
     }
     const source = this.#compiled.plan.open(rt);
     const batches: (readonly Row[])[] = [];

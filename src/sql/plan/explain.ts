@@ -65,7 +65,9 @@ export function explainJson(node: ExplainNode): string {
     'Node Type': item.name,
     'Plan Rows': Math.round(item.estimate.rows),
     'Total Cost': Number(item.estimate.cost.toFixed(1)),
-    ...(item.meter === undefined ? {} : { 'Actual Rows': item.meter.rows, 'Actual Loops': item.meter.loops }),
+    ...(item.meter === undefined
+      ? {}
+      : { 'Actual Rows': item.meter.rows, 'Actual Loops': item.meter.loops }),
     ...Object.fromEntries(item.details),
     ...(item.children.length === 0 ? {} : { Plans: item.children.map(convert) }),
   });
@@ -99,7 +101,10 @@ class Printer {
       case 'scan':
         return this.#scan(phys, say);
       case 'virtual-scan':
-        say('Lookup', phys.equals.map(({ name, value }) => `${name} = ${this.#expr(value)}`).join(', '));
+        say(
+          'Lookup',
+          phys.equals.map(({ name, value }) => `${name} = ${this.#expr(value)}`).join(', '),
+        );
         say('Filter', this.#conditions(phys.filter));
         return `Virtual Scan on ${phys.rel.table.schema}.${phys.rel.table.name}`;
       case 'values':
@@ -111,11 +116,21 @@ class Printer {
         say('Filter', this.#conditions(phys.conditions));
         return 'Filter';
       case 'hash-join':
-        say('Hash Cond', phys.leftKeys.map((key, i) => `${this.#expr(key)} = ${this.#expr(phys.rightKeys[i])}`).join(' AND '));
+        say(
+          'Hash Cond',
+          phys.leftKeys
+            .map((key, i) => `${this.#expr(key)} = ${this.#expr(phys.rightKeys[i])}`)
+            .join(' AND '),
+        );
         say('Join Filter', this.#conditions(phys.residual));
         return `Hash ${joinWord(phys.type)}`;
       case 'merge-join':
-        say('Merge Cond', phys.leftKeys.map((key, i) => `${this.#expr(key)} = ${this.#expr(phys.rightKeys[i])}`).join(' AND '));
+        say(
+          'Merge Cond',
+          phys.leftKeys
+            .map((key, i) => `${this.#expr(key)} = ${this.#expr(phys.rightKeys[i])}`)
+            .join(' AND '),
+        );
         say('Join Filter', this.#conditions(phys.residual));
         return `Merge ${joinWord(phys.type)}`;
       case 'lookup-join':
@@ -128,7 +143,11 @@ class Printer {
         say('Group Key', phys.rel.groups.map((group) => this.#expr(group.expr)).join(', '));
         say('Aggregates', phys.rel.aggregates.map((call) => call.fn.name).join(', '));
         if (phys.rel.sets !== undefined) say('Grouping Sets', String(phys.rel.sets.length));
-        return phys.fromPartial ? 'Final Aggregate' : phys.rel.groups.length > 0 ? 'Hash Aggregate' : 'Aggregate';
+        return phys.fromPartial
+          ? 'Final Aggregate'
+          : phys.rel.groups.length > 0
+            ? 'Hash Aggregate'
+            : 'Aggregate';
       case 'window':
         say('Functions', phys.rel.calls.map((call) => call.fn.name).join(', '));
         return 'Window';
@@ -172,7 +191,8 @@ class Printer {
   }
 
   #scan(node: ScanNode, say: (label: string, text: string) => void): string {
-    const on = node.alias === node.table.name ? node.table.name : `${node.table.name} ${node.alias}`;
+    const on =
+      node.alias === node.table.name ? node.table.name : `${node.table.name} ${node.alias}`;
     say('Span', this.#spans(node));
     say('Filter', this.#conditions(node.filter));
     if (node.partial !== undefined) {
@@ -183,7 +203,11 @@ class Printer {
     if (node.limit !== undefined) say('Limit', this.#expr(node.limit));
     const direction = node.reverse ? ' Backward' : '';
     if (node.isPoint && !node.lookup) return `Point Get on ${on} using ${node.index.name}`;
-    const kind = node.lookup ? 'Index Lookup' : node.index === node.table.primaryIndex ? 'Scan' : 'Index Only Scan';
+    const kind = node.lookup
+      ? 'Index Lookup'
+      : node.index === node.table.primaryIndex
+        ? 'Scan'
+        : 'Index Only Scan';
     return `${kind}${direction} on ${on} using ${node.index.name}`;
   }
 
@@ -208,8 +232,10 @@ class Printer {
     const { prefix, lower, upper } = node.spans;
     const parts = prefix.map(part);
     const column = names[prefix.length] ?? '?';
-    if (lower !== undefined) parts.push(`${column} ${lower.inclusive ? '>=' : '>'} ${this.#expr(lower.value)}`);
-    if (upper !== undefined) parts.push(`${column} ${upper.inclusive ? '<=' : '<'} ${this.#expr(upper.value)}`);
+    if (lower !== undefined)
+      parts.push(`${column} ${lower.inclusive ? '>=' : '>'} ${this.#expr(lower.value)}`);
+    if (upper !== undefined)
+      parts.push(`${column} ${upper.inclusive ? '<=' : '<'} ${this.#expr(upper.value)}`);
     return parts.join(' AND ');
   }
 
@@ -227,7 +253,8 @@ class Printer {
 
   #expr(expr: Expr | undefined): string {
     if (expr === undefined) return '';
-    const list = (exprs: readonly Expr[]): string => exprs.map((item) => this.#expr(item)).join(', ');
+    const list = (exprs: readonly Expr[]): string =>
+      exprs.map((item) => this.#expr(item)).join(', ');
     switch (expr.kind) {
       case 'const':
         return constText(expr, this.#binder.eval);
@@ -240,7 +267,9 @@ class Printer {
       case 'call': {
         const [a, b] = expr.args;
         if (/^[a-z_]/i.test(expr.fn.name)) return `${expr.fn.name}(${list(expr.args)})`;
-        return b === undefined ? `(${expr.fn.name} ${this.#expr(a)})` : `(${this.#expr(a)} ${expr.fn.name} ${this.#expr(b)})`;
+        return b === undefined
+          ? `(${expr.fn.name} ${this.#expr(a)})`
+          : `(${this.#expr(a)} ${expr.fn.name} ${this.#expr(b)})`;
       }
       case 'cast':
       case 'array-cast':
@@ -271,7 +300,14 @@ class Printer {
       case 'array':
         return `ARRAY[${list(expr.elements)}]`;
       case 'subscript':
-        return `${this.#expr(expr.arg)}[${expr.indices.map((index) => [index.lower, index.upper].filter((e) => e !== undefined).map((e) => this.#expr(e)).join(':')).join('][')}]`;
+        return `${this.#expr(expr.arg)}[${expr.indices
+          .map((index) =>
+            [index.lower, index.upper]
+              .filter((e) => e !== undefined)
+              .map((e) => this.#expr(e))
+              .join(':'),
+          )
+          .join('][')}]`;
       case 'row':
         return `ROW(${list(expr.args)})`;
       case 'row-compare':

@@ -11,7 +11,11 @@ import {
   type TableRules,
 } from '../exec/index.ts';
 import { SqlFailure } from '../errors.ts';
-import { type ResultColumn, type StatementContext, type StatementResult } from '../session/types.ts';
+import {
+  type ResultColumn,
+  type StatementContext,
+  type StatementResult,
+} from '../session/types.ts';
 import { type Row } from '../types/index.ts';
 import { Binder, failAt, type OutputColumn } from './bind/binder.ts';
 import { bindDml } from './bind/dml.ts';
@@ -73,7 +77,11 @@ interface Prepared {
   readonly binder: Binder;
   readonly trace: ReadonlySet<string>;
   readonly subplans: Phys[];
-  compile(meters: { readonly byNode: Map<Phys, Meter>; readonly clock: StatementContext['env']['clock'] } | undefined): CompiledStatement;
+  compile(
+    meters:
+      | { readonly byNode: Map<Phys, Meter>; readonly clock: StatementContext['env']['clock'] }
+      | undefined,
+  ): CompiledStatement;
 }
 
 async function prepare(request: PlanRequest, statement: Node, traced = false): Promise<Prepared> {
@@ -146,9 +154,13 @@ function resultColumn(binder: Binder, column: OutputColumn): ResultColumn {
   };
 }
 
-function positionsOf(layout: readonly number[], columns: readonly OutputColumn[]): readonly number[] | undefined {
+function positionsOf(
+  layout: readonly number[],
+  columns: readonly OutputColumn[],
+): readonly number[] | undefined {
   const positions = columns.map((column) => layout.indexOf(column.id));
-  const plain = positions.length === layout.length && positions.every((position, i) => position === i);
+  const plain =
+    positions.length === layout.length && positions.every((position, i) => position === i);
   return plain ? undefined : positions;
 }
 
@@ -191,17 +203,28 @@ interface ExplainFlags {
 }
 
 function explainFlags(options: readonly Node[] | undefined): ExplainFlags {
-  const flags: ExplainFlags = { analyze: false, verbose: false, costs: true, timing: true, format: 'text' };
+  const flags: ExplainFlags = {
+    analyze: false,
+    verbose: false,
+    costs: true,
+    timing: true,
+    format: 'text',
+  };
   for (const node of options ?? []) {
     if (!('DefElem' in node)) continue;
     const element: DefElem = node.DefElem;
     const name = element.defname ?? '';
     const value = optionText(element.arg);
     const on = value === undefined || ['true', 'on', '1'].includes(value);
-    if (name === 'analyze' || name === 'verbose' || name === 'costs' || name === 'timing') flags[name] = on;
+    if (name === 'analyze' || name === 'verbose' || name === 'costs' || name === 'timing')
+      flags[name] = on;
     else if (name === 'format') {
       if (value !== 'text' && value !== 'json') {
-        throw failAt('invalidParameterValue', `unrecognized value for EXPLAIN option "format": "${value ?? ''}"`, element.location);
+        throw failAt(
+          'invalidParameterValue',
+          `unrecognized value for EXPLAIN option "format": "${value ?? ''}"`,
+          element.location,
+        );
       }
       flags.format = value;
     } else if (name !== 'buffers' && name !== 'summary' && name !== 'settings' && name !== 'wal') {
@@ -225,7 +248,13 @@ async function planExplain(request: PlanRequest, stmt: ExplainStmt): Promise<Pre
   if (query === undefined) throw failAt('syntaxError', 'EXPLAIN needs a statement');
   const prepared = await prepare(request, query, flags.verbose);
   const columns: ResultColumn[] = [
-    { name: 'QUERY PLAN', typeOid: flags.format === 'json' ? 114 : textOid, typmod: -1, tableOid: 0, columnNumber: 0 },
+    {
+      name: 'QUERY PLAN',
+      typeOid: flags.format === 'json' ? 114 : textOid,
+      typmod: -1,
+      tableOid: 0,
+      columnNumber: 0,
+    },
   ];
   return {
     catalogVersion: prepared.catalogVersion,
@@ -261,16 +290,24 @@ class ExplainResult implements StatementResult {
     if (this.#done) return undefined;
     this.#done = true;
     const { analyze, format, verbose, costs, timing } = this.#flags;
-    const meters = analyze ? { byNode: new Map<Phys, Meter>(), clock: this.#context.env.clock } : undefined;
+    const meters = analyze
+      ? { byNode: new Map<Phys, Meter>(), clock: this.#context.env.clock }
+      : undefined;
     const compiled = this.#prepared.compile(meters);
     if (analyze) {
       const result = runStatement(compiled, this.#context);
       while ((await result.next()) !== undefined);
     }
-    const tree = explainTree(this.#prepared.phys, this.#prepared.binder, this.#prepared.subplans, meters?.byNode);
+    const tree = explainTree(
+      this.#prepared.phys,
+      this.#prepared.binder,
+      this.#prepared.subplans,
+      meters?.byNode,
+    );
     if (format === 'json') return [[explainJson(tree)]];
     const lines = explainText(tree, { verbose, costs, timing, meters: meters?.byNode });
-    if (verbose && this.#prepared.trace.size > 0) lines.push(`Rules: ${[...this.#prepared.trace].join(', ')}`);
+    if (verbose && this.#prepared.trace.size > 0)
+      lines.push(`Rules: ${[...this.#prepared.trace].join(', ')}`);
     return lines.map((line) => [line]);
   }
 
@@ -282,4 +319,3 @@ class ExplainResult implements StatementResult {
     this.#done = true;
   }
 }
-

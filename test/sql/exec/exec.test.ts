@@ -21,7 +21,8 @@ runScripts(join(import.meta.dirname, 'testdata'), () => {
       }
       const lines = formatRows(answer, database.eval);
       if (step.args.includes('sort')) lines.sort();
-      if (step.args.includes('names')) lines.unshift(answer.columns.map((column) => column.name).join('|'));
+      if (step.args.includes('names'))
+        lines.unshift(answer.columns.map((column) => column.name).join('|'));
       return lines.join('\n');
     } catch (error) {
       return formatError(error);

@@ -58,7 +58,10 @@ export class TestDatabase implements Catalog {
   version = 1;
   readonly tables = new Map<string, TableDescriptor>();
   readonly views = new Map<string, ViewDescriptor>();
-  readonly sequences = new Map<string, { descriptor: SequenceDescriptor; value: bigint; called: boolean }>();
+  readonly sequences = new Map<
+    string,
+    { descriptor: SequenceDescriptor; value: bigint; called: boolean }
+  >();
   readonly notices: string[] = [];
   memoryLimitBytes = 256 * 1024 * 1024;
   #nextId = 100;
@@ -69,15 +72,26 @@ export class TestDatabase implements Catalog {
 
   constructor() {
     const clock = new HlcClock(this.env.clock, { maxOffsetMicros: 0 });
-    this.db = new LocalDb({ clock, nodeId: asNodeId(1), rowPrograms: rowProgramCompiler, timers: this.env.timers });
+    this.db = new LocalDb({
+      clock,
+      nodeId: asNodeId(1),
+      rowPrograms: rowProgramCompiler,
+      timers: this.env.timers,
+    });
     this.eval = this.#evalContext();
   }
 
   #evalContext(): EvalContext {
     const now = 757_382_400_000_000n; // 2024-01-01 00:00 UTC
-    const sequence = (name: string | number): { descriptor: SequenceDescriptor; value: bigint; called: boolean } => {
-      const text = String(name).replace(/^public\./, '').replaceAll('"', '');
-      const found = [...this.sequences.values()].find((s) => s.descriptor.name === text || s.descriptor.id === Number(name));
+    const sequence = (
+      name: string | number,
+    ): { descriptor: SequenceDescriptor; value: bigint; called: boolean } => {
+      const text = String(name)
+        .replace(/^public\./, '')
+        .replaceAll('"', '');
+      const found = [...this.sequences.values()].find(
+        (s) => s.descriptor.name === text || s.descriptor.id === Number(name),
+      );
       if (found === undefined) throw new SqlFailure('42P01', `relation "${text}" does not exist`);
       return found;
     };
@@ -104,7 +118,9 @@ export class TestDatabase implements Catalog {
       host: {
         nextval: async (name) => {
           const found = sequence(name);
-          found.value = found.called ? found.value + BigInt(found.descriptor.increment) : found.value;
+          found.value = found.called
+            ? found.value + BigInt(found.descriptor.increment)
+            : found.value;
           found.called = true;
           this.#lastSequence = found.descriptor.name;
           return found.value;
@@ -119,7 +135,11 @@ export class TestDatabase implements Catalog {
         lastval: async () => sequence(this.#lastSequence ?? '').value,
         lookupOid: async (_kind, name) => {
           const plain = name.replace(/^public\./, '').replaceAll('"', '');
-          return this.tables.get(plain)?.id ?? this.sequences.get(plain)?.descriptor.id ?? this.views.get(plain)?.id;
+          return (
+            this.tables.get(plain)?.id ??
+            this.sequences.get(plain)?.descriptor.id ??
+            this.views.get(plain)?.id
+          );
         },
         lookupName: async (_kind, oid) =>
           [...this.tables.values()].find((t) => t.id === oid)?.name ??
@@ -131,7 +151,10 @@ export class TestDatabase implements Catalog {
 
   // Catalog.
 
-  async findRelation(name: { readonly schema?: string | undefined; readonly name: string }): Promise<Relation | undefined> {
+  async findRelation(name: {
+    readonly schema?: string | undefined;
+    readonly name: string;
+  }): Promise<Relation | undefined> {
     if (name.schema !== undefined && name.schema !== 'public') return undefined;
     const table = this.tables.get(name.name);
     if (table !== undefined) return { kind: 'table', table, schemaName: 'public' };
@@ -154,29 +177,54 @@ export class TestDatabase implements Catalog {
   }
 
   async all(): Promise<Awaited<ReturnType<Catalog['all']>>> {
-    return { databases: [], schemas: [], tables: [...this.tables.values()], sequences: [], views: [...this.views.values()] };
+    return {
+      databases: [],
+      schemas: [],
+      tables: [...this.tables.values()],
+      sequences: [],
+      views: [...this.views.values()],
+    };
   }
 
   // Running.
 
   /** Runs every statement of `sql`; gives the last one's answer. */
-  async run(sql: string, params: readonly Datum[] = [], parameterTypes: readonly number[] = []): Promise<Answer> {
+  async run(
+    sql: string,
+    params: readonly Datum[] = [],
+    parameterTypes: readonly number[] = [],
+  ): Promise<Answer> {
     await loadParser();
     let answer: Answer = { columns: [], rows: [], tag: '' };
     for (const { statement, text } of parseStatements(sql)) {
       if (statement.kind !== 'postgres') throw new Error('only PostgreSQL statements here');
-      answer = (await this.#utility(statement.node)) ?? (await this.#execute(statement.node, text, statement.upsert, params, parameterTypes));
+      answer =
+        (await this.#utility(statement.node)) ??
+        (await this.#execute(statement.node, text, statement.upsert, params, parameterTypes));
     }
     return answer;
   }
 
-  async #execute(node: Node, text: string, upsert: boolean, params: readonly Datum[], parameterTypes: readonly number[]): Promise<Answer> {
+  async #execute(
+    node: Node,
+    text: string,
+    upsert: boolean,
+    params: readonly Datum[],
+    parameterTypes: readonly number[],
+  ): Promise<Answer> {
     for (let attempt = 0; ; attempt++) {
       const autocommit = this.#open === undefined;
       const txn = this.#open ?? this.db.begin();
       const savepoint = txn.savepoint();
       try {
-        const plan = await planStatement({ statement: node, parameterTypes, text, upsert, catalog: this, eval: this.eval });
+        const plan = await planStatement({
+          statement: node,
+          parameterTypes,
+          text,
+          upsert,
+          catalog: this,
+          eval: this.eval,
+        });
         const result = await plan.execute(this.context(txn, autocommit, params));
         const rows: Row[] = [];
         for (;;) {
@@ -189,7 +237,13 @@ export class TestDatabase implements Catalog {
       } catch (error) {
         if (autocommit) await txn.rollback();
         else txn.rollbackTo(savepoint);
-        if (error instanceof KvFailure && error.kvError.kind === 'txn-retry' && autocommit && attempt < 10) continue;
+        if (
+          error instanceof KvFailure &&
+          error.kvError.kind === 'txn-retry' &&
+          autocommit &&
+          attempt < 10
+        )
+          continue;
         throw error;
       }
     }
@@ -237,20 +291,41 @@ export class TestDatabase implements Catalog {
       const byName = columnIds(table);
       const columns = (stmt.indexParams ?? []).flatMap((item) =>
         'IndexElem' in item
-          ? [{ columnId: must(byName.get(item.IndexElem.name ?? '')), descending: item.IndexElem.ordering === 'SORTBY_DESC' }]
+          ? [
+              {
+                columnId: must(byName.get(item.IndexElem.name ?? '')),
+                descending: item.IndexElem.ordering === 'SORTBY_DESC',
+              },
+            ]
           : [],
       );
       const stored = (stmt.indexIncludingParams ?? []).flatMap((item) =>
         'IndexElem' in item ? [must(byName.get(item.IndexElem.name ?? ''))] : [],
       );
       const where = this.sourceOf(stmt.whereClause);
-      this.#addIndex(table, stmt.idxname ?? `${name}_idx`, stmt.unique === true, columns, stored, false, where);
+      this.#addIndex(
+        table,
+        stmt.idxname ?? `${name}_idx`,
+        stmt.unique === true,
+        columns,
+        stored,
+        false,
+        where,
+      );
       return done('CREATE INDEX');
     }
     if ('ViewStmt' in node) {
       const name = node.ViewStmt.view?.relname ?? '';
       const query = this.#viewSql ?? '';
-      this.views.set(name, { kind: 'view', id: this.#nextId++, ...systemColumns, name, columns: [], query, dependsOn: [] });
+      this.views.set(name, {
+        kind: 'view',
+        id: this.#nextId++,
+        ...systemColumns,
+        name,
+        columns: [],
+        query,
+        dependsOn: [],
+      });
       this.version++;
       return done('CREATE VIEW');
     }
@@ -291,7 +366,8 @@ export class TestDatabase implements Catalog {
       let depth = 0;
       for (let i = at; i < this.#source.length; i++) {
         if (this.#source[i] === '(') depth++;
-        if (this.#source[i] === ')' && --depth === 0) return { text: this.#source.slice(at, i + 1), end: i + 1 };
+        if (this.#source[i] === ')' && --depth === 0)
+          return { text: this.#source.slice(at, i + 1), end: i + 1 };
       }
     }
     let depth = 0;
@@ -299,7 +375,9 @@ export class TestDatabase implements Catalog {
       const c = this.#source[i] ?? ',';
       if (c === '(') depth++;
       if (depth === 0 && (c === ',' || c === ')' || c === '\n')) {
-        const text = this.#source.slice(at, i).replace(/\s+(not\s+null|null|primary\s+key|unique|check|references)\b.*$/i, '');
+        const text = this.#source
+          .slice(at, i)
+          .replace(/\s+(not\s+null|null|primary\s+key|unique|check|references)\b.*$/i, '');
         return { text, end: i };
       }
       if (c === ')') depth--;
@@ -340,11 +418,14 @@ export class TestDatabase implements Catalog {
         });
         columns.push(made);
         for (const item of element.ColumnDef.constraints ?? []) {
-          if ('Constraint' in item) constraints.push({ constraint: item.Constraint, columns: [made.name] });
+          if ('Constraint' in item)
+            constraints.push({ constraint: item.Constraint, columns: [made.name] });
         }
       }
       if ('Constraint' in element) {
-        const keys = (element.Constraint.keys ?? element.Constraint.fk_attrs ?? []).map((k) => ('String' in k ? (k.String.sval ?? '') : ''));
+        const keys = (element.Constraint.keys ?? element.Constraint.fk_attrs ?? []).map((k) =>
+          'String' in k ? (k.String.sval ?? '') : '',
+        );
         constraints.push({ constraint: element.Constraint, columns: keys });
       }
     }
@@ -363,7 +444,9 @@ export class TestDatabase implements Catalog {
       });
     }
     const keyNames = primary?.columns ?? ['rowid'];
-    const finalColumns = columns.map((column) => (keyNames.includes(column.name) ? { ...column, nullable: false } : column));
+    const finalColumns = columns.map((column) =>
+      keyNames.includes(column.name) ? { ...column, nullable: false } : column,
+    );
     const idOf = new Map(finalColumns.map((column) => [column.name, column.id]));
     const primaryIndex: IndexDescriptor = {
       id: 1,
@@ -394,27 +477,58 @@ export class TestDatabase implements Catalog {
     for (const { constraint, columns: names } of constraints) {
       if (constraint.contype === 'CONSTR_UNIQUE') {
         const conname = constraint.conname ?? `${name}_${names.join('_')}_key`;
-        this.#addIndex(table, conname, true, names.map((n) => ({ columnId: must(idOf.get(n)), descending: false })), [], true, undefined);
+        this.#addIndex(
+          table,
+          conname,
+          true,
+          names.map((n) => ({ columnId: must(idOf.get(n)), descending: false })),
+          [],
+          true,
+          undefined,
+        );
       } else if (constraint.contype === 'CONSTR_CHECK') {
         const found = this.#after(/\bcheck\b/gi, checkAt);
         checkAt = found?.end ?? checkAt;
-        const check = { name: constraint.conname ?? `${name}${names.map((n) => `_${n}`).join('')}_check`, sql: found?.text ?? 'true', columnIds: [], validated: true };
-        this.tables.set(name, { ...must(this.tables.get(name)), checks: [...must(this.tables.get(name)).checks, check] });
+        const check = {
+          name: constraint.conname ?? `${name}${names.map((n) => `_${n}`).join('')}_check`,
+          sql: found?.text ?? 'true',
+          columnIds: [],
+          validated: true,
+        };
+        this.tables.set(name, {
+          ...must(this.tables.get(name)),
+          checks: [...must(this.tables.get(name)).checks, check],
+        });
       } else if (constraint.contype === 'CONSTR_FOREIGN') this.#foreignKey(name, constraint, names);
       table = must(this.tables.get(name));
     }
     this.version++;
   }
 
-  #column(table: string, def: ColumnDef, id: number, defaultText: () => string | undefined): ColumnDescriptor {
+  #column(
+    table: string,
+    def: ColumnDef,
+    id: number,
+    defaultText: () => string | undefined,
+  ): ColumnDescriptor {
     const written = def.typeName?.names?.at(-1);
     const typeWord = written !== undefined && 'String' in written ? written.String.sval : undefined;
     const isSerial = typeWord === 'serial' || typeWord === 'bigserial';
-    const type = isSerial ? { oid: typeWord === 'serial' ? 23 : 20, typmod: -1 } : typeFromName(def.typeName ?? {});
+    const type = isSerial
+      ? { oid: typeWord === 'serial' ? 23 : 20, typmod: -1 }
+      : typeFromName(def.typeName ?? {});
     const name = def.colname ?? '';
-    const base: ColumnDescriptor = { id, name, typeOid: type.oid, typmod: type.typmod, nullable: !isSerial, state: 'public' };
+    const base: ColumnDescriptor = {
+      id,
+      name,
+      typeOid: type.oid,
+      typmod: type.typmod,
+      nullable: !isSerial,
+      state: 'public',
+    };
     const has = (kind: string): Constraint | undefined => {
-      for (const item of def.constraints ?? []) if ('Constraint' in item && item.Constraint.contype === kind) return item.Constraint;
+      for (const item of def.constraints ?? [])
+        if ('Constraint' in item && item.Constraint.contype === kind) return item.Constraint;
       return undefined;
     };
     const identity = has('CONSTR_IDENTITY');
@@ -425,12 +539,20 @@ export class TestDatabase implements Catalog {
       defaultSql = `nextval('${table}_${name}_seq')`;
     }
     const notNull = isSerial || identity !== undefined || has('CONSTR_NOTNULL') !== undefined;
-    const generatedSql = generated === undefined ? undefined : /generated\s+always\s+as\s+(\(.*?\))\s+stored/is.exec(this.#source)?.[1];
+    const generatedSql =
+      generated === undefined
+        ? undefined
+        : /generated\s+always\s+as\s+(\(.*?\))\s+stored/is.exec(this.#source)?.[1];
     return {
       ...base,
       nullable: !notNull,
       ...(defaultSql === undefined ? {} : { defaultSql }),
-      ...(identity === undefined ? {} : { identity: identity.generated_when === 'a' ? ('always' as const) : ('by-default' as const) }),
+      ...(identity === undefined
+        ? {}
+        : {
+            identity:
+              identity.generated_when === 'a' ? ('always' as const) : ('by-default' as const),
+          }),
       ...(generatedSql === undefined ? {} : { generatedSql }),
     };
   }
@@ -451,7 +573,9 @@ export class TestDatabase implements Catalog {
       name,
       unique,
       columns,
-      suffixColumnIds: current.primaryIndex.columns.map((column) => column.columnId).filter((id) => !own.has(id)),
+      suffixColumnIds: current.primaryIndex.columns
+        .map((column) => column.columnId)
+        .filter((id) => !own.has(id)),
       storedColumnIds: stored,
       isConstraint,
       ...(predicateSql === undefined ? {} : { predicateSql }),
@@ -469,8 +593,16 @@ export class TestDatabase implements Catalog {
   #foreignKey(name: string, constraint: Constraint, names: readonly string[]): void {
     const child = must(this.tables.get(name));
     const parent = must(this.tables.get(constraint.pktable?.relname ?? ''));
-    const actions: Readonly<Record<string, ReferentialAction>> = { a: 'no action', r: 'restrict', c: 'cascade', n: 'set null', d: 'set default' };
-    const attrs = (constraint.pk_attrs ?? []).map((k) => ('String' in k ? (k.String.sval ?? '') : ''));
+    const actions: Readonly<Record<string, ReferentialAction>> = {
+      a: 'no action',
+      r: 'restrict',
+      c: 'cascade',
+      n: 'set null',
+      d: 'set default',
+    };
+    const attrs = (constraint.pk_attrs ?? []).map((k) =>
+      'String' in k ? (k.String.sval ?? '') : '',
+    );
     const key: ForeignKeyDescriptor = {
       name: constraint.conname ?? `${name}_${names.join('_')}_fkey`,
       columnIds: names.map((n) => must(columnIds(child).get(n))),
@@ -486,7 +618,10 @@ export class TestDatabase implements Catalog {
     };
     this.tables.set(name, { ...child, foreignKeys: [...child.foreignKeys, key] });
     const target = must(this.tables.get(parent.name));
-    this.tables.set(parent.name, { ...target, referencedBy: [...target.referencedBy, { tableId: child.id, name: key.name }] });
+    this.tables.set(parent.name, {
+      ...target,
+      referencedBy: [...target.referencedBy, { tableId: child.id, name: key.name }],
+    });
   }
 
   replaceTable(table: TableDescriptor): void {
@@ -503,7 +638,9 @@ function columnIds(table: TableDescriptor): Map<string, number> {
 export function formatRows(answer: Answer, settings: EvalContext): string[] {
   const ops = answer.columns.map((column) => typeOps(column.typeOid));
   return answer.rows.map((row) =>
-    row.map((value, i) => (value === null ? 'NULL' : must(ops[i]).format(value, settings))).join('|'),
+    row
+      .map((value, i) => (value === null ? 'NULL' : must(ops[i]).format(value, settings)))
+      .join('|'),
   );
 }
 

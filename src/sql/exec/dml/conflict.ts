@@ -40,7 +40,8 @@ export async function resolveConflicts(
   const mutations = mutationsOf(rt);
   const codecs = arbiterCodecs(parts, rules);
   const candidates: Candidate[] = [];
-  for (const row of rows) candidates.push({ row, keys: await keysOf(codecs, rules, row, mutations) });
+  for (const row of rows)
+    candidates.push({ row, keys: await keysOf(codecs, rules, row, mutations) });
   const all = candidates.flatMap((candidate) => candidate.keys.map(({ key }) => key));
   const values = await rt.txn.getMany(all, { lock: 'update' });
   const existing = new Map(all.map((key, i) => [key.toString('latin1'), values[i]]));
@@ -60,9 +61,13 @@ export async function resolveConflicts(
     if (update === undefined) continue;
     const name = hit.key.toString('latin1');
     if (touched.has(name)) {
-      throw sqlError('cardinalityViolation', 'ON CONFLICT DO UPDATE command cannot affect row a second time', {
-        hint: 'Ensure that no rows proposed for insertion within the same command have duplicate constrained values.',
-      });
+      throw sqlError(
+        'cardinalityViolation',
+        'ON CONFLICT DO UPDATE command cannot affect row a second time',
+        {
+          hint: 'Ensure that no rows proposed for insertion within the same command have duplicate constrained values.',
+        },
+      );
     }
     const before = await existingRow(rules, hit.codec, hit.key, must(existing.get(name)), rt);
     const both = before.concat(row);
@@ -79,8 +84,11 @@ export async function resolveConflicts(
 
 function arbiterCodecs(parts: ConflictParts, rules: TableRules): IndexCodec[] {
   const all = tableCodec(rules.table).indexes;
-  if (parts.arbiters.length > 0) return all.filter(({ index }) => parts.arbiters.includes(index.id));
-  return all.filter(({ index }) => index === rules.table.primaryIndex || (index.unique && index.state === 'public'));
+  if (parts.arbiters.length > 0)
+    return all.filter(({ index }) => parts.arbiters.includes(index.id));
+  return all.filter(
+    ({ index }) => index === rules.table.primaryIndex || (index.unique && index.state === 'public'),
+  );
 }
 
 async function keysOf(
@@ -112,12 +120,17 @@ async function existingRow(
     primary.decoder(positions)(key, value, row);
     return row;
   }
-  const keyAt = table.primaryIndex.columns.map(({ columnId }) => table.columns.findIndex((column) => column.id === columnId));
+  const keyAt = table.primaryIndex.columns.map(({ columnId }) =>
+    table.columns.findIndex((column) => column.id === columnId),
+  );
   codec.decoder(keyAt)(key, value, row);
   const primaryKey = primary.encodeKey(row);
   const found = await rt.txn.get(primaryKey, { lock: 'update' });
   if (found === undefined) {
-    throw sqlError('dataCorrupted', `index "${codec.index.name}" refers to a row that is not there`);
+    throw sqlError(
+      'dataCorrupted',
+      `index "${codec.index.name}" refers to a row that is not there`,
+    );
   }
   row.fill(null);
   primary.decoder(positions)(primaryKey, found, row);

@@ -17,7 +17,8 @@ export async function enforceReferences(mutations: Mutations, rt: Runtime): Prom
   for (let round = 0; ; round++) {
     const written = mutations.takeWritten();
     if (written.length === 0) return;
-    if (round > maxRounds) throw sqlError('statementTooComplex', 'referential actions cascade too deeply');
+    if (round > maxRounds)
+      throw sqlError('statementTooComplex', 'referential actions cascade too deeply');
     for (const mutation of written) await cascade(mutation, mutations, rt);
     if (!mutations.isEmpty) await mutations.apply();
     await checkParents(written, rt);
@@ -31,7 +32,8 @@ function positionsOf(table: TableDescriptor, columnIds: readonly number[]): numb
 
 async function tableOf(id: number, rt: Runtime): Promise<TableDescriptor> {
   const table = await rt.context.catalog.tableById(id);
-  if (table === undefined) throw sqlError('internalError', `table ${id} of a foreign key is missing`);
+  if (table === undefined)
+    throw sqlError('internalError', `table ${id} of a foreign key is missing`);
   return table;
 }
 
@@ -55,27 +57,37 @@ async function checkParent(
   const { table } = mutation.rules;
   const values = positionsOf(table, key.columnIds).map((position) => row[position] ?? null);
   if (mutation.before !== undefined) {
-    const old = positionsOf(table, key.columnIds).map((position) => mutation.before?.[position] ?? null);
+    const old = positionsOf(table, key.columnIds).map(
+      (position) => mutation.before?.[position] ?? null,
+    );
     if (sameValues(table, key.columnIds, old, values)) return;
   }
   const nulls = values.filter((value) => value === null).length;
   if (nulls > 0) {
     if (key.match !== 'full' || nulls === values.length) return;
-    throw sqlError('foreignKeyViolation', `insert or update on table "${table.name}" violates foreign key constraint "${key.name}"`, {
-      detail: 'MATCH FULL does not allow mixing of null and nonnull key values.',
-      table: table.name,
-      constraint: key.name,
-    });
+    throw sqlError(
+      'foreignKeyViolation',
+      `insert or update on table "${table.name}" violates foreign key constraint "${key.name}"`,
+      {
+        detail: 'MATCH FULL does not allow mixing of null and nonnull key values.',
+        table: table.name,
+        constraint: key.name,
+      },
+    );
   }
   const parent = await tableOf(key.referencedTableId, rt);
   if (await rowExists(parent, key.referencedColumnIds, values, table, key.columnIds, rt)) return;
   // A cascade of this very statement may have changed the row since.
   if (!(await isStillThere(mutation, row, rt))) return;
-  throw sqlError('foreignKeyViolation', `insert or update on table "${table.name}" violates foreign key constraint "${key.name}"`, {
-    detail: `${keyText(table, key.columnIds, values, rt.eval)} is not present in table "${parent.name}".`,
-    table: table.name,
-    constraint: key.name,
-  });
+  throw sqlError(
+    'foreignKeyViolation',
+    `insert or update on table "${table.name}" violates foreign key constraint "${key.name}"`,
+    {
+      detail: `${keyText(table, key.columnIds, values, rt.eval)} is not present in table "${parent.name}".`,
+      table: table.name,
+      constraint: key.name,
+    },
+  );
 }
 
 async function isStillThere(mutation: Mutation, row: Row, rt: Runtime): Promise<boolean> {
@@ -104,7 +116,8 @@ function uniqueIndexOver(table: TableDescriptor, columnIds: readonly number[]): 
       index.columns.length === columnIds.length &&
       index.columns.every((column) => columnIds.includes(column.columnId)),
   );
-  if (found === undefined) throw sqlError('internalError', `no unique index on "${table.name}" for its foreign key`);
+  if (found === undefined)
+    throw sqlError('internalError', `no unique index on "${table.name}" for its foreign key`);
   return found;
 }
 
@@ -131,7 +144,11 @@ async function rowExists(
   const codec = uniqueIndexOver(parent, parentIds);
   const ordered = codec.index.columns.map((column) => {
     const i = parentIds.indexOf(column.columnId);
-    return convert(values[i] ?? null, typeOfColumn(child, must(childIds[i])), typeOfColumn(parent, column.columnId));
+    return convert(
+      values[i] ?? null,
+      typeOfColumn(child, must(childIds[i])),
+      typeOfColumn(parent, column.columnId),
+    );
   });
   const found = await rt.txn.get(codec.encodeKeyPrefix(ordered), { lock: 'share' });
   return found !== undefined;
@@ -150,7 +167,8 @@ async function cascade(mutation: Mutation, mutations: Mutations, rt: Runtime): P
     const positions = positionsOf(table, key.referencedColumnIds);
     const old = positions.map((position) => before[position] ?? null);
     if (old.includes(null)) continue;
-    const changed = after === undefined ? undefined : positions.map((position) => after[position] ?? null);
+    const changed =
+      after === undefined ? undefined : positions.map((position) => after[position] ?? null);
     if (changed !== undefined && sameValues(table, key.referencedColumnIds, old, changed)) continue;
     await applyAction(table, child, key, old, changed, mutations, rt);
   }
@@ -167,13 +185,24 @@ async function applyAction(
 ): Promise<void> {
   const action = changed === undefined ? key.onDelete : key.onUpdate;
   const wanted = key.columnIds.map((id, i) =>
-    convert(old[i] ?? null, typeOfColumn(parent, must(key.referencedColumnIds[i])), typeOfColumn(child, id)),
+    convert(
+      old[i] ?? null,
+      typeOfColumn(parent, must(key.referencedColumnIds[i])),
+      typeOfColumn(child, id),
+    ),
   );
-  const rows = await childRows(child, key.columnIds, wanted, rt, action === 'no action' || action === 'restrict' ? 1 : undefined);
+  const rows = await childRows(
+    child,
+    key.columnIds,
+    wanted,
+    rt,
+    action === 'no action' || action === 'restrict' ? 1 : undefined,
+  );
   if (rows.length === 0) return;
   if (action === 'no action' || action === 'restrict') {
     const replaced =
-      action === 'no action' && (await rowExists(parent, key.referencedColumnIds, old, parent, key.referencedColumnIds, rt));
+      action === 'no action' &&
+      (await rowExists(parent, key.referencedColumnIds, old, parent, key.referencedColumnIds, rt));
     if (replaced) return;
     throw sqlError(
       'foreignKeyViolation',
@@ -230,15 +259,22 @@ async function childRows(
       index.state === 'public' &&
       index.predicateSql === undefined &&
       index.columns.length >= columnIds.length &&
-      index.columns.slice(0, columnIds.length).every((column) => columnIds.includes(column.columnId)),
+      index.columns
+        .slice(0, columnIds.length)
+        .every((column) => columnIds.includes(column.columnId)),
   );
   const codec = entry ?? primary;
   const prefix =
     entry === undefined
       ? []
-      : entry.index.columns.slice(0, columnIds.length).map((column) => values[columnIds.indexOf(column.columnId)] ?? null);
+      : entry.index.columns
+          .slice(0, columnIds.length)
+          .map((column) => values[columnIds.indexOf(column.columnId)] ?? null);
   const start = codec.encodeKeyPrefix(prefix);
-  const keyAt = positionsOf(table, table.primaryIndex.columns.map((column) => column.columnId));
+  const keyAt = positionsOf(
+    table,
+    table.primaryIndex.columns.map((column) => column.columnId),
+  );
   const decodeKey = codec.decoder(keyAt);
   const rows: Datum[][] = [];
   const own = positionsOf(table, columnIds);
@@ -262,7 +298,15 @@ async function childRows(
     for (const { key, value } of pairs) {
       const row: Datum[] = positions.map(() => null);
       decodeRow(key, value, row);
-      if (sameValues(table, columnIds, own.map((position) => row[position] ?? null), values)) rows.push(row);
+      if (
+        sameValues(
+          table,
+          columnIds,
+          own.map((position) => row[position] ?? null),
+          values,
+        )
+      )
+        rows.push(row);
       if (limit !== undefined && rows.length >= limit) return rows;
     }
     await rt.breathe();

@@ -55,7 +55,8 @@ export class Mutations {
     this.#pending = [];
     for (const mutation of pending) await this.#removeEntries(mutation);
     for (const mutation of pending) await this.#addEntries(mutation);
-    for (const mutation of pending) if (hasReferences(mutation.rules.table)) this.#written.push(mutation);
+    for (const mutation of pending)
+      if (hasReferences(mutation.rules.table)) this.#written.push(mutation);
     await this.guard(() => txn.flushIfLarge());
   }
 
@@ -70,9 +71,14 @@ export class Mutations {
     if (before === undefined) return;
     const { txn } = this.#rt;
     for (const codec of tableCodec(rules.table).indexes) {
-      if (codec.index.state === 'dropped' || !(await this.#contains(rules, codec, before))) continue;
+      if (codec.index.state === 'dropped' || !(await this.#contains(rules, codec, before)))
+        continue;
       const key = codec.encodeKey(before);
-      if (after !== undefined && codec.index.state !== 'delete-only' && (await this.#contains(rules, codec, after))) {
+      if (
+        after !== undefined &&
+        codec.index.state !== 'delete-only' &&
+        (await this.#contains(rules, codec, after))
+      ) {
         if (key.equals(codec.encodeKey(after))) continue;
       }
       txn.delete(key);
@@ -88,11 +94,18 @@ export class Mutations {
       if (!(await this.#contains(rules, codec, after))) continue;
       const key = codec.encodeKey(after);
       const value = codec.encodeValue(after);
-      const stays = before !== undefined && (await this.#contains(rules, codec, before)) && key.equals(codec.encodeKey(before));
+      const stays =
+        before !== undefined &&
+        (await this.#contains(rules, codec, before)) &&
+        key.equals(codec.encodeKey(before));
       if (stays) {
         // An entry being backfilled may not be there yet, so it is written even when nothing changed.
-        if (state !== 'public' || !value.equals(codec.encodeValue(must(before)))) txn.put(key, value);
-      } else if ((unique || codec === tableCodec(rules.table).indexes[0]) && !codec.hasNullKey(after)) {
+        if (state !== 'public' || !value.equals(codec.encodeValue(must(before))))
+          txn.put(key, value);
+      } else if (
+        (unique || codec === tableCodec(rules.table).indexes[0]) &&
+        !codec.hasNullKey(after)
+      ) {
         txn.insert(key, value);
       } else txn.put(key, value);
     }
@@ -101,7 +114,9 @@ export class Mutations {
   async #contains(rules: TableRules, codec: IndexCodec, row: Row): Promise<boolean> {
     const predicate = rules.predicates.get(codec.index.id);
     if (predicate === undefined) return true;
-    const value = predicate.sync ? predicate.run(row, this.#rt) : await predicate.run(row, this.#rt);
+    const value = predicate.sync
+      ? predicate.run(row, this.#rt)
+      : await predicate.run(row, this.#rt);
     return value === true;
   }
 
@@ -124,18 +139,24 @@ export class Mutations {
     const where = decodeIndexPrefix(key);
     const table = where === undefined ? undefined : this.#tables.get(where.tableId);
     if (where?.indexId === undefined || table === undefined) return undefined;
-    const codec = tableCodec(table).indexes.find((candidate) => candidate.index.id === where.indexId);
+    const codec = tableCodec(table).indexes.find(
+      (candidate) => candidate.index.id === where.indexId,
+    );
     if (codec === undefined) return undefined;
     const ids = codec.index.columns.map((column) => column.columnId);
     const positions = ids.map((id) => table.columns.findIndex((column) => column.id === id));
     const row: Datum[] = table.columns.map(() => null);
     codec.decoder(positions)(key, existing ?? Buffer.alloc(0), row);
     const values = positions.map((position) => row[position] ?? null);
-    return sqlError('uniqueViolation', `duplicate key value violates unique constraint "${codec.index.name}"`, {
-      detail: `${keyText(table, ids, values, this.#rt.eval)} already exists.`,
-      table: table.name,
-      constraint: codec.index.name,
-    });
+    return sqlError(
+      'uniqueViolation',
+      `duplicate key value violates unique constraint "${codec.index.name}"`,
+      {
+        detail: `${keyText(table, ids, values, this.#rt.eval)} already exists.`,
+        table: table.name,
+        constraint: codec.index.name,
+      },
+    );
   }
 }
 

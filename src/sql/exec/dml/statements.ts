@@ -1,6 +1,11 @@
 /** The operators of INSERT, UPDATE and DELETE, and the end of a writing statement. */
 import { must } from '../../../util/index.ts';
-import { type DeleteRel, type InsertRel, type Returning, type UpdateRel } from '../../plan/logical.ts';
+import {
+  type DeleteRel,
+  type InsertRel,
+  type Returning,
+  type UpdateRel,
+} from '../../plan/logical.ts';
 import { type ColumnId } from '../../plan/expr.ts';
 import { tableCodec } from '../../row/index.ts';
 import { type Datum, type Row } from '../../types/index.ts';
@@ -26,7 +31,10 @@ export interface CompiledReturning {
   readonly items: readonly Compiled[];
 }
 
-export function returningLayout(returning: Returning | undefined, input: readonly ColumnId[]): ColumnId[] {
+export function returningLayout(
+  returning: Returning | undefined,
+  input: readonly ColumnId[],
+): ColumnId[] {
   return returning === undefined ? [] : [...returning.row, ...input];
 }
 
@@ -77,8 +85,12 @@ export function insertPlan(
             await completeRow(rules, row, rt);
             rows.push(row);
           }
-          const written = conflict === undefined ? rows : await resolveConflicts(conflict, rules, rows, touched, rt);
-          if (conflict === undefined) for (const row of rows) mutations.add({ rules, before: undefined, after: row });
+          const written =
+            conflict === undefined
+              ? rows
+              : await resolveConflicts(conflict, rules, rows, touched, rt);
+          if (conflict === undefined)
+            for (const row of rows) mutations.add({ rules, before: undefined, after: row });
           note(parts, written.length, rt);
           if (returning !== undefined) {
             for (const row of written) await returned(returning, row, [], rt, out);

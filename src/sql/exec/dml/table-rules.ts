@@ -47,7 +47,13 @@ async function makeRules(table: TableDescriptor, context: EvalContext): Promise<
   const columns = table.columns.map((column, position) => {
     const id = binder.newColumn({ name: column.name, type: column.typeOid, typmod: column.typmod });
     layout.set(id, position);
-    return { id, name: column.name, tableOid: table.id, columnNumber: column.id, hidden: column.state === 'dropped' };
+    return {
+      id,
+      name: column.name,
+      tableOid: table.id,
+      columnNumber: column.id,
+      hidden: column.state === 'dropped',
+    };
   });
   const names = namedItem(columns, undefined, table.name, { table });
   const env: Env = {
@@ -64,7 +70,8 @@ async function makeRules(table: TableDescriptor, context: EvalContext): Promise<
     level: undefined,
     allow: nothingAllowed,
   };
-  const condition = (node: Node): Compiled => compile(foldExpr(coerceToBoolean(binder, bindExpr(c, node), 'CHECK'), context), env);
+  const condition = (node: Node): Compiled =>
+    compile(foldExpr(coerceToBoolean(binder, bindExpr(c, node), 'CHECK'), context), env);
   const checks: { name: string; test: Compiled }[] = [];
   for (const check of table.checks) {
     checks.push({ name: check.name, test: condition(await parseExpression(check.sql)) });
@@ -74,7 +81,10 @@ async function makeRules(table: TableDescriptor, context: EvalContext): Promise<
   for (const [position, column] of table.columns.entries()) {
     if (column.generatedSql !== undefined) {
       const node = await parseExpression(column.generatedSql);
-      generated.push({ position, value: compile(coerceToColumn(binder, bindExpr(c, node), column), env) });
+      generated.push({
+        position,
+        value: compile(coerceToColumn(binder, bindExpr(c, node), column), env),
+      });
     }
     if (column.defaultSql !== undefined) {
       const node = await parseExpression(column.defaultSql);
@@ -102,7 +112,11 @@ export async function completeRow(rules: TableRules, row: Datum[], rt: Runtime):
     throw sqlError(
       'notNullViolation',
       `null value in column "${column.name}" of relation "${rules.table.name}" violates not-null constraint`,
-      { detail: failingRow(rules.table, row, rt.eval), table: rules.table.name, column: column.name },
+      {
+        detail: failingRow(rules.table, row, rt.eval),
+        table: rules.table.name,
+        column: column.name,
+      },
     );
   }
   for (const { name, test } of rules.checks) {

@@ -53,7 +53,10 @@ function byMode(parts: SubqueryParts): (row: Row, rt: Runtime) => Promise<Datum>
       return (_row, rt) =>
         once(parts, rt, async () => {
           const rows = await collectRows(plan, rt, undefined);
-          return arrayOf(expr.type, rows.map((row) => row[at] ?? null));
+          return arrayOf(
+            expr.type,
+            rows.map((row) => row[at] ?? null),
+          );
         });
     case 'any':
     case 'all':
@@ -78,7 +81,10 @@ async function singleValue(plan: Plan, at: number, rt: Runtime): Promise<Datum> 
       const batch = await operator.next();
       if (batch === undefined) return found?.[at] ?? null;
       if (found !== undefined || batch.length > 1) {
-        throw sqlError('cardinalityViolation', 'more than one row returned by a subquery used as an expression');
+        throw sqlError(
+          'cardinalityViolation',
+          'more than one row returned by a subquery used as an expression',
+        );
       }
       found = batch[0];
     }
@@ -127,8 +133,13 @@ function quantified(parts: SubqueryParts): (row: Row, rt: Runtime) => Promise<Da
   const compiled = compile(test, { ...env, layout });
   const decides = !isAll;
   return async (row, rt) => {
-    const rows = await once(parts, rt, () => collectRows(plan, rt, parts.cacheable ? rowBytes : undefined));
-    const outer = row.length === width ? row : [...row, ...Array.from<null>({ length: width - row.length }).fill(null)];
+    const rows = await once(parts, rt, () =>
+      collectRows(plan, rt, parts.cacheable ? rowBytes : undefined),
+    );
+    const outer =
+      row.length === width
+        ? row
+        : [...row, ...Array.from<null>({ length: width - row.length }).fill(null)];
     let unknown = false;
     for (const inner of rows) {
       const value = await compiled.run(outer.concat(inner), rt);
@@ -171,7 +182,10 @@ function hashedTest(
   };
 }
 
-function hashedAny(parts: SubqueryParts, test: HashedTest): (row: Row, rt: Runtime) => Promise<Datum> {
+function hashedAny(
+  parts: SubqueryParts,
+  test: HashedTest,
+): (row: Row, rt: Runtime) => Promise<Datum> {
   const ops = typeOps(test.type);
   return async (row, rt) => {
     const set = await once(parts, rt, async () => {

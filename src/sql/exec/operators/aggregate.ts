@@ -46,7 +46,9 @@ export class Aggregator {
   constructor(calls: readonly CompiledAggregate[], groupTypes: readonly number[], rt: Runtime) {
     this.#calls = calls;
     this.#ops = groupTypes.map((type) => typeOps(type));
-    this.#argOps = calls.map((call) => call.callTypes.slice(call.direct.length, -1).map((type) => typeOps(type)));
+    this.#argOps = calls.map((call) =>
+      call.callTypes.slice(call.direct.length, -1).map((type) => typeOps(type)),
+    );
     this.#rt = rt;
   }
 
@@ -92,10 +94,12 @@ export class Aggregator {
         this.#rt.hold(rowBytes(args) * 2);
         continue;
       }
-      if (call.direct.length > 0) collector.state.add([...(await evaluateAll(call.direct, row, this.#rt)), ...args]);
+      if (call.direct.length > 0)
+        collector.state.add([...(await evaluateAll(call.direct, row, this.#rt)), ...args]);
       else {
         collector.state.add(args);
-        if (isCollecting(call.fn)) this.#rt.hold(args.reduce<number>((sum, arg) => sum + datumBytes(arg), 8));
+        if (isCollecting(call.fn))
+          this.#rt.hold(args.reduce<number>((sum, arg) => sum + datumBytes(arg), 8));
       }
     }
   }
@@ -196,7 +200,8 @@ async function finishGroups(
     const set = sets?.[group.set];
     for (const { positions } of rel.grouping) {
       let bits = 0;
-      for (const position of positions) bits = bits * 2 + (set === undefined || set.has(position) ? 0 : 1);
+      for (const position of positions)
+        bits = bits * 2 + (set === undefined || set.has(position) ? 0 : 1);
       row.push(bits);
     }
     rows.push(row);
@@ -248,7 +253,10 @@ export function finalAggregatePlan(input: Plan, rel: AggregateRel): Plan {
           source.close();
         }
         if (ops.length === 0) find([]);
-        return [...groups.values()].map((group) => [...group.values, ...group.states.map((state) => state.result())]);
+        return [...groups.values()].map((group) => [
+          ...group.values,
+          ...group.states.map((state) => state.result()),
+        ]);
       }),
   };
 }

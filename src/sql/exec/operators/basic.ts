@@ -27,7 +27,11 @@ export async function evaluateAll(
   return values;
 }
 
-export function projectPlan(input: Plan, layout: readonly ColumnId[], items: readonly Compiled[]): Plan {
+export function projectPlan(
+  input: Plan,
+  layout: readonly ColumnId[],
+  items: readonly Compiled[],
+): Plan {
   const runs = syncRuns(items);
   return {
     layout,
@@ -68,7 +72,10 @@ export function filterPlan(input: Plan, conditions: readonly Compiled[]): Plan {
             if (batch === undefined) return undefined;
             const out: Row[] = [];
             for (const row of batch) {
-              if (runs === undefined ? await passes(conditions, row, rt) : passesSync(runs, row, rt)) out.push(row);
+              if (
+                runs === undefined ? await passes(conditions, row, rt) : passesSync(runs, row, rt)
+              )
+                out.push(row);
             }
             if (out.length > 0) return out;
             await rt.breathe();
@@ -133,7 +140,10 @@ export async function rowCount(
   if (value === null) return undefined;
   const count = Number(value);
   if (count < 0) {
-    throw sqlError(clause === 'LIMIT' ? 'invalidRowCountInLimit' : 'invalidRowCountInOffset', `${clause} must not be negative`);
+    throw sqlError(
+      clause === 'LIMIT' ? 'invalidRowCountInLimit' : 'invalidRowCountInOffset',
+      `${clause} must not be negative`,
+    );
   }
   return count;
 }
@@ -222,4 +232,3 @@ class LimitOperator implements Operator {
     this.#done = true;
   }
 }
-

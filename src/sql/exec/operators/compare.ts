@@ -12,7 +12,10 @@ export interface CompiledKey {
   readonly nullsFirst: boolean;
 }
 
-export function compileKeys(keys: readonly SortKey[], compile: (key: SortKey) => Compiled): CompiledKey[] {
+export function compileKeys(
+  keys: readonly SortKey[],
+  compile: (key: SortKey) => Compiled,
+): CompiledKey[] {
   return keys.map((key) => ({
     value: compile(key),
     ops: typeOps(key.expr.type),
@@ -30,11 +33,7 @@ export function compareKey(key: Omit<CompiledKey, 'value'>, a: Datum, b: Datum):
   return key.descending ? -order : order;
 }
 
-export function compareKeys(
-  keys: readonly Omit<CompiledKey, 'value'>[],
-  a: Row,
-  b: Row,
-): number {
+export function compareKeys(keys: readonly Omit<CompiledKey, 'value'>[], a: Row, b: Row): number {
   for (let i = 0; i < keys.length; i++) {
     const key = keys[i];
     if (key === undefined) break;
@@ -59,6 +58,7 @@ export async function keyValues(
   rt: Runtime,
 ): Promise<Datum[]> {
   const values: Datum[] = [];
-  for (const key of keys) values.push(key.value.sync ? key.value.run(row, rt) : await key.value.run(row, rt));
+  for (const key of keys)
+    values.push(key.value.sync ? key.value.run(row, rt) : await key.value.run(row, rt));
   return values;
 }

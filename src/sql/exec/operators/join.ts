@@ -113,7 +113,16 @@ export function hashJoinPlan(left: Plan, right: Plan, parts: HashJoinParts): Pla
           for (const row of batch) {
             const key = await evaluateAll(parts.leftKeys, row, rt);
             const candidates = key.includes(null) ? [] : (built.table.get(rowText(key, ops)) ?? []);
-            await emitMatches(type, row, candidates, parts.residual, rightPad, rt, out, matched && ((c) => matched.add(c)));
+            await emitMatches(
+              type,
+              row,
+              candidates,
+              parts.residual,
+              rightPad,
+              rt,
+              out,
+              matched && ((c) => matched.add(c)),
+            );
           }
           await rt.breathe();
           return out;
@@ -178,9 +187,22 @@ export function mergeJoinPlan(left: Plan, right: Plan, parts: MergeJoinParts): P
           if (batch === undefined) return undefined;
           const out: Row[] = [];
           for (const row of batch) {
-            const key = await evaluateAll(parts.leftKeys.map((k) => k.value), row, rt);
+            const key = await evaluateAll(
+              parts.leftKeys.map((k) => k.value),
+              row,
+              rt,
+            );
             const candidates = key.includes(null) ? [] : await run.matching(key);
-            await emitMatches(parts.type, row, candidates, parts.residual, padding, rt, out, undefined);
+            await emitMatches(
+              parts.type,
+              row,
+              candidates,
+              parts.residual,
+              padding,
+              rt,
+              out,
+              undefined,
+            );
           }
           await rt.breathe();
           return out;
@@ -217,7 +239,11 @@ class RunReader {
     for (;;) {
       const row = await this.#peek();
       if (row === undefined) break;
-      const own = await evaluateAll(this.#keys.map((k) => k.value), row, this.#rt);
+      const own = await evaluateAll(
+        this.#keys.map((k) => k.value),
+        row,
+        this.#rt,
+      );
       const order = own.includes(null) ? -1 : this.#order(own, key);
       if (order > 0) break;
       this.#at++;
@@ -287,7 +313,16 @@ export function lookupJoinPlan(left: Plan, parts: LookupJoinParts): Plan {
           const found = await lookUp(reader, rows, rt);
           const out: Row[] = [];
           for (const [i, row] of rows.entries()) {
-            await emitMatches(type, row, must(found[i]), parts.residual, padding, rt, out, undefined);
+            await emitMatches(
+              type,
+              row,
+              must(found[i]),
+              parts.residual,
+              padding,
+              rt,
+              out,
+              undefined,
+            );
           }
           await rt.breathe();
           return out;
@@ -299,11 +334,7 @@ export function lookupJoinPlan(left: Plan, parts: LookupJoinParts): Plan {
 }
 
 /** The matching rows of each left row. Single keys are fetched together, spans one by one and shared. */
-async function lookUp(
-  reader: TableReader,
-  rows: readonly Row[],
-  rt: Runtime,
-): Promise<Row[][]> {
+async function lookUp(reader: TableReader, rows: readonly Row[], rt: Runtime): Promise<Row[][]> {
   const found: Row[][] = rows.map(() => []);
   const byKey = new Map<string, { key: Buffer; users: number[] }>();
   const bySpan = new Map<string, { start: Buffer; end: Buffer; users: number[] }>();
@@ -323,7 +354,10 @@ async function lookUp(
   }
   const wanted = [...byKey.values()];
   if (wanted.length > 0) {
-    const values = await rt.txn.getMany(wanted.map((entry) => entry.key), reader.options);
+    const values = await rt.txn.getMany(
+      wanted.map((entry) => entry.key),
+      reader.options,
+    );
     for (const [j, entry] of wanted.entries()) {
       const value = values[j];
       if (value === undefined) continue;
@@ -399,9 +433,19 @@ export function loopJoinPlan(left: Plan, right: Plan, parts: LoopJoinParts): Pla
           let taken = 0;
           for (const row of waiting) {
             taken++;
-            for (const { slot, position } of parts.dependent) rt.slots[slot] = row[position] ?? null;
+            for (const { slot, position } of parts.dependent)
+              rt.slots[slot] = row[position] ?? null;
             const candidates = kept ?? (await collectRows(right, rt, undefined));
-            await emitMatches(type, row, candidates, parts.on, rightPad, rt, out, matched && ((c) => matched.add(c)));
+            await emitMatches(
+              type,
+              row,
+              candidates,
+              parts.on,
+              rightPad,
+              rt,
+              out,
+              matched && ((c) => matched.add(c)),
+            );
             if (out.length >= batchRows) break;
           }
           waiting = waiting.slice(taken);
@@ -413,4 +457,3 @@ export function loopJoinPlan(left: Plan, right: Plan, parts: LoopJoinParts): Pla
     },
   };
 }
-

@@ -1,5 +1,9 @@
 /** The shortest way for a point SELECT: key, one read, decode, project. */
-import { type ResultColumn, type StatementContext, type StatementResult } from '../../session/types.ts';
+import {
+  type ResultColumn,
+  type StatementContext,
+  type StatementResult,
+} from '../../session/types.ts';
 import { type Row } from '../../types/index.ts';
 import { type Phys, type ScanNode } from '../../plan/physical/types.ts';
 import { type Eval } from '../expr/compile-types.ts';
@@ -18,7 +22,13 @@ export interface PointRead {
 export function pointRead(phys: Phys, compiled: CompiledStatement): PointRead | undefined {
   const project = phys.kind === 'project' ? phys : undefined;
   const scan: Phys = project === undefined ? phys : project.input;
-  if (scan.kind !== 'scan' || !isPlainPoint(scan) || compiled.writes || compiled.positions !== undefined) return undefined;
+  if (
+    scan.kind !== 'scan' ||
+    !isPlainPoint(scan) ||
+    compiled.writes ||
+    compiled.positions !== undefined
+  )
+    return undefined;
   const env: Env = {
     layout: new Map(),
     outer: new Map(),
@@ -29,7 +39,9 @@ export function pointRead(phys: Phys, compiled: CompiledStatement): PointRead | 
   const layout = new Map(reader.layout.map((id, i) => [id, i]));
   const identity =
     project.items.length === reader.layout.length &&
-    project.items.every((item, i) => item.expr.kind === 'column' && item.expr.id === reader.layout[i]);
+    project.items.every(
+      (item, i) => item.expr.kind === 'column' && item.expr.id === reader.layout[i],
+    );
   if (identity) return { reader, items: undefined };
   const items: Eval[] = [];
   for (const item of project.items) {
@@ -41,7 +53,12 @@ export function pointRead(phys: Phys, compiled: CompiledStatement): PointRead | 
 }
 
 function isPlainPoint(scan: ScanNode): boolean {
-  return scan.isPoint && !scan.lookup && scan.lock === undefined && scan.index === scan.table.primaryIndex;
+  return (
+    scan.isPoint &&
+    !scan.lookup &&
+    scan.lock === undefined &&
+    scan.index === scan.table.primaryIndex
+  );
 }
 
 export class PointResult implements StatementResult {

@@ -86,7 +86,8 @@ export function tableReader(node: ScanNode, env: Env): TableReader {
 
 export function compileScan(node: ScanNode, env: Env): Plan {
   const reader = tableReader(node, env);
-  const limit = node.limit === undefined ? undefined : compile(node.limit, { ...env, layout: new Map() });
+  const limit =
+    node.limit === undefined ? undefined : compile(node.limit, { ...env, layout: new Map() });
   const limitRun = limit?.sync === true ? limit.run : undefined;
   const program = compileProgram(node, env);
   return {
@@ -128,7 +129,11 @@ class PointScan implements Operator {
       } else {
         const values = await this.#rt.txn.getMany(keys, reader.options);
         const found = keys.filter((_key, i) => values[i] !== undefined);
-        await this.#add(found, values.filter((value) => value !== undefined), rows);
+        await this.#add(
+          found,
+          values.filter((value) => value !== undefined),
+          rows,
+        );
         await this.#rt.breathe();
       }
       if (rows.length > 0) return rows;
@@ -270,10 +275,13 @@ interface ScanProgram {
 function compileProgram(node: ScanNode, env: Env): ScanProgram | undefined {
   const { partial } = node;
   const own = new Set(node.columns.map((column) => column.id));
-  const filterable = node.filter.length > 0 && node.filter.every((condition) => canPush(condition, own));
+  const filterable =
+    node.filter.length > 0 && node.filter.every((condition) => canPush(condition, own));
   if (partial === undefined && (!filterable || node.lookup || node.isPoint)) return undefined;
   if (node.filter.length > 0 && !filterable) return undefined;
-  const writer = new WireWriter(new Map(node.columns.map((column) => [column.id, column.position])));
+  const writer = new WireWriter(
+    new Map(node.columns.map((column) => [column.id, column.position])),
+  );
   const filter = node.filter.map((condition) => writer.write(condition));
   const positions = node.columns.map((column) => column.position);
   let output: StaticProgram['output'];
@@ -281,7 +289,10 @@ function compileProgram(node: ScanNode, env: Env): ScanProgram | undefined {
   if (partial !== undefined) {
     output = {
       kind: 'aggregate',
-      groups: partial.groups.map((group) => ({ type: group.expr.type, expr: writer.write(group.expr) })),
+      groups: partial.groups.map((group) => ({
+        type: group.expr.type,
+        expr: writer.write(group.expr),
+      })),
       aggregates: partial.aggregates.map((call) => ({
         name: call.fn.name,
         oid: call.fn.oid,
@@ -291,9 +302,12 @@ function compileProgram(node: ScanNode, env: Env): ScanProgram | undefined {
       })),
     };
     layout = [];
-  } else if (positions.length * 2 <= node.table.columns.length) output = { kind: 'columns', positions };
+  } else if (positions.length * 2 <= node.table.columns.length)
+    output = { kind: 'columns', positions };
   else output = { kind: 'pairs' };
-  const decodePositions = [...new Set([...writer.used, ...(output.kind === 'columns' ? positions : [])])];
+  const decodePositions = [
+    ...new Set([...writer.used, ...(output.kind === 'columns' ? positions : [])]),
+  ];
   const parameterTypes = writer.parameters.map((expr) => expr.type);
   const program: StaticProgram = {
     table: tableEssentials(node.table, node.index),
@@ -316,7 +330,9 @@ function compileProgram(node: ScanNode, env: Env): ScanProgram | undefined {
   return {
     layout,
     head,
-    parameters: allSync(writer.parameters.map((expr: Expr) => compile(expr, { ...env, layout: new Map() }))),
+    parameters: allSync(
+      writer.parameters.map((expr: Expr) => compile(expr, { ...env, layout: new Map() })),
+    ),
     parameterBytes: new RowBytes(parameterTypes),
     decode,
     isAggregate: partial !== undefined,
@@ -373,7 +389,10 @@ class ProgramScan implements Operator {
     if (decode !== undefined) return decode.decode(bytes);
     const { key, value } = unpackPair(bytes);
     // The filter has run already; running it again is harmless and keeps one reader.
-    return must(this.#reader.read(key, value, this.#rt), 'the leaseholder and the gateway agree on filters');
+    return must(
+      this.#reader.read(key, value, this.#rt),
+      'the leaseholder and the gateway agree on filters',
+    );
   }
 
   close(): void {

@@ -16,7 +16,11 @@ interface Keyed {
 /** Beyond this bound a plain sort is as good. */
 const maxTop = 10_000;
 
-export function sortPlan(input: Plan, keys: readonly CompiledKey[], limit: Compiled | undefined): Plan {
+export function sortPlan(
+  input: Plan,
+  keys: readonly CompiledKey[],
+  limit: Compiled | undefined,
+): Plan {
   return {
     layout: input.layout,
     open(rt) {
@@ -93,7 +97,10 @@ export function distinctPlan(input: Plan, on: readonly ColumnId[], types: readon
             const out: Row[] = [];
             let bytes = 0;
             for (const row of batch) {
-              const text = rowText(positions.map((position) => row[position] ?? null), ops);
+              const text = rowText(
+                positions.map((position) => row[position] ?? null),
+                ops,
+              );
               if (seen.has(text)) continue;
               seen.add(text);
               bytes += text.length + 40;
@@ -121,7 +128,10 @@ export function setOpPlan(left: Plan, right: Plan, rel: SetOpRel, types: readonl
   const rightAt = rel.rightColumns.map((id) => right.layout.indexOf(id));
   const layout = rel.columns;
   if (rel.op === 'union') {
-    return { layout, open: (rt) => new UnionOperator(left, right, leftAt, rightAt, rel.all ? undefined : ops, rt) };
+    return {
+      layout,
+      open: (rt) => new UnionOperator(left, right, leftAt, rightAt, rel.all ? undefined : ops, rt),
+    };
   }
   return {
     layout,

@@ -96,7 +96,9 @@ export type CompiledFunction =
 
 /** Functions in FROM, streamed; several are zipped. */
 export function functionPlan(rel: FunctionRel, calls: readonly CompiledFunction[]): Plan {
-  const layout: ColumnId[] = rel.calls.flatMap((item) => [...(item.kind === 'set' ? item.call.columns : item.columns)]);
+  const layout: ColumnId[] = rel.calls.flatMap((item) => [
+    ...(item.kind === 'set' ? item.call.columns : item.columns),
+  ]);
   if (rel.ordinality !== undefined) layout.push(rel.ordinality);
   const withOrdinality = rel.ordinality !== undefined;
   return {
@@ -186,13 +188,18 @@ export function virtualPlan(
 // WITH.
 
 /** Reads a shared result; the first reader makes it. */
-export function ctePlan(cteId: number, layout: readonly ColumnId[], positions: readonly number[]): Plan {
+export function ctePlan(
+  cteId: number,
+  layout: readonly ColumnId[],
+  positions: readonly number[],
+): Plan {
   return {
     layout,
     open: (rt) =>
       new LateOperator(async () => {
         const work = rt.workTables.get(cteId);
-        const set = work ?? (await must(rt.ctes.get(cteId), 'a WITH query is opened before its readers')());
+        const set =
+          work ?? (await must(rt.ctes.get(cteId), 'a WITH query is opened before its readers')());
         return set.rows.map((row) => positions.map((position) => row[position] ?? null));
       }),
   };

@@ -84,14 +84,23 @@ export function compileSpans(
     return must(table.columns.find((column) => column.id === id)).typeOid;
   };
   const parts: Part[] = spec.prefix.map((part, i) => {
-    const exprs = part.kind === 'equal' ? [part.value] : part.kind === 'list' ? part.values : part.kind === 'array' ? [part.array] : [];
+    const exprs =
+      part.kind === 'equal'
+        ? [part.value]
+        : part.kind === 'list'
+          ? part.values
+          : part.kind === 'array'
+            ? [part.array]
+            : [];
     return {
       kind: part.kind,
       runs: exprs.map((expr) => syncRun(compile(expr, env))),
       fit: part.kind === 'null' ? (value) => value : fitter(typeAt(i), part.type),
     };
   });
-  const bound = (b: SpanBound | undefined): { run: Eval; fit: Fit; inclusive: boolean } | undefined =>
+  const bound = (
+    b: SpanBound | undefined,
+  ): { run: Eval; fit: Fit; inclusive: boolean } | undefined =>
     b && {
       run: syncRun(compile(b.value, env)),
       fit: fitter(typeAt(spec.prefix.length), b.type),
@@ -103,7 +112,9 @@ export function compileSpans(
   const isRange = lower !== undefined || upper !== undefined;
   /** A unique index is keyed by its columns alone, unless one of them is null. */
   const wholeKey =
-    (isPrimary || index.unique) && spec.prefix.length === index.columns.length && parts.every((part) => part.kind !== 'null');
+    (isPrimary || index.unique) &&
+    spec.prefix.length === index.columns.length &&
+    parts.every((part) => part.kind !== 'null');
 
   return (row, rt) => {
     const prefixes = productOf(parts, row, rt);
@@ -142,7 +153,8 @@ function valuesOf(part: Part, row: Row, rt: Runtime): Datum[] {
   const out: Datum[] = [];
   for (const run of part.runs) {
     const value = run(row, rt);
-    const items = part.kind === 'array' ? (value instanceof ArrayDatum ? value.elements : []) : [value];
+    const items =
+      part.kind === 'array' ? (value instanceof ArrayDatum ? value.elements : []) : [value];
     for (const item of items) {
       if (item === null) continue;
       const fitted = part.fit(item);
@@ -169,7 +181,9 @@ function rangeSpan(
   if (high instanceof Beyond && high.side === 'below') return undefined;
   const nulls = codec.encodeKeyPrefix([...values, null]);
   const edge = (value: Datum | Beyond | undefined): Buffer | undefined =>
-    value === undefined || value instanceof Beyond ? undefined : codec.encodeKeyPrefix([...values, value]);
+    value === undefined || value instanceof Beyond
+      ? undefined
+      : codec.encodeKeyPrefix([...values, value]);
   const lowKey = edge(low);
   const highKey = edge(high);
   const prefix = codec.encodeKeyPrefix(values);
@@ -191,4 +205,3 @@ function sortedDistinct(spans: readonly KeySpan[]): KeySpan[] {
   const sorted = [...spans].sort((a, b) => a.start.compare(b.start));
   return sorted.filter((span, i) => i === 0 || !span.start.equals(must(sorted[i - 1]).start));
 }
-

@@ -89,7 +89,8 @@ class Partition {
     for (let i = 1; i <= items.length; i++) {
       const here = items[i];
       const first = must(items[start]);
-      if (here !== undefined && compareKeys(this.#parts.orderBy, first.key, here.key) === 0) continue;
+      if (here !== undefined && compareKeys(this.#parts.orderBy, first.key, here.key) === 0)
+        continue;
       this.#groupStarts.push(start);
       for (let j = start; j < i; j++) {
         this.#peerStart.push(start);
@@ -119,9 +120,19 @@ class Partition {
     const endCount = plain ? await this.#count(this.#parts.endOffset, 'ending') : 0;
     if (!plain) await this.#checkRangeOffsets();
     for (const [i, item] of this.#items.entries()) {
-      const start = await this.#edge(frame.start.kind, i, item, startCount, this.#parts.startOffset, true);
+      const start = await this.#edge(
+        frame.start.kind,
+        i,
+        item,
+        startCount,
+        this.#parts.startOffset,
+        true,
+      );
       const end = await this.#edge(frame.end.kind, i, item, endCount, this.#parts.endOffset, false);
-      frames.push({ start: Math.max(0, Math.min(start, this.#items.length)), end: Math.max(0, Math.min(end, this.#items.length)) });
+      frames.push({
+        start: Math.max(0, Math.min(start, this.#items.length)),
+        end: Math.max(0, Math.min(end, this.#items.length)),
+      });
     }
     return frames;
   }
@@ -129,18 +140,27 @@ class Partition {
   async #count(offset: Compiled | undefined, which: string): Promise<number> {
     if (offset === undefined) return 0;
     const value = await offset.run([], this.#rt);
-    if (value === null) throw sqlError('nullValueNotAllowed', `frame ${which} offset must not be null`);
+    if (value === null)
+      throw sqlError('nullValueNotAllowed', `frame ${which} offset must not be null`);
     const count = Number(value);
-    if (count < 0) throw sqlError('invalidPrecedingOrFollowingSize', `frame ${which} offset must not be negative`);
+    if (count < 0)
+      throw sqlError(
+        'invalidPrecedingOrFollowingSize',
+        `frame ${which} offset must not be negative`,
+      );
     return count;
   }
 
   async #checkRangeOffsets(): Promise<void> {
     for (const offset of this.#parts.rangeOffsets) {
       const value = await offset.run([], this.#rt);
-      if (value === null) throw sqlError('nullValueNotAllowed', 'frame starting offset must not be null');
+      if (value === null)
+        throw sqlError('nullValueNotAllowed', 'frame starting offset must not be null');
       if ((typeof value === 'number' || typeof value === 'bigint') && value < 0) {
-        throw sqlError('invalidPrecedingOrFollowingSize', 'invalid preceding or following size in window function');
+        throw sqlError(
+          'invalidPrecedingOrFollowingSize',
+          'invalid preceding or following size in window function',
+        );
       }
     }
   }
@@ -182,7 +202,8 @@ class Partition {
   async #rangeEdge(item: Item, value: Compiled | undefined, isStart: boolean): Promise<number> {
     const key = must(this.#parts.orderBy[0]);
     const own = item.key[0] ?? null;
-    const edge = own === null ? null : value === undefined ? own : await value.run(item.row, this.#rt);
+    const edge =
+      own === null ? null : value === undefined ? own : await value.run(item.row, this.#rt);
     const at = this.#items.findIndex((other) => {
       const order = compareKey(key, other.key[0] ?? null, edge);
       return isStart ? order >= 0 : order > 0;
@@ -198,7 +219,8 @@ class Partition {
     const included: boolean[] = [];
     for (const item of this.#items) {
       args.push(await evaluateAll(call.args, item.row, this.#rt));
-      const passes = call.filter === undefined || (await call.filter.run(item.row, this.#rt)) === true;
+      const passes =
+        call.filter === undefined || (await call.filter.run(item.row, this.#rt)) === true;
       included.push(passes);
     }
     const { fn } = call;
@@ -244,16 +266,24 @@ class Partition {
     included: readonly boolean[],
     frames: readonly { readonly start: number; readonly end: number }[],
   ): Datum[] {
-    const feed = (state: ReturnType<AggregateFunction['create']>, from: number, to: number, i: number): void => {
+    const feed = (
+      state: ReturnType<AggregateFunction['create']>,
+      from: number,
+      to: number,
+      i: number,
+    ): void => {
       for (let row = from; row < to; row++) {
         const own = must(args[row]);
-        if (included[row] !== true || (fn.strict && own.includes(null)) || this.#isExcluded(i, row)) continue;
+        if (included[row] !== true || (fn.strict && own.includes(null)) || this.#isExcluded(i, row))
+          continue;
         state.add(own);
       }
     };
     const growing =
       this.#parts.frame.exclude === 'none' &&
-      frames.every((frame, i) => frame.start === 0 && (i === 0 || frame.end >= must(frames[i - 1]).end));
+      frames.every(
+        (frame, i) => frame.start === 0 && (i === 0 || frame.end >= must(frames[i - 1]).end),
+      );
     if (!growing) {
       return frames.map((frame, i) => {
         const state = fn.create(types, this.#rt.eval);

@@ -121,7 +121,7 @@ function bindResolved(
   if (fn.kind === 'window') {
     if (node.over === undefined) {
       throw failAt(
-        'windowingError',
+        'wrongObjectType',
         `window function ${name} requires an OVER clause`,
         node.location,
       );
@@ -253,7 +253,11 @@ function checkNoNesting(level: QueryLevel, args: readonly Expr[], location?: num
   for (const arg of args) {
     for (const id of columnsOf(arg)) {
       if (made.has(id)) {
-        throw failAt('groupingError', 'aggregate function calls cannot be nested', placeOf(arg, id) ?? location);
+        throw failAt(
+          'groupingError',
+          'aggregate function calls cannot be nested',
+          placeOf(arg, id) ?? location,
+        );
       }
     }
   }

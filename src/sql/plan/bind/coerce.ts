@@ -96,13 +96,14 @@ function parseLiteral(
   options: CoerceOptions,
 ): ReturnType<ReturnType<typeof typeOps>['parse']> {
   const ops = typeOps(target);
+  let value;
   try {
-    // Only an explicit cast shortens silently; parse() raises on what is too long.
-    if (options.context !== 'explicit' || typmod < 0) return ops.parse(text, typmod, binder.eval);
-    return ops.applyTypmod(ops.parse(text, -1, binder.eval), typmod, true);
+    value = ops.parse(text, typmod >= 0 && target === 1186 ? typmod : -1, binder.eval);
   } catch (error) {
     throw withPosition(error, options.location);
   }
+  // Only an explicit cast shortens silently.
+  return typmod < 0 ? value : ops.applyTypmod(value, typmod, options.context === 'explicit');
 }
 
 /** Adds where it happened to a failure that has no position yet. */

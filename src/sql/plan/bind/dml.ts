@@ -195,7 +195,15 @@ function insertSource(
     select.limitCount === undefined &&
     select.limitOffset === undefined &&
     select.withClause === undefined;
-  if (plainValues) return insertValues(binder, select.valuesLists ?? [], table, scope, positions);
+  if (plainValues)
+    return insertValues(
+      binder,
+      select.valuesLists ?? [],
+      table,
+      scope,
+      positions,
+      (stmt.cols ?? []).map(locationOf),
+    );
   const expected = positions.map((position) => must(table.columns[position]));
   const query = bindQuery(binder, select, scope, expected);
   checkWidth(
@@ -243,6 +251,7 @@ function insertValues(
   table: TableDescriptor,
   scope: Scope,
   positions: readonly number[],
+  places: readonly (number | undefined)[],
 ): GivenRow {
   const c: ExprContext = {
     binder,
@@ -281,9 +290,9 @@ function insertValues(
       }),
     );
   }
-  // A missing expression is reported at the column that lacks one; the list's end is near enough.
-  const shortfall = positions.length > width && positions.length !== countVisible(table);
-  if (shortfall) throw failAt('syntaxError', 'INSERT has more target columns than expressions');
+  const shortfall = positions.length > width && places.length > 0;
+  if (shortfall)
+    throw failAt('syntaxError', 'INSERT has more target columns than expressions', places[width]);
   const columns = new Map<number, ColumnId>();
   const ids = positions.slice(0, Math.max(width, 0)).map((position) => {
     const column = must(table.columns[position]);
@@ -297,11 +306,6 @@ function insertValues(
     width: Math.max(width, 0),
     explicit,
   };
-}
-
-function countVisible(table: TableDescriptor): number {
-  return table.columns.filter((column) => column.state === 'public' && column.hidden !== true)
-    .length;
 }
 
 function checkGenerated(
@@ -478,7 +482,6 @@ function inferArbiters(clause: OnConflictClause, table: TableDescriptor): number
       throw failAt(
         'undefinedObject',
         `constraint "${infer.conname}" for table "${table.name}" does not exist`,
-        clause.location,
       );
     }
     return [found.id];
@@ -505,7 +508,6 @@ function inferArbiters(clause: OnConflictClause, table: TableDescriptor): number
     throw failAt(
       'invalidColumnReference',
       'there is no unique or exclusion constraint matching the ON CONFLICT specification',
-      clause.location,
     );
   }
   return found.map((index) => index.id);

@@ -225,7 +225,8 @@ export function locationOf(node: Node | undefined): number | undefined {
 function bindConst(node: A_Const): Expr {
   if (node.isnull === true) return constExpr(null, unknownOid);
   if (node.boolval !== undefined) return constExpr(node.boolval.boolval ?? false, boolOid);
-  if (node.sval !== undefined) return { ...constExpr(node.sval.sval ?? '', unknownOid), position: node.location };
+  if (node.sval !== undefined)
+    return { ...constExpr(node.sval.sval ?? '', unknownOid), position: node.location };
   if (node.ival !== undefined) return constExpr(node.ival.ival ?? 0, int4Oid);
   if (node.fval !== undefined) return numberConst(node.fval.fval ?? '0');
   if (node.bsval !== undefined) {

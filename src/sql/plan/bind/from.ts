@@ -316,11 +316,14 @@ function bindFunction(binder: Binder, node: RangeFunction, scope: Scope, left: N
     if (call === undefined) continue;
     const name = figureName(call);
     if (firstName === '') firstName = name;
-    const bound = bindRangeCall(c, call, name, node);
-    calls.push(bound);
-    const ids = bound.kind === 'set' ? bound.call.columns : bound.columns;
-    for (const id of ids)
-      columns.push({ id, name: binder.info(id).name, tableOid: 0, columnNumber: 0 });
+    for (const part of unnestParts(call)) {
+      const bound = bindRangeCall(c, part, name, node);
+      calls.push(bound);
+      const ids = bound.kind === 'set' ? bound.call.columns : bound.columns;
+      for (const id of ids) {
+        columns.push({ id, name: binder.info(id).name, tableOid: 0, columnNumber: 0 });
+      }
+    }
   }
   const single = columns.length === 1 && calls.length === 1;
   const [only] = columns;
@@ -345,6 +348,14 @@ function bindFunction(binder: Binder, node: RangeFunction, scope: Scope, left: N
       scalarFunction: single && node.ordinality !== true,
     }),
   };
+}
+
+/** unnest(a, b) in FROM stands for ROWS FROM (unnest(a), unnest(b)). */
+function unnestParts(node: Node): Node[] {
+  if (!('FuncCall' in node)) return [node];
+  const args = node.FuncCall.args ?? [];
+  if (args.length < 2 || callName(node.FuncCall).name !== 'unnest') return [node];
+  return args.map((arg) => ({ FuncCall: { ...node.FuncCall, args: [arg] } }));
 }
 
 function bindRangeCall(

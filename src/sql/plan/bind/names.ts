@@ -13,6 +13,10 @@ export function fieldParts(ref: ColumnRef): (string | undefined)[] {
 export function resolveColumn(binder: Binder, scope: Scope, ref: ColumnRef): Expr {
   const parts = fieldParts(ref).map((part) => part ?? '*');
   const [first = '', second, third, fourth] = parts;
+  if (parts.at(-1) === '*' && parts.length > 1) {
+    const [schema, name = ''] = parts.length > 2 ? parts.slice(-3, -1) : [undefined, first];
+    return wholeRow(binder, findRelation(scope, schema, name, ref.location));
+  }
   if (second === undefined) return unqualified(binder, scope, first, ref.location);
   if (third === undefined) return qualified(binder, scope, undefined, first, second, ref.location);
   if (fourth === undefined) return qualified(binder, scope, first, second, third, ref.location);
@@ -90,6 +94,15 @@ export function findRelation(
 ): ScopeRelation {
   const found = tryRelation(scope, schema, name, location);
   if (found === undefined) {
+    const renamed = scope.relations.find((relation) => relation.table?.name === name);
+    if (renamed !== undefined) {
+      throw failAt(
+        'undefinedTable',
+        `invalid reference to FROM-clause entry for table "${name}"`,
+        location,
+        { hint: `Perhaps you meant to reference the table alias "${renamed.name}".` },
+      );
+    }
     throw failAt('undefinedTable', `missing FROM-clause entry for table "${name}"`, location);
   }
   return found;

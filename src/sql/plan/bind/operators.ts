@@ -13,9 +13,21 @@ export function bindOperator(c: ExprContext, node: A_Expr): Expr {
   switch (kind) {
     case 'AEXPR_OP': {
       if (lexpr === undefined) return prefixOperator(c, name, rexpr, location);
-      if ('RowExpr' in lexpr && rexpr !== undefined && 'SubLink' in rexpr && rexpr.SubLink.subLinkType === 'EXPR_SUBLINK') {
+      if (
+        'RowExpr' in lexpr &&
+        rexpr !== undefined &&
+        'SubLink' in rexpr &&
+        rexpr.SubLink.subLinkType === 'EXPR_SUBLINK'
+      ) {
         const operName = node.name ?? [];
-        return bindExpr(c, { SubLink: { ...rexpr.SubLink, subLinkType: 'ROWCOMPARE_SUBLINK', testexpr: lexpr, operName } });
+        return bindExpr(c, {
+          SubLink: {
+            ...rexpr.SubLink,
+            subLinkType: 'ROWCOMPARE_SUBLINK',
+            testexpr: lexpr,
+            operName,
+          },
+        });
       }
       const left = bindExpr(c, lexpr);
       const right = bindExpr(c, rexpr);

@@ -145,7 +145,14 @@ function bindSetOp(
   const right = bindQuery(binder, stmt.rarg, parent, expected);
   const op =
     stmt.op === 'SETOP_UNION' ? 'union' : stmt.op === 'SETOP_INTERSECT' ? 'intersect' : 'except';
-  const query = combine(binder, op, stmt.all === true, left, right, locationOf(targetOf(stmt.rarg)));
+  const query = combine(
+    binder,
+    op,
+    stmt.all === true,
+    left,
+    right,
+    locationOf(targetOf(stmt.rarg)),
+  );
   return finishPlain(binder, stmt, parent, query);
 }
 
@@ -165,7 +172,11 @@ export function combine(
 ): BoundQuery {
   const what = op.toUpperCase();
   if (left.columns.length !== right.columns.length) {
-    throw failAt('syntaxError', `each ${what} query must have the same number of columns`, location);
+    throw failAt(
+      'syntaxError',
+      `each ${what} query must have the same number of columns`,
+      location,
+    );
   }
   const types = left.columns.map((column, i) => {
     const other = right.columns[i] ?? column;

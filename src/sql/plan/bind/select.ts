@@ -91,6 +91,11 @@ export function bindSelect(
   const order = bindOrder({ ...listContext, clause: 'ORDER BY' }, stmt, targets);
   const distinctOn = bindDistinct({ ...listContext, clause: 'DISTINCT ON' }, stmt, targets);
 
+  if (grouping !== undefined && usesSets(level, grouping.exprs)) {
+    // GROUP BY over a set-returning call groups the rows that it makes.
+    rel = addSets(level, rel);
+    level.setCalls.length = 0;
+  }
   let keys = order;
   let on = distinctOn;
   if (
@@ -287,6 +292,11 @@ function bindDistinct(
     requireOrder(expr.type, locationOf(node));
     return expr;
   });
+}
+
+function usesSets(level: QueryLevel, exprs: readonly Expr[]): boolean {
+  const made = new Set(level.setCalls.flatMap((call) => call.columns));
+  return exprs.some((expr) => [...columnsOf(expr)].some((id) => made.has(id)));
 }
 
 // Grouping.

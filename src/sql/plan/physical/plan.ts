@@ -165,7 +165,8 @@ function plan(rel: Rel, wish: Wish, statistics: TableStatistics): Phys {
     case 'insert':
     case 'update':
     case 'delete': {
-      const input = rel.kind === 'insert' ? sub(rel.input) : lockTarget(sub(rel.input), rel.table.id);
+      const input =
+        rel.kind === 'insert' ? sub(rel.input) : lockTarget(sub(rel.input), rel.table.id);
       const { rows } = input.estimate;
       const estimate = { rows, cost: input.estimate.cost + rows * unit.lookup };
       if (rel.kind === 'insert') return { kind: 'insert', input, rel, estimate, order: [] };
