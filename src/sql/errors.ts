@@ -33,6 +33,7 @@ export const sqlStates = {
   invalidBinaryRepresentation: '22P03',
   badCopyFileFormat: '22P04',
   characterNotInRepertoire: '22021',
+  untranslatableCharacter: '22P05',
   invalidJsonText: '22032',
   integrityConstraintViolation: '23000',
   notNullViolation: '23502',

@@ -62,7 +62,8 @@ import {
   type Volatility,
 } from './registry-types.ts';
 
-type Convert = (value: Datum, context: EvalContext) => Datum | Promise<Datum>;
+/** The modifier is for interval input, where it decides what a bare number means; else it is applied afterwards. */
+type Convert = (value: Datum, context: EvalContext, typmod: number) => Datum | Promise<Datum>;
 
 interface Entry {
   readonly context: CastContext;
@@ -446,7 +447,7 @@ function makeCast(from: number, to: number): Cast | undefined {
     async: entry.async,
     call(value, typmod, context, explicit) {
       if (value === null) return null;
-      const converted = convert(value, context);
+      const converted = convert(value, context, typmod);
       return converted instanceof Promise
         ? converted.then((result) => finish(result, typmod, explicit))
         : finish(converted, typmod, explicit);
@@ -534,9 +535,11 @@ function inputEntry(to: number, context: CastContext): Entry {
     return regArrayEntry(element, context);
   }
   const ops = typeOps(to);
+  const isInterval = to === oids.interval || element === oids.interval;
   return {
     context,
-    convert: (value, settings) => ops.parse(asText(value), -1, settings),
+    convert: (value, settings, typmod) =>
+      ops.parse(asText(value), isInterval ? typmod : -1, settings),
     volatility: ioVolatility(to),
     async: false,
   };
@@ -553,7 +556,7 @@ function regArrayEntry(element: number, context: CastContext): Entry {
     convert: (value, settings) =>
       inner === undefined
         ? null
-        : inner.convert(texts.parse(asText(value), -1, settings), settings),
+        : inner.convert(texts.parse(asText(value), -1, settings), settings, -1),
   };
 }
 
@@ -575,9 +578,11 @@ function arrayEntry(from: number, to: number): Entry | undefined {
     context: element.context,
     volatility: element.volatility,
     async: element.async,
-    convert(value, context) {
+    convert(value, context, typmod) {
       const array = asArray(value);
-      const items = array.elements.map((item) => (item === null ? null : convert(item, context)));
+      const items = array.elements.map((item) =>
+        item === null ? null : convert(item, context, typmod),
+      );
       const build = (done: readonly Datum[]): Datum => new ArrayDatum(to, done, array.dimensions);
       return element.async
         ? Promise.all(items.map(async (item) => item)).then(build)

@@ -519,6 +519,8 @@ const textFunctions: ScalarFunction[] = [
   scalar('unistr(text) text', (a) => unistr(t(a))),
   scalar('normalize(text) text', (a) => normalize(t(a), 'NFC')),
   scalar('normalize(text,text) text', (a) => normalize(t(a), t(a, 1))),
+  scalar('is_normalized(text) bool', (a) => normalize(t(a), 'NFC') === t(a)),
+  scalar('is_normalized(text,text) bool', (a) => normalize(t(a), t(a, 1)) === t(a)),
   scalar('parse_ident(text) text[]', (a) => parseIdent(t(a), true)),
   scalar('parse_ident(text,bool) text[]', (a) => parseIdent(t(a), asBool(a[1]))),
   scalar('to_ascii(text) text', (a) =>

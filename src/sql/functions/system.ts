@@ -1,5 +1,5 @@
 /** System information, configuration, sequences, privileges (chapters 9.17, 9.26, 9.27). */
-import { sqlError } from '../errors.ts';
+import { SqlFailure, sqlError } from '../errors.ts';
 import {
   asArray,
   asBigint,
@@ -13,6 +13,7 @@ import {
   oids,
   typeByName,
   typeOf,
+  typeOps,
 } from '../types/index.ts';
 import { absNumeric, numericToBigint } from '../types/numeric.ts';
 import { uuidFromHex } from '../types/scalar-text.ts';
@@ -97,8 +98,25 @@ const identity: ScalarFunction[] = [
   stable('pg_my_temp_schema() oid', () => 0),
   stable('pg_is_other_temp_schema(oid) bool', () => false),
   stable('pg_jit_available() bool', () => false),
+  stable('pg_trigger_depth() int4', () => 0),
+  stable('pg_encoding_max_length(int4) int4', (a) => (asNumber(a[0]) === 6 ? 4 : 1)),
+  stable('pg_input_is_valid(text,text) bool', inputIsValid),
   stable('pg_listening_channels() text', () => null),
 ];
+
+/** True when the text is valid input of the type named. */
+function inputIsValid(a: Args, context: EvalContext): boolean {
+  const name = asText(a[1]);
+  const type = typeByName(name);
+  if (type === undefined) throw sqlError('undefinedObject', `type "${name}" does not exist`);
+  try {
+    typeOps(type.oid).parse(asText(a[0]), -1, context);
+    return true;
+  } catch (error) {
+    if (error instanceof SqlFailure) return false;
+    throw error;
+  }
+}
 
 const encodings = [
   'SQL_ASCII',

@@ -86,7 +86,7 @@ function parseLevel(
   let position = skipSpace(source, at + 1);
   let count = 0;
   if (source[position] === '}') {
-    if (depth > 0 && lengths[depth] !== undefined) throw ragged(text);
+    if (depth > 0) throw malformed(text, 'Unexpected "}" character.');
     return position + 1;
   }
   for (;;) {

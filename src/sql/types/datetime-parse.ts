@@ -204,7 +204,10 @@ function takeBareNumber(state: State, rest: string): string {
   }
   if ((digits.length === 6 || (digits.length === 4 && isTimeType)) && fields.time === undefined) {
     if (digits.length === 6 && dateIsOpen && !isTimeType) {
-      numbers.push(digits.slice(0, 2), digits.slice(2, 4), digits.slice(4));
+      // YYMMDD, whatever the DateStyle.
+      setYear(fields, digits.slice(0, 2));
+      fields.month = Number(digits.slice(2, 4));
+      fields.day = Number(digits.slice(4));
       return after;
     }
     if (!dateIsOpen || isTimeType) {

@@ -287,7 +287,7 @@ const treeBuilder: JsonBuilder<JsonNode> = {
   boolean: (value) => value,
   string(value) {
     if (value.includes('\0')) {
-      throw sqlError('characterNotInRepertoire', 'unsupported Unicode escape sequence', {
+      throw sqlError('untranslatableCharacter', 'unsupported Unicode escape sequence', {
         detail: '\\u0000 cannot be converted to text.',
       });
     }

@@ -87,6 +87,7 @@ export async function evaluate(text: string, context: EvalContext): Promise<stri
     rows === undefined
       ? await targetRows(target.ResTarget.val, emptyScope, context)
       : await overRows(target.ResTarget.val, rows.rows, rows.shape, context);
+  if (values.length === 0) return '(no rows)';
   return values
     .map(({ oid, value }) => {
       if (value === null) return 'NULL';
@@ -304,10 +305,6 @@ async function evalCast(
     return coerce(array, target, typmod, context, true);
   }
   const value = await evalNode(arg, scope, context);
-  // A literal is input with its modifier, but truncates as an explicit cast.
-  if (value.oid === oids.unknown && typeof value.value === 'string' && base === oids.interval) {
-    return { oid: target, value: typeOps(target).parse(value.value, typmod, context) };
-  }
   return coerce(value, target, typmod, context, true);
 }
 
