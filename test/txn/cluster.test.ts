@@ -269,7 +269,7 @@ describe('coordinators that go away', () => {
 
 describe('leases', () => {
   const transfer = (cluster: TestCluster): void => {
-    for (const replica of [...cluster.replicas]) replica.renewLease();
+    for (const replica of cluster.replicas) replica.renewLease();
   };
 
   it('that change make reads of the old one count (T1, X1)', async () => {
