@@ -6,7 +6,7 @@ import { resumeJobs, type RunUtility, runUtility } from './ddl/index.ts';
 import { loadParser, ParseCache } from './parse/index.ts';
 import { planStatement, type PlanStatement } from './plan/index.ts';
 import { SqlService } from './session/service.ts';
-import { defaultSessionLimits, type SessionLimits } from './session/services.ts';
+import { defaultSessionLimits, newCounters, type SessionLimits } from './session/services.ts';
 import { sessionInfo, settingsOf } from './session/session-info.ts';
 import { createEvalHost, createVirtualSchemas } from './virtual/index.ts';
 
@@ -48,6 +48,7 @@ export async function createSqlService(options: SqlServiceOptions): Promise<SqlS
       db,
       gossip,
       catalogCache,
+      counters: newCounters(),
       parser: new ParseCache(),
       limits: { ...defaultSessionLimits, ...options.limits },
       virtual,

@@ -129,6 +129,11 @@ export class SqlService {
     await this.services.catalogCache.stop();
   }
 
+  /** Counters, and gauges whose names begin with `open`. */
+  metrics(): Readonly<Record<string, number>> {
+    return { openSessions: this.#sessions.size, ...this.services.counters };
+  }
+
   get sessions(): Iterable<Session> {
     return this.#sessions.values();
   }

@@ -28,7 +28,22 @@ export const defaultSessionLimits: SessionLimits = {
   retries: 20,
 };
 
+/** Counted over all sessions of the node since it started. */
+export interface SessionCounters {
+  statements: number;
+  failedStatements: number;
+  /** Runs of a statement beyond its first. */
+  restarts: number;
+  commits: number;
+  rollbacks: number;
+}
+
+export function newCounters(): SessionCounters {
+  return { statements: 0, failedStatements: 0, restarts: 0, commits: 0, rollbacks: 0 };
+}
+
 export interface SessionServices {
+  readonly counters: SessionCounters;
   readonly env: Env;
   readonly db: Db;
   readonly gossip: Gossip | undefined;

@@ -510,6 +510,7 @@ export class Session {
   /** `alone`: outside any block, and nothing follows in the same message. */
   async #runStatement(statement: PreparedStatement, run: Run, alone: boolean): Promise<void> {
     this.#checkNotFailed(statement);
+    this.services.counters.statements++;
     if (statement.kind === 'transaction') {
       await runTransactionStatement(this, statement, run.out);
       return;
@@ -733,12 +734,14 @@ export class Session {
   // Ends of transactions.
 
   async #commit(): Promise<void> {
-    await this.closePortals();
+    if (this.portals.size > 0) await this.closePortals();
     await this.transaction.commit();
+    this.services.counters.commits++;
   }
 
   async #rollback(): Promise<void> {
-    await this.closePortals();
+    if (this.portals.size > 0) await this.closePortals();
+    if (this.transaction.txn !== undefined) this.services.counters.rollbacks++;
     await this.transaction.rollback();
   }
 
@@ -760,6 +763,7 @@ export class Session {
 
   /** After an error: an implicit transaction is rolled back, an explicit one fails. Returns what the client sees. */
   async #failed(error: unknown): Promise<SqlFailure> {
+    this.services.counters.failedStatements++;
     let failure = toSqlFailure(error);
     if (failure.code === '57014') failure = this.#canceledFailure(failure);
     if (failure.code === 'XX000') {
@@ -834,6 +838,7 @@ export class Session {
   }
 
   async #pause(attempt: number): Promise<void> {
+    this.services.counters.restarts++;
     if (attempt <= 2) return;
     const { env } = this.services;
     await sleep(env, Math.min(100, 2 ** attempt * env.random.float()));
