@@ -8,8 +8,9 @@
  *    reads it again every third of that time. Whoever was unreachable for longer than a lease therefore uses nothing.
  * 2. Registration. A node that uses the catalog has a row under `catalog-node/`. A transaction that changes
  *    tables reads these rows, so a node that registers meanwhile makes it restart, and a node that
- *    registers later reads the new version. An unreachable node is struck off; its lease is waited out. A
- *    node that finds itself struck off voids its open transactions' pins: they may not commit.
+ *    registers later reads the new version. An unreachable node is struck off for a while (it may still reach
+ *    the keys); its lease is waited out. A node that finds itself struck off voids its open transactions' pins: they may
+ *    not commit; and it serves nothing until it may register again.
  * 3. Barrier. Before a new version of an *existing* table commits, every node stops starting transactions that
  *    use the table (they wait) and reports once those under way have ended: the cluster-wide form
  *    of PostgreSQL's exclusive lock, held only for the commit. So of every table exactly one version is in
@@ -27,6 +28,7 @@
 import { prefixEnd, must, sleep, type Env, type TimerHandle } from '../../util/index.ts';
 import { systemKey } from '../../encoding/index.ts';
 import {
+  KvFailure,
   TransportFailure,
   asNodeId,
   type Db,
@@ -57,6 +59,9 @@ const holdMs = 10_000;
 /** How long one attempt makes new transactions wait for those under way. */
 const drainMs = 200;
 const callTimeoutMs = 2000;
+/** Pause of a node that waits to be registered again. */
+const retryMs = 100;
+const registered = Buffer.from('registered');
 const gossipKey = 'catalog-version';
 const nodeKeyPrefix = systemKey('catalog-node/');
 
@@ -163,7 +168,7 @@ export class CatalogCache {
     this.#stopWatching?.();
     for (const block of this.#blocks.values()) block.timer?.cancel();
     this.#leaseUntilMs = Number.NEGATIVE_INFINITY;
-    await this.#strikeOff(this.nodeId);
+    await this.#register(this.nodeId, undefined);
   }
 
   /** The newest copy, whether its lease is good or not: for lookups that need not be exact (zones, settings). */
@@ -213,19 +218,25 @@ export class CatalogCache {
 
   async #read(): Promise<void> {
     const beganMs = this.env.clock.monotonicMs();
-    const { snapshot, wasRegistered } = await this.db.run({ name: 'read catalog' }, async (txn) => {
-      const [recordBytes, registration] = await txn.getMany([versionKey, nodeKey(this.nodeId)]);
-      if (registration === undefined && !this.#isStopped) {
-        txn.put(nodeKey(this.nodeId), Buffer.from('1'));
-      }
-      return {
-        snapshot: await updateCatalog(txn, this.#snapshot, decodeVersion(recordBytes)),
-        wasRegistered: registration !== undefined,
-      };
-    });
+    const { snapshot, wasRegistered, isRegistered } = await this.db.run(
+      { name: 'read catalog' },
+      async (txn) => {
+        const [recordBytes, registration] = await txn.getMany([versionKey, nodeKey(this.nodeId)]);
+        const struckUntil = struckOffUntil(registration);
+        const wasOff = registration === undefined || struckUntil > 0;
+        const mayRegister = !this.#isStopped && this.env.clock.wallMicros() >= struckUntil;
+        if (wasOff && mayRegister) txn.put(nodeKey(this.nodeId), registered);
+        return {
+          snapshot: await updateCatalog(txn, this.#snapshot, decodeVersion(recordBytes)),
+          wasRegistered: !wasOff,
+          isRegistered: !wasOff || mayRegister,
+        };
+      },
+    );
     if (this.#isStopped) return;
     if (!wasRegistered) for (const pin of this.#pins) pin.isVoid = true;
-    this.#leaseUntilMs = Math.max(this.#leaseUntilMs, beganMs + this.#leaseMs);
+    if (isRegistered) this.#leaseUntilMs = Math.max(this.#leaseUntilMs, beganMs + this.#leaseMs);
+    else this.#leaseUntilMs = Number.NEGATIVE_INFINITY;
     if (snapshot.version <= this.#snapshot.version) return;
     this.#snapshot = snapshot;
     for (const listener of this.#listeners) listener(snapshot);
@@ -255,6 +266,7 @@ export class CatalogCache {
   async pin(tablesAt: (snapshot: CatalogSnapshot) => Set<DescriptorId>): Promise<CatalogPin> {
     while (true) {
       if (!this.#hasLease) await this.refresh();
+      if (!this.#hasLease) await sleep(this.env, retryMs);
       const snapshot = this.#snapshot;
       const tables = tablesAt(snapshot);
       if (this.#hasLease && !this.#isBlocked(tables)) {
@@ -295,7 +307,7 @@ export class CatalogCache {
   /** Called before a transaction commits. Throws 40001 when its view of the catalog is no longer valid. */
   async checkPin(pin: CatalogPin): Promise<void> {
     if (!this.#hasLease) await this.refresh();
-    if (pin.isVoid) throw changedMeanwhile();
+    if (pin.isVoid || !this.#hasLease) throw changedMeanwhile();
   }
 
   #isBlocked(tables: ReadonlySet<DescriptorId>): boolean {
@@ -362,7 +374,7 @@ export class CatalogCache {
 
   /**
    * Makes every node hold back the tables. `txn` is the transaction that will change them: it reads the list of
-   * nodes. Throws 55P03 when the tables stay in use for `timeoutMs`.
+   * nodes. Throws 'txn-retry' when that list changed, 55P03 when the tables stay in use for `timeoutMs`.
    */
   async raiseBarrier(
     txn: Txn,
@@ -391,8 +403,12 @@ export class CatalogCache {
           detail: 'Open transactions use the table whose definition is to be changed.',
         });
       }
-      if (away.length > 0) await this.#waitOut(away);
-      else await sleep(this.env, Math.min(50 * attempt, 500));
+      if (away.length > 0) {
+        await this.#waitOut(away);
+        // This transaction has read the old list of nodes: it could not commit.
+        throw changedMeanwhile('a node was struck off');
+      }
+      await sleep(this.env, Math.min(50 * attempt, 500));
     }
   }
 
@@ -423,9 +439,9 @@ export class CatalogCache {
 
   async #registeredNodes(txn: Txn): Promise<NodeId[]> {
     const page = await txn.scan({ start: nodeKeyPrefix, end: must(prefixEnd(nodeKeyPrefix)) });
-    const nodes = page.keys.map((key) =>
-      asNodeId(Number(key.subarray(nodeKeyPrefix.length).toString())),
-    );
+    const nodes = page.keys
+      .filter((_, at) => struckOffUntil(page.values[at]) === 0)
+      .map((key) => asNodeId(Number(key.subarray(nodeKeyPrefix.length).toString())));
     return nodes.includes(this.nodeId) ? nodes : [this.nodeId, ...nodes];
   }
 
@@ -452,22 +468,30 @@ export class CatalogCache {
   /** Strikes off nodes that do not answer and waits until their leases have run out. */
   async #waitOut(nodes: readonly NodeId[]): Promise<void> {
     this.env.log.warn({ nodes }, 'waiting for the catalog leases of nodes that do not answer');
-    for (const node of nodes) await this.#strikeOff(node);
+    // Long enough for the change that the node is in the way of.
+    const until = this.env.clock.wallMicros() + (this.#leaseMs * 1.1 + holdMs) * 1000;
+    for (const node of nodes) await this.#register(node, Buffer.from(String(Math.round(until))));
     // A tenth more: monotonic clocks of two machines do not run at quite the same rate.
     await sleep(this.env, this.#leaseMs * 1.1);
   }
 
-  async #strikeOff(node: NodeId): Promise<void> {
-    await this.db.run({ name: 'strike off node' }, async (txn) => {
-      txn.delete(nodeKey(node));
+  /** `value` undefined removes the node. */
+  async #register(node: NodeId, value: Buffer | undefined): Promise<void> {
+    await this.db.run({ name: 'register node' }, async (txn) => {
+      if (value === undefined) txn.delete(nodeKey(node));
+      else txn.put(nodeKey(node), value);
     });
   }
 }
 
-function changedMeanwhile(): Error {
-  return sqlError(
-    'serializationFailure',
-    'could not serialize access: the definition of a table changed during the transaction',
-    { hint: 'The transaction might succeed if retried.' },
-  );
+/** Wall time in microseconds before which the node may not register again; 0 for one that is registered. */
+function struckOffUntil(registration: Buffer | undefined): number {
+  return registration === undefined || registration.equals(registered)
+    ? 0
+    : Number(registration.toString());
+}
+
+/** SQLSTATE 40001; a statement on its own is run again by the session. */
+function changedMeanwhile(reason = 'the definition of a table changed'): Error {
+  return new KvFailure({ kind: 'txn-retry', reason });
 }

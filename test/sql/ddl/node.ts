@@ -24,7 +24,7 @@ import { type EvalContext } from '../../../src/sql/functions/index.ts';
 import { loadParser, parseStatements, type ParsedStatement } from '../../../src/sql/parse/index.ts';
 import { planStatement } from '../../../src/sql/plan/index.ts';
 import { storedFormat } from '../../../src/sql/row/index.ts';
-import { toSqlFailure } from '../../../src/sql/session/kv-errors.ts';
+import { isRestartable, toSqlFailure } from '../../../src/sql/session/kv-errors.ts';
 import { type StatementContext, type StatementResult } from '../../../src/sql/session/types.ts';
 import { typeOps, type Datum } from '../../../src/sql/types/index.ts';
 import {
@@ -122,7 +122,8 @@ export class TestSession {
       currentUser: () => 'root',
     });
     this.host = createEvalHost({ catalog: this.catalog, context: () => this.#context() });
-    const session = this;
+    const databaseName = (): string => this.database;
+    const schemas = (): readonly string[] => this.catalog.searchPath;
     this.#eval = {
       ...format,
       statementMicros: 0n,
@@ -133,10 +134,10 @@ export class TestSession {
       currentUser: 'root',
       sessionUser: 'root',
       get currentDatabase() {
-        return session.database;
+        return databaseName();
       },
       get currentSchemas() {
-        return session.catalog.searchPath;
+        return schemas();
       },
       backendPid: 1,
       setting: () => undefined,
@@ -207,7 +208,7 @@ export class TestSession {
     for (const parsed of parseStatements(text)) {
       this.#notices = [];
       try {
-        const output = await this.#statement(parsed);
+        const output = await this.#retried(parsed);
         lines.push(...this.#notices, ...output);
       } catch (error) {
         lines.push(...this.#notices, ...errorLines(error));
@@ -217,6 +218,19 @@ export class TestSession {
       }
     }
     return lines.join('\n');
+  }
+
+  /** A statement on its own is run again when its transaction must restart. */
+  async #retried(parsed: ParsedStatement): Promise<string[]> {
+    for (let attempt = 1; ; attempt++) {
+      const isAlone = !this.#explicit;
+      try {
+        return await this.#statement(parsed);
+      } catch (error) {
+        if (!isAlone || !isRestartable(error) || attempt === 5) throw error;
+        await this.#end();
+      }
+    }
   }
 
   async #statement(parsed: ParsedStatement): Promise<string[]> {

@@ -1,0 +1,158 @@
+import { describe, expect, it } from 'vitest';
+import { asNodeId } from '../../../src/kv/index.ts';
+import {
+  CatalogCache,
+  bootstrapCatalog,
+  changeCatalog,
+  systemIds,
+  zoneConfigFor,
+} from '../../../src/sql/catalog/index.ts';
+import { tableKeyPrefix } from '../../../src/encoding/index.ts';
+import { resumeJobs } from '../../../src/sql/ddl/index.ts';
+import { TestSession, startCluster, type TestCluster } from '../ddl/node.ts';
+
+/** Runs `work` while virtual time goes on; returns its result and how much time passed. */
+async function timed<T>(
+  cluster: TestCluster,
+  work: Promise<T>,
+): Promise<{ readonly value: T; readonly ms: number }> {
+  const start = cluster.env.clock.monotonicMs();
+  let isDone = false;
+  let ms = 0;
+  const finished = work.finally(() => {
+    isDone = true;
+    ms = cluster.env.clock.monotonicMs() - start;
+  });
+  finished.catch(() => {});
+  await cluster.env.runFor(120_000, () => isDone);
+  return { value: await finished, ms };
+}
+
+function cacheOf(cluster: TestCluster, node: number): CatalogCache {
+  const cache = cluster.caches[node];
+  if (cache === undefined) throw new Error('no such node');
+  return cache;
+}
+
+describe('catalog cache', () => {
+  it('bootstraps once', async () => {
+    const { db, caches } = await startCluster();
+    await bootstrapCatalog(db);
+    const snapshot = caches[0]?.current;
+    expect(
+      [...(snapshot?.data.descriptors.values() ?? [])]
+        .filter(({ kind }) => kind === 'database')
+        .map(({ name }) => name),
+    ).toEqual(['system', 'defaultdb', 'postgres']);
+    expect(snapshot?.data.roles.get('root')?.options.superuser).toBe(true);
+    expect(snapshot?.schema(systemIds.defaultDatabase, 'public')?.name).toBe('public');
+  });
+
+  it('tells every node before a new table is announced', async () => {
+    const cluster = await startCluster(3);
+    const { ms } = await timed(
+      cluster,
+      new TestSession(cluster, 0).run('create table t (a int primary key)'),
+    );
+    expect(ms).toBe(0);
+    for (const cache of cluster.caches) {
+      expect(cache.current.version).toBe(2);
+      expect(
+        cache.current.contents(systemIds.defaultDatabase).tables.map(({ name }) => name),
+      ).toEqual(['t']);
+    }
+  });
+
+  it('waits for the lease of a node that does not answer, once', async () => {
+    const cluster = await startCluster(3);
+    cluster.board.away.add(asNodeId(3));
+    const session = new TestSession(cluster, 0);
+    const first = await timed(cluster, session.run('create table t (a int primary key)'));
+    expect(first.value).toBe('CREATE TABLE');
+    expect(first.ms).toBeGreaterThanOrEqual(5000);
+    // Its lease was renewed meanwhile through the keys, which it still reaches: it knows the new version.
+    expect(cacheOf(cluster, 2).current.contents(systemIds.defaultDatabase).tables).toHaveLength(1);
+  });
+
+  it('voids the transactions of a node that was struck off', async () => {
+    const cluster = await startCluster(2);
+    const session = new TestSession(cluster, 0);
+    await timed(cluster, session.run('create table t (a int primary key)'));
+    const other = new TestSession(cluster, 1);
+    await other.run('begin; insert into t values (1)');
+    cluster.board.away.add(asNodeId(2));
+    const changed = await timed(cluster, session.run('alter table t add column b int'));
+    expect(changed.value).toBe('ALTER TABLE');
+    expect(await other.run('commit')).toContain('ERROR 40001');
+    cluster.board.away.clear();
+    expect(await session.run('select * from t')).toBe('a | b');
+  });
+
+  it('reads again before planning when the lease has run out', async () => {
+    const cluster = await startCluster(2);
+    await cacheOf(cluster, 1).stop();
+    await timed(cluster, new TestSession(cluster, 0).run('create table t (a int)'));
+    const late = new CatalogCache({ env: cluster.env, db: cluster.db, nodeId: asNodeId(3) });
+    expect(late.current.version).toBe(0);
+    const pin = await late.pin(() => new Set());
+    expect(pin.snapshot.version).toBe(2);
+    late.release(pin);
+  });
+
+  it('brings a copy up to date after more changes than are remembered', async () => {
+    const cluster = await startCluster(1);
+    const cache = cacheOf(cluster, 0);
+    const stale = new CatalogCache({ env: cluster.env, db: cluster.db, nodeId: asNodeId(1) });
+    await stale.refresh();
+    for (let i = 0; i < 70; i++) {
+      await changeCatalog(cache, { name: 'test' }, async (writer) => {
+        writer.putSetting('cluster.organization', 's', `change ${i}`, 0n);
+      });
+    }
+    await stale.refresh();
+    expect(stale.current.data.settings.get('cluster.organization')).toBe('change 69');
+    expect(stale.current.version).toBe(cache.current.version);
+  });
+
+  it('inherits zones field by field', async () => {
+    const cluster = await startCluster(1);
+    const session = new TestSession(cluster, 0);
+    await session.run(
+      'create table t (a int primary key); alter table t configure zone using gc.ttlseconds = 60',
+    );
+    await session.run('alter database defaultdb configure zone using num_replicas = 5');
+    const { current } = cacheOf(cluster, 0);
+    const table = current.contents(systemIds.defaultDatabase).tables[0];
+    const zone = zoneConfigFor(current, tableKeyPrefix(table?.id ?? 0));
+    expect(zone).toEqual({
+      rangeMinBytes: 134_217_728,
+      rangeMaxBytes: 536_870_912,
+      gcTtlSeconds: 60,
+      numReplicas: 5,
+    });
+    expect(zoneConfigFor(current, Buffer.from([0x02])).gcTtlSeconds).toBe(3600);
+  });
+
+  it('takes back an index whose building node was restarted', async () => {
+    const cluster = await startCluster(1);
+    const session = new TestSession(cluster, 0);
+    const cache = cacheOf(cluster, 0);
+    await session.run('create table t (a int primary key, b int); insert into t values (1, 1)');
+    // The build dies between its first commit and the backfill: its keys cannot be written.
+    const id = cache.current.contents(systemIds.defaultDatabase).tables[0]?.id ?? 0;
+    const { db } = cluster;
+    const run = db.run.bind(db);
+    db.run = (options, body) =>
+      options.name === 'backfill index' ||
+      options.name === 'abandon index' ||
+      options.name === 'finish job'
+        ? Promise.reject(new Error('node died'))
+        : run(options, body);
+    await expect(session.run('create index on t (b)')).rejects.toThrow('node died');
+    db.run = run;
+    expect(cache.current.tableById(id)?.indexes.map(({ state }) => state)).toEqual(['write-only']);
+    await resumeJobs(cache);
+    expect(cache.current.tableById(id)?.indexes).toEqual([]);
+    expect(await session.run('select status, error from system.jobs')).toContain('failed');
+  });
+});
