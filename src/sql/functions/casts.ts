@@ -5,7 +5,7 @@
  */
 import { must } from '../../util/index.ts';
 import { sqlError } from '../errors.ts';
-import { splitMicros } from '../types/calendar.ts';
+import { joinMicros, splitMicros } from '../types/calendar.ts';
 import { timestampInfinity, timestampMinusInfinity } from '../types/datum.ts';
 import {
   ArrayDatum,
@@ -41,7 +41,6 @@ import {
   typeOps,
 } from '../types/index.ts';
 import { offsetOfLocal, zoneOf } from '../types/timezone.ts';
-import { joinMicros } from '../types/calendar.ts';
 import { roundHalfEven } from '../types/interval.ts';
 import { trimSpaces } from '../types/scalar-ops.ts';
 import { parseFloatText, truncateUtf8 } from '../types/scalar-text.ts';

@@ -11,13 +11,8 @@ import {
 import { zoneOf } from '../types/timezone.ts';
 import { dateToTimestamp, isInfinite } from './date-arithmetic.ts';
 import { stable } from './define.ts';
-import {
-  intervalToChar,
-  timestampToChar,
-  timestamptzToChar,
-  toDate,
-  toTimestamp,
-} from './format-datetime.ts';
+import { intervalToChar, timestampToChar, timestamptzToChar } from './format-datetime.ts';
+import { toDate, toTimestamp } from './scan-datetime.ts';
 import { numericToChar, toNumber } from './format-number.ts';
 import { type ScalarFunction } from './registry-types.ts';
 

@@ -354,7 +354,7 @@ export function applyNumericTypmod(value: Numeric, typmod: number): Numeric {
 }
 
 export function numericToNumber(value: Numeric): number {
-  return value.kind === 'finite' ? Number(formatNumeric(value)) : Number(formatNumeric(value));
+  return Number(formatNumeric(value));
 }
 
 /** Rounded to an integer; undefined for NaN and infinities. */

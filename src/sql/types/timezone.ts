@@ -240,10 +240,8 @@ export function offsetOfLocal(zone: Zone, micros: bigint): number {
   const before = zone.offsetAt(seconds - 86_400);
   const after = zone.offsetAt(seconds + 86_400);
   if (before === after) return before;
-  const beforeHolds = zone.offsetAt(seconds - before) === before;
   const afterHolds = zone.offsetAt(seconds - after) === after;
-  if (afterHolds) return after;
-  return beforeHolds ? before : before;
+  return afterHolds ? after : before;
 }
 
 export function localToUtc(zone: Zone, micros: bigint): bigint {
