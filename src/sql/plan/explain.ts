@@ -280,7 +280,7 @@ class Printer {
       case 'not':
         return `(NOT ${this.#expr(expr.arg)})`;
       case 'case':
-        return `CASE ${expr.whens.map(({ when, then }) => `WHEN ${this.#expr(when)} THEN ${this.#expr(then)}`).join(' ')} ELSE ${this.#expr(expr.otherwise)} END`;
+        return `CASE ${expr.whens.map(({ when, result }) => `WHEN ${this.#expr(when)} THEN ${this.#expr(result)}`).join(' ')} ELSE ${this.#expr(expr.otherwise)} END`;
       case 'coalesce':
         return `COALESCE(${list(expr.args)})`;
       case 'minmax':

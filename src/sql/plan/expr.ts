@@ -75,7 +75,7 @@ export interface NotExpr extends Typed {
 
 export interface CaseExpr extends Typed {
   readonly kind: 'case';
-  readonly whens: readonly { readonly when: Expr; readonly then: Expr }[];
+  readonly whens: readonly { readonly when: Expr; readonly result: Expr }[];
   readonly otherwise: Expr;
 }
 

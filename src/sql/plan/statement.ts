@@ -17,10 +17,9 @@ import {
   type StatementResult,
 } from '../session/types.ts';
 import { type Row } from '../types/index.ts';
-import { Binder, failAt, type OutputColumn } from './bind/binder.ts';
-import { bindDml } from './bind/dml.ts';
+import { type Binder, type BoundQuery, failAt, type OutputColumn } from './bind/binder.ts';
+import { bindDml, bindQuery, newBinder } from './bind/index.ts';
 import { prefetch } from './bind/prefetch.ts';
-import { bindQuery, type BoundQuery } from './bind/query.ts';
 import { explainJson, explainText, explainTree } from './explain.ts';
 import { textOid } from './expr.ts';
 import { type Rel } from './logical.ts';
@@ -88,7 +87,7 @@ async function prepare(request: PlanRequest, statement: Node, traced = false): P
   const { catalog } = request;
   const catalogVersion = catalog.version;
   const prefetched = await prefetch(catalog, statement);
-  const binder = new Binder(request.eval, prefetched, request.parameterTypes);
+  const binder = newBinder(request.eval, prefetched, request.parameterTypes);
   const bound = bindStatement(binder, statement, request.upsert === true);
   const trace = new Set<string>();
   const rel = rewrite(bound.rel, { binder }, traced ? trace : undefined);

@@ -32,7 +32,7 @@ export function mapChildren(expr: Expr, fn: MapExpr): Expr {
       return args === expr.args ? expr : { ...expr, args };
     }
     case 'case': {
-      const whens = expr.whens.map(({ when, then }) => ({ when: fn(when), then: fn(then) }));
+      const whens = expr.whens.map(({ when, result }) => ({ when: fn(when), result: fn(result) }));
       return { ...expr, whens, otherwise: fn(expr.otherwise) };
     }
     case 'nullif':

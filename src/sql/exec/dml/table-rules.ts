@@ -8,9 +8,10 @@ import { type TableDescriptor } from '../../catalog/descriptors.ts';
 import { sqlError } from '../../errors.ts';
 import { type EvalContext } from '../../functions/registry-types.ts';
 import { type Datum, type Row, typeOps } from '../../types/index.ts';
-import { Binder, childScope } from '../../plan/bind/binder.ts';
+import { childScope, type ExprContext, nothingAllowed } from '../../plan/bind/binder.ts';
+import { bindExpr } from '../../plan/bind/context.ts';
+import { newBinder } from '../../plan/bind/index.ts';
 import { coerceToBoolean, coerceToColumn } from '../../plan/bind/coerce.ts';
-import { bindExpr, type ExprContext, nothingAllowed } from '../../plan/bind/expr.ts';
 import { namedItem } from '../../plan/bind/from.ts';
 import { parseExpression } from '../../plan/sql-text.ts';
 import { foldExpr } from '../../plan/rules/fold-constants.ts';
@@ -42,7 +43,7 @@ export function tableRules(table: TableDescriptor, context: EvalContext): Promis
 const noRelations = { relations: new Map(), views: new Map(), defaults: new Map() };
 
 async function makeRules(table: TableDescriptor, context: EvalContext): Promise<TableRules> {
-  const binder = new Binder(context, noRelations, []);
+  const binder = newBinder(context, noRelations, []);
   const layout = new Map<number, number>();
   const columns = table.columns.map((column, position) => {
     const id = binder.newColumn({ name: column.name, type: column.typeOid, typmod: column.typmod });

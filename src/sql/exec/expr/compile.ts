@@ -325,12 +325,12 @@ function compileJunction(isAnd: boolean, args: readonly Compiled[]): Compiled {
 }
 
 function compileCase(expr: Extract<Expr, { kind: 'case' }>, env: Env): Compiled {
-  const whens = expr.whens.map(({ when, then }) => ({
+  const whens = expr.whens.map(({ when, result }) => ({
     when: compile(when, env),
-    then: compile(then, env),
+    result: compile(result, env),
   }));
   const otherwise = compile(expr.otherwise, env);
-  const all = [...whens.flatMap(({ when, then }) => [when, then]), otherwise];
+  const all = [...whens.flatMap(({ when, result }) => [when, result]), otherwise];
   const runs = all.flatMap((item) => (item.sync ? [item.run] : []));
   if (runs.length === all.length) {
     const last = runs.length - 1;
@@ -347,8 +347,8 @@ function compileCase(expr: Extract<Expr, { kind: 'case' }>, env: Env): Compiled 
   return {
     sync: false,
     run: async (row, rt) => {
-      for (const { when, then } of whens) {
-        if ((await when.run(row, rt)) === true) return then.run(row, rt);
+      for (const { when, result } of whens) {
+        if ((await when.run(row, rt)) === true) return result.run(row, rt);
       }
       return otherwise.run(row, rt);
     },

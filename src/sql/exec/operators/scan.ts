@@ -274,9 +274,7 @@ interface ScanProgram {
 /** A program pays when there is a filter or an aggregation to run, or few of many columns are wanted. */
 function compileProgram(node: ScanNode, env: Env): ScanProgram | undefined {
   const { partial } = node;
-  const own = new Set(node.columns.map((column) => column.id));
-  const filterable =
-    node.filter.length > 0 && node.filter.every((condition) => canPush(condition, own));
+  const filterable = node.filter.length > 0 && node.filter.every((condition) => canPush(condition));
   if (partial === undefined && (!filterable || node.lookup || node.isPoint)) return undefined;
   if (node.filter.length > 0 && !filterable) return undefined;
   const writer = new WireWriter(

@@ -118,7 +118,7 @@ export class WireWriter {
       case 'case':
         return [
           ...head('case'),
-          list(expr.whens.flatMap(({ when, then }) => [when, then])),
+          list(expr.whens.flatMap(({ when, result }) => [when, result])),
           this.write(expr.otherwise),
         ];
       case 'nullif':
@@ -198,9 +198,9 @@ export function readWire(wire: Wire): Expr {
       return { kind, ...base, test: rest[0] as 'true', negated: rest[1] as boolean, arg: sub(2) };
     case 'case': {
       const parts = list(0);
-      const whens: { when: Expr; then: Expr }[] = [];
+      const whens: { when: Expr; result: Expr }[] = [];
       for (let i = 0; i < parts.length; i += 2)
-        whens.push({ when: must(parts[i]), then: must(parts[i + 1]) });
+        whens.push({ when: must(parts[i]), result: must(parts[i + 1]) });
       return { kind, ...base, whens, otherwise: sub(1) };
     }
     case 'nullif':

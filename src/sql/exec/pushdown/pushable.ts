@@ -2,8 +2,8 @@
 import { type ColumnId, type Expr } from '../../plan/expr.ts';
 import { columnsOf } from '../../plan/walk.ts';
 
-/** True when `expr`, over the scan's own columns, can travel in a row program. */
-export function canPush(expr: Expr, own: ReadonlySet<ColumnId>): boolean {
+/** True when `expr` can travel in a row program; columns that are not the scan's own become parameters. */
+export function canPush(expr: Expr): boolean {
   switch (expr.kind) {
     case 'const':
     case 'param':
@@ -14,40 +14,40 @@ export function canPush(expr: Expr, own: ReadonlySet<ColumnId>): boolean {
         expr.fn.volatility === 'immutable' &&
         !expr.fn.async &&
         isPlainFunction(expr) &&
-        expr.args.every((arg) => canPush(arg, own))
+        expr.args.every((arg) => canPush(arg))
       );
     case 'cast':
       return (
         (expr.cast === undefined || (expr.cast.volatility === 'immutable' && !expr.cast.async)) &&
-        canPush(expr.arg, own)
+        canPush(expr.arg)
       );
     case 'not':
     case 'is-null':
     case 'bool-test':
-      return expr.arg.type !== 2249 && canPush(expr.arg, own);
+      return expr.arg.type !== 2249 && canPush(expr.arg);
     case 'and':
     case 'or':
     case 'coalesce':
     case 'minmax':
-      return expr.args.every((arg) => canPush(arg, own));
+      return expr.args.every((arg) => canPush(arg));
     case 'case':
       return (
-        expr.whens.every(({ when, then }) => canPush(when, own) && canPush(then, own)) &&
-        canPush(expr.otherwise, own)
+        expr.whens.every(({ when, result }) => canPush(when) && canPush(result)) &&
+        canPush(expr.otherwise)
       );
     case 'nullif':
-      return canPush(expr.arg, own) && canPush(expr.equal, own);
+      return canPush(expr.arg) && canPush(expr.equal);
     case 'distinct-from':
-      return expr.equal !== undefined && canPush(expr.equal, own);
+      return expr.equal !== undefined && canPush(expr.equal);
     case 'in-list':
-      return canPush(expr.arg, own) && expr.items.every((item) => canPush(item, own));
+      return canPush(expr.arg) && expr.items.every((item) => canPush(item));
     case 'array-compare':
       return (
         expr.fn.volatility === 'immutable' &&
         !expr.fn.async &&
         expr.fn.oid !== 0 &&
-        canPush(expr.left, own) &&
-        canPush(expr.right, own)
+        canPush(expr.left) &&
+        canPush(expr.right)
       );
     default:
       return false;

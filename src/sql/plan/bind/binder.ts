@@ -3,16 +3,17 @@
  * asynchronous (catalog look-ups, parsing of views and defaults) was done before by `prefetch`, so
  * binding itself is synchronous.
  */
-import { type Node } from '@pgsql/types';
+import { type Node, type SelectStmt } from '@pgsql/types';
 import { must } from '../../../util/index.ts';
-import { type Relation } from '../../catalog/types.ts';
 import { type TableDescriptor } from '../../catalog/descriptors.ts';
-import { type SqlFailure, sqlError, sqlStates } from '../../errors.ts';
+import { type Relation } from '../../catalog/types.ts';
+import { sqlError, type SqlFailure, type sqlStates } from '../../errors.ts';
 import { type EvalContext } from '../../functions/registry-types.ts';
 import { typeOps } from '../../types/index.ts';
-import { type ColumnId, type Expr, columnExpr, unknownOid } from '../expr.ts';
+import { columnExpr, type ColumnId, type Expr, unknownOid } from '../expr.ts';
 import {
   type AggregateCall,
+  type Rel,
   type SetCall,
   type SortKey,
   type WindowCall,
@@ -45,6 +46,7 @@ export function relationKey(schema: string | undefined, name: string): string {
 export const maxDepth = 600;
 
 export class Binder {
+  readonly parts: BinderParts;
   readonly eval: EvalContext;
   readonly prefetched: Prefetched;
   /** Mutable: 0 until known. */
@@ -55,7 +57,13 @@ export class Binder {
   #nextCte = 1;
   #depth = 0;
 
-  constructor(evalContext: EvalContext, prefetched: Prefetched, parameterTypes: readonly number[]) {
+  constructor(
+    parts: BinderParts,
+    evalContext: EvalContext,
+    prefetched: Prefetched,
+    parameterTypes: readonly number[],
+  ) {
+    this.parts = parts;
     this.eval = evalContext;
     this.prefetched = prefetched;
     this.parameterTypes = [...parameterTypes];
@@ -209,4 +217,45 @@ export interface OutputColumn {
   readonly name: string;
   readonly tableOid: number;
   readonly columnNumber: number;
+}
+
+/** Where an expression stands: what it may contain, and how errors call the place. */
+export interface ExprContext {
+  readonly binder: Binder;
+  readonly scope: Scope;
+  /** "WHERE", "JOIN conditions", "HAVING" ... */
+  readonly clause: string;
+  readonly level: QueryLevel | undefined;
+  readonly allow: {
+    readonly aggregates: boolean;
+    readonly windows: boolean;
+    readonly sets: boolean;
+  };
+  readonly insideAggregate?: boolean;
+}
+
+export const nothingAllowed = { aggregates: false, windows: false, sets: false };
+
+export interface BoundQuery {
+  readonly rel: Rel;
+  readonly columns: readonly OutputColumn[];
+}
+
+/** What the caller will do with the columns: literals of unknown type are coerced to it. */
+export interface ExpectedColumn {
+  readonly name: string;
+  readonly typeOid: number;
+  readonly typmod: number;
+}
+
+/** The mutually recursive parts of the binder, put together in index.ts. */
+export interface BinderParts {
+  node(c: ExprContext, node: Node): Expr;
+  query(
+    binder: Binder,
+    stmt: SelectStmt,
+    parent: Scope | undefined,
+    expected: readonly ExpectedColumn[] | undefined,
+  ): BoundQuery;
+  dml(binder: Binder, node: Node, parent: Scope | undefined, upsert: boolean): BoundQuery;
 }

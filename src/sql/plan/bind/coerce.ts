@@ -4,7 +4,7 @@
  */
 import { type CastContext } from '../../functions/registry-types.ts';
 import { typeOps } from '../../types/index.ts';
-import { type Expr, boolOid, recordOid, textOid, unknownOid } from '../expr.ts';
+import { boolOid, type Expr, recordOid, textOid, unknownOid } from '../expr.ts';
 import { type Binder, failAt, typeName } from './binder.ts';
 import { commonTypeOf, isPolymorphic, lookupCast } from './resolve.ts';
 

@@ -8,9 +8,9 @@ import {
   type ResTarget,
   type UpdateStmt,
 } from '@pgsql/types';
-import { type ColumnDescriptor, type TableDescriptor } from '../../catalog/descriptors.ts';
 import { must } from '../../../util/index.ts';
-import { type ColumnId, constExpr, type Expr, unknownOid } from '../expr.ts';
+import { type ColumnDescriptor, type TableDescriptor } from '../../catalog/descriptors.ts';
+import { constExpr, type ColumnId, type Expr, unknownOid } from '../expr.ts';
 import {
   type Assignment,
   type ConflictClause,
@@ -21,17 +21,19 @@ import {
 } from '../logical.ts';
 import {
   type Binder,
+  type BoundQuery,
   childScope,
+  type ExprContext,
   failAt,
   type Names,
+  nothingAllowed,
   type OutputColumn,
   type Scope,
   type ScopeColumn,
 } from './binder.ts';
 import { coerceToBoolean, coerceToColumn, settle } from './coerce.ts';
-import { bindExpr, type ExprContext, locationOf, nothingAllowed } from './expr.ts';
-import { type BoundFrom, bindFrom, lookupRelation, namedItem, oneRow, scanTable } from './from.ts';
-import { bindQuery, type BoundQuery, bindSubquery, selectOf } from './query.ts';
+import { bindExpr, bindQuery, bindSubquery, locationOf, selectOf } from './context.ts';
+import { bindFrom, type BoundFrom, lookupRelation, namedItem, oneRow, scanTable } from './from.ts';
 import { bindTargets } from './select.ts';
 import { bindWith, closeWith } from './with.ts';
 

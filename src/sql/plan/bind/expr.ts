@@ -11,7 +11,7 @@ import {
   recordOid,
   unknownOid,
 } from '../expr.ts';
-import { type Binder, failAt, type QueryLevel, type Scope, typeName } from './binder.ts';
+import { type ExprContext, failAt, nothingAllowed, typeName } from './binder.ts';
 import { bindCall } from './call.ts';
 import {
   coerceCommon,
@@ -22,38 +22,15 @@ import {
   unify,
   unifyTypes,
 } from './coerce.ts';
+import { bindExpr, bindList, locationOf } from './context.ts';
+import { fieldOf } from './field.ts';
 import { resolveColumn } from './names.ts';
 import { bindOperator, operatorName } from './operators.ts';
 import { jsonKeyOrField, typeFromName } from './resolve.ts';
 import { bindSubLink } from './sublink.ts';
 
-/** Where an expression stands: what it may contain, and how errors call the place. */
-export interface ExprContext {
-  readonly binder: Binder;
-  readonly scope: Scope;
-  /** "WHERE", "JOIN conditions", "HAVING" ... */
-  readonly clause: string;
-  readonly level: QueryLevel | undefined;
-  readonly allow: {
-    readonly aggregates: boolean;
-    readonly windows: boolean;
-    readonly sets: boolean;
-  };
-  readonly insideAggregate?: boolean;
-}
-
-export const nothingAllowed = { aggregates: false, windows: false, sets: false };
-
-export function bindExpr(c: ExprContext, node: Node | undefined): Expr {
-  if (node === undefined) throw failAt('syntaxError', 'an expression is missing');
-  return c.binder.deeper(() => bindNode(c, node));
-}
-
-export function bindList(c: ExprContext, nodes: readonly Node[] | undefined): Expr[] {
-  return (nodes ?? []).map((node) => bindExpr(c, node));
-}
-
-function bindNode(c: ExprContext, node: Node): Expr {
+/** Binds one node; `bindExpr` guards the depth around it. */
+export function bindNode(c: ExprContext, node: Node): Expr {
   const { binder } = c;
   if ('ColumnRef' in node) return resolveColumn(binder, c.scope, node.ColumnRef);
   if ('A_Const' in node) return bindConst(node.A_Const);
@@ -207,21 +184,6 @@ function expandRow(c: ExprContext, nodes: readonly Node[]): Expr[] {
   });
 }
 
-/** Best known position of a node, for errors. */
-export function locationOf(node: Node | undefined): number | undefined {
-  if (node === undefined) return undefined;
-  const [body] = Object.values(node) as {
-    readonly location?: number;
-    readonly arg?: Node;
-    readonly lexpr?: Node;
-  }[];
-  if (body === undefined) return undefined;
-  const inner = locationOf(body.lexpr ?? undefined);
-  const own = body.location;
-  if (own === undefined || own < 0) return inner ?? locationOf(body.arg ?? undefined);
-  return inner !== undefined && inner < own ? inner : own;
-}
-
 function bindConst(node: A_Const): Expr {
   if (node.isnull === true) return constExpr(null, unknownOid);
   if (node.boolval !== undefined) return constExpr(node.boolval.boolval ?? false, boolOid);
@@ -287,7 +249,7 @@ function bindCase(c: ExprContext, node: Extract<Node, { CaseExpr: unknown }>): E
   const { binder } = c;
   const { arg, args = [], defresult, location } = node.CaseExpr;
   const operand = arg === undefined ? undefined : bindExpr(c, arg);
-  const whens: { when: Expr; then: Expr }[] = [];
+  const whens: { when: Expr; result: Expr }[] = [];
   for (const item of args) {
     if (!('CaseWhen' in item)) continue;
     const condition = bindExpr(c, item.CaseWhen.expr);
@@ -295,17 +257,17 @@ function bindCase(c: ExprContext, node: Extract<Node, { CaseExpr: unknown }>): E
       operand === undefined
         ? coerceToBoolean(binder, condition, 'CASE/WHEN', locationOf(item.CaseWhen.expr))
         : operatorName(c, '=', operand, condition, item.CaseWhen.location);
-    whens.push({ when, then: bindExpr(c, item.CaseWhen.result) });
+    whens.push({ when, result: bindExpr(c, item.CaseWhen.result) });
   }
   const otherwise = defresult === undefined ? constExpr(null, unknownOid) : bindExpr(c, defresult);
   // The default comes first when PostgreSQL looks for the common type.
-  const unified = unify(binder, [otherwise, ...whens.map((item) => item.then)], 'CASE', location);
+  const unified = unify(binder, [otherwise, ...whens.map((item) => item.result)], 'CASE', location);
   const [last = otherwise, ...results] = unified.exprs;
   return {
     kind: 'case',
     type: unified.type,
     typmod: unified.typmod,
-    whens: whens.map((item, i) => ({ when: item.when, then: results[i] ?? item.then })),
+    whens: whens.map((item, i) => ({ when: item.when, result: results[i] ?? item.result })),
     otherwise: last,
   };
 }
@@ -462,51 +424,6 @@ function bindSubscript(
       lower: index(item.lidx),
       upper: index(item.uidx),
     })),
-  };
-}
-
-export function fieldOf(c: ExprContext, expr: Expr, name: string, location?: number): Expr {
-  if (expr.kind === 'row') {
-    const index = expr.names.indexOf(name);
-    const value = expr.args[index];
-    if (value !== undefined) return value;
-    throw failAt(
-      'undefinedColumn',
-      `could not identify column "${name}" in record data type`,
-      location,
-    );
-  }
-  if (expr.kind === 'subquery' && expr.type === recordOid) {
-    const inner = expr.columns[0];
-    const shape = inner === undefined ? undefined : rowShape(c.binder, expr, name);
-    if (shape !== undefined) return shape;
-  }
-  throw failAt(
-    'wrongObjectType',
-    `column notation .${name} applied to type ${typeName(expr.type)}, which is not a composite type`,
-    location,
-  );
-}
-
-function rowShape(
-  binder: Binder,
-  expr: Extract<Expr, { kind: 'subquery' }>,
-  name: string,
-): Expr | undefined {
-  const { rel } = expr;
-  if (rel.kind !== 'project') return undefined;
-  const item = rel.items.find((candidate) => candidate.id === expr.columns[0]);
-  if (item?.expr.kind !== 'row') return undefined;
-  const index = item.expr.names.indexOf(name);
-  const value = item.expr.args[index];
-  if (value === undefined) return undefined;
-  const id = binder.newColumn({ name, type: value.type, typmod: value.typmod });
-  return {
-    ...expr,
-    type: value.type,
-    typmod: value.typmod,
-    rel: { ...rel, items: [{ id, expr: value }] },
-    columns: [id],
   };
 }
 

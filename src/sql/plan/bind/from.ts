@@ -13,12 +13,14 @@ import { type ColumnId, type Expr, int8Oid } from '../expr.ts';
 import { type FunctionRel, type JoinType, outputOf, type Rel } from '../logical.ts';
 import { freeColumns } from '../walk.ts';
 import {
-  type Binder,
   childScope,
+  type Binder,
   type CteEntry,
+  type ExprContext,
   failAt,
   type Names,
   noNames,
+  nothingAllowed,
   type OutputColumn,
   relationKey,
   type Scope,
@@ -27,10 +29,9 @@ import {
 } from './binder.ts';
 import { callName, coerceArguments, setColumns } from './call.ts';
 import { coerceToBoolean, unify } from './coerce.ts';
-import { bindExpr, bindList, type ExprContext, locationOf, nothingAllowed } from './expr.ts';
+import { bindExpr, bindList, bindQuery, bindSubquery, locationOf, selectOf } from './context.ts';
 import { figureName } from './label.ts';
 import { operatorName, tryLocated } from './operators.ts';
-import { bindQuery, bindSubquery, selectOf } from './query.ts';
 import { resolveFn } from './resolve.ts';
 
 export interface BoundFrom {

@@ -1,14 +1,14 @@
 /** GROUP BY: plain expressions and grouping sets, rollup, cube. */
+import { columnsOf } from '../walk.ts';
 import { type Node, type SelectStmt } from '@pgsql/types';
 import { type Expr } from '../expr.ts';
-import { columnsOf } from '../walk.ts';
-import { failAt } from './binder.ts';
+import { type ExprContext, failAt, nothingAllowed } from './binder.ts';
 import { settle } from './coerce.ts';
-import { bindExpr, type ExprContext, locationOf, nothingAllowed } from './expr.ts';
-import { positionNumber } from './query.ts';
+import { bindExpr, locationOf } from './context.ts';
+import { positionNumber } from './limit.ts';
 import { sameExpr } from './same.ts';
-import { bareName, type Target } from './select.ts';
 import { requireOrder } from './sort.ts';
+import { bareName, type Target } from './targets.ts';
 
 export interface Grouping {
   readonly exprs: readonly Expr[];

@@ -1,7 +1,7 @@
 /** What a select list item without AS is called (PostgreSQL's FigureColname). */
 import { type Node } from '@pgsql/types';
-import { typeFromName } from './resolve.ts';
 import { typeOps } from '../../types/index.ts';
+import { typeFromName } from './resolve.ts';
 
 export function figureName(node: Node | undefined): string {
   return (node === undefined ? undefined : (strong(node) ?? weak(node))) ?? '?column?';

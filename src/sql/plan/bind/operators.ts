@@ -2,9 +2,9 @@
 import { type A_Expr, type Node } from '@pgsql/types';
 import { typeOps } from '../../types/index.ts';
 import { boolOid, type CallExpr, type Expr, type RowExpr, unknownOid } from '../expr.ts';
-import { failAt } from './binder.ts';
+import { type ExprContext, failAt } from './binder.ts';
 import { coerceCommon, tryCoerce, unifyTypes, withPosition } from './coerce.ts';
-import { bindExpr, type ExprContext } from './expr.ts';
+import { bindExpr } from './context.ts';
 import { isComparisonOf, resolveOp } from './resolve.ts';
 
 export function bindOperator(c: ExprContext, node: A_Expr): Expr {

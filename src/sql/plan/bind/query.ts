@@ -1,45 +1,27 @@
 /** Queries: WITH, set operations, VALUES, and the order in which the parts of a SELECT are evaluated. */
 import { type Node, type SelectStmt } from '@pgsql/types';
-import { constExpr, type Expr, int8Oid, unknownOid } from '../expr.ts';
+import { constExpr, type Expr, unknownOid } from '../expr.ts';
 import { type Rel, type SortKey } from '../logical.ts';
 import {
   type Binder,
+  type BoundQuery,
   childScope,
+  type ExpectedColumn,
+  type ExprContext,
   failAt,
+  nothingAllowed,
   type OutputColumn,
   type Scope,
-  typeName,
 } from './binder.ts';
-import { coerceCommon, coerceToColumn, settle, tryCoerce, unifyTypes } from './coerce.ts';
-import { bindExpr, type ExprContext, locationOf, nothingAllowed } from './expr.ts';
-import { columnsOf } from '../walk.ts';
+import { coerceCommon, coerceToColumn, settle, unifyTypes } from './coerce.ts';
+import { bindExpr, bindQuery, locationOf } from './context.ts';
+import { addLimit, positionNumber } from './limit.ts';
 import { bindSelect } from './select.ts';
-import { sortByOf, sortKey, requireOrder } from './sort.ts';
+import { combine } from './set-columns.ts';
+import { sortByOf, sortKey } from './sort.ts';
 import { bindWith, closeWith } from './with.ts';
 
-export interface BoundQuery {
-  readonly rel: Rel;
-  readonly columns: readonly OutputColumn[];
-}
-
-/** What the caller will do with the columns: literals of unknown type are coerced to it. */
-export interface ExpectedColumn {
-  readonly name: string;
-  readonly typeOid: number;
-  readonly typmod: number;
-}
-
-export function selectOf(node: Node | undefined): SelectStmt {
-  if (node !== undefined && 'SelectStmt' in node) return node.SelectStmt;
-  throw failAt('syntaxError', 'a query was expected');
-}
-
-/** A subquery whose outer scope is `scope`. */
-export function bindSubquery(binder: Binder, node: Node | undefined, scope: Scope): BoundQuery {
-  return bindQuery(binder, selectOf(node), scope);
-}
-
-export function bindQuery(
+export function bindQueryNode(
   binder: Binder,
   stmt: SelectStmt,
   parent: Scope | undefined,
@@ -156,109 +138,6 @@ function bindSetOp(
   return finishPlain(binder, stmt, parent, query);
 }
 
-function targetOf(stmt: SelectStmt): Node | undefined {
-  const first = stmt.targetList?.[0];
-  return first !== undefined && 'ResTarget' in first ? first.ResTarget.val : undefined;
-}
-
-/** Unifies the column types of both sides and puts the set operation over them. */
-export function combine(
-  binder: Binder,
-  op: 'union' | 'intersect' | 'except',
-  all: boolean,
-  left: BoundQuery,
-  right: BoundQuery,
-  location?: number,
-): BoundQuery {
-  const what = op.toUpperCase();
-  if (left.columns.length !== right.columns.length) {
-    throw failAt(
-      'syntaxError',
-      `each ${what} query must have the same number of columns`,
-      location,
-    );
-  }
-  const types = left.columns.map((column, i) => {
-    const other = right.columns[i] ?? column;
-    const a = binder.info(column.id);
-    const b = binder.info(other.id);
-    const literal = (rel: Rel, id: number): boolean => isLiteral(rel, id);
-    const aType = literal(left.rel, column.id) && b.type !== 25 ? unknownOid : a.type;
-    const bType = literal(right.rel, other.id) && a.type !== 25 ? unknownOid : b.type;
-    const type = unifyTypes([aType, bType], what);
-    if (!(op === 'union' && all)) requireOrder(type);
-    return { type, typmod: a.typmod === b.typmod && a.type === b.type ? a.typmod : -1 };
-  });
-  const adaptedLeft = adapt(
-    binder,
-    left,
-    types.map((t) => t.type),
-    what,
-  );
-  const adaptedRight = adapt(
-    binder,
-    right,
-    types.map((t) => t.type),
-    what,
-  );
-  const columns = left.columns.map((column, i) => ({
-    id: binder.newColumn({
-      name: column.name,
-      type: types[i]?.type ?? unknownOid,
-      typmod: types[i]?.typmod ?? -1,
-    }),
-    name: column.name,
-    tableOid: 0,
-    columnNumber: 0,
-  }));
-  return {
-    rel: {
-      kind: 'set-op',
-      op,
-      all,
-      left: adaptedLeft.rel,
-      right: adaptedRight.rel,
-      leftColumns: adaptedLeft.columns.map((column) => column.id),
-      rightColumns: adaptedRight.columns.map((column) => column.id),
-      columns: columns.map((column) => column.id),
-    },
-    columns,
-  };
-}
-
-/** A text column that is nothing but a string literal or NULL was of unknown type before it was settled. */
-function isLiteral(rel: Rel, id: number): boolean {
-  if (rel.kind !== 'project') return false;
-  const item = rel.items.find((candidate) => candidate.id === id);
-  return item?.expr.kind === 'const' && item.expr.type === 25;
-}
-
-/** Casts the columns of a query to `types`; string literals are read as that type. */
-export function adapt(
-  binder: Binder,
-  query: BoundQuery,
-  types: readonly number[],
-  what: string,
-): BoundQuery {
-  if (query.columns.every((column, i) => binder.info(column.id).type === types[i])) return query;
-  const { rel } = query;
-  const items = query.columns.map((column, i) => {
-    const want = types[i] ?? unknownOid;
-    const { type } = binder.info(column.id);
-    if (type === want) return { id: column.id, expr: binder.reference(column.id) };
-    let expr: Expr = binder.reference(column.id);
-    const inner =
-      rel.kind === 'project' ? rel.items.find((item) => item.id === column.id)?.expr : undefined;
-    if (inner?.kind === 'const' && inner.type === 25) expr = { ...inner, type: unknownOid };
-    const cast = coerceCommon(binder, expr, want, what);
-    return { id: binder.newColumn({ name: column.name, type: want }), expr: cast };
-  });
-  return {
-    rel: { kind: 'project', input: rel, items },
-    columns: query.columns.map((column, i) => ({ ...column, id: items[i]?.id ?? column.id })),
-  };
-}
-
 /** ORDER BY, LIMIT of a set operation or VALUES: only output columns may be named. */
 function finishPlain(
   binder: Binder,
@@ -322,57 +201,7 @@ function finishPlain(
   return { rel: addLimit(binder, stmt, parent, rel, keys), columns: query.columns };
 }
 
-/** The number of ORDER BY 2, GROUP BY 1. */
-export function positionNumber(node: Node | undefined): number | undefined {
-  if (node === undefined || !('A_Const' in node)) return undefined;
-  return node.A_Const.ival === undefined ? undefined : (node.A_Const.ival.ival ?? 0);
-}
-
-export function addLimit(
-  binder: Binder,
-  stmt: SelectStmt,
-  parent: Scope | undefined,
-  input: Rel,
-  keys: readonly SortKey[],
-): Rel {
-  const count = limitValue(binder, stmt.limitCount, parent, 'LIMIT');
-  const offset = limitValue(binder, stmt.limitOffset, parent, 'OFFSET');
-  if (count === undefined && offset === undefined) return input;
-  const withTies = stmt.limitOption === 'LIMIT_OPTION_WITH_TIES';
-  if (withTies && keys.length === 0) {
-    throw failAt('syntaxError', 'WITH TIES cannot be specified without ORDER BY clause');
-  }
-  return { kind: 'limit', input, count, offset, ties: withTies ? keys : undefined };
-}
-
-function limitValue(
-  binder: Binder,
-  node: Node | undefined,
-  parent: Scope | undefined,
-  clause: string,
-): Expr | undefined {
-  if (node === undefined) return undefined;
-  if ('A_Const' in node && node.A_Const.isnull === true) return undefined;
-  const scope = childScope(parent);
-  const c: ExprContext = { binder, scope, clause, level: undefined, allow: nothingAllowed };
-  const expr = bindExpr(c, node);
-  const done = tryCoerce(binder, expr, int8Oid, {
-    context: 'assignment',
-    location: locationOf(node),
-  });
-  if (done === undefined) {
-    throw failAt(
-      'datatypeMismatch',
-      `argument of ${clause} must be type bigint, not type ${typeName(expr.type)}`,
-      locationOf(node),
-    );
-  }
-  if (parent === undefined && columnsOf(done).size > 0) {
-    throw failAt(
-      'invalidColumnReference',
-      `argument of ${clause} must not contain variables`,
-      locationOf(node),
-    );
-  }
-  return done;
+function targetOf(stmt: SelectStmt): Node | undefined {
+  const first = stmt.targetList?.[0];
+  return first !== undefined && 'ResTarget' in first ? first.ResTarget.val : undefined;
 }

@@ -1,5 +1,5 @@
 /** Structural equality of bound expressions: for grouping, duplicate aggregates, index matching. */
-import { Numeric } from '../../types/datum.ts';
+import { Numeric } from '../../types/index.ts';
 
 /** Where something stood in the text does not matter. */
 const ignored = new Set(['position', 'typmod']);

@@ -9,33 +9,29 @@ import { type LockRel, outputOf, type Rel, type SortKey } from '../logical.ts';
 import { columnsOf, mapChildren } from '../walk.ts';
 import {
   type Binder,
+  type BoundQuery,
   childScope,
+  type ExpectedColumn,
+  type ExprContext,
   failAt,
   newLevel,
+  nothingAllowed,
   type OutputColumn,
   type QueryLevel,
   type Scope,
   type ScopeColumn,
 } from './binder.ts';
 import { coerceToBoolean, settle, tryCoerce } from './coerce.ts';
-import { bindExpr, type ExprContext, locationOf, nothingAllowed } from './expr.ts';
+import { bindExpr, locationOf } from './context.ts';
 import { bindFrom } from './from.ts';
 import { bindGroups, type Grouping } from './group.ts';
 import { figureName } from './label.ts';
+import { addLimit, positionNumber } from './limit.ts';
 import { bindLocks } from './locks.ts';
 import { fieldParts, findRelation } from './names.ts';
-import { addLimit, type BoundQuery, type ExpectedColumn, positionNumber } from './query.ts';
 import { sameExpr } from './same.ts';
 import { requireOrder, sortByOf, sortKey } from './sort.ts';
-
-/** One item of the select list. */
-export interface Target {
-  readonly name: string;
-  readonly expr: Expr;
-  readonly tableOid: number;
-  readonly columnNumber: number;
-  readonly location: number | undefined;
-}
+import { bareName, type Target } from './targets.ts';
 
 export function bindSelect(
   binder: Binder,
@@ -266,12 +262,6 @@ export function outputOrExpr(
     }
   }
   return settle(c.binder, bindExpr(c, node));
-}
-
-export function bareName(node: Node | undefined): string | undefined {
-  if (node === undefined || !('ColumnRef' in node)) return undefined;
-  const parts = fieldParts(node.ColumnRef);
-  return parts.length === 1 ? parts[0] : undefined;
 }
 
 /** Undefined: no DISTINCT. Empty: plain DISTINCT. Else the ON expressions. */

@@ -2,9 +2,9 @@
 import { type Node, type SortBy } from '@pgsql/types';
 import { type Expr } from '../expr.ts';
 import { type SortKey } from '../logical.ts';
-import { failAt, typeName } from './binder.ts';
+import { type ExprContext, failAt, typeName } from './binder.ts';
 import { settle } from './coerce.ts';
-import { bindExpr, type ExprContext } from './expr.ts';
+import { bindExpr } from './context.ts';
 import { isComparisonOf } from './resolve.ts';
 
 export function sortByOf(node: Node): SortBy {

@@ -2,10 +2,9 @@
 import { type Node, type SubLink } from '@pgsql/types';
 import { typeOps } from '../../types/index.ts';
 import { boolOid, type Expr, type RowExpr } from '../expr.ts';
-import { failAt, typeName } from './binder.ts';
-import { bindExpr, type ExprContext } from './expr.ts';
+import { type ExprContext, failAt, typeName } from './binder.ts';
+import { bindExpr, bindSubquery } from './context.ts';
 import { operatorName } from './operators.ts';
-import { bindSubquery } from './query.ts';
 
 export function bindSubLink(c: ExprContext, node: SubLink): Expr {
   const { subLinkType = 'EXPR_SUBLINK', location } = node;

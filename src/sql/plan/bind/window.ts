@@ -2,9 +2,9 @@
 import { type Node, type WindowDef } from '@pgsql/types';
 import { type Expr, int8Oid } from '../expr.ts';
 import { type FrameBound, type SortKey, type WindowFrame } from '../logical.ts';
-import { failAt, type QueryLevel } from './binder.ts';
+import { type ExprContext, failAt, nothingAllowed, type QueryLevel } from './binder.ts';
 import { settle, tryCoerce } from './coerce.ts';
-import { bindExpr, type ExprContext, nothingAllowed } from './expr.ts';
+import { bindExpr } from './context.ts';
 import { operatorName } from './operators.ts';
 import { bindSortKey } from './sort.ts';
 

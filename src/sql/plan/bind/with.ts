@@ -3,6 +3,7 @@ import { type CommonTableExpr, type Node, type SelectStmt, type WithClause } fro
 import { type CteDefinition, type Rel } from '../logical.ts';
 import {
   type Binder,
+  type BoundQuery,
   type CteEntry,
   failAt,
   type OutputColumn,
@@ -10,8 +11,8 @@ import {
   typeName,
 } from './binder.ts';
 import { unifyTypes } from './coerce.ts';
-import { bindDml } from './dml.ts';
-import { adapt, bindQuery, type BoundQuery } from './query.ts';
+import { bindQuery } from './context.ts';
+import { adapt } from './set-columns.ts';
 
 export interface OpenedWith {
   readonly scope: Scope;
@@ -82,7 +83,7 @@ function bindPlain(binder: Binder, cte: CommonTableExpr, scope: Scope): BoundQue
       cte.location,
     );
   }
-  return bindDml(binder, node, scope, false);
+  return binder.parts.dml(binder, node, scope, false);
 }
 
 function rename(

@@ -315,18 +315,17 @@ function partialScan(rel: AggregateRel, input: Phys): ScanNode | undefined {
   if (input.kind !== 'scan' || input.isPoint || input.lookup || input.lock !== undefined)
     return undefined;
   if (rel.sets !== undefined || rel.grouping.length > 0) return undefined;
-  const own = new Set<ColumnId>(input.columns.map((column) => column.id));
   const mergeable = rel.aggregates.every(
     (call) =>
       call.fn.partial !== undefined &&
       !call.distinct &&
       call.orderBy.length === 0 &&
       call.direct.length === 0 &&
-      call.args.every((arg) => canPush(arg, own)) &&
-      (call.filter === undefined || canPush(call.filter, own)),
+      call.args.every((arg) => canPush(arg)) &&
+      (call.filter === undefined || canPush(call.filter)),
   );
-  const grouped = rel.groups.every((group) => canPush(group.expr, own));
-  const filtered = input.filter.every((condition) => canPush(condition, own));
+  const grouped = rel.groups.every((group) => canPush(group.expr));
+  const filtered = input.filter.every((condition) => canPush(condition));
   return mergeable && grouped && filtered ? { ...input, partial: rel, order: [] } : undefined;
 }
 
@@ -357,8 +356,7 @@ function planLock(
  */
 function lockTarget(node: Phys, tableId: number): Phys {
   if (node.kind !== 'scan' || node.table.id !== tableId || node.lookup) return node;
-  const own = new Set(node.columns.map((column) => column.id));
-  const exact = node.isPoint || node.filter.every((condition) => canPush(condition, own));
+  const exact = node.isPoint || node.filter.every((condition) => canPush(condition));
   return exact ? { ...node, lock: { strength: 'update', waitPolicy: 'block' } } : node;
 }
 

@@ -131,12 +131,12 @@ function foldJunction(expr: Extract<Expr, { kind: 'and' | 'or' }>): Expr {
 }
 
 function foldCase(expr: Extract<Expr, { kind: 'case' }>): Expr {
-  const whens: { when: Expr; then: Expr }[] = [];
+  const whens: { when: Expr; result: Expr }[] = [];
   for (const item of expr.whens) {
     if (item.when.kind === 'const') {
       if (item.when.value !== true) continue;
-      if (whens.length === 0) return item.then;
-      return { ...expr, whens, otherwise: item.then };
+      if (whens.length === 0) return item.result;
+      return { ...expr, whens, otherwise: item.result };
     }
     whens.push(item);
   }
