@@ -189,7 +189,7 @@ export async function installIndexes(
 /**
  * Fills write-only indexes once the transaction has committed, then lets `publish` change the table. When they
  * cannot be filled they are taken back and the statement fails with the reason. `obsoleteIds`: indexes that
- * `publish` takes out of the table, whose data is then cleared.
+ * `publish` takes out of the table, whose data is then cleared. `undo`: takes back what else the transaction changed.
  */
 export async function buildLater(
   ddl: Ddl,
@@ -197,7 +197,10 @@ export async function buildLater(
   indexes: readonly IndexDescriptor[],
   description: string,
   publish: (writer: CatalogWriter, table: TableDescriptor) => void,
-  obsoleteIds: readonly number[] = [],
+  more: {
+    readonly obsoleteIds?: readonly number[];
+    readonly undo?: (table: TableDescriptor) => TableDescriptor;
+  } = {},
 ): Promise<void> {
   const { context, catalog } = ddl;
   const { db, env } = context;
@@ -236,10 +239,10 @@ export async function buildLater(
         await clearIndexes(
           db,
           env,
-          obsoleteIds.map((indexId) => ({ tableId, indexId })),
+          (more.obsoleteIds ?? []).map((indexId) => ({ tableId, indexId })),
         );
       } catch (error) {
-        await failed(ddl, tableId, indexIds, job, error);
+        await failed(ddl, tableId, indexIds, job, error, more.undo);
         throw error;
       }
       await finishJob(db, env, job, null);
@@ -253,10 +256,11 @@ async function failed(
   indexIds: readonly number[],
   job: Job,
   error: unknown,
+  undo: ((table: TableDescriptor) => TableDescriptor) | undefined,
 ): Promise<void> {
   const { cache } = ddl.catalog;
   const { db, env } = ddl.context;
-  await abandonIndexes(cache, tableId, indexIds, ddl.catalog.pinned);
+  await abandonIndexes(cache, tableId, indexIds, ddl.catalog.pinned, undo);
   await finishJob(db, env, job, error instanceof Error ? error.message : String(error));
 }
 

@@ -12,6 +12,7 @@ import {
   readRows,
   type CatalogCache,
   type CatalogPin,
+  type TableDescriptor,
 } from '../catalog/index.ts';
 import { type Datum } from '../types/index.ts';
 import { clearIndexes } from './backfill.ts';
@@ -158,12 +159,14 @@ function isAlive(cache: CatalogCache, span: Span): boolean {
   return [owner.primaryIndex, ...owner.indexes].some(({ id }) => id === span.indexId);
 }
 
-/** Takes indexes that are not public out of their table and clears them. `pin`: of the session that does it. */
+/** Takes indexes that are not public out of their table and clears them. `pin`: of the session that does it;
+ * `undo`: what else was changed for their sake. */
 export async function abandonIndexes(
   cache: CatalogCache,
   tableId: number,
   indexIds: readonly number[],
   pin?: CatalogPin,
+  undo: (table: TableDescriptor) => TableDescriptor = (table) => table,
 ): Promise<void> {
   await changeCatalog(cache, { name: 'abandon index', pin }, async (writer) => {
     const table = writer.snapshot.tableById(tableId);
@@ -171,7 +174,7 @@ export async function abandonIndexes(
     const indexes = table.indexes.filter(
       (index) => !indexIds.includes(index.id) || index.state === 'public',
     );
-    if (indexes.length < table.indexes.length) writer.replace({ ...table, indexes });
+    if (indexes.length < table.indexes.length) writer.replace(undo({ ...table, indexes }));
   });
   await clearIndexes(
     cache.db,

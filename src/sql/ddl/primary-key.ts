@@ -30,7 +30,11 @@ export async function addPrimaryKey(
   const { context, writer } = ddl;
   if (!writer.isNew(table.id) && context.autocommit && !(await isEmptyTable(context.txn, table))) {
     await checkNulls(ddl, table, primary);
-    await exchangeLater(ddl, draft, primary);
+    const wasNullable = table.columns.filter((column) => column.nullable).map(({ id }) => id);
+    const nullable = new Set(
+      wasNullable.filter((id) => primary.columns.some(({ columnId }) => columnId === id)),
+    );
+    await exchangeLater(ddl, draft, primary, nullable);
     return;
   }
   await checkNulls(ddl, table, primary);
@@ -73,8 +77,13 @@ async function checkNulls(
   }
 }
 
-/** Adds the new indexes as write-only; once filled they take the place of the old ones. */
-async function exchangeLater(ddl: Ddl, draft: TableDraft, primary: IndexDescriptor): Promise<void> {
+/** Adds the new indexes as write-only; once filled they take the place of the old ones. `nullable`: key columns that were. */
+async function exchangeLater(
+  ddl: Ddl,
+  draft: TableDraft,
+  primary: IndexDescriptor,
+  nullable: ReadonlySet<number>,
+): Promise<void> {
   const keys = new Set(primary.columns.map(({ columnId }) => columnId));
   const oldPrimary = draft.primaryIndex;
   const building: IndexDescriptor = {
@@ -118,6 +127,14 @@ async function exchangeLater(ddl: Ddl, draft: TableDraft, primary: IndexDescript
         columns: current.columns.filter(({ id }) => id !== hidden),
       });
     },
-    oldIds,
+    {
+      obsoleteIds: oldIds,
+      undo: (current) => ({
+        ...current,
+        columns: current.columns.map((column) =>
+          nullable.has(column.id) ? { ...column, nullable: true } : column,
+        ),
+      }),
+    },
   );
 }

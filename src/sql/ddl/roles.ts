@@ -189,6 +189,16 @@ export async function dropRole(ddl: Ddl, stmt: DropRoleStmt): Promise<StatementR
         { detail: `owner of ${owned.kind} ${owned.name}` },
       );
     }
+    const granted = [...catalog.snapshot.data.descriptors.values()].find((descriptor) =>
+      (descriptor.privileges ?? []).some(({ grantee }) => grantee === name),
+    );
+    if (granted !== undefined) {
+      throw sqlError(
+        'dependentObjectsStillExist',
+        `role "${name}" cannot be dropped because some objects depend on it`,
+        { detail: `privileges for ${granted.kind} ${granted.name}` },
+      );
+    }
     for (const entry of catalog.snapshot.data.memberships) {
       if (entry.role === name || entry.member === name) writer.removeMembership(entry);
     }
