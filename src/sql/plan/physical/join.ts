@@ -6,7 +6,7 @@
 import { type ColumnId, conjunction, conjuncts, type Expr } from '../expr.ts';
 import { type JoinRel, outputOf, type Rel, type SortKey } from '../logical.ts';
 import { columnsOf, freeColumns } from '../walk.ts';
-import { hasSubquery, isVolatile, usesAny, usesOnly } from '../rules/predicates.ts';
+import { needsAwait, isVolatile, usesAny, usesOnly } from '../rules/predicates.ts';
 import { isComparisonOf } from '../bind/resolve.ts';
 import { chooseAccess } from './access.ts';
 import { passRate, type TableStatistics, unit } from './cost.ts';
@@ -144,7 +144,7 @@ function equiPair(
     condition.kind !== 'call' ||
     condition.fn.name !== '=' ||
     isVolatile(condition) ||
-    hasSubquery(condition)
+    needsAwait(condition)
   )
     return undefined;
   const [a, b] = condition.args;
@@ -291,7 +291,7 @@ function lookupJoin(rel: JoinRel, left: Phys, planner: JoinPlanner): Phys | unde
     (condition) =>
       usesAny(condition, leftIds) &&
       usesAny(condition, rightIds) &&
-      !hasSubquery(condition) &&
+      !needsAwait(condition) &&
       !isVolatile(condition),
   );
   const path = chooseAccess({
@@ -351,7 +351,7 @@ function scanBelow(
   if (rel.kind === 'scan') return { scan: rel, conditions: [] };
   if (rel.kind === 'filter' && rel.input.kind === 'scan') {
     const conditions = rel.conditions.flatMap(conjuncts);
-    if (conditions.some((condition) => hasSubquery(condition) || isVolatile(condition)))
+    if (conditions.some((condition) => needsAwait(condition) || isVolatile(condition)))
       return undefined;
     return { scan: rel.input, conditions };
   }

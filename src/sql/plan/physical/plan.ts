@@ -1,8 +1,8 @@
 /** Logical to physical: chooses access paths and join methods, avoids sorts that an index already gives. */
 import { unreachable } from '../../../util/index.ts';
-import { type ColumnId, columnExpr, conjuncts, type Expr } from '../expr.ts';
+import { columnExpr, conjuncts, type Expr } from '../expr.ts';
 import { type AggregateRel, type LimitRel, type Rel, type SortKey } from '../logical.ts';
-import { hasSubquery, isVolatile } from '../rules/predicates.ts';
+import { isVolatile, needsAwait } from '../rules/predicates.ts';
 import { canPush } from '../../exec/pushdown/pushable.ts';
 import { chooseAccess, satisfies } from './access.ts';
 import { noStatistics, passRate, sortCost, type TableStatistics, unit } from './cost.ts';
@@ -210,7 +210,7 @@ function planFilter(
   const { input } = rel;
   if (input.kind === 'scan' || input.kind === 'virtual') {
     const inside = conditions.filter(
-      (condition) => !hasSubquery(condition) && !isVolatile(condition),
+      (condition) => !needsAwait(condition) && !isVolatile(condition),
     );
     const outside = conditions.filter((condition) => !inside.includes(condition));
     const limit = outside.length === 0 ? wish.limit : undefined;

@@ -48,6 +48,19 @@ export function hasSubquery(expr: Expr): boolean {
   return found;
 }
 
+/** True when evaluation has to wait for something: subqueries, sequences, catalog look-ups. */
+export function needsAwait(expr: Expr): boolean {
+  let found = false;
+  visitExpr(expr, (node) => {
+    if (node.kind === 'subquery') found = true;
+    if (node.kind === 'call' && node.fn.async) found = true;
+    if ((node.kind === 'cast' || node.kind === 'array-cast') && node.cast?.async === true) {
+      found = true;
+    }
+  });
+  return found;
+}
+
 export function usesOnly(expr: Expr, ids: ReadonlySet<ColumnId>): boolean {
   for (const id of columnsOf(expr)) if (!ids.has(id)) return false;
   return true;
