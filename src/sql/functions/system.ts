@@ -1,7 +1,6 @@
 /** System information, configuration, sequences, privileges (chapters 9.17, 9.26, 9.27). */
 import { SqlFailure, sqlError } from '../errors.ts';
 import {
-  asArray,
   asBigint,
   asBool,
   asNumber,
@@ -400,7 +399,6 @@ const various: ScalarFunction[] = [
     strict: false,
   }),
   scalar('hashtext(text) int4', (a) => hashText(asText(a[0]))),
-  scalar('cardinality(int2vector) int4', (a) => asArray(a[0]).elements.length),
 ];
 
 /** FNV-1a: stable, but not PostgreSQL's function (which it documents as internal). */
