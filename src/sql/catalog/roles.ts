@@ -21,7 +21,7 @@ export interface Role {
   readonly name: string;
   readonly oid: number;
   readonly options: RoleOptions;
-  /** A SCRAM-SHA-256 or md5 verifier, or plain text as given; null = no password. */
+  /** A SCRAM-SHA-256 verifier; null = no password. */
   readonly password: string | null;
 }
 

@@ -14,6 +14,7 @@ import { type StatementResult } from '../session/types.ts';
 import { done, type Ddl } from './context.ts';
 import { constantText, defBool, defText } from './nodes.ts';
 import { roleName } from './owners.ts';
+import { passwordVerifier, saltBytes } from './passwords.ts';
 
 const flags: Readonly<Record<string, keyof RoleOptions>> = {
   superuser: 'superuser',
@@ -56,7 +57,7 @@ function applyRoleOptions(
     else if (defname === 'validUntil') {
       const text = defText(arg);
       options = text === undefined ? options : { ...options, validUntil: text };
-    } else if (defname === 'password') password = defText(arg) ?? null;
+    } else if (defname === 'password') password = storedPassword(ddl, defText(arg));
     else if (defname === 'addroleto') memberships.of.push(...roles(arg));
     else if (defname === 'rolemembers') memberships.members.push(...roles(arg));
     else if (defname === 'adminmembers') memberships.admins.push(...roles(arg));
@@ -64,6 +65,12 @@ function applyRoleOptions(
       throw sqlError('syntaxError', `option "${defname}" not recognized`);
   }
   return { role: { ...role, options, password }, memberships };
+}
+
+/** NULL or an empty password: no password. */
+function storedPassword(ddl: Ddl, text: string | undefined): string | null {
+  if (text === undefined || text === '') return null;
+  return passwordVerifier(text, ddl.context.env.random.bytes(saltBytes));
 }
 
 function requireAdmin(ddl: Ddl, what: string): void {
