@@ -55,21 +55,18 @@ export async function rewriteTable(
     eval: context.eval,
   });
   const result = await plan.execute({ ...context, autocommit: false });
-  const rows: Datum[][] = [];
-  while (true) {
-    const batch = await result.next();
-    if (batch === undefined) break;
-    for (const row of batch) rows.push([...row]);
-  }
   const table = writer.replace({ ...draft });
   const codec = tableCodec(table);
-  for (let at = 0; at < rows.length; at += 1000) {
+  while (true) {
     context.checkCanceled();
-    const chunk = rows.slice(at, at + 1000);
+    const batch = await result.next();
+    if (batch === undefined) break;
+    const rows = batch.map((row): Datum[] => [...row]);
+    // The primary index first: which rows a partial index holds is asked of the table itself.
     for (const index of allIndexes(table)) {
       const filter = partialFilter(context, table, index);
-      const keep = filter === undefined ? undefined : await filter(context.txn, chunk);
-      const mine = keep === undefined ? chunk : chunk.filter((_, i) => keep[i] === true);
+      const keep = filter === undefined ? undefined : await filter(context.txn, rows);
+      const mine = keep === undefined ? rows : rows.filter((_, at) => keep[at] === true);
       await writeEntries(context.txn, table, codec.index(index.id), mine);
     }
     await context.txn.flushIfLarge();
