@@ -8,6 +8,7 @@ import { formatType, typeByName, typeByOid } from '../types/index.ts';
 import { AdvisoryLocks } from './advisory-locks.ts';
 import { callCatalogFunction } from './catalog-functions.ts';
 import { parseName } from './names.ts';
+import { ioFunctions } from './pg-types.ts';
 import { relationsOf, schemaOids } from './relations.ts';
 import { sourceOf } from './build.ts';
 
@@ -143,7 +144,9 @@ export function lookupOid(
     case 'regrole':
       return catalog.snapshot.data.roles.get(name.name)?.oid;
     case 'regproc':
-      return builtin ? allFunctions().find((fn) => fn.name === name.name)?.oid : undefined;
+      return builtin
+        ? (allFunctions().find((fn) => fn.name === name.name)?.oid ?? ioFunctions.get(name.name))
+        : undefined;
     case 'regprocedure': {
       const base = parseName(text.replace(/\(.*$/, '')).name;
       const wanted = /\((.*)\)/.exec(text)?.[1] ?? '';
@@ -191,7 +194,10 @@ function lookupName(
     case 'regrole':
       return [...catalog.snapshot.data.roles.values()].find((role) => role.oid === oid)?.name;
     case 'regproc':
-      return allFunctions().find((fn) => fn.oid === oid)?.name;
+      return (
+        allFunctions().find((fn) => fn.oid === oid)?.name ??
+        [...ioFunctions].find(([, ioOid]) => ioOid === oid)?.[0]
+      );
     case 'regprocedure': {
       const fn = allFunctions().find((candidate) => candidate.oid === oid);
       return fn === undefined

@@ -105,7 +105,8 @@ function classRow(source: Source, entry: Entry): Record_ {
     relhasindex: false,
     relisshared: false,
     relpersistence: 'p',
-    relkind: entry.kind !== 'virtual' ? entry.kind : entry.virtual.schema === 'pg_catalog' ? 'r' : 'v',
+    relkind:
+      entry.kind !== 'virtual' ? entry.kind : entry.virtual.schema === 'pg_catalog' ? 'r' : 'v',
     relnatts: 0,
     relchecks: 0,
     relhasrules: false,

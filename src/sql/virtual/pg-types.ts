@@ -43,12 +43,21 @@ function typeRow(type: SqlType): Record_ {
   };
 }
 
-/** Input and output functions exist only as numbers: clients ask whether typinput is array_in. */
+/** Input and output functions exist only as names and numbers: clients ask whether typinput is array_in. */
+const ioSuffixes = ['in', 'out', 'recv', 'send'] as const;
+const firstIoOid = 4_000_000;
+export const ioFunctions: ReadonlyMap<string, number> = new Map([
+  ['array_in', 750],
+  ['array_out', 751],
+  ['array_recv', 2400],
+  ['array_send', 2401],
+  ...allTypes().flatMap((type, at) =>
+    ioSuffixes.map((suffix, i) => [`${type.name}${suffix}`, firstIoOid + at * 4 + i] as const),
+  ),
+]);
+
 function ioOid(typeName: string, suffix: string): number {
-  let hash = 0;
-  for (const char of `${typeName}${suffix}`)
-    hash = (hash * 31 + (char.codePointAt(0) ?? 0)) % 100_000;
-  return 4_000_000 + hash;
+  return ioFunctions.get(`${typeName}${suffix}`) ?? 0;
 }
 
 function functionRow(fn: SqlFunction): Record_ {
