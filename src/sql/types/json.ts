@@ -6,7 +6,8 @@ import { sqlError } from '../errors.ts';
 import { Jsonb, type JsonNode, Numeric } from './datum.ts';
 import { compareNumeric, formatNumeric, stripZeros, tryParseNumeric } from './numeric.ts';
 
-const maxDepth = 6000;
+/** Walks over a tree are recursive; this depth fits the stack with room to spare. */
+const maxDepth = 1000;
 
 /** What a JSON text is made of, for those who do not want a tree. */
 export interface JsonBuilder<T> {

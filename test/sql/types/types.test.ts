@@ -156,3 +156,14 @@ describe('failures', () => {
     expect(() => typeOps(oids.int4Array).decodeBinary(Buffer.alloc(12, 1), -1)).toThrow(SqlFailure);
   });
 });
+
+describe('depth', () => {
+  it('of json is limited before the stack is', () => {
+    const nested = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth);
+    const ops = typeOps(oids.jsonb);
+    const deep = ops.parse(nested(1000), -1, settings);
+    expect(ops.format(deep, settings)).toBe(nested(1000));
+    expect(ops.compare(deep, deep)).toBe(0);
+    expect(() => ops.parse(nested(1001), -1, settings)).toThrow('stack depth limit exceeded');
+  });
+});
