@@ -50,7 +50,11 @@ function directDefaults(target: CopyInTarget): Default[] | undefined {
       defaults.push(undefined);
       continue;
     }
-    const value = simpleDefault(column, column.defaultSql, context);
+    // The key of a table without one is a row id.
+    const value =
+      column.hidden === true
+        ? () => target.session.host.uniqueRowId()
+        : simpleDefault(column, column.defaultSql, context);
     if (value === undefined) return undefined;
     defaults.push(value);
   }
