@@ -3,17 +3,21 @@
  * A machine outlives its processes: it keeps the disk, the engine's durable contents and the clock's skew.
  */
 import { asNodeId, type NodeId } from '../kv/index.ts';
-import { type Delivery, LocalNetwork, type LocalTransport } from '../rpc/index.ts';
+import { type StoreSettings } from '../range/index.ts';
+import { type Delivery, LocalNetwork } from '../rpc/index.ts';
 import { SkeinNode } from '../server/index.ts';
 import { MemoryEngine } from '../storage/index.ts';
-import { must, silentLogger, type Logger } from '../util/index.ts';
-import { MemoryDisk } from './memory-disk.ts';
+import { must, silentLogger, type Disk, type Logger } from '../util/index.ts';
+import { DiskError, MemoryDisk, type DiskOperation } from './memory-disk.ts';
 import { type SeededRandom } from './random.ts';
+import { SimTransport } from './transport.ts';
 import { type ClockSkew, ProcessEnv, type World } from './world.ts';
 
 export interface SimClusterOptions {
+  /** Machines; all of them know each other's addresses, and the first founds the cluster. */
   readonly nodes: number;
   readonly rangeMaxBytes: number;
+  readonly settings?: Partial<StoreSettings>;
   /** Largest clock difference the nodes are told to expect. */
   readonly maxOffsetMs: number;
   /** Skews are drawn from +- this much. */
@@ -25,6 +29,8 @@ export interface SimClusterOptions {
   readonly loss: number;
   readonly diskMs: { readonly min: number; readonly max: number };
   readonly log?: (node: number, line: string) => void;
+  /** Plants a bug in what the nodes get: only tests of the simulation itself do. */
+  readonly wrapDisk?: (disk: Disk) => Disk;
 }
 
 interface Machine {
@@ -33,17 +39,23 @@ interface Machine {
   readonly disk: MemoryDisk;
   readonly skew: ClockSkew;
   engine: MemoryEngine;
-  process: Process | undefined;
+  running: Run | undefined;
+  /** When an operation of the disk failed in this run of the node; it must stop itself. */
+  diskFailedAtMs: number | undefined;
 }
 
-interface Process {
+/** One process of a node. */
+interface Run {
   readonly env: ProcessEnv;
-  readonly transport: LocalTransport;
+  readonly transport: SimTransport;
   readonly node: SkeinNode;
   readonly gone: Promise<void>;
   readonly markGone: () => void;
   serving: boolean;
 }
+
+/** A failed write must end the node at once; the time is for an engine that notices at its next use. */
+const stopLimitMs = 1_000;
 
 export class SimCluster {
   readonly world: World;
@@ -53,7 +65,10 @@ export class SimCluster {
   readonly #machines: Machine[];
   /** Directed links that are cut: "from to" as machine indexes. */
   readonly #cut = new Set<string>();
+  readonly #onStop = new Map<number, () => void>();
   #loss: number;
+  /** How often a node stopped itself because of its disk. */
+  diskStops = 0;
   /** Programmer errors inside nodes: a run with one has failed. */
   readonly failures: string[] = [];
 
@@ -83,8 +98,15 @@ export class SimCluster {
           offsetMs: (random.float() * 2 - 1) * options.skewMs,
           driftPpm: (random.float() * 2 - 1) * options.driftPpm,
         },
-        engine: new MemoryEngine(),
-        process: undefined,
+        engine: new MemoryEngine({
+          barrierDelay: async () => {
+            const error = disk.fault?.({ kind: 'sync', path: 'store/engine' });
+            if (error !== undefined) throw error;
+          },
+          onPoison: (error) => this.#stopped(index, error),
+        }),
+        running: undefined,
+        diskFailedAtMs: undefined,
       };
     });
   }
@@ -95,29 +117,34 @@ export class SimCluster {
 
   /** Node ids follow the order of joining, so the machine is what a fault names. */
   node(index: number): SkeinNode | undefined {
-    return this.#machines[index]?.process?.node;
+    return this.#machines[index]?.running?.node;
   }
 
   isUp(index: number): boolean {
-    return this.#machines[index]?.process !== undefined;
+    return this.#machines[index]?.running !== undefined;
   }
 
   /** Nodes that have started and serve, with the promise of their end. */
   serving(): { readonly index: number; readonly node: SkeinNode; readonly gone: Promise<void> }[] {
-    return this.#machines.flatMap(({ index, process }) =>
-      process?.serving === true ? [{ index, node: process.node, gone: process.gone }] : [],
+    return this.#machines.flatMap(({ index, running }) =>
+      running?.serving === true ? [{ index, node: running.node, gone: running.gone }] : [],
     );
   }
 
   start(index: number): void {
     const machine = must(this.#machines[index]);
-    if (machine.process !== undefined) return;
+    if (machine.running !== undefined) return;
     const env = new ProcessEnv(this.world, {
-      disk: machine.disk.mount(),
+      disk: this.#options.wrapDisk?.(machine.disk.mount()) ?? machine.disk.mount(),
       skew: machine.skew,
       log: this.#logger(index),
     });
-    const transport = this.#network.endpoint(env, machine.address);
+    const transport = new SimTransport({
+      inner: this.#network.endpoint(env, machine.address),
+      timers: this.world.timers,
+      isAlive: () => env.alive,
+      find: (to) => this.#runAt(to)?.transport,
+    });
     let markGone: () => void = () => undefined;
     const gone = new Promise<void>((resolve) => {
       markGone = resolve;
@@ -126,10 +153,7 @@ export class SimCluster {
       env,
       transport,
       storePath: 'store',
-      openEngine: async (_path, onPoison) => {
-        void onPoison;
-        return machine.engine;
-      },
+      openEngine: async () => machine.engine,
       openSql: undefined,
       rowPrograms: undefined,
       rpcAddress: machine.address,
@@ -146,23 +170,24 @@ export class SimCluster {
         numReplicas: 3,
         gcTtlSeconds: 600,
       }),
+      ...(this.#options.settings === undefined ? {} : { storeSettings: this.#options.settings }),
       // The last words of a process that was killed: its disk is gone under it.
       onFatal: (error) => {
-        if (env.alive) this.#fail(index, `the store failed: ${error.stack ?? error.message}`);
+        if (env.alive) this.#stopped(index, error);
       },
     });
-    const process: Process = { env, transport, node, gone, markGone, serving: false };
-    machine.process = process;
+    const run: Run = { env, transport, node, gone, markGone, serving: false };
+    machine.running = run;
     this.world.story(`m${index + 1} starts`);
     node.start({ onIdentity: (id) => transport.bind(id) }).then(
       () => {
-        if (machine.process !== process) return;
-        process.serving = true;
+        if (machine.running !== run) return;
+        run.serving = true;
         this.world.story(`m${index + 1} serves as n${node.nodeId}`);
       },
       (error: unknown) => {
-        if (machine.process !== process) return;
-        this.#fail(index, `the start failed: ${error instanceof Error ? error.stack : error}`);
+        if (machine.running !== run) return;
+        this.#stopped(index, error instanceof Error ? error : new Error(String(error)));
       },
     );
   }
@@ -170,24 +195,54 @@ export class SimCluster {
   /** kill -9, or a power failure that loses writes that were not synced. */
   crash(index: number, kind: 'process' | 'power'): void {
     const machine = must(this.#machines[index]);
-    const { process } = machine;
-    if (process === undefined) return;
+    const { running } = machine;
+    if (running === undefined) return;
     this.world.story(`m${index + 1} crashes (${kind})`);
-    machine.process = undefined;
-    process.env.kill();
-    process.transport.close();
+    machine.running = undefined;
+    machine.diskFailedAtMs = undefined;
+    machine.disk.fault = undefined;
+    running.env.kill();
+    running.transport.close(kind);
     if (kind === 'power') machine.disk.crash();
     else machine.disk.kill();
     // LevelDB's own writes are in the page cache: they survive the process, not the machine.
     machine.engine = machine.engine.crash(kind === 'power' ? this.world.random.fork() : keepAll);
-    process.markGone();
+    running.markGone();
   }
 
   pause(index: number, durationMs: number): void {
-    const { process } = must(this.#machines[index]);
-    if (process === undefined) return;
+    const { running } = must(this.#machines[index]);
+    if (running === undefined) return;
     this.world.story(`m${index + 1} stalls for ${Math.round(durationMs)} ms`);
-    process.env.pauseUntil(this.world.nowMs + durationMs);
+    running.env.pauseUntil(this.world.nowMs + durationMs);
+  }
+
+  /**
+   * From the next write or fsync on, `code` is all that the disk of a machine answers, until its process ends.
+   * The node has to stop itself; `onStop` is called then.
+   */
+  failDisk(index: number, code: 'EIO' | 'ENOSPC', onStop: () => void): void {
+    const machine = must(this.#machines[index]);
+    if (machine.running === undefined || machine.disk.fault !== undefined) return;
+    this.world.story(`m${index + 1} disk will fail with ${code}`);
+    this.#onStop.set(index, onStop);
+    machine.disk.fault = (operation) => {
+      if (!failsWith(code, operation)) return undefined;
+      machine.diskFailedAtMs ??= this.world.nowMs;
+      return new DiskError(code, `${operation.kind} ${operation.path}`);
+    };
+  }
+
+  /** Nodes that go on although their disk failed; to be called now and then. */
+  checkDisks(): string[] {
+    return this.#machines.flatMap(({ index, running, diskFailedAtMs }) =>
+      running !== undefined &&
+      !running.env.isPaused &&
+      diskFailedAtMs !== undefined &&
+      this.world.nowMs - diskFailedAtMs > stopLimitMs
+        ? [`m${index + 1} goes on after its disk failed`]
+        : [],
+    );
   }
 
   /** Cuts all links between the two groups, or only those from the first to the second. */
@@ -230,7 +285,28 @@ export class SimCluster {
 
   #indexOf(nodeId: NodeId): number | undefined {
     if (nodeId === asNodeId(0)) return undefined;
-    return this.#machines.find((machine) => machine.process?.node.nodeId === nodeId)?.index;
+    return this.#machines.find((machine) => machine.running?.node.nodeId === nodeId)?.index;
+  }
+
+  #runAt(to: NodeId | string): Run | undefined {
+    return this.#machines.find((machine) =>
+      typeof to === 'string' ? machine.address === to : machine.running?.node.nodeId === to,
+    )?.running;
+  }
+
+  /** A node ended itself: right when its disk failed, a bug otherwise. */
+  #stopped(index: number, error: Error): void {
+    const machine = must(this.#machines[index]);
+    if (machine.running?.env.alive !== true) return;
+    if (machine.diskFailedAtMs === undefined) {
+      this.#fail(index, `the node ended itself: ${error.stack ?? error.message}`);
+      return;
+    }
+    this.diskStops++;
+    this.world.story(`m${index + 1} stops itself: ${error.message}`);
+    // After a failed fsync nobody knows what the disk holds.
+    this.crash(index, 'power');
+    this.#onStop.get(index)?.();
   }
 
   #fail(index: number, what: string): void {
@@ -254,6 +330,11 @@ export class SimCluster {
     };
     return logger;
   }
+}
+
+function failsWith(code: 'EIO' | 'ENOSPC', { kind }: DiskOperation): boolean {
+  if (kind === 'write' || kind === 'replace') return true;
+  return code === 'EIO' && (kind === 'sync' || kind === 'sync-dir' || kind === 'truncate');
 }
 
 /** As a Random for MemoryEngine.crash: everything survives. */

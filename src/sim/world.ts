@@ -144,6 +144,7 @@ export class ProcessEnv implements Env {
   readonly log: Logger;
   readonly checks = true;
   readonly #chance: SeededRandom;
+  readonly #world: World;
   #alive = true;
   /** Events are held back until then: the process is paused. */
   #pausedUntilMs = 0;
@@ -152,6 +153,7 @@ export class ProcessEnv implements Env {
     world: World,
     parts: { readonly disk: Disk; readonly log: Logger; readonly skew: ClockSkew },
   ) {
+    this.#world = world;
     this.random = world.random.fork();
     this.#chance = world.random.fork();
     this.disk = parts.disk;
@@ -181,6 +183,10 @@ export class ProcessEnv implements Env {
 
   get alive(): boolean {
     return this.#alive;
+  }
+
+  get isPaused(): boolean {
+    return this.#world.nowMs < this.#pausedUntilMs;
   }
 
   kill(): void {
