@@ -34,6 +34,7 @@ import { changeOwner } from './owners.ts';
 import { addPrimaryKey, dropPrimaryKey } from './primary-key.ts';
 import { rewriteTable } from './rewrite.ts';
 import { alterSequenceWith, sequenceOptions } from './sequences.ts';
+import { checkLater, isCheckedLater } from './validate.ts';
 
 const tags: Readonly<Record<string, string>> = {
   OBJECT_INDEX: 'ALTER INDEX',
@@ -372,7 +373,21 @@ class TableChange {
   async #setNotNull(): Promise<void> {
     const column = this.#column;
     if (!column.nullable) return;
-    await validateNotNull(this.#ddl, this.#table, column);
+    const table = this.#table;
+    const nullable = (isNullable: boolean) => (current: TableDescriptor) => ({
+      ...current,
+      columns: current.columns.map((other) =>
+        other.id === column.id ? { ...other, nullable: isNullable } : other,
+      ),
+    });
+    if (await isCheckedLater(this.#ddl, table)) {
+      checkLater(this.#ddl, {
+        description: `check that column ${column.name} has no nulls`,
+        tableId: table.id,
+        check: (ddl) => validateNotNull(ddl, table, column),
+        undo: (writer, current) => writer.replace(nullable(true)(current)),
+      });
+    } else await validateNotNull(this.#ddl, table, column);
     this.#setColumn({ ...column, nullable: false });
   }
 
@@ -492,14 +507,29 @@ class TableChange {
       case 'CONSTR_CHECK': {
         const check = addCheck(this.#ddl, draft, constraint, column);
         await checkBoolean(this.#ddl, this.#table, check.sql, 'CHECK');
-        if (check.validated) await validateCheck(this.#ddl, this.#table, check);
-        this.#ddl.writer.replace({ ...draft });
+        if (!check.validated) this.#ddl.writer.replace({ ...draft });
+        else if (await isCheckedLater(this.#ddl, this.#table)) {
+          draft.checks = draft.checks.map((other) =>
+            other === check ? { ...check, validated: false } : other,
+          );
+          this.#ddl.writer.replace({ ...draft });
+          this.#checkLater(check.name, (ddl) => validateCheck(ddl, draft, check));
+        } else {
+          await validateCheck(this.#ddl, this.#table, check);
+          this.#ddl.writer.replace({ ...draft });
+        }
         return;
       }
       case 'CONSTR_FOREIGN': {
-        const key = addForeignKey(this.#ddl, draft, constraint);
+        const later =
+          constraint.skip_validation !== true && (await isCheckedLater(this.#ddl, draft));
+        const key = addForeignKey(this.#ddl, draft, {
+          ...constraint,
+          skip_validation: constraint.skip_validation === true || later,
+        });
         const table = this.#ddl.writer.replace({ ...draft });
-        if (key.validated) await validateForeignKey(this.#ddl, table, key);
+        if (later) this.#checkLater(key.name, (ddl) => validateForeignKey(ddl, table, key));
+        else if (key.validated) await validateForeignKey(this.#ddl, table, key);
         return;
       }
       case 'CONSTR_NOTNULL': {
@@ -513,6 +543,37 @@ class TableChange {
           `${constraint.contype ?? 'this'} constraint is not supported`,
         );
     }
+  }
+
+  /** The constraint stands, not yet validated; the rows are looked at behind the commit. */
+  #checkLater(name: string, check: (ddl: Ddl) => Promise<void>): void {
+    checkLater(this.#ddl, {
+      description: `check the rows of ${this.#table.name} for constraint ${name}`,
+      tableId: this.#id,
+      check,
+      accept: (table) => validated(table, name),
+      undo: (writer, table) => {
+        const key = table.foreignKeys.find((candidate) => candidate.name === name);
+        const keep = (entry: { readonly name: string }): boolean => entry.name !== name;
+        const isBack = (entry: { readonly tableId: number; readonly name: string }): boolean =>
+          entry.tableId !== table.id || entry.name !== name;
+        writer.replace({
+          ...table,
+          checks: table.checks.filter(keep),
+          foreignKeys: table.foreignKeys.filter(keep),
+          referencedBy:
+            key?.referencedTableId === table.id
+              ? table.referencedBy.filter(isBack)
+              : table.referencedBy,
+        });
+        const other =
+          key === undefined || key.referencedTableId === table.id
+            ? undefined
+            : writer.snapshot.tableById(key.referencedTableId);
+        if (other !== undefined)
+          writer.replace({ ...other, referencedBy: other.referencedBy.filter(isBack) });
+      },
+    });
   }
 
   /** ADD CONSTRAINT ... UNIQUE USING INDEX. */
@@ -601,30 +662,39 @@ class TableChange {
   }
 
   async #validate(): Promise<void> {
-    const { writer } = this.#ddl;
     const name = this.#command.name ?? '';
     const table = this.#table;
     const check = table.checks.find((candidate) => candidate.name === name);
     const key = table.foreignKeys.find((candidate) => candidate.name === name);
-    if (check !== undefined) {
-      await validateCheck(this.#ddl, table, check);
-      const checks = table.checks.map((other) =>
-        other === check ? { ...check, validated: true } : other,
-      );
-      writer.replace({ ...table, checks });
-    } else if (key !== undefined) {
-      await validateForeignKey(this.#ddl, table, key);
-      const foreignKeys = table.foreignKeys.map((other) =>
-        other === key ? { ...key, validated: true } : other,
-      );
-      writer.replace({ ...table, foreignKeys });
-    } else {
+    const run = async (ddl: Ddl): Promise<void> => {
+      if (check !== undefined) await validateCheck(ddl, table, check);
+      else if (key !== undefined) await validateForeignKey(ddl, table, key);
+    };
+    if (check === undefined && key === undefined) {
       throw sqlError(
         'undefinedObject',
         `constraint "${name}" of relation "${table.name}" does not exist`,
       );
     }
+    if (await isCheckedLater(this.#ddl, table)) {
+      checkLater(this.#ddl, {
+        description: `validate constraint ${name}`,
+        tableId: table.id,
+        check: run,
+        accept: (current) => validated(current, name),
+      });
+      return;
+    }
+    await run(this.#ddl);
+    this.#ddl.writer.replace(validated(table, name), { drain: false });
   }
+}
+
+/** The table with that CHECK or FOREIGN KEY marked as valid for all rows. */
+function validated(table: TableDescriptor, name: string): TableDescriptor {
+  const mark = <T extends { readonly name: string; readonly validated: boolean }>(item: T): T =>
+    item.name === name ? { ...item, validated: true } : item;
+  return { ...table, checks: table.checks.map(mark), foreignKeys: table.foreignKeys.map(mark) };
 }
 
 function requireColumnError(table: TableDescriptor, name: string): Error {

@@ -3,7 +3,7 @@ import { type Node } from '@pgsql/types';
 import { quoteIdentifier, type ColumnDescriptor, type TableDescriptor } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
 import { charLength, formatType, numericModifier, oids } from '../types/index.ts';
-import { runQuery, type Ddl } from './context.ts';
+import { bindQuery, type Ddl } from './context.ts';
 import { replaceColumn, type TableDraft } from './draft.ts';
 import { viewsUsing } from './drop.ts';
 import { storedExpression } from './columns.ts';
@@ -55,7 +55,7 @@ async function withDefault(ddl: Ddl, column: ColumnDescriptor): Promise<ColumnDe
   const display = formatType(column.typeOid, column.typmod);
   const bare = /^('(?:[^']|'')*')::[a-z ]+$/.exec(defaultSql)?.[1];
   const sql = bare === undefined ? defaultSql : `${bare}::${formatType(column.typeOid, -1)}`;
-  await runQuery(ddl.context, `SELECT (${sql})::${display} WHERE false`).catch(() => {
+  await bindQuery(ddl.context, `SELECT (${sql})::${display}`).catch(() => {
     throw sqlError(
       'datatypeMismatch',
       `default for column "${column.name}" cannot be cast automatically to type ${formatType(column.typeOid)}`,

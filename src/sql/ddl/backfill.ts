@@ -77,7 +77,7 @@ interface Entry {
   readonly row: Datum[];
 }
 
-/** Writes one index's entries for some rows. Throws 23505 when a unique index would hold a key twice. */
+/** Writes one index's entries for some rows. Throws 23505 when a unique index would hold a key twice, 23502 for nulls. */
 export async function writeEntries(
   txn: Txn,
   table: TableDescriptor,
@@ -85,6 +85,7 @@ export async function writeEntries(
   rows: readonly Datum[][],
 ): Promise<void> {
   const { index } = codec;
+  for (const row of rows) refuseNulls(table, index, row);
   const entries: Entry[] = rows.map((row) => ({
     key: codec.encodeKey(row),
     value: codec.encodeValue(row),
@@ -103,6 +104,20 @@ export async function writeEntries(
     if (isTwice) throw duplicateKey(table, index, entry.row);
     seen.add(text);
     if (existing === undefined) txn.put(entry.key, entry.value);
+  }
+}
+
+/** Rows from before a key column became NOT NULL. Throws 23502. */
+function refuseNulls(table: TableDescriptor, index: IndexDescriptor, row: readonly Datum[]): void {
+  for (const { columnId } of index.columns) {
+    const at = table.columns.findIndex((column) => column.id === columnId);
+    const column = table.columns[at];
+    if ((row[at] ?? null) !== null || column === undefined || column.nullable) continue;
+    throw sqlError(
+      'notNullViolation',
+      `column "${column.name}" of relation "${table.name}" contains null values`,
+      { table: table.name, column: column.name },
+    );
   }
 }
 

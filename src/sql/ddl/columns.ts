@@ -3,7 +3,7 @@ import { type ColumnDef, type Constraint, type Node } from '@pgsql/types';
 import { type ColumnDescriptor, type SchemaDescriptor } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
 import { formatType, oids } from '../types/index.ts';
-import { chooseName, qualifiedText, runQuery, type Ddl } from './context.ts';
+import { bindQuery, chooseName, qualifiedText, type Ddl } from './context.ts';
 import { deparseScalar } from './deparse-select.ts';
 import { findColumn, replaceColumn, type TableDraft } from './draft.ts';
 import { columnType, rangeName, stringOf, strings, visitNodes, type ColumnType } from './nodes.ts';
@@ -288,19 +288,13 @@ export async function checkColumnExpressions(
   for (const column of columns) {
     const type = formatType(column.typeOid, column.typmod);
     if (column.defaultSql !== undefined && column.ownedSequenceIds === undefined) {
-      await checkAssignable(
-        ddl,
-        column,
-        `(SELECT (${column.defaultSql}) AS v WHERE false)`,
-        'default',
-        type,
-      );
+      await checkAssignable(ddl, column, `(SELECT (${column.defaultSql}) AS v)`, 'default', type);
     }
     if (column.generatedSql !== undefined) {
       await checkAssignable(
         ddl,
         column,
-        `(SELECT (${column.generatedSql}) AS v FROM ${from} WHERE false)`,
+        `(SELECT (${column.generatedSql}) AS v FROM ${from})`,
         'generation',
         type,
       );
@@ -315,8 +309,7 @@ async function checkAssignable(
   what: 'default' | 'generation',
   type: string,
 ): Promise<void> {
-  // Planned only: the subquery never yields a row.
-  await runQuery(ddl.context, `SELECT v::${type} FROM ${source} AS s`).catch((error: unknown) => {
+  await bindQuery(ddl.context, `SELECT v::${type} FROM ${source} AS s`).catch((error: unknown) => {
     if (error instanceof Error && 'code' in error && error.code === '42846') {
       throw sqlError(
         'datatypeMismatch',

@@ -12,7 +12,7 @@ import { sqlError } from '../errors.ts';
 import { functionsByName } from '../functions/index.ts';
 import { formatType, oids, typeOf } from '../types/index.ts';
 import { refuseDeferrable, storedExpression } from './columns.ts';
-import { chooseName, findTable, qualifiedText, runQuery, type Ddl } from './context.ts';
+import { bindQuery, chooseName, findTable, qualifiedText, runQuery, type Ddl } from './context.ts';
 import {
   allIndexes,
   columnById,
@@ -247,14 +247,12 @@ export async function checkBoolean(
   what: string,
 ): Promise<void> {
   const from = qualifiedText(ddl.catalog, table);
-  await runQuery(ddl.context, `SELECT 1 FROM ${from} WHERE false AND (${sql})`).catch(
-    (error: unknown) => {
-      if (error instanceof Error && /must be type boolean|type boolean/.test(error.message)) {
-        throw sqlError('datatypeMismatch', `argument of ${what} must be type boolean`);
-      }
-      throw error;
-    },
-  );
+  await bindQuery(ddl.context, `SELECT 1 FROM ${from} WHERE ${sql}`).catch((error: unknown) => {
+    if (error instanceof Error && /must be type boolean|type boolean/.test(error.message)) {
+      throw sqlError('datatypeMismatch', `argument of ${what} must be type boolean`);
+    }
+    throw error;
+  });
 }
 
 const actions: Readonly<Record<string, ReferentialAction>> = {

@@ -12,7 +12,7 @@ import {
   quoteIdentifier,
 } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
-import { planStatement } from '../plan/index.ts';
+import { planStatement, type PreparedPlan } from '../plan/index.ts';
 import {
   type ResultColumn,
   type StatementContext,
@@ -86,19 +86,33 @@ export function resultColumn(name: string, typeOid: number): ResultColumn {
 
 // SQL from inside.
 
+/** Binds a query of our own without running it: names and types that do not fit fail. */
+export async function bindQuery(context: StatementContext, sql: string): Promise<void> {
+  await planQuery(context, sql, []);
+}
+
+async function planQuery(
+  context: StatementContext,
+  sql: string,
+  parameterTypes: readonly number[],
+): Promise<PreparedPlan> {
+  const parsed = await parse(sql);
+  return planStatement({
+    statement: must(parsed.stmts?.[0]?.stmt),
+    parameterTypes,
+    catalog: context.catalog,
+    eval: context.eval,
+  });
+}
+
 /** Runs a query of our own in the statement's transaction and returns all its rows. */
 export async function runQuery(
   context: StatementContext,
   sql: string,
   parameters: readonly { readonly oid: number; readonly value: Datum }[] = [],
 ): Promise<Row[]> {
-  const parsed = await parse(sql);
-  const plan = await planStatement({
-    statement: must(parsed.stmts?.[0]?.stmt),
-    parameterTypes: parameters.map(({ oid }) => oid),
-    catalog: context.catalog,
-    eval: context.eval,
-  });
+  const types = parameters.map(({ oid }) => oid);
+  const plan = await planQuery(context, sql, types);
   const result = await plan.execute({
     ...context,
     autocommit: false,

@@ -29,7 +29,6 @@ export async function addPrimaryKey(
   const primary = primaryKey(ddl, draft, constraint);
   const { context, writer } = ddl;
   if (!writer.isNew(table.id) && context.autocommit && !(await isEmptyTable(context.txn, table))) {
-    await checkNulls(ddl, table, primary);
     const wasNullable = table.columns.filter((column) => column.nullable).map(({ id }) => id);
     const nullable = new Set(
       wasNullable.filter((id) => primary.columns.some(({ columnId }) => columnId === id)),
