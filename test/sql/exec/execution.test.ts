@@ -248,6 +248,7 @@ describe('explain', () => {
     );
     expect(analyzed.rows[0]?.[0]).toMatch(/actual rows=2 loops=1/);
     const json = await database.run('explain (format json) select * from t');
-    expect(JSON.parse(String(json.rows[0]?.[0]))[0].Plan['Node Type']).toContain('Scan');
+    const [text = ''] = formatRows(json, database.eval);
+    expect(JSON.parse(text)[0].Plan['Node Type']).toContain('Scan');
   });
 });

@@ -54,7 +54,13 @@ export class Mutations {
     const pending = this.#pending;
     this.#pending = [];
     for (const mutation of pending) await this.#removeEntries(mutation);
-    for (const mutation of pending) await this.#addEntries(mutation);
+    for (const [i, mutation] of pending.entries()) {
+      await this.#addEntries(mutation);
+      if (i % 1024 === 1023) {
+        await this.guard(() => txn.flushIfLarge());
+        await this.#rt.breathe();
+      }
+    }
     for (const mutation of pending)
       if (hasReferences(mutation.rules.table)) this.#written.push(mutation);
     await this.guard(() => txn.flushIfLarge());

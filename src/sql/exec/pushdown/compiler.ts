@@ -150,6 +150,7 @@ class Run implements RowProgramRun {
   readonly #rt: Runtime;
   readonly #row: Datum[];
   readonly #groups = new Map<string, Group>();
+  #single: Group | undefined;
   #out: Buffer[] = [];
   produced = 0;
 
@@ -186,24 +187,44 @@ class Run implements RowProgramRun {
   #aggregate(plan: PartialPlan): void {
     const row = this.#row;
     const rt = this.#rt;
+    const group = plan.groups.length === 0 ? this.#only(plan) : this.#group(plan);
+    for (let i = 0; i < plan.calls.length; i++) {
+      const call = plan.calls[i];
+      if (call === undefined || (call.filter !== undefined && call.filter(row, rt) !== true))
+        continue;
+      const args: Datum[] = [];
+      let hasNull = false;
+      for (const arg of call.args) {
+        const value = arg(row, rt);
+        if (value === null) hasNull = true;
+        args.push(value);
+      }
+      if (hasNull && call.fn.strict) continue;
+      group.states[i]?.add(args);
+    }
+  }
+
+  #only(plan: PartialPlan): Group {
+    this.#single ??= this.#make(plan, [], '');
+    return this.#single;
+  }
+
+  #group(plan: PartialPlan): Group {
     const key: Datum[] = [];
     let text = '';
     for (const group of plan.groups) {
-      const value = group.run(row, rt);
+      const value = group.run(this.#row, this.#rt);
       key.push(value);
       text += groupText(value, group.ops);
     }
-    let group = this.#groups.get(text);
-    if (group === undefined) {
-      group = { key, states: plan.calls.map((call) => call.fn.create(call.types, rt.eval)) };
-      this.#groups.set(text, group);
-    }
-    for (const [i, call] of plan.calls.entries()) {
-      if (call.filter !== undefined && call.filter(row, rt) !== true) continue;
-      const args = call.args.map((arg) => arg(row, rt));
-      if (call.fn.strict && args.includes(null)) continue;
-      group.states[i]?.add(args);
-    }
+    return this.#groups.get(text) ?? this.#make(plan, key, text);
+  }
+
+  #make(plan: PartialPlan, key: readonly Datum[], text: string): Group {
+    const states = plan.calls.map((call) => call.fn.create(call.types, this.#rt.eval));
+    const group = { key, states };
+    this.#groups.set(text, group);
+    return group;
   }
 
   take(): Buffer[] {

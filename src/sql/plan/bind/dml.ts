@@ -35,6 +35,8 @@ import { coerceToBoolean, coerceToColumn, settle } from './coerce.ts';
 import { bindExpr, bindQuery, bindSubquery, locationOf, selectOf } from './context.ts';
 import { bindFrom, type BoundFrom, lookupRelation, namedItem, oneRow, scanTable } from './from.ts';
 import { bindTargets } from './select.ts';
+import { assignElement } from './element.ts';
+import { resolveColumn } from './names.ts';
 import { bindWith, closeWith } from './with.ts';
 
 export function bindDml(
@@ -561,13 +563,6 @@ function bindAssignment(c: ExprContext, target: ResTarget, table: TableDescripto
   const { binder } = c;
   const position = findColumn(table, target.name ?? '', target.location);
   const column = must(table.columns[position]);
-  if (target.indirection !== undefined) {
-    throw failAt(
-      'featureNotSupported',
-      'assignment to array elements is not supported',
-      target.location,
-    );
-  }
   const { val } = target;
   const isDefault = val !== undefined && 'SetToDefault' in val;
   if (column.generatedSql !== undefined && !isDefault) {
@@ -595,6 +590,10 @@ function bindAssignment(c: ExprContext, target: ResTarget, table: TableDescripto
     val !== undefined && 'MultiAssignRef' in val
       ? multiAssign(c, val.MultiAssignRef, table, position)
       : bindExpr(c, val);
+  if (target.indirection !== undefined) {
+    const whole = resolveColumn(binder, c.scope, { fields: [{ String: { sval: column.name } }] });
+    return { position, expr: assignElement(c, target, column, whole, bound) };
+  }
   return {
     position,
     expr: coerceToColumn(

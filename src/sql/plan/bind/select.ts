@@ -439,9 +439,11 @@ function assemble(
   level: QueryLevel,
 ): BoundQuery {
   const items: { id: ColumnId; expr: Expr }[] = [];
+  // An outer column that passes through gets an id of its own: ids mark who makes a column.
+  const local = new Set(outputOf(input));
   const columns: OutputColumn[] = targets.map((target) => {
     const id =
-      target.expr.kind === 'column'
+      target.expr.kind === 'column' && local.has(target.expr.id)
         ? target.expr.id
         : binder.newColumn({
             name: target.name,
@@ -456,7 +458,7 @@ function assemble(
     const same = items.find((item) => sameExpr(item.expr, expr));
     if (same !== undefined) return same.id;
     const id =
-      expr.kind === 'column'
+      expr.kind === 'column' && local.has(expr.id)
         ? expr.id
         : binder.newColumn({ name: '?column?', type: expr.type, typmod: expr.typmod });
     items.push({ id, expr });

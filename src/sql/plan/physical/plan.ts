@@ -93,6 +93,7 @@ function plan(rel: Rel, wish: Wish, statistics: TableStatistics): Phys {
     case 'limit': {
       const total = limitTotal(rel);
       const input = sub(rel.input, { order: [], limit: total });
+      if (isSingle(input) && keepsOne(rel)) return input;
       const count =
         rel.count?.kind === 'const' ? Number(rel.count.value) : input.estimate.rows * 0.1;
       const rows = Math.max(1, Math.min(input.estimate.rows, count));
@@ -193,6 +194,21 @@ function limitTotal(rel: LimitRel): Expr | undefined {
     return { ...count, value: count.value + offset.value };
   }
   return undefined;
+}
+
+/** At most one row by its access path. */
+function isSingle(node: Phys): boolean {
+  return node.kind === 'project' ? isSingle(node.input) : node.kind === 'scan' && node.isPoint;
+}
+
+function keepsOne(rel: LimitRel): boolean {
+  const { count, offset } = rel;
+  return (
+    offset === undefined &&
+    count?.kind === 'const' &&
+    typeof count.value === 'bigint' &&
+    count.value > 0n
+  );
 }
 
 /** A scan may stop early when nothing above it drops rows or wants another order. */

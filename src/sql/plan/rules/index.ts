@@ -6,6 +6,7 @@ import { sameExpr } from '../bind/same.ts';
 import { decorrelateScalar } from './decorrelate-scalar.ts';
 import { foldConstants } from './fold-constants.ts';
 import { inlineCte } from './inline-cte.ts';
+import { minMaxByIndex } from './min-max.ts';
 import { mergeProjects } from './merge-projects.ts';
 import { simplifyOuterJoin } from './outer-join.ts';
 import { pruneColumns } from './prune-columns.ts';
@@ -28,6 +29,7 @@ const local: readonly Rule[] = [
   pushLimit,
   pruneColumns,
   mergeProjects,
+  minMaxByIndex,
 ];
 
 /** `trace` collects the names of the rules that changed something. */
