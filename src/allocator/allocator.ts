@@ -42,14 +42,32 @@ export function decide(
   const quorum = Math.floor(voters.length / 2) + 1;
   if (alive.length < quorum) return { kind: 'unavailable', live: alive.length, needed: quorum };
   if (range.replicas.some((each) => each.kind !== 'voter')) return { kind: 'finish-change' };
-  return (
+  const needed =
     replaceDead(situation, zone) ??
     addMissing(situation, zone) ??
     dropSurplus(situation, zone) ??
-    leaveDraining(situation) ??
-    balanceRanges(situation) ??
-    balanceLeases(situation) ?? { kind: 'none' }
-  );
+    leaveDraining(situation);
+  if (needed !== undefined) return needed;
+  if (range.balance === false) return { kind: 'none' };
+  return balanceRanges(situation) ?? balanceLeases(situation) ?? { kind: 'none' };
+}
+
+/**
+ * Whose turn it is to balance: live stores take turns, in the order of their ids. Two leaseholders that
+ * looked at the same picture at the same time would both send a range to the emptiest store; taking turns,
+ * each sees what the one before has done. Clocks that differ only make turns overlap.
+ *
+ * `nowMs` is wall time, `turnMs` how long a turn lasts.
+ */
+export function balanceTurn(
+  stores: readonly StorePicture[],
+  own: StoreId,
+  nowMs: number,
+  turnMs: number,
+): boolean {
+  const live = stores.filter((each) => each.status === 'live').map((each) => each.storeId);
+  live.sort((a, b) => a - b);
+  return live.length > 0 && live[Math.floor(nowMs / turnMs) % live.length] === own;
 }
 
 /** How many voters a range should grow to now: never an even number for want of nodes. */

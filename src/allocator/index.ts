@@ -1,4 +1,4 @@
-export { decide, wantedVoters } from './allocator.ts';
+export { balanceTurn, decide, wantedVoters } from './allocator.ts';
 export { distance, diversityOf } from './diversity.ts';
 export type {
   AllocatorAction,

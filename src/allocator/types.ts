@@ -30,6 +30,8 @@ export interface StorePicture {
 export interface RangePicture {
   readonly replicas: readonly ReplicaDescriptor[];
   readonly leaseholder: StoreId;
+  /** False: only what is needed is done now; balancing is not this store's turn. Default true. */
+  readonly balance?: boolean;
 }
 
 export interface AllocatorTarget {

@@ -1,23 +1,31 @@
 /**
- * The cluster as this store sees it when it decides about its ranges. Gossip is seconds old, so what
- * this store has just done is counted on top until the store concerned has published again: otherwise a
- * whole pass would send everything to the same empty store.
+ * The cluster as this store sees it when it decides about its ranges. Gossip is about a second old, so what
+ * this store has just done is counted on top until the store concerned has counted again after it: otherwise
+ * a whole pass would send everything to the same empty store. A store that loses a replica learns of it
+ * later than the leaseholder, so a removal is counted for some seconds longer.
  */
-import { type AllocatorAction, type StorePicture } from '../../allocator/index.ts';
+import { balanceTurn, type AllocatorAction, type StorePicture } from '../../allocator/index.ts';
 import { asNodeId, asStoreId, gossipKeys, type StoreId } from '../../kv/index.ts';
 import { type Store } from '../store/store.ts';
 
 interface Adjustment {
-  /** The gossiped value it is relative to. */
-  readonly basis: unknown;
-  ranges: number;
-  leases: number;
+  readonly storeId: StoreId;
+  /** Counts taken before this (HLC wall microseconds) do not have it in them. */
+  readonly until: number;
+  readonly ranges: number;
+  readonly leases: number;
 }
+
+const removalMicros = 5_000_000;
+/** A store that has published nothing since is away: what it would say is not waited for. */
+const keepMicros = 60_000_000;
 
 export class ClusterView {
   readonly #store: Store;
-  readonly #adjustments = new Map<StoreId, Adjustment>();
+  #adjustments: Adjustment[] = [];
   #pictures: StorePicture[] = [];
+  #turn = -1;
+  #movesInTurn = 0;
 
   constructor(store: Store) {
     this.#store = store;
@@ -26,21 +34,18 @@ export class ClusterView {
   /** Reads gossip and the own counts; once per pass. */
   refresh(): void {
     const store = this.#store;
-    const { leases, ranges } = store.metrics().gauges;
+    const { leases, ranges } = store.counts();
+    const now = store.clock.now().wall;
+    this.#adjustments = this.#adjustments.filter(({ until }) => now < until + keepMicros);
     this.#pictures = [];
     for (const [, value] of store.deps.gossip.list(gossipKeys.storePrefix)) {
       const picture = decodePicture(store, value);
       if (picture === undefined) continue;
-      if (picture.storeId === store.storeId) {
-        this.#adjustments.delete(picture.storeId);
-        this.#pictures.push({ ...picture, leaseCount: leases, rangeCount: ranges });
-        continue;
-      }
-      const adjustment = this.#adjustments.get(picture.storeId);
-      if (adjustment !== undefined && adjustment.basis !== value) {
-        this.#adjustments.delete(picture.storeId);
-      }
-      this.#pictures.push(this.#adjusted(picture, value));
+      this.#pictures.push(
+        picture.storeId === store.storeId
+          ? { ...picture, leaseCount: leases, rangeCount: ranges }
+          : this.#adjusted(picture, countedAt(value)),
+      );
     }
   }
 
@@ -48,8 +53,24 @@ export class ClusterView {
     return this.#pictures;
   }
 
+  /** It is this store's turn to balance, and it has not used it up. */
+  mayBalance(): boolean {
+    const { settings, storeId, env } = this.#store;
+    // Driven by hand: there is nobody to take turns with.
+    if (settings.queueIntervalMs === 0) return true;
+    const nowMs = env.clock.wallMicros() / 1000;
+    if (!balanceTurn(this.#pictures, storeId, nowMs, settings.balanceTurnMs)) return false;
+    const turn = Math.floor(nowMs / settings.balanceTurnMs);
+    if (turn !== this.#turn) {
+      this.#turn = turn;
+      this.#movesInTurn = 0;
+    }
+    return this.#movesInTurn < settings.balanceMovesPerTurn;
+  }
+
   /** The action was carried out. */
   note(action: AllocatorAction): void {
+    this.#movesInTurn++;
     switch (action.kind) {
       case 'add':
         this.#change(action.target.storeId, 1, 0);
@@ -80,22 +101,26 @@ export class ClusterView {
       rangeCount: picture.rangeCount + ranges,
       leaseCount: picture.leaseCount + leases,
     };
-    const basis = this.#store.deps.gossip.get(gossipKeys.store(storeId));
-    const adjustment = this.#adjustments.get(storeId) ?? { basis, ranges: 0, leases: 0 };
-    adjustment.ranges += ranges;
-    adjustment.leases += leases;
-    this.#adjustments.set(storeId, adjustment);
+    const now = this.#store.clock.now().wall;
+    const until = ranges < 0 ? now + removalMicros : now;
+    this.#adjustments.push({ storeId, until, ranges, leases });
   }
 
-  #adjusted(picture: StorePicture, basis: unknown): StorePicture {
-    const adjustment = this.#adjustments.get(picture.storeId);
-    if (adjustment === undefined || adjustment.basis !== basis) return picture;
-    return {
-      ...picture,
-      rangeCount: picture.rangeCount + adjustment.ranges,
-      leaseCount: picture.leaseCount + adjustment.leases,
-    };
+  #adjusted(picture: StorePicture, countedAtWall: number): StorePicture {
+    let { rangeCount, leaseCount } = picture;
+    for (const { storeId, until, ranges, leases } of this.#adjustments) {
+      if (storeId !== picture.storeId || countedAtWall > until) continue;
+      rangeCount += ranges;
+      leaseCount += leases;
+    }
+    return { ...picture, rangeCount, leaseCount };
   }
+}
+
+function countedAt(value: unknown): number {
+  const at: unknown =
+    typeof value === 'object' && value !== null ? Reflect.get(value, 'countedAt') : undefined;
+  return typeof at === 'number' ? at : 0;
 }
 
 function decodePicture(store: Store, value: unknown): StorePicture | undefined {

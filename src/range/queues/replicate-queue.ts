@@ -21,7 +21,11 @@ export async function replicateOnce(
   if (replica.destroyed || !replica.holdsLease) return false;
   const action = decide(
     view.stores(),
-    { replicas: replica.descriptor.replicas, leaseholder: store.storeId },
+    {
+      replicas: replica.descriptor.replicas,
+      leaseholder: store.storeId,
+      balance: view.mayBalance(),
+    },
     store.deps.zoneConfigFor(replica.descriptor.startKey),
   );
   if (action.kind === 'none') return false;

@@ -39,7 +39,13 @@ export interface StoreSettings {
   readonly timeUntilStoreDeadMs: number;
   /** A follower that has heard of no leader for so long asks whether it still belongs to its range. */
   readonly replicaGcSilenceMs: number;
+  /** Counts of ranges and leases are published when they have changed, at most this often. */
   readonly capacityGossipMs: number;
+  /** Everything about the capacity is published again after this long. */
+  readonly capacityRefreshMs: number;
+  /** Stores take turns in balancing; how long one lasts, and how many moves it may begin in it. */
+  readonly balanceTurnMs: number;
+  readonly balanceMovesPerTurn: number;
 }
 
 export const defaultStoreSettings: StoreSettings = {
@@ -70,5 +76,8 @@ export const defaultStoreSettings: StoreSettings = {
   queueIntervalMs: 1000,
   timeUntilStoreDeadMs: 300_000,
   replicaGcSilenceMs: 60_000,
-  capacityGossipMs: 10_000,
+  capacityGossipMs: 500,
+  capacityRefreshMs: 10_000,
+  balanceTurnMs: 2_000,
+  balanceMovesPerTurn: 4,
 };

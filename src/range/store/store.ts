@@ -35,7 +35,7 @@ import {
   type MvccStats,
   type RaftLog,
 } from '../../storage/index.ts';
-import { nextKey, type Env, type TimerHandle } from '../../util/index.ts';
+import { nextKey, type Env } from '../../util/index.ts';
 import { type KeySender, type RangeExecutor, type ReplicaPort } from '../ports.ts';
 import { executeAdmin, isAdminRequest } from '../replica/admin.ts';
 import { type PreparedRight, type ReplicaHost } from '../replica/host.ts';
@@ -43,6 +43,7 @@ import { decodeTombstone, rangeStateKeys } from '../replica/range-state.ts';
 import { type PeerAddress, type Replica } from '../replica/replica.ts';
 import { transferLease } from '../replica/transfer.ts';
 import { type ZoneConfig } from '../../allocator/index.ts';
+import { CapacityPublisher } from './capacity.ts';
 import { Checkpointer } from './checkpoint.ts';
 import { ClockBound, type ClockBoundFile } from './clock-bound.ts';
 import { StoreLiveness, type StoreAddress } from './liveness-driver.ts';
@@ -91,6 +92,8 @@ export interface StoreCapacity {
   readonly qps: number;
   readonly locality: readonly (readonly [string, string])[];
   readonly draining: boolean;
+  /** HLC wall microseconds when the counts were taken. */
+  readonly countedAt: number;
 }
 
 const removedMethod = 'replica-removed';
@@ -123,11 +126,11 @@ export class Store implements ReplicaHost {
   readonly #receiver: SnapshotReceiver;
   readonly #intake: Intake;
   readonly #queues: Queues;
+  readonly #publisher: CapacityPublisher;
   #peers: readonly StoreAddress[] = [];
   #peersChanged = true;
   #state: 'new' | 'loading' | 'running' | 'draining' | 'stopped' = 'new';
   #failed = false;
-  #capacityTimer: TimerHandle | undefined;
   readonly #unwatch: (() => void)[] = [];
   #runningSinceMs = 0;
   #births: Promise<void>[] = [];
@@ -193,6 +196,7 @@ export class Store implements ReplicaHost {
       turned: (replica, installing) => this.#receiver.turned(replica, installing),
     });
     this.#queues = new Queues(this);
+    this.#publisher = new CapacityPublisher(this);
     transport.onMessage(raftMethod, (payload, from) => this.#intake.onFrame(payload, from));
     transport.onMessage(removedMethod, (payload) => this.#intake.onRemoved(payload));
   }
@@ -218,13 +222,14 @@ export class Store implements ReplicaHost {
     this.#scheduler.start(() => {
       this.liveness.checkExpirations();
       this.checkpointer.tick();
+      this.#publisher.tick();
     });
     for (const replica of this.replicas.values()) {
       this.activate(replica);
       // Nobody else can stand for election: no reason to wait.
       if (replica.raft.configuration.voters.length === 1) replica.campaign();
     }
-    this.#publishCapacity();
+    this.#publisher.publish();
     this.#queues.start();
   }
 
@@ -237,7 +242,6 @@ export class Store implements ReplicaHost {
     this.#receiver.stop();
     this.liveness.stop();
     this.#scheduler.stop();
-    this.#capacityTimer?.cancel();
     for (const stop of this.#unwatch) stop();
     // A restart finds little to replay.
     if (!this.#failed) await this.checkpointer.runTwice();
@@ -252,7 +256,7 @@ export class Store implements ReplicaHost {
     if (this.#state !== 'running') return;
     this.#state = 'draining';
     this.#queues.stop();
-    this.#publishCapacity();
+    this.#publisher.publish();
     const transfers: Promise<unknown>[] = [];
     for (const replica of this.replicas.values()) {
       if (!replica.isLeader) continue;
@@ -353,20 +357,35 @@ export class Store implements ReplicaHost {
     };
   }
 
+  /** Replicas that take part in their range (none that waits for its first snapshot), and leases. */
+  counts(): { readonly ranges: number; readonly leases: number } {
+    let ranges = 0;
+    let leases = 0;
+    for (const replica of this.replicas.values()) {
+      if (!replica.initialised) continue;
+      if (replicaOnStore(replica.descriptor, this.storeId) !== undefined) ranges++;
+      if (replica.holdsLease) leases++;
+    }
+    return { ranges, leases };
+  }
+
   async capacity(): Promise<StoreCapacity> {
     const usedBytes = await this.engine.sizeBytes();
     const availableBytes = await this.env.disk.freeBytes(this.deps.directory);
     const { gauges } = this.metrics();
+    const { ranges, leases } = this.counts();
+    const countedAt = this.clock.now().wall;
     return {
       storeId: this.storeId,
       nodeId: this.nodeId,
-      rangeCount: gauges.ranges,
-      leaseCount: gauges.leases,
+      rangeCount: ranges,
+      leaseCount: leases,
       usedBytes,
       availableBytes,
       qps: gauges.queriesPerSecond,
       locality: this.deps.locality ?? [],
       draining: this.draining,
+      countedAt,
     };
   }
 
@@ -478,22 +497,6 @@ export class Store implements ReplicaHost {
   #gossipFirstRange(replica: Replica): void {
     if (!containsKey(replica.descriptor, meta1Start)) return;
     this.deps.gossip.set(gossipKeys.firstRange, replica.descriptor, { ttlMs: 0 });
-  }
-
-  #publishCapacity(): void {
-    this.#capacityTimer?.cancel();
-    if (!this.running) return;
-    this.capacity().then(
-      (capacity) => {
-        if (this.running) {
-          this.deps.gossip.set(gossipKeys.store(this.storeId), capacity, { ttlMs: 0 });
-        }
-      },
-      (error: unknown) => this.fatal(error),
-    );
-    this.#capacityTimer = this.env.timers.after(this.settings.capacityGossipMs, () =>
-      this.#publishCapacity(),
-    );
   }
 
   #knownPeers(): readonly StoreAddress[] {
