@@ -58,7 +58,7 @@ export async function runSim(flags: Record<string, unknown>): Promise<void> {
       [
         `  ${result.configuration}`,
         `  transfers ${counts.transfersOk}, reads ${counts.readsOk}, failed ${counts.failed}, ambiguous ${counts.ambiguous}; ` +
-          `faults ${result.faults}, crashes ${result.crashes}, ranges ${result.ranges}, events ${result.events}`,
+          `faults ${result.faults}, crashes ${result.crashes} (${result.diskStops} by disk errors), ranges ${result.ranges}, events ${result.events}`,
         `  ${result.simulatedSeconds.toFixed(0)} simulated seconds at ${factor.toFixed(1)} times real time`,
         ...result.problems.map((problem) => `  PROBLEM ${problem}`),
         `  trace hash ${result.traceHash} ${result.problems.length === 0 ? 'ok' : `FAILED; replay: npm run sim -- --seed ${seed} --nodes ${nodes} --seconds ${faultSeconds} --trace`}`,

@@ -47,6 +47,7 @@ export class Bank {
   readonly #options: BankOptions;
   readonly #target: BankTarget;
   #running = 0;
+  #transferring = 0;
   #stopped = false;
 
   constructor(world: World, options: BankOptions, target: BankTarget) {
@@ -61,6 +62,11 @@ export class Bank {
 
   get running(): number {
     return this.#running;
+  }
+
+  /** Transfers under way. */
+  get transferring(): number {
+    return this.#transferring;
   }
 
   /** Keys between accounts, where ranges may be split. */
@@ -134,7 +140,12 @@ export class Bank {
   async #operation(db: Db, random: SeededRandom): Promise<void> {
     try {
       if (random.chance(0.6)) {
-        await this.#transfer(db, random);
+        this.#transferring++;
+        try {
+          await this.#transfer(db, random);
+        } finally {
+          this.#transferring--;
+        }
         this.counts.transfersOk++;
       } else {
         this.check(await this.readAll(db), 'read');

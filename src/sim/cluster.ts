@@ -233,6 +233,13 @@ export class SimCluster {
     };
   }
 
+  /** Disks whose failure nobody has met yet will not fail. */
+  healDisks(): void {
+    for (const machine of this.#machines) {
+      if (machine.diskFailedAtMs === undefined) machine.disk.fault = undefined;
+    }
+  }
+
   /** Nodes that go on although their disk failed; to be called now and then. */
   checkDisks(): string[] {
     return this.#machines.flatMap(({ index, running, diskFailedAtMs }) =>

@@ -2,10 +2,13 @@
  * One simulated run: a cluster drawn from the seed (swarm: also the fault rates are drawn), a bank
  * workload, faults for a while, then everything is healed and must converge. Prints nothing itself.
  */
-import { KvFailure } from '../kv/index.ts';
+import { type Db, KvFailure } from '../kv/index.ts';
+import { type Disk } from '../util/index.ts';
 import { Bank, type BankCounts } from './bank.ts';
 import { checkLeases, checkReplicas } from './checks.ts';
 import { SimCluster } from './cluster.ts';
+import { Faults } from './faults.ts';
+import { drawConfiguration } from './swarm.ts';
 import { World } from './world.ts';
 
 export interface SimOptions {
@@ -16,6 +19,8 @@ export interface SimOptions {
   readonly drainMicrotasks: () => void;
   readonly trace: ((line: string) => void) | undefined;
   readonly log?: (node: number, line: string) => void;
+  /** See SimClusterOptions. */
+  readonly wrapDisk?: (disk: Disk) => Disk;
 }
 
 export interface SimResult {
@@ -25,6 +30,8 @@ export interface SimResult {
   readonly counts: BankCounts;
   readonly faults: number;
   readonly crashes: number;
+  /** How often a node stopped itself because its disk failed. */
+  readonly diskStops: number;
   readonly ranges: number;
   readonly events: number;
   readonly simulatedSeconds: number;
@@ -37,26 +44,16 @@ const convergeLimitMs = 60_000;
 /** Must be called outside of any promise job (see WorldOptions.drainMicrotasks). */
 export function runSimulation(options: SimOptions): SimResult {
   const world = new World(options);
-  const random = world.random.fork();
-  const configuration = {
-    delayMs: { min: random.float() * 2, mean: 0.2 + random.float() * 15 },
-    loss: random.chance(0.3) ? 0 : random.float() * 0.04,
-    diskMs: { min: 0.05, max: 0.2 + random.float() * 10 },
-    skewMs: random.chance(0.3) ? 0 : random.float() * 200,
-    driftPpm: random.float() * 200,
-    rangeMaxBytes: random.between(2_000, 20_000),
-    faultEveryMs: 500 + random.float() * 5_000,
-    clients: random.between(4, 12),
-    accounts: random.between(6, 16),
-  };
+  const configuration = drawConfiguration(world.random.fork(), options.nodes);
   const described = JSON.stringify(configuration, (_key, value: unknown) =>
     typeof value === 'number' ? Math.round(value * 1000) / 1000 : value,
   );
   world.story(`seed ${options.seed}: ${described}`);
   const cluster = new SimCluster(world, {
-    nodes: options.nodes,
     maxOffsetMs: 500,
     ...configuration,
+    nodes: options.nodes + configuration.lateNodes,
+    ...(options.wrapDisk === undefined ? {} : { wrapDisk: options.wrapDisk }),
     ...(options.log === undefined ? {} : { log: options.log }),
   });
   const bank = new Bank(
@@ -84,6 +81,7 @@ export function runSimulation(options: SimOptions): SimResult {
     counts: bank.counts,
     faults,
     crashes,
+    diskStops: cluster.diskStops,
     ranges,
     events: world.events,
     simulatedSeconds: world.nowMs / 1000,
@@ -92,15 +90,15 @@ export function runSimulation(options: SimOptions): SimResult {
 
   // Loss and faults begin once the cluster stands.
   cluster.setLoss(0);
-  for (let i = 0; i < cluster.size; i++) cluster.start(i);
-  if (!world.run(startLimitMs, () => cluster.serving().length === cluster.size)) {
+  for (let i = 0; i < options.nodes; i++) cluster.start(i);
+  if (!world.run(startLimitMs, () => cluster.serving().length === options.nodes)) {
     problems.push('the cluster did not start');
     return result(0, 0, 0);
   }
   const first = cluster.serving()[0];
   let loaded = false;
   if (first !== undefined) {
-    bank.load(first.node.db).then(
+    prepare(bank, first.node.db, configuration.firstSplits).then(
       () => {
         loaded = true;
       },
@@ -111,15 +109,27 @@ export function runSimulation(options: SimOptions): SimResult {
     problems.push('the bank could not be loaded');
     return result(0, 0, 0);
   }
+  const replicas = Math.min(3, options.nodes);
+  if (configuration.replicatedFirst) {
+    const { problems: missing } = settle(world, cluster, replicas);
+    if (missing.length > 0) {
+      problems.push('the cluster did not come to rest before the faults', ...missing);
+      return result(0, 0, 0);
+    }
+  }
   cluster.setLoss(configuration.loss);
   bank.start();
 
-  const faults = new Faults(world, cluster, bank, configuration.faultEveryMs);
+  const faults = new Faults(world, cluster, bank, {
+    everyMs: Math.min(configuration.faultEveryMs, (options.faultSeconds * 1000) / 4),
+    firstMachines: options.nodes,
+    diskFaults: configuration.diskFaults,
+  });
   faults.start();
   const endMs = world.nowMs + options.faultSeconds * 1000;
   while (world.nowMs < endMs && bank.violations.length + cluster.failures.length === 0) {
     world.run(Math.min(endMs, world.nowMs + 250));
-    problems.push(...checkLeases(cluster));
+    problems.push(...checkLeases(cluster), ...cluster.checkDisks());
     if (problems.length > 0) return result(faults.count, faults.crashes, 0);
   }
   if (bank.violations.length + cluster.failures.length > 0) {
@@ -129,10 +139,11 @@ export function runSimulation(options: SimOptions): SimResult {
   // Everything heals; the cluster must serve, and all replicas must become equal.
   faults.stop();
   cluster.heal();
+  cluster.healDisks();
   cluster.setLoss(0);
   for (let i = 0; i < cluster.size; i++) {
     cluster.skew(i, 0);
-    if (!cluster.isUp(i)) cluster.start(i);
+    cluster.start(i);
   }
   world.story('healed');
   const healedMs = world.nowMs;
@@ -143,14 +154,40 @@ export function runSimulation(options: SimOptions): SimResult {
     return result(faults.count, faults.crashes, 0);
   }
   bank.stop();
+  problems.push(...vacuity(options.faultSeconds, bank, faults));
   if (!world.run(world.nowMs + convergeLimitMs, () => bank.running === 0)) {
     problems.push('clients of the healed cluster did not finish within 60 s');
   }
-  const { nodes } = options;
-  const picture = settle(world, cluster, Math.min(3, nodes));
+  const picture = settle(world, cluster, replicas);
   problems.push(...picture.problems);
   problems.push(...finalReads(world, cluster, bank));
   return result(faults.count, faults.crashes, picture.ranges);
+}
+
+/** Accounts, in some ranges from the beginning. */
+async function prepare(bank: Bank, db: Db, splits: number): Promise<void> {
+  await bank.load(db);
+  const keys = bank.splitKeys();
+  for (let i = 1; i <= splits; i++) {
+    const key = keys[Math.floor((i * keys.length) / (splits + 1))];
+    try {
+      if (key !== undefined) await db.split(key);
+    } catch (error) {
+      // The replicas of the range may be changing: fewer ranges then.
+      if (!(error instanceof KvFailure)) throw error;
+    }
+  }
+}
+
+/** A run in which nothing happened proves nothing. */
+function vacuity(faultSeconds: number, bank: Bank, faults: Faults): string[] {
+  const problems: string[] = [];
+  const { transfersOk } = bank.counts;
+  if (transfersOk < faultSeconds / 2) {
+    problems.push(`vacuous: only ${transfersOk} transfers in ${faultSeconds} s`);
+  }
+  if (faults.overlapping === 0) problems.push('vacuous: no fault met a transfer');
+  return problems;
 }
 
 /** Waits until the replica checks hold; returns the last picture. */
@@ -201,104 +238,4 @@ function finalReads(world: World, cluster: SimCluster, bank: Bank): string[] {
     }
   }
   return problems;
-}
-
-/** Draws faults, one about every `everyMs`; never takes more than a minority of machines down at once, except now and then all of them. */
-class Faults {
-  count = 0;
-  crashes = 0;
-  readonly #world: World;
-  readonly #cluster: SimCluster;
-  readonly #bank: Bank;
-  readonly #everyMs: number;
-  readonly #random;
-  #stopped = false;
-
-  constructor(world: World, cluster: SimCluster, bank: Bank, everyMs: number) {
-    this.#world = world;
-    this.#cluster = cluster;
-    this.#bank = bank;
-    this.#everyMs = everyMs;
-    this.#random = world.random.fork();
-  }
-
-  start(): void {
-    this.#world.after(this.#random.float() * 2 * this.#everyMs, () => {
-      if (this.#stopped) return;
-      this.count++;
-      this.#one();
-      this.start();
-    });
-  }
-
-  stop(): void {
-    this.#stopped = true;
-  }
-
-  #one(): void {
-    const random = this.#random;
-    const cluster = this.#cluster;
-    const all = Array.from({ length: cluster.size }, (_, i) => i);
-    const victim = random.pick(all);
-    const others = all.filter((i) => i !== victim);
-    const kind = random.chance(0.6) ? 'process' : 'power';
-    const draw = random.float();
-    if (draw < 0.3) this.#crash([victim], kind);
-    else if (draw < 0.33) this.#crash(all, kind);
-    else if (draw < 0.38) this.#crash([victim, random.pick(others)], kind);
-    else if (draw < 0.5) {
-      cluster.partition([victim], others, random.chance(0.7) ? 'both' : 'one-way');
-      this.#healLater();
-    } else if (draw < 0.58) {
-      const cut = random.between(1, all.length - 1);
-      const shuffled = all.toSorted(() => random.float() - 0.5);
-      cluster.partition(shuffled.slice(0, cut), shuffled.slice(cut), 'both');
-      this.#healLater();
-    } else if (draw < 0.68) {
-      cluster.pause(victim, 50 + random.float() * 4_000);
-    } else if (draw < 0.76) {
-      cluster.skew(victim, (random.float() * 2 - 1) * 200);
-    } else if (draw < 0.88) {
-      this.#admin('split', (node) => node.db.split(random.pick(this.#bank.splitKeys())));
-    } else {
-      const target = cluster.node(victim)?.store.storeId;
-      if (target === undefined) return;
-      this.#admin('transfer', (node) =>
-        node.db.transferLease(random.pick(this.#bank.splitKeys()), target),
-      );
-    }
-  }
-
-  #crash(victims: readonly number[], kind: 'process' | 'power'): void {
-    for (const index of victims) {
-      if (!this.#cluster.isUp(index)) continue;
-      this.crashes++;
-      this.#cluster.crash(index, kind);
-      this.#world.after(100 + this.#random.float() * 8_000, () => {
-        if (!this.#stopped) this.#cluster.start(index);
-      });
-    }
-  }
-
-  #healLater(): void {
-    this.#world.after(500 + this.#random.float() * 8_000, () => this.#cluster.heal());
-  }
-
-  /** Range operations may fail under faults; they may not do harm. */
-  #admin(
-    what: string,
-    run: (node: ReturnType<SimCluster['serving']>[number]['node']) => Promise<unknown>,
-  ): void {
-    const nodes = this.#cluster.serving();
-    if (nodes.length === 0) return;
-    const { node, index } = this.#random.pick(nodes);
-    this.#world.story(`${what} through m${index + 1}`);
-    run(node).then(
-      () => this.#world.story(`${what} done`),
-      (error: unknown) => {
-        if (!(error instanceof KvFailure)) throw error;
-        this.#world.story(`${what} failed: ${error.kvError.kind}`);
-      },
-    );
-  }
 }

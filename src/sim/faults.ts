@@ -1,0 +1,152 @@
+/**
+ * Draws faults and what operators do, one about every `everyMs`. Mostly a minority of machines is down, now
+ * and then all of them. Whatever happens here may cost time; it may not cost data.
+ */
+import { KvFailure } from '../kv/index.ts';
+import { type Bank } from './bank.ts';
+import { type SimCluster } from './cluster.ts';
+import { type SeededRandom } from './random.ts';
+import { type World } from './world.ts';
+
+export interface FaultOptions {
+  /** Mean time between two. */
+  readonly everyMs: number;
+  /** Machines from this one on join while the faults go on. */
+  readonly firstMachines: number;
+  readonly diskFaults: boolean;
+}
+
+export class Faults {
+  count = 0;
+  crashes = 0;
+  /** Faults that came while a transfer was under way. */
+  overlapping = 0;
+  readonly #world: World;
+  readonly #cluster: SimCluster;
+  readonly #bank: Bank;
+  readonly #options: FaultOptions;
+  readonly #random: SeededRandom;
+  #machines: number;
+  #stopped = false;
+
+  constructor(world: World, cluster: SimCluster, bank: Bank, options: FaultOptions) {
+    this.#world = world;
+    this.#cluster = cluster;
+    this.#bank = bank;
+    this.#options = options;
+    this.#machines = options.firstMachines;
+    this.#random = world.random.fork();
+  }
+
+  start(): void {
+    this.#world.after(this.#random.float() * 2 * this.#options.everyMs, () => {
+      if (this.#stopped) return;
+      this.count++;
+      if (this.#bank.transferring > 0) this.overlapping++;
+      this.#one();
+      this.start();
+    });
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  #one(): void {
+    const random = this.#random;
+    const cluster = this.#cluster;
+    if (this.#machines < cluster.size && random.chance(0.3)) {
+      cluster.start(this.#machines++);
+      return;
+    }
+    const all = Array.from({ length: this.#machines }, (_, i) => i);
+    const victim = random.pick(all);
+    const others = all.filter((i) => i !== victim);
+    const kind = random.chance(0.6) ? 'process' : 'power';
+    const draw = random.float();
+    if (draw < 0.3) this.#crash([victim], kind);
+    else if (draw < 0.33) this.#crash(all, kind);
+    else if (draw < 0.38) this.#crash([victim, random.pick(others)], kind);
+    else if (draw < 0.5) {
+      cluster.partition([victim], others, random.chance(0.7) ? 'both' : 'one-way');
+      this.#healLater();
+    } else if (draw < 0.58) {
+      const cut = random.between(1, all.length - 1);
+      const shuffled = this.#shuffled(all);
+      cluster.partition(shuffled.slice(0, cut), shuffled.slice(cut), 'both');
+      this.#healLater();
+    } else if (draw < 0.68) {
+      cluster.pause(victim, 50 + random.float() * 4_000);
+    } else if (draw < 0.76) {
+      cluster.skew(victim, (random.float() * 2 - 1) * 200);
+    } else if (draw < 0.82) {
+      if (this.#options.diskFaults) this.#failDisk(victim);
+      else cluster.pause(victim, 50 + random.float() * 500);
+    } else if (draw < 0.91) {
+      this.#admin('split', (node) => node.db.split(random.pick(this.#bank.splitKeys())));
+    } else {
+      const target = cluster.serving().find(({ index }) => index === victim)?.node.store.storeId;
+      if (target === undefined) return;
+      this.#admin('transfer', (node) =>
+        node.db.transferLease(random.pick(this.#bank.splitKeys()), target),
+      );
+    }
+  }
+
+  #shuffled(items: readonly number[]): number[] {
+    const out = [...items];
+    for (let i = out.length - 1; i > 0; i--) {
+      const j = this.#random.between(0, i);
+      const a = out[i];
+      const b = out[j];
+      if (a === undefined || b === undefined) continue;
+      out[i] = b;
+      out[j] = a;
+    }
+    return out;
+  }
+
+  #crash(victims: readonly number[], kind: 'process' | 'power'): void {
+    for (const index of victims) {
+      if (!this.#cluster.isUp(index)) continue;
+      this.crashes++;
+      this.#cluster.crash(index, kind);
+      this.#restartLater(index);
+    }
+  }
+
+  #failDisk(index: number): void {
+    this.#cluster.failDisk(index, this.#random.chance(0.5) ? 'EIO' : 'ENOSPC', () => {
+      this.crashes++;
+      this.#restartLater(index);
+    });
+  }
+
+  #restartLater(index: number): void {
+    this.#world.after(100 + this.#random.float() * 8_000, () => {
+      if (!this.#stopped) this.#cluster.start(index);
+    });
+  }
+
+  #healLater(): void {
+    this.#world.after(500 + this.#random.float() * 8_000, () => this.#cluster.heal());
+  }
+
+  /** Range operations may fail under faults; they may not do harm. */
+  #admin(
+    what: string,
+    run: (node: ReturnType<SimCluster['serving']>[number]['node']) => Promise<unknown>,
+  ): void {
+    const nodes = this.#cluster.serving();
+    if (nodes.length === 0) return;
+    const { node, index } = this.#random.pick(nodes);
+    this.#world.story(`${what} through m${index + 1}`);
+    run(node).then(
+      () => this.#world.story(`${what} done`),
+      (error: unknown) => {
+        if (!(error instanceof KvFailure)) throw error;
+        this.#world.story(`${what} failed: ${error.kvError.kind}`);
+      },
+    );
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * What a run draws from its seed beside the faults: machines, network, workload, and the settings of the
+ * stores, within bounds in which a cluster has to work (swarm testing, Groce et al. 2012). Small limits make
+ * rare things common: segments, barriers, snapshots and splits happen all the time.
+ */
+import { type StoreSettings } from '../range/index.ts';
+import { type SeededRandom } from './random.ts';
+
+export interface Configuration {
+  readonly delayMs: { readonly min: number; readonly mean: number };
+  readonly loss: number;
+  readonly diskMs: { readonly min: number; readonly max: number };
+  readonly skewMs: number;
+  readonly driftPpm: number;
+  readonly rangeMaxBytes: number;
+  readonly faultEveryMs: number;
+  readonly diskFaults: boolean;
+  readonly clients: number;
+  readonly accounts: number;
+  /** Splits before the faults begin. */
+  readonly firstSplits: number;
+  /** Faults begin only when every range has all its replicas. */
+  readonly replicatedFirst: boolean;
+  /** Machines that join under load. */
+  readonly lateNodes: number;
+  readonly settings: Partial<StoreSettings>;
+}
+
+export function drawConfiguration(random: SeededRandom, nodes: number): Configuration {
+  const delayMs = { min: random.float() * 2, mean: 0.2 + random.float() * 15 };
+  return {
+    delayMs,
+    loss: random.chance(0.3) ? 0 : magnitude(random, 2, 200) / 10_000,
+    diskMs: { min: 0.05, max: 0.2 + random.float() * 10 },
+    skewMs: random.chance(0.3) ? 0 : random.float() * 200,
+    driftPpm: random.float() * 200,
+    rangeMaxBytes: random.between(2_000, 20_000),
+    faultEveryMs: 500 + random.float() * 5_000,
+    diskFaults: random.chance(0.5),
+    clients: random.between(4, 12),
+    accounts: random.between(6, 16),
+    firstSplits: random.between(0, 4),
+    replicatedFirst: random.chance(0.85),
+    lateNodes: nodes > 1 && random.chance(0.3) ? 1 : 0,
+    settings: random.chance(0.2) ? {} : drawSettings(random),
+  };
+}
+
+/** Logarithmic: as often between 1 and 10 as between 10 and 100. */
+function magnitude(random: SeededRandom, min: number, max: number): number {
+  return Math.round(min * (max / min) ** random.float());
+}
+
+function drawSettings(random: SeededRandom): Partial<StoreSettings> {
+  const livenessSupportMs = random.between(1_000, 4_000);
+  return {
+    tickMs: random.between(50, 150),
+    electionTicks: random.between(3, 8),
+    livenessSupportMs,
+    // Two lost heartbeats in a row must not cost the support.
+    livenessHeartbeatMs: Math.round(livenessSupportMs / (3 + random.float() * 3)),
+    clockBoundMarginMs: livenessSupportMs + random.between(200, 2_000),
+    appendBytesMax: magnitude(random, 500, 262_144),
+    inflightMessagesMax: random.between(2, 64),
+    checkpointMs: magnitude(random, 300, 30_000),
+    logBytesPerCheckpoint: magnitude(random, 2_000, 4_000_000),
+    logBytesPerRangeMax: magnitude(random, 1_000, 1_000_000),
+    logWaitMs: magnitude(random, 500, 60_000),
+    logBytesMax: magnitude(random, 20_000, 10_000_000),
+    snapshotChunkBytes: magnitude(random, 100, 65_536),
+    snapshotsAtOnce: random.between(1, 3),
+    queueIntervalMs: magnitude(random, 200, 2_000),
+    timeUntilStoreDeadMs: magnitude(random, 6_000, 300_000),
+    replicaGcSilenceMs: magnitude(random, 3_000, 60_000),
+  };
+}
