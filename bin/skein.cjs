@@ -8,6 +8,8 @@ if (major < 20) {
   process.exit(1);
 }
 process.env.UV_THREADPOOL_SIZE ??= '16';
+// What gRPC would print goes through our own log.
+process.env.GRPC_VERBOSITY ??= 'NONE';
 import('../dist/cli/main.js').catch((error) => {
   console.error(error instanceof Error ? error.stack : error);
   process.exit(1);

@@ -70,8 +70,12 @@ export class LocalCluster {
     const isNew = this.#prepareFolder();
     await this.#checkPorts();
     try {
-      for (const node of this.#nodes) this.#spawn(node);
-      if (isNew) this.#options.say(await this.#found());
+      for (const node of this.#nodes) {
+        this.#spawn(node);
+        // Joining one after the other gives the processes the node ids 1, 2, 3 in order.
+        if (isNew && node.index === 0) this.#options.say(await this.#found());
+        if (isNew) await node.ready;
+      }
       for (const node of this.#nodes) {
         await node.ready;
         this.#options.say(this.#describe(node));

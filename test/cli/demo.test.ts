@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import pg from 'pg';
 import { freePorts } from '../drivers/cluster.ts';
 import { run } from '../drivers/programs.ts';
@@ -38,6 +38,16 @@ function demoArguments(data: string, ...more: string[]): string[] {
   ];
 }
 
+/** Whatever a failed test left running. */
+const running = new Set<Demo>();
+
+afterEach(async () => {
+  for (const demo of running) {
+    demo.process.kill('SIGTERM');
+    await demo.ended;
+  }
+});
+
 class Demo {
   output = '';
   readonly process: ChildProcess;
@@ -52,7 +62,13 @@ class Demo {
         this.output += chunk.toString('utf8');
       });
     }
-    this.ended = new Promise((settle) => this.process.once('exit', (code) => settle(code)));
+    running.add(this);
+    this.ended = new Promise((settle) => {
+      this.process.once('exit', (code) => {
+        running.delete(this);
+        settle(code);
+      });
+    });
   }
 
   /** Resolves when the output holds `text`; rejects when the demo ends first. */
@@ -91,7 +107,7 @@ describe('demo', () => {
     for (const path of ['/health', '/health?ready=1', '/status']) {
       expect((await fetch(`http://127.0.0.1:${port + 10}${path}`)).status, path).toBe(200);
     }
-    const metrics = await (await fetch(`http://127.0.0.1:${port + 11}/metrics`)).text();
+    const metrics = await (await fetch(`http://127.0.0.1:${port + 10}/metrics`)).text();
     expect(metrics).toMatch(/skein_ranges\{node="\d"\} [1-9]/);
     first.process.kill('SIGINT');
     expect(await first.ended, first.output).toBe(0);
@@ -100,7 +116,7 @@ describe('demo', () => {
     await second.shows('ready: ');
     expect(await query(url, 'SELECT count(*)::int AS n FROM kept')).toEqual([{ n: 3 }]);
     // The data folder and the ports are taken now.
-    const again = await skein(...demoArguments('a'));
+    const again = await skein(...demoArguments('a', '--nodes', '4'));
     expect(again.status).not.toBe(0);
     expect(again.stderr).toMatch(/port \d+ is in use/);
     const sql = await skein('sql', '--url', url, '-e', 'SELECT id FROM kept ORDER BY id');
