@@ -96,7 +96,8 @@ export function compileScan(node: ScanNode, env: Env): Plan {
       const spans = reader.spans([], rt);
       const wanted = limitRun === undefined ? null : limitRun([], rt);
       const most = wanted === null ? undefined : Number(wanted);
-      if (spans.every((span) => span.end === undefined)) return new PointScan(reader, spans, rt);
+      const isPoints = spans.every((span) => span.end === undefined);
+      if (isPoints && program?.isAggregate !== true) return new PointScan(reader, spans, rt);
       if (program !== undefined) return new ProgramScan(reader, program, spans, most, rt);
       return new IndexScan(reader, spans, most, rt);
     },
