@@ -3,25 +3,10 @@
  * `npm run sim -- --seed N --trace`.
  */
 import { describe, expect, it } from 'vitest';
-import { microtaskDrain } from '../../src/cli/sim.ts';
-import { runSimulation, type SimResult } from '../../src/sim/index.ts';
+import { simulate } from './harness.ts';
 
-const drainMicrotasks = microtaskDrain();
 const firstSeed = Number(process.env['SIM_SEED'] ?? 1000);
 const runs = Number(process.env['SIM_RUNS'] ?? 24);
-
-/** A run must not start within a promise job: the microtask checkpoint does nothing there. */
-function simulate(seed: number, faultSeconds: number): Promise<SimResult> {
-  return new Promise((resolve, reject) => {
-    setImmediate(() => {
-      try {
-        resolve(runSimulation({ seed, nodes: 5, faultSeconds, drainMicrotasks, trace: undefined }));
-      } catch (error) {
-        reject(error instanceof Error ? error : new Error(String(error)));
-      }
-    });
-  });
-}
 
 describe('simulated clusters', () => {
   it(`seeds ${firstSeed} to ${firstSeed + runs - 1}: nothing is lost, one leaseholder, equal replicas`, async () => {
