@@ -208,7 +208,13 @@ export type KvResult =
   | { readonly kind: 'write' }
   | { readonly kind: 'increment'; readonly value: bigint }
   | { readonly kind: 'refresh' }
-  | { readonly kind: 'end-txn'; readonly commitTimestamp: Timestamp; readonly onePhase: boolean }
+  | {
+      readonly kind: 'end-txn';
+      readonly commitTimestamp: Timestamp;
+      readonly onePhase: boolean;
+      /** Intents are left on the anchor's own range too: too many for one command. */
+      readonly unresolved?: boolean;
+    }
   | { readonly kind: 'heartbeat-txn'; readonly status: TxnStatus }
   | {
       readonly kind: 'push-txn';

@@ -114,6 +114,31 @@ export class WriteBuffer {
     return found.sort((a, b) => a.write.sequence - b.write.sequence);
   }
 
+  /** Every write in key order, the writes of a key in order of sequence. `insert`: the store must not hold a live value. */
+  versions(): { readonly key: Buffer; readonly write: BufferedWrite; readonly insert: boolean }[] {
+    const found: { key: Buffer; write: BufferedWrite; insert: boolean }[] = [];
+    this.#writes.visit(emptyBytes, undefined, (key, versions) => {
+      const checked = this.#inserts.size > 0 ? this.#inserts.get(key) : undefined;
+      for (const write of versions) {
+        found.push({ key, write, insert: checked === write.sequence });
+      }
+    });
+    return found;
+  }
+
+  /** Takes in what another buffer holds, which was written later. */
+  append(later: WriteBuffer): void {
+    const inserts = new Set<number>();
+    later.#inserts.visit(emptyBytes, undefined, (_key, sequence) => {
+      inserts.add(sequence);
+    });
+    for (const conflict of later.#conflicts) inserts.add(conflict.sequence);
+    for (const { key, write } of later.history()) {
+      if (inserts.has(write.sequence)) this.insert(key, write);
+      else this.put(key, write);
+    }
+  }
+
   overlaps(start: Buffer, end: Buffer): boolean {
     return this.#writes.visit(start, end, () => true);
   }
@@ -132,6 +157,22 @@ export class WriteBuffer {
       if (pending !== undefined && pending > sequence) this.#inserts.delete(last.key);
     }
     this.#conflicts = this.#conflicts.filter((conflict) => conflict.sequence <= sequence);
+  }
+
+  /** Forgets the writes whose sequence passes `test`, and the checks that came with them. */
+  forget(test: (sequence: number) => boolean): void {
+    if (!this.#journal.some(({ sequence }) => test(sequence))) return;
+    for (const { sequence, key, bytes } of this.#journal) {
+      if (!test(sequence)) continue;
+      this.#bytes -= bytes;
+      const kept = this.#writes.get(key)?.filter((write) => !test(write.sequence)) ?? [];
+      if (kept.length > 0) this.#writes.set(key, kept);
+      else this.#writes.delete(key);
+      const pending = this.#inserts.get(key);
+      if (pending !== undefined && test(pending)) this.#inserts.delete(key);
+    }
+    this.#journal = this.#journal.filter(({ sequence }) => !test(sequence));
+    this.#conflicts = this.#conflicts.filter(({ sequence }) => !test(sequence));
   }
 
   clear(): void {

@@ -28,7 +28,7 @@ export type {
   EngineSnapshot,
   EngineWrite,
 } from './engine.ts';
-export { decodeHead, decodeVersion, encodeHead, encodeVersion } from './head-record.ts';
+export { HeadReader, decodeHead, decodeVersion, encodeHead, encodeVersion } from './head-record.ts';
 export { LevelEngine } from './level-engine.ts';
 export type { LevelEngineOptions } from './level-engine.ts';
 export { MemoryEngine } from './memory-engine.ts';

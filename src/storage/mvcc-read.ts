@@ -10,7 +10,13 @@
  *      at or below limit 'uncertain', else the history is asked the same.
  * Another's intent above both never hides the committed version below it.
  */
-import { compareTimestamps, type SequenceSpan, type Timestamp, type TxnMeta } from '../kv/index.ts';
+import {
+  compareTimestamps,
+  type FinishedTxn,
+  type SequenceSpan,
+  type Timestamp,
+  type TxnMeta,
+} from '../kv/index.ts';
 import { nextKey } from '../util/index.ts';
 import { CorruptionError, type EngineReader } from './engine.ts';
 import { headKey, headSpan, keyOfHead, versionTimestamp, versionsUpTo } from './engine-keys.ts';
@@ -153,8 +159,12 @@ function judge(head: HeadReader, key: Buffer, options: MvccReadOptions): MvccGet
         return { kind: 'value', value: own.value, timestamp: intent.timestamp };
       }
     } else if (!options.ignoreIntents) {
+      const finished = failOnNewer ? undefined : options.finished?.(intent.txnId, key);
       const limit = uncertaintyLimit(timestamp, txn);
-      if (failOnNewer || compareTimestamps(intent.timestamp, limit) <= 0) {
+      if (finished !== undefined && intent.epoch <= finished.epoch) {
+        const got = judgeFinished(intent, finished, { key, timestamp, limit });
+        if (got !== undefined) return got;
+      } else if (failOnNewer || compareTimestamps(intent.timestamp, limit) <= 0) {
         return { kind: 'intent', key, intent };
       }
     }
@@ -168,6 +178,29 @@ function judge(head: HeadReader, key: Buffer, options: MvccReadOptions): MvccGet
     return { kind: 'uncertain', key, existing: committed };
   }
   return undefined;
+}
+
+/**
+ * The intent of a transaction that is known to have ended, read as its resolution will leave it.
+ * Undefined: it leaves nothing that this read sees.
+ */
+function judgeFinished(
+  intent: Intent,
+  finished: FinishedTxn,
+  at: { readonly key: Buffer; readonly timestamp: Timestamp; readonly limit: Timestamp },
+): MvccGet | undefined {
+  if (finished.status !== 'committed' || intent.epoch !== finished.epoch) return undefined;
+  const write = newestVisible(intent, {
+    sequence: Number.MAX_SAFE_INTEGER,
+    ignoredSequences: finished.ignoredSequences,
+  });
+  if (write === undefined) return undefined;
+  const { timestamp } = finished;
+  if (compareTimestamps(timestamp, at.timestamp) <= 0) {
+    return { kind: 'value', value: write.value, timestamp };
+  }
+  if (compareTimestamps(timestamp, at.limit) > 0) return undefined;
+  return { kind: 'uncertain', key: at.key, existing: timestamp };
 }
 
 function uncertaintyLimit(timestamp: Timestamp, txn: TxnMeta | undefined): Timestamp {

@@ -40,6 +40,11 @@ export interface MvccReadOptions {
   readonly failOnNewer: boolean;
   /** 'inconsistent' lookups: skip other transactions' intents and return them beside the values. */
   readonly ignoreIntents: boolean;
+  /**
+   * Transactions known to have ended: a plain read takes their intents for what their resolution will
+   * leave (value, nothing) instead of reporting them. Called once per intent met.
+   */
+  readonly finished?: (txnId: TxnId, key: Buffer) => FinishedTxn | undefined;
 }
 
 export type MvccGet =

@@ -6,6 +6,7 @@ import {
   recordKeyOf,
   type FinishedTxn,
   type KvRequest,
+  type RangeDescriptor,
   type Span,
   type TxnMeta,
   type TxnStatus,
@@ -22,7 +23,7 @@ export async function cleanUp(txn: ClusterTxn): Promise<void> {
   if (meta.anchor === undefined) return;
   const spans = [...txn.intents.list(), ...txn.locks.list()];
   const header = txn.header({}, false);
-  await parts.router.sendBatch(header, [
+  const response = await parts.router.sendBatch(header, [
     {
       kind: 'end-txn',
       anchor: meta.anchor,
@@ -33,9 +34,17 @@ export async function cleanUp(txn: ClusterTxn): Promise<void> {
       trigger: undefined,
     },
   ]);
+  if (response.kind === 'error') {
+    // It may have committed after all: only its record tells, to whoever meets what it left.
+    const { kind } = response.error;
+    parts.env.log.warn({ txn: meta.id, error: kind }, 'a rollback was left to others');
+    return;
+  }
+  const [ended] = response.results;
+  const unresolved = ended?.kind === 'end-txn' && ended.unresolved === true;
   const range = parts.router.cachedRangeOf(meta.anchor);
-  const remote = spans.filter((span) => range === undefined || !isInside(range, span));
-  await resolve(txn, remote, finished(meta, 'aborted'));
+  const remote = (span: Span): boolean => range === undefined || !isInside(range, span);
+  await resolve(txn, unresolved ? spans : spans.filter(remote), finished(meta, 'aborted'));
 }
 
 /** After a commit: `intents` become values, `locks` go; then the record is of no more use. */
@@ -57,7 +66,27 @@ export async function cleanUpCommitted(
   await resolve(txn, [record], done);
 }
 
+/** All ranges at once; each of them in pages of its own making. */
 async function resolve(
+  txn: ClusterTxn,
+  spans: readonly Span[],
+  done: FinishedTxn,
+): Promise<boolean> {
+  const { router } = txn.parts;
+  const groups = new Map<RangeDescriptor | undefined, Span[]>();
+  for (const span of spans) {
+    const range = router.cachedRangeOf(span.start);
+    const group = groups.get(range);
+    if (group === undefined) groups.set(range, [span]);
+    else group.push(span);
+  }
+  const results = await Promise.all(
+    Array.from(groups.values(), (group) => resolveInTurn(txn, group, done)),
+  );
+  return results.every((resolved) => resolved);
+}
+
+async function resolveInTurn(
   txn: ClusterTxn,
   spans: readonly Span[],
   done: FinishedTxn,

@@ -49,15 +49,25 @@ export interface TxnParts {
   readonly background: (work: Promise<unknown>, what: string) => void;
 }
 
-/** Buffered writes beyond this leave as intents. */
-const flushBytes = 4 << 20;
+/** Buffered writes beyond this leave as intents, while the next buffer fills. */
+const flushBytes = 2 << 20;
+/** More inserts than this are checked by laying them down instead of reading each of them. */
+const maxInsertChecks = 256;
 /** A statement that has to move its timestamp this often gives up with 'txn-retry'. */
 const maxMoves = 100;
 const localPageBytes = 1 << 20;
 
+interface Flight {
+  readonly buffer: WriteBuffer;
+  /** Never rejects: the failure is what the next one to look is told. */
+  readonly landed: Promise<KvFailure | undefined>;
+  /** A savepoint was rolled back meanwhile: what fails then may not concern anybody any more. */
+  rolledBack: boolean;
+}
+
 export class ClusterTxn implements Txn {
   readonly parts: TxnParts;
-  readonly buffer = new WriteBuffer();
+  buffer = new WriteBuffer();
   readonly refresher: Refresher;
   readonly heartbeater: Heartbeater;
   /** Where requests have, or may have, left locks or intents. */
@@ -70,6 +80,8 @@ export class ClusterTxn implements Txn {
   readonly #readOnlyAsOf: boolean;
   readonly #observedClocks = new Map<NodeId, Timestamp>();
   #flushedSequence = 0;
+  /** Writes on their way out as intents: one buffer at a time. */
+  #flight: Flight | undefined;
   #sequence = 0;
   /** The first read may be moved by its range; until it is back the others wait. */
   #firstRead: Promise<unknown> | undefined;
@@ -105,6 +117,9 @@ export class ClusterTxn implements Txn {
     options: ReadOptions = {},
   ): Promise<(Buffer | undefined)[]> {
     this.checkOpen();
+    if (this.#flight !== undefined && keys.some((key) => this.#flight?.buffer.get(key))) {
+      await this.flushed();
+    }
     const lock = options.lock ?? 'none';
     const asked = keys.filter(
       (key) => this.buffer.get(key) === undefined || this.#mustLock(key, lock),
@@ -155,6 +170,7 @@ export class ClusterTxn implements Txn {
 
   async scan(options: ScanOptions): Promise<ScanPage> {
     this.checkOpen();
+    if (this.#flight?.buffer.overlaps(options.start, options.end) === true) await this.flushed();
     const overlaps = this.buffer.overlaps(options.start, options.end);
     if (!overlaps) return this.#scanStored(options);
     const locking = (options.lock ?? 'none') !== 'none';
@@ -276,10 +292,12 @@ export class ClusterTxn implements Txn {
   }
 
   async checkInserts(): Promise<void> {
+    await this.flushed();
     this.checkOpen();
     this.checkConflict();
     const keys = this.buffer.inserts();
     if (keys.length === 0) return;
+    if (keys.length > maxInsertChecks) return this.flush();
     const values = await this.#readKeys(keys, { lock: 'update' });
     for (const [i, key] of keys.entries()) {
       const existing = values[i];
@@ -292,18 +310,57 @@ export class ClusterTxn implements Txn {
 
   async flushIfLarge(): Promise<void> {
     this.checkOpen();
-    if (this.buffer.bytes > flushBytes) await this.flush();
+    if (this.buffer.bytes <= flushBytes) return;
+    await this.flushed();
+    this.#takeOff();
   }
 
-  /** Sends all buffered writes out as intents. */
+  /** Sends all buffered writes out as intents and waits until they are there. */
   async flush(): Promise<void> {
-    await this.checkInserts();
-    const first = this.buffer.entries()[0];
+    await this.flushed();
+    this.#takeOff();
+    await this.flushed();
+  }
+
+  /** Waits for writes that are on their way. When they fail they are back in the buffer. */
+  async flushed(): Promise<void> {
+    this.checkOpen();
+    while (this.#flight !== undefined) {
+      const flight = this.#flight;
+      const failure = await flight.landed;
+      if (this.#flight === flight) this.#flight = undefined;
+      if (failure !== undefined && !flight.rolledBack) throw failure;
+    }
+    this.checkOpen();
+  }
+
+  #takeOff(): void {
+    this.checkOpen();
+    this.checkConflict();
+    const { buffer } = this;
+    const versions = buffer.versions();
+    const [first] = versions;
     if (first === undefined) return;
     this.prepareToLock(first.key);
     this.#flushedSequence = this.#sequence;
-    await flushWrites(this);
-    this.buffer.clear();
+    for (const { key } of versions) this.intents.add(key, undefined);
+    this.buffer = new WriteBuffer();
+    const landed = flushWrites(this, buffer).then(
+      () => undefined,
+      (error: unknown) => {
+        // A replay of what did get there is a no-op.
+        const later = this.buffer;
+        this.buffer = buffer;
+        const { ignoredSequences } = this.meta;
+        buffer.forget((sequence) =>
+          ignoredSequences.some((span) => sequence >= span.from && sequence <= span.to),
+        );
+        buffer.append(later);
+        if (error instanceof KvFailure) return error;
+        return new KvFailure({ kind: 'unavailable', reason: String(error) });
+      },
+    );
+    this.#flight = { buffer, landed, rolledBack: false };
   }
 
   savepoint(): Savepoint {
@@ -312,6 +369,7 @@ export class ClusterTxn implements Txn {
 
   rollbackTo(savepoint: Savepoint): void {
     this.buffer.rollbackTo(savepoint.sequence);
+    if (this.#flight !== undefined) this.#flight.rolledBack = true;
     if (this.#flushedSequence <= savepoint.sequence) return;
     this.refresher.ignoreSequences(savepoint.sequence + 1, this.#sequence);
   }

@@ -16,26 +16,40 @@ import {
   type CommitTrigger,
   type EndTxnRequest,
   type KvRequest,
+  type RangeDescriptor,
   type Span,
   type Timestamp,
   type TxnMeta,
+  type WriteBuffer,
 } from '../kv/index.ts';
 import { addressOf } from '../encoding/index.ts';
+import { maxBytes, nextKey } from '../util/index.ts';
 import { cleanUp, cleanUpCommitted } from './clean-up.ts';
 import { type ClusterTxn } from './cluster-txn.ts';
 import { retryTimestamp } from './refresher.ts';
-import { isInside } from './router.ts';
+import { isInside, type Router } from './router.ts';
 
 /** More refreshes than this do not travel with the commit; they are made when it needs them. */
 const maxRefreshesInBatch = 256;
 /** A commit whose timestamp is moved this often gives up with 'txn-retry'. */
 const maxMoves = 100;
-const flushBatchBytes = 1 << 20;
+/** Intents leave in pieces of this size. */
+const pieceWrites = 1_000;
+const pieceBytes = 256 << 10;
+const piecesAtOnce = 4;
+/** More than this is not written together with the commit: it would be one command. */
+const onePhaseWrites = 4_000;
+const onePhaseBytes = 1 << 20;
+/** Spans of earlier intents beyond this are joined per range before the commit. */
+const maxNotes = 16;
 
 export async function commitWrites(
   txn: ClusterTxn,
   trigger: CommitTrigger | undefined,
 ): Promise<Timestamp> {
+  await txn.flushed();
+  const { buffer } = txn;
+  if (buffer.size > onePhaseWrites || buffer.bytes > onePhaseBytes) await txn.flush();
   const hasWrites = txn.buffer.size > 0 || txn.intents.size > 0 || trigger !== undefined;
   if (!hasWrites) return endWithoutWrites(txn);
   const entries = txn.buffer.entries();
@@ -156,12 +170,34 @@ async function reachAgreement(
   txn.fail({ kind: 'txn-retry', reason: 'too much contention at commit' });
 }
 
-/** Where intents were written before the commit. */
+/**
+ * Where intents were written before the commit. Many spans of one range are joined: a split that the
+ * cache does not know of makes the joined span a mismatch, which is then routed again.
+ */
 function flushedSpans(txn: ClusterTxn, writes: readonly KvRequest[]): Span[] {
   const now = new Set(writes.map((write) => writtenKey(write).toString('latin1')));
-  return txn.intents
+  const spans = txn.intents
     .list()
     .filter((span) => span.end !== undefined || !now.has(span.start.toString('latin1')));
+  return spans.length <= maxNotes ? spans : joinPerRange(txn.parts.router, spans);
+}
+
+/** `spans` in key order. */
+function joinPerRange(router: Router, spans: readonly Span[]): Span[] {
+  const joined: Span[] = [];
+  let range: RangeDescriptor | undefined;
+  for (const span of spans) {
+    const last = joined.at(-1);
+    if (last !== undefined && range !== undefined && isInside(range, span)) {
+      const ends = [last.end ?? nextKey(last.start), span.end ?? nextKey(span.start)] as const;
+      joined[joined.length - 1] = { start: last.start, end: maxBytes(...ends) };
+      continue;
+    }
+    range = router.cachedRangeOf(span.start);
+    if (range !== undefined && !isInside(range, span)) range = undefined;
+    joined.push(span);
+  }
+  return joined;
 }
 
 async function writeIntents(txn: ClusterTxn, writes: readonly KvRequest[]): Promise<void> {
@@ -180,25 +216,47 @@ async function writeIntents(txn: ClusterTxn, writes: readonly KvRequest[]): Prom
   txn.fail({ kind: 'txn-retry', reason: 'too much contention on a write' });
 }
 
-/** Sends the whole buffer out as intents, every version of it, so that savepoints still work. */
-export async function flushWrites(txn: ClusterTxn): Promise<void> {
-  let batch: KvRequest[] = [];
-  let bytes = 0;
-  for (const { key, write } of txn.buffer.history()) {
-    const { value, sequence } = write;
-    txn.intents.add(key, undefined);
-    batch.push(
-      value === undefined
-        ? { kind: 'delete', key, sequence }
-        : { kind: 'put', key, value, sequence },
-    );
-    bytes += key.length + (value?.length ?? 0);
-    if (bytes < flushBatchBytes) continue;
-    await writeIntents(txn, batch);
-    batch = [];
-    bytes = 0;
-  }
-  await writeIntents(txn, batch);
+/**
+ * Lays all writes of `buffer` down as intents, every version of them, so that savepoints still work.
+ * The pieces are small enough for their ranges to do other things between them, and a few of them are
+ * under way at a time. All versions of a key are in one piece.
+ */
+export async function flushWrites(txn: ClusterTxn, buffer: WriteBuffer): Promise<void> {
+  const versions = buffer.versions();
+  let next = 0;
+  const piece = (): KvRequest[] => {
+    const requests: KvRequest[] = [];
+    let bytes = 0;
+    for (; next < versions.length; next++) {
+      const version = versions[next];
+      if (version === undefined) break;
+      const { key, write, insert } = version;
+      const full = requests.length >= pieceWrites || bytes >= pieceBytes;
+      if (full && versions[next - 1]?.key !== key) break;
+      const { value, sequence } = write;
+      requests.push(
+        value === undefined
+          ? { kind: 'delete', key, sequence }
+          : { kind: insert ? 'insert' : 'put', key, value, sequence },
+      );
+      bytes += key.length + (value?.length ?? 0);
+    }
+    return requests;
+  };
+  let failed = false;
+  const worker = async (): Promise<void> => {
+    while (!failed && next < versions.length) {
+      try {
+        await writeIntents(txn, piece());
+      } catch (error) {
+        failed = true;
+        throw error;
+      }
+    }
+  };
+  // All of them have come to an end before a failure is reported.
+  const ends = await Promise.allSettled(Array.from({ length: piecesAtOnce }, worker));
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
 }
 
 /** Moves the timestamps so that the batch can be tried again, or fails the transaction. */
@@ -222,12 +280,13 @@ function committed(
     throw new KvFailure({ kind: 'ambiguous-result', reason: 'the answer to a commit is missing' });
   }
   const meta: TxnMeta = { ...txn.meta, writeTimestamp: result.commitTimestamp };
-  // The anchor's range has settled everything of its own with the commit.
+  // The anchor's range has settled everything of its own with the commit, unless that was too much.
+  const unresolved = result.unresolved === true;
   const range = txn.parts.router.cachedRangeOf(anchorOf(txn));
   const remote = (span: Span): boolean => range === undefined || !isInside(range, span);
   const remains = {
     meta,
-    intents: intents.filter(remote),
+    intents: unresolved ? intents : intents.filter(remote),
     locks: txn.locks.list().filter(remote),
   };
   txn.end('committed');

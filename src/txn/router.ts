@@ -260,8 +260,14 @@ export class Router {
       if (group === undefined) groups.set(entry, [part]);
       else group.push(part);
     };
+    let last: CachedRange | undefined;
     for (const { index, request } of parts) {
       const span = requestSpan(request);
+      if (last !== undefined && isInside(last.range, span)) {
+        // Most often the neighbour's range holds this one too.
+        groups.get(last)?.push({ index, request });
+        continue;
+      }
       let start = span.start;
       while (true) {
         const found = await this.#find(start, false, deadlineMs);
@@ -269,6 +275,7 @@ export class Router {
         const { entry } = found;
         if (span.end === undefined || span.end.compare(entry.range.endKey) <= 0) {
           add(entry, { index, request: clip(request, start, span.end) });
+          last = entry;
           break;
         }
         add(entry, { index, request: clip(request, start, entry.range.endKey) });

@@ -57,20 +57,44 @@ export class SpanSet {
     this.#bytes = 0;
   }
 
-  /** Joins neighbours until a quarter of the entries is left. */
+  /**
+   * Joins neighbours until a quarter of the entries is left: those stay apart that differ earliest, so
+   * that what is covered beside is small and different tables are not joined.
+   */
   #condense(): void {
     const spans = this.list();
+    const apart = spans.map((span, i) => {
+      const before = spans[i - 1];
+      return before === undefined ? 0 : commonPrefix(before.end ?? before.start, span.start);
+    });
+    const cuts = Math.max(1, Math.floor(spans.length / 4));
+    const limit = apart.toSorted((a, b) => a - b)[cuts] ?? 0;
+    const perSpan = Math.ceil(spans.length / cuts);
     this.clear();
-    const group = 4;
-    for (let i = 0; i < spans.length; i += group) {
-      const first = spans[i];
-      if (first === undefined) break;
-      let end = first.end ?? nextKey(first.start);
-      for (const span of spans.slice(i + 1, i + group)) {
-        end = maxBytes(end, span.end ?? nextKey(span.start));
+    let joined: { start: Buffer; end: Buffer | undefined; count: number } | undefined;
+    const put = (): void => {
+      if (joined === undefined) return;
+      this.#spans.set(joined.start, joined.end);
+      this.#bytes += joined.start.length + (joined.end?.length ?? 0) + entryOverheadBytes;
+    };
+    for (const [i, span] of spans.entries()) {
+      const far = (apart[i] ?? 0) < limit;
+      // Where all differ alike, an even number of neighbours is joined.
+      if (joined === undefined || far || joined.count >= perSpan) {
+        put();
+        joined = { ...span, count: 1 };
+        continue;
       }
-      this.#spans.set(first.start, end);
-      this.#bytes += first.start.length + end.length + entryOverheadBytes;
+      const end = maxBytes(joined.end ?? nextKey(joined.start), span.end ?? nextKey(span.start));
+      joined = { start: joined.start, end, count: joined.count + 1 };
     }
+    put();
   }
+}
+
+function commonPrefix(a: Buffer, b: Buffer): number {
+  const length = Math.min(a.length, b.length);
+  let i = 0;
+  while (i < length && a[i] === b[i]) i++;
+  return i;
 }

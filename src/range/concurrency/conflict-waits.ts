@@ -25,6 +25,8 @@ import { findCycle, victimOf, type PushWaiter, type TxnWaitQueue } from './txn-w
 /** A conflict that lasts no longer costs no push. */
 const pushDelayMs = 25;
 const retryDelayMs = 100;
+/** From so many on a reader leaves the intents of a finished transaction to those who sweep up. */
+const manyIntents = 32;
 /** How often a waiting push looks for a deadlock and for abandonment. */
 const pollMs = 100;
 /** A waiting push answers after this long; its sender pushes again while it is still interested. */
@@ -138,7 +140,7 @@ export class ConflictWaits {
   }
 
   async #holderFinished(key: Buffer, holder: Holder, finished: FinishedTxn): Promise<void> {
-    if (holder.intent) await this.#pusher.resolveHere([key], finished);
+    if (holder.intent) await this.#pusher.resolveHere([{ start: key, end: undefined }], finished);
     this.#locks.releaseUnreplicated(finished.id);
   }
 
@@ -191,7 +193,11 @@ export class ConflictWaits {
         const outOfTheWay =
           isFinal(pushee) || (!writes && compareTimestamps(pushee.timestamp, readTimestamp) > 0);
         if (outOfTheWay) {
-          await this.#pusher.resolveHere(keys, pushee);
+          // A plain read goes through the intents of a finished transaction: no need to wait for them.
+          if (writes || !isFinal(pushee) || keys.length < manyIntents) {
+            const spans = keys.map((start) => ({ start, end: undefined }));
+            await this.#pusher.resolveHere(spans, pushee);
+          }
           return undefined;
         }
         await sleep(this.#port.env, 1);

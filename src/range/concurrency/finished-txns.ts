@@ -1,5 +1,5 @@
 /**
- * Transactions that this range knows to have ended: their intents are resolved without asking again,
+ * Transactions that this range knows to have ended: their intents are read through and resolved without asking again,
  * and an aborted one that does not know yet is told at its next request, before it misses its own
  * writes (trap X11). A bounded memory of final facts: forgetting one is only slower.
  */
@@ -9,6 +9,19 @@ const maxEntries = 4_096;
 
 export class FinishedTxns {
   readonly #entries = new Map<TxnId, FinishedTxn>();
+  readonly #onMet: (txn: FinishedTxn, key: Buffer) => void;
+
+  /** `onMet`: a read has met an intent of a transaction that has ended. */
+  constructor(onMet: (txn: FinishedTxn, key: Buffer) => void = () => undefined) {
+    this.#onMet = onMet;
+  }
+
+  /** For reads that go through intents of finished transactions. */
+  met(txnId: TxnId, key: Buffer): FinishedTxn | undefined {
+    const txn = this.#entries.get(txnId);
+    if (txn !== undefined) this.#onMet(txn, key);
+    return txn;
+  }
 
   get(txnId: TxnId): FinishedTxn | undefined {
     return this.#entries.get(txnId);

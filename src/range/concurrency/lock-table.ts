@@ -17,7 +17,7 @@ import {
   type TxnId,
   type TxnMeta,
 } from '../../kv/index.ts';
-import { emptyBytes, nextKey } from '../../util/index.ts';
+import { emptyBytes } from '../../util/index.ts';
 import { type Intent } from '../../storage/index.ts';
 
 /** Keys of one range that are remembered as locked. */
@@ -158,7 +158,12 @@ export class LockTable {
 
   /** `txnId` has finished and its locks and intents in `span` are gone. */
   release(txnId: TxnId, span: Span): void {
-    const end = span.end ?? nextKey(span.start);
+    const { end } = span;
+    if (end === undefined) {
+      const lock = this.#locks.get(span.start);
+      if (lock?.holders.has(txnId) === true) this.#drop(lock, txnId);
+      return;
+    }
     for (const lock of this.#byTxn.get(txnId) ?? []) {
       if (lock.key.compare(span.start) >= 0 && lock.key.compare(end) < 0) this.#drop(lock, txnId);
     }

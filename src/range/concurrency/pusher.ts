@@ -11,6 +11,7 @@ import {
   type KvError,
   type KvRequest,
   type KvResult,
+  type Span,
   type Timestamp,
   type TxnMeta,
   type TxnRecord,
@@ -75,15 +76,11 @@ export class Pusher {
     return { kind: 'known', pushee: recovered };
   }
 
-  /** Resolves the intents of a finished or pushed transaction on `keys` of this range. */
-  async resolveHere(keys: readonly Buffer[], txn: FinishedTxn): Promise<void> {
+  /** Resolves the intents of a finished or pushed transaction in `spans` of this range. */
+  async resolveHere(spans: readonly Span[], txn: FinishedTxn): Promise<void> {
     await this.#runHere({
       header: this.#header(),
-      requests: keys.map((start) => ({
-        kind: 'resolve-locks',
-        span: { start, end: undefined },
-        txn,
-      })),
+      requests: spans.map((span) => ({ kind: 'resolve-locks', span, txn })),
     });
   }
 

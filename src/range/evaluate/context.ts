@@ -9,6 +9,7 @@ import {
   type CommitTrigger,
   type KvError,
   type KvResult,
+  type Span,
   type Timestamp,
   type TxnMeta,
 } from '../../kv/index.ts';
@@ -69,6 +70,8 @@ export class EvaluationContext {
   readonly now: Timestamp;
   txn: TxnMeta | undefined;
   trigger: CommitTrigger | undefined;
+  /** The part of a span whose intents were too many for this command. */
+  unresolved: Span | undefined;
   readonly clears: { readonly start: Buffer; readonly end: Buffer }[] = [];
   /** Reads to remember in the timestamp cache before anything is answered. */
   readonly marks: ReadMark[] = [];

@@ -18,6 +18,7 @@ import {
   type TxnRecord,
 } from '../../kv/index.ts';
 import { addressOf } from '../../encoding/index.ts';
+import { headKey } from '../../storage/index.ts';
 import { finishedFrom } from '../concurrency/txn-wait-queue.ts';
 import {
   failed,
@@ -27,11 +28,11 @@ import {
   type EvaluationContext,
   type Outcome,
 } from './context.ts';
-import { intentsOf } from './reads.ts';
 import { encodeRecord, readRecord, recordEngineKey } from './txn-record.ts';
 
-/** Intents on the record's own range are resolved in the same command, up to this many spans. */
-const maxLocalSpans = 1_000;
+/** Intents on the record's own range are resolved in the same command, up to this many. */
+const maxLocalSpans = 256;
+const maxLocalBytes = 256 << 10;
 
 export async function evaluateEndTxn(
   ctx: EvaluationContext,
@@ -106,7 +107,7 @@ async function commit(
     return answer(txn, request);
   }
   const finished = finishedFrom(txn, 'committed');
-  const remaining = await resolveLocal(ctx, request.lockSpans, finished);
+  const { remaining, unresolved } = await resolveLocal(ctx, request.lockSpans, finished);
   if (remaining.length > 0) {
     const committed: TxnRecord = {
       meta: txn,
@@ -121,7 +122,7 @@ async function commit(
   }
   ctx.trigger = request.trigger;
   ctx.afterApply.push(() => finish(ctx, finished, remaining.length === 0));
-  return answer(txn, request);
+  return answer(txn, request, unresolved);
 }
 
 async function abort(
@@ -135,43 +136,58 @@ async function abort(
     return invalid('the transaction is committed');
   }
   const finished = finishedFrom(txn, 'aborted');
-  await resolveLocal(ctx, request.lockSpans, finished);
+  const { unresolved } = await resolveLocal(ctx, request.lockSpans, finished);
   if (record !== undefined) {
     ctx.batch.putUnversioned(recordEngineKey(request.anchor, txn.id), undefined);
   }
   ctx.afterApply.push(() => finish(ctx, finished, true));
-  return answer(txn, request);
+  return answer(txn, request, unresolved);
 }
 
 /** What the rest of the range learns of a transaction's end. */
 export function finish(ctx: EvaluationContext, finished: FinishedTxn, tombstone: boolean): void {
   const { locks, pushes, tombstones } = ctx.state;
   if (tombstone) tombstones.addFinished(finished, ctx.now);
+  if (finished.status === 'aborted' || !tombstone) ctx.state.finished.add(finished);
   if (finished.status === 'aborted') {
-    ctx.state.finished.add(finished);
     locks.failWaits(finished.id, { kind: 'txn-aborted', reason: 'the transaction has ended' });
   }
   locks.releaseUnreplicated(finished.id);
   pushes.wake(finished.id);
 }
 
-/** Resolves the transaction's intents on this range; returns the spans that lie elsewhere. */
+/**
+ * Resolves the transaction's intents on this range when they are few; returns the spans that are left.
+ * A large transaction is not finished in one command: others could not get a word in.
+ */
 async function resolveLocal(
   ctx: EvaluationContext,
   spans: readonly Span[],
   finished: FinishedTxn,
-): Promise<Span[]> {
+): Promise<{ readonly remaining: readonly Span[]; readonly unresolved: boolean }> {
+  if (!settlesAtEnd(spans)) return { remaining: spans, unresolved: true };
   const remaining: Span[] = [];
-  let resolved = 0;
+  let unresolved = false;
+  let bytes = 0;
   for (const span of spans) {
-    if (!isLocal(ctx, span) || resolved >= maxLocalSpans) {
+    if (!isLocal(ctx, span)) {
       remaining.push(span);
       continue;
     }
-    resolved++;
-    await resolveSpan(ctx, span, finished);
+    bytes += ctx.batch.get(headKey(span.start))?.length ?? 0;
+    if (bytes > maxLocalBytes) {
+      remaining.push(span);
+      unresolved = true;
+      continue;
+    }
+    await resolveKeys(ctx, span, finished, [span.start]);
   }
-  return remaining;
+  return { remaining, unresolved };
+}
+
+/** True when the end of a transaction looks at its own intents: single keys, and not many. */
+export function settlesAtEnd(spans: readonly Span[]): boolean {
+  return spans.length <= maxLocalSpans && spans.every((span) => span.end === undefined);
 }
 
 export function isLocal(ctx: EvaluationContext, span: Span): boolean {
@@ -182,14 +198,17 @@ export function isLocal(ctx: EvaluationContext, span: Span): boolean {
   );
 }
 
-/** Finishes all intents of a transaction in `span`, and its locks once that is applied. */
-export async function resolveSpan(
+/** Finishes intents of a transaction on `keys` of `span`, and its locks in there once that is applied. */
+export async function resolveKeys(
   ctx: EvaluationContext,
   span: Span,
   finished: FinishedTxn,
+  keys: readonly Buffer[],
 ): Promise<void> {
-  const keys = span.end === undefined ? [span.start] : await intentsOf(ctx, span, finished.id);
-  for (const key of keys) await ctx.batch.resolve(key, finished);
+  for (const key of keys) {
+    const resolved = ctx.batch.resolve(key, finished);
+    if (resolved instanceof Promise) await resolved;
+  }
   const { locks } = ctx.state;
   ctx.afterApply.push(() => {
     if (finished.status === 'committed' || finished.status === 'aborted') {
@@ -204,10 +223,11 @@ export function aborted(reason: string): Outcome {
   return failed({ kind: 'txn-aborted', reason });
 }
 
-function answer(txn: TxnMeta, request: EndTxnRequest): Outcome {
+function answer(txn: TxnMeta, request: EndTxnRequest, unresolved = false): Outcome {
   return ok({
     kind: 'end-txn',
     commitTimestamp: txn.writeTimestamp,
     onePhase: request.onePhase,
+    ...(unresolved ? { unresolved } : {}),
   });
 }

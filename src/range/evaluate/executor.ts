@@ -20,16 +20,19 @@ import {
   type BatchHeader,
   type BatchRequest,
   type BatchResponse,
+  type FinishedTxn,
   type KvError,
   type KvRequest,
   type KvResult,
+  type Span,
   type Timestamp,
   type TxnMeta,
 } from '../../kv/index.ts';
-import { createMvccBatch, mvccGet } from '../../storage/index.ts';
-import { assert, unreachable } from '../../util/index.ts';
+import { createMvccBatch, headKey, mvccGet } from '../../storage/index.ts';
+import { assert, unreachable, yieldTurn } from '../../util/index.ts';
 import { ConflictWaits, maxPushWaitMs } from '../concurrency/conflict-waits.ts';
 import { FinishedTxns } from '../concurrency/finished-txns.ts';
+import { IntentSweeper } from '../concurrency/intent-sweeper.ts';
 import { Latches } from '../concurrency/latches.ts';
 import { LockTable } from '../concurrency/lock-table.ts';
 import { Pusher } from '../concurrency/pusher.ts';
@@ -49,7 +52,8 @@ import { evaluateEndTxn } from './end-txn.ts';
 import { evaluateInconsistent } from './inconsistent.ts';
 import { latchSpans } from './latch-spans.ts';
 import { LoadMeter } from './load-meter.ts';
-import { evaluateGet, evaluateRefresh, evaluateScan } from './reads.ts';
+import { evaluateGet, evaluateRefresh, evaluateScan, intentsOf, type IntentPage } from './reads.ts';
+import { ResolvePages, type Resolve } from './resolve-pages.ts';
 import {
   evaluateHeartbeat,
   evaluatePush,
@@ -57,6 +61,7 @@ import {
   evaluateQueryTxn,
   evaluateRecover,
   evaluateResolve,
+  resolvePage,
 } from './txn-requests.ts';
 import { evaluateClearRange, evaluateIncrement, evaluateWrite, isWrite } from './writes.ts';
 
@@ -69,6 +74,8 @@ type Attempt =
   | { readonly kind: 'answer'; readonly response: BatchResponse }
   /** Evaluate again with this transaction; `relatch` when a plain read moves. */
   | { readonly kind: 'again'; readonly txn: TxnMeta | undefined; readonly relatch: boolean }
+  /** The resolution of a span is done up to `rest`: it goes on under new latches. */
+  | { readonly kind: 'next-page'; readonly rest: Span }
   | { readonly kind: 'wait'; readonly for: Conflict; readonly index: number };
 
 type Conflict = Extract<Outcome, { kind: 'locked' | 'intents' | 'wait-push' }>;
@@ -82,12 +89,15 @@ class Executor implements RangeExecutor {
   readonly #latches = new Latches();
   readonly #waits: ConflictWaits;
   readonly #load: LoadMeter;
+  readonly #sweeper: IntentSweeper;
   /** A split has handed locks over, and no lease has begun since. */
   #inherited = false;
 
   constructor(port: ReplicaPort) {
     this.#port = port;
-    const finished = new FinishedTxns();
+    const sweeper = new IntentSweeper(port.env, (span, txn) => pusher.resolveHere([span], txn));
+    this.#sweeper = sweeper;
+    const finished = new FinishedTxns((txn, key) => sweeper.note(txn, key));
     this.#state = {
       port,
       locks: new LockTable(),
@@ -96,7 +106,7 @@ class Executor implements RangeExecutor {
       pushes: new TxnWaitQueue(),
       finished,
     };
-    const pusher = new Pusher(port, finished, (batch) => this.#serve(batch));
+    const pusher = new Pusher(port, finished, (batch) => this.#resolve(batch));
     this.#waits = new ConflictWaits({ ...this.#state, pusher });
     this.#load = new LoadMeter(port.env.clock);
   }
@@ -106,6 +116,9 @@ class Executor implements RangeExecutor {
     this.#load.count(batch.requests.length);
     if (batch.header.consistency === 'inconsistent') {
       return evaluateInconsistent(this.#port, batch);
+    }
+    if (batch.requests.every((request) => request.kind === 'resolve-locks')) {
+      return this.#resolve(batch);
     }
     const fast = this.#readOneKey(batch);
     return fast === undefined ? this.#serve(batch) : Promise.resolve(fast);
@@ -129,6 +142,7 @@ class Executor implements RangeExecutor {
   #forget(): void {
     this.#state.locks.clear(this.#leaseError());
     this.#state.pushes.clear();
+    this.#sweeper.clear();
   }
 
   split(splitKey: Buffer, right: RangeExecutor): void {
@@ -173,6 +187,7 @@ class Executor implements RangeExecutor {
       txn,
       failOnNewer: false,
       ignoreIntents: false,
+      finished: (txnId, at) => this.#state.finished.met(txnId, at),
     });
     if (got instanceof Promise) {
       // The history decides: the general path asks again, under latches.
@@ -182,6 +197,54 @@ class Executor implements RangeExecutor {
     if (got.kind !== 'value') return undefined;
     this.#state.reads.addPoint(key, timestamp, txn?.id);
     return { kind: 'ok', now, txn, results: [{ kind: 'get', value: got.value }] };
+  }
+
+  /**
+   * Resolution of any number of intents, in commands of bounded size; others get their turn between
+   * them. What was done stays done when a later one fails.
+   *
+   * Intents of a committed transaction do not grow any more: they are looked for without latches, and
+   * each command latches only the keys that it resolves. An aborted one may still have a write on its
+   * way: those spans are latched.
+   */
+  async #resolve(batch: BatchRequest): Promise<BatchResponse> {
+    const requests: Resolve[] = [];
+    for (const request of batch.requests) {
+      if (request.kind !== 'resolve-locks') continue;
+      requests.push(request);
+      // Final facts; from here on reads go through these intents.
+      this.#state.finished.add(request.txn);
+    }
+    const refused = this.#refusal(requests, undefined);
+    if (refused !== undefined) return this.#failure(refused, undefined);
+    const pages = new ResolvePages((page) => this.#serve({ ...batch, requests: page }));
+    for (const request of requests) {
+      const { span, txn } = request;
+      if (pages.failure !== undefined) break;
+      if (span.end !== undefined && txn.status === 'committed') {
+        await this.#resolveCommitted(span, txn, pages);
+      } else await pages.add(request, 0);
+    }
+    const failure = await pages.finish();
+    if (failure !== undefined) return failure;
+    const results = requests.map((): KvResult => ({ kind: 'resolve-locks' }));
+    return { kind: 'ok', now: this.#port.clock.now(), txn: undefined, results };
+  }
+
+  async #resolveCommitted(span: Span, txn: FinishedTxn, pages: ResolvePages): Promise<void> {
+    let rest: Span | undefined = span;
+    while (rest !== undefined && pages.failure === undefined) {
+      const page: IntentPage = await intentsOf(this.#port.engine, rest, txn.id, resolvePage);
+      for (const key of page.keys) {
+        const size = this.#port.engine.get(headKey(key))?.length ?? 0;
+        const one = { kind: 'resolve-locks', span: { start: key, end: undefined }, txn } as const;
+        await pages.add(one, size);
+      }
+      rest = page.rest;
+      if (page.keys.length === 0) await yieldTurn(this.#port.env);
+    }
+    // Its locks without intents go with the last page.
+    pages.whenDone(() => this.#state.locks.release(txn.id, span));
   }
 
   async #serve(batch: BatchRequest): Promise<BatchResponse> {
@@ -204,6 +267,14 @@ class Executor implements RangeExecutor {
       }
       if (attempt.kind === 'answer') return attempt.response;
       if (attempt.kind === 'again') continue;
+      if (attempt.kind === 'next-page') {
+        const { rest } = attempt;
+        requests = requests.map((request) =>
+          request.kind === 'resolve-locks' ? { ...request, span: rest } : request,
+        );
+        attempts = 0;
+        continue;
+      }
       attempts = 0;
       const error = await this.#wait(batch, requests, txn, attempt.for);
       if (error !== undefined) return this.#failure(error, attempt.index);
@@ -367,6 +438,7 @@ class Executor implements RangeExecutor {
     }
     for (const run of ctx.afterApply) run();
     const now = this.#port.clock.now();
+    if (ctx.unresolved !== undefined) return { kind: 'next-page', rest: ctx.unresolved };
     return this.#answer({ kind: 'ok', now, txn: ctx.txn, results });
   }
 

@@ -8,6 +8,7 @@ import {
   type TxnMeta,
 } from '../../kv/index.ts';
 import { emptyBytes, unreachable } from '../../util/index.ts';
+import { settlesAtEnd } from './end-txn.ts';
 import { afterEverything, type LatchSpan } from '../concurrency/latches.ts';
 
 export function latchSpans(
@@ -65,7 +66,7 @@ function addSpans(
         return;
       }
       if (at.txn !== undefined) record(request.anchor, at.txn.id);
-      if (!request.onePhase) {
+      if (!request.onePhase && settlesAtEnd(request.lockSpans)) {
         for (const span of request.lockSpans) write(span.start, span.end, zeroTimestamp);
       }
       return;

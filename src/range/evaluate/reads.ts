@@ -9,10 +9,12 @@ import {
 import {
   decodeHead,
   headKey,
+  HeadReader,
   headSpan,
   keyOfHead,
   mvccGet,
   mvccScan,
+  type EngineReader,
   type MvccGet,
 } from '../../storage/index.ts';
 import { nextKey, unreachable } from '../../util/index.ts';
@@ -49,7 +51,14 @@ export function evaluateGet(
 }
 
 function readOptions(ctx: EvaluationContext, failOnNewer: boolean): Parameters<typeof mvccGet>[2] {
-  return { timestamp: ctx.readTimestamp, txn: ctx.txn, failOnNewer, ignoreIntents: false };
+  const { finished } = ctx.state;
+  return {
+    timestamp: ctx.readTimestamp,
+    txn: ctx.txn,
+    failOnNewer,
+    ignoreIntents: false,
+    finished: (txnId, key) => finished.met(txnId, key),
+  };
 }
 
 function answerGet(
@@ -149,12 +158,22 @@ async function scanOnce(
       ctx.markRead(read.start, read.end, ctx.readTimestamp);
       return ok({ kind: 'scan', keys: builder.keys, values: builder.values, resume });
     }
-    case 'intents':
+    case 'intents': {
+      const [first] = ended.intents;
+      if (lock === 'none' && scannedBytes > 0 && first !== undefined) {
+        // What lies before the conflict is a page of its own: the wait does not throw it away.
+        builder.finish();
+        const resume = reverse ? { start, end: nextKey(first.key) } : { start: first.key, end };
+        const read = scannedPart(request, resume);
+        ctx.markRead(read.start, read.end, ctx.readTimestamp);
+        return ok({ kind: 'scan', keys: builder.keys, values: builder.values, resume });
+      }
       return {
         kind: 'intents',
         intents: ended.intents,
         strength: lock === 'none' ? undefined : lock,
       };
+    }
     case 'uncertain':
     case 'newer':
       return newerFound(ended);
@@ -204,12 +223,14 @@ export async function evaluateRefresh(
   const changed = (_key: Buffer, record: Buffer): boolean => {
     const head = decodeHead(record);
     const { intent } = head;
-    if (
-      intent !== undefined &&
-      intent.txnId !== ctx.txn?.id &&
-      compareTimestamps(intent.timestamp, to) <= 0
-    ) {
-      return true;
+    if (intent !== undefined && intent.txnId !== ctx.txn?.id) {
+      const finished = ctx.state.finished.get(intent.txnId);
+      if (finished?.status !== 'aborted') {
+        // An intent that is known to be committed is a version.
+        const at = finished?.timestamp;
+        if (at === undefined && compareTimestamps(intent.timestamp, to) <= 0) return true;
+        if (at !== undefined && compareTimestamps(at, request.from) > 0) return true;
+      }
     }
     return head.timestamp !== undefined && compareTimestamps(head.timestamp, request.from) > 0;
   };
@@ -246,17 +267,46 @@ async function findInSpan(
   }
 }
 
-/** All keys of `span` that hold an intent of `txnId`. */
+/** Where a page of intents ended. */
+export interface IntentPage {
+  readonly keys: readonly Buffer[];
+  /** What of the span was not looked at. */
+  readonly rest: Span | undefined;
+}
+
+/** Heads looked at by one page of a search for intents. */
+const maxHeadsInPage = 8_192;
+
+/** Keys of `span` that hold an intent of `txnId`: as many as one command may resolve. */
 export async function intentsOf(
-  ctx: EvaluationContext,
+  engine: EngineReader,
   span: Span,
   txnId: string,
-): Promise<Buffer[]> {
+  limits: { readonly keys: number; readonly bytes: number },
+): Promise<IntentPage> {
+  if (span.end === undefined) return { keys: [span.start], rest: undefined };
+  const { end } = span;
   const keys: Buffer[] = [];
-  const collect = (key: Buffer, record: Buffer): boolean => {
-    if (decodeHead(record).intent?.txnId === txnId) keys.push(key);
-    return false;
-  };
-  await findInSpan(ctx, { start: span.start, end: span.end ?? nextKey(span.start) }, collect);
-  return keys;
+  const head = new HeadReader();
+  let bytes = 0;
+  let seen = 0;
+  const iterator = engine.iterate(headSpan(span.start, end));
+  try {
+    while (true) {
+      const page = await iterator.next(refreshPage);
+      if (page.length === 0) return { keys, rest: undefined };
+      for (const [engineKey, record] of page) {
+        head.read(record);
+        seen++;
+        const full = keys.length >= limits.keys || bytes >= limits.bytes || seen > maxHeadsInPage;
+        const key = keyOfHead(engineKey);
+        if (full) return { keys, rest: { start: key, end } };
+        if (head.intent?.txnId !== txnId) continue;
+        keys.push(key);
+        bytes += engineKey.length + record.length;
+      }
+    }
+  } finally {
+    await iterator.close();
+  }
 }

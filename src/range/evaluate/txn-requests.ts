@@ -15,12 +15,16 @@ import { isLocalKey } from '../../encoding/index.ts';
 import { decodeHead, headKey, unversionedKey } from '../../storage/index.ts';
 import { finishedFrom } from '../concurrency/txn-wait-queue.ts';
 import { invalid, ok, raiseWrite, type EvaluationContext, type Outcome } from './context.ts';
-import { aborted, finish, resolveSpan } from './end-txn.ts';
+import { aborted, finish, resolveKeys } from './end-txn.ts';
+import { intentsOf } from './reads.ts';
 import { encodeRecord, readRecord, recordEngineKey } from './txn-record.ts';
 
 export const heartbeatMs = 1_000;
 /** A transaction that has not been heard of for this long is abandoned: any pusher may abort it. */
 export const abandonedAfterMs = 5 * heartbeatMs;
+
+/** What one command resolves at most. */
+export const resolvePage = { keys: 1_000, bytes: 512 << 10 } as const;
 
 type Request<K extends KvRequest['kind']> = Extract<KvRequest, { kind: K }>;
 
@@ -187,10 +191,13 @@ export async function evaluateResolve(
       ctx.afterApply.push(() => ctx.state.tombstones.addFinished(txn, ctx.now));
     }
   } else {
-    await resolveSpan(ctx, span, txn);
+    const page = await intentsOf(ctx.batch, span, txn.id, resolvePage);
+    const { rest } = page;
+    const done = rest === undefined ? span : { start: span.start, end: rest.start };
+    await resolveKeys(ctx, done, txn, page.keys);
+    ctx.unresolved = rest;
     if (txn.status === 'aborted') {
       ctx.afterApply.push(() => {
-        ctx.state.finished.add(txn);
         ctx.state.locks.failWaits(txn.id, { kind: 'txn-aborted', reason: 'rolled back' });
       });
     }
