@@ -136,10 +136,8 @@ function quantified(parts: SubqueryParts): (row: Row, rt: Runtime) => Promise<Da
     const rows = await once(parts, rt, () =>
       collectRows(plan, rt, parts.cacheable ? rowBytes : undefined),
     );
-    const outer =
-      row.length === width
-        ? row
-        : [...row, ...Array.from<null>({ length: width - row.length }).fill(null)];
+    // A column may stand in the row twice; the map knows the first place only.
+    const outer = row.length === width ? row : row.slice(0, width);
     let unknown = false;
     for (const inner of rows) {
       const value = await compiled.run(outer.concat(inner), rt);
