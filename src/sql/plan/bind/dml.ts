@@ -1,43 +1,35 @@
 /** INSERT, UPDATE, DELETE. */
-import {
-  type DeleteStmt,
-  type InsertStmt,
-  type Node,
-  type OnConflictClause,
-  type RangeVar,
-  type ResTarget,
-  type UpdateStmt,
-} from '@pgsql/types';
 import { must } from '../../../util/index.ts';
-import { type ColumnDescriptor, type TableDescriptor } from '../../catalog/descriptors.ts';
-import { constExpr, type ColumnId, type Expr, unknownOid } from '../expr.ts';
+import { type TableDescriptor } from '../../catalog/descriptors.ts';
+import { type ColumnId, type Expr, unknownOid } from '../expr.ts';
+import { outputOf, type Rel, type Returning } from '../logical.ts';
+import { bindAssignments } from './assign.ts';
 import {
-  type Assignment,
-  type ConflictClause,
-  type ConflictUpdate,
-  outputOf,
-  type Rel,
-  type Returning,
-} from '../logical.ts';
-import {
+  childScope,
+  failAt,
+  nothingAllowed,
   type Binder,
   type BoundQuery,
-  childScope,
   type ExprContext,
-  failAt,
   type Names,
-  nothingAllowed,
   type OutputColumn,
   type Scope,
   type ScopeColumn,
 } from './binder.ts';
 import { coerceToBoolean, coerceToColumn, settle } from './coerce.ts';
-import { bindExpr, bindQuery, bindSubquery, locationOf, selectOf } from './context.ts';
-import { bindFrom, type BoundFrom, lookupRelation, namedItem, oneRow, scanTable } from './from.ts';
+import { bindConflict, upsertClause } from './conflict.ts';
+import { bindExpr, bindQuery, locationOf, selectOf } from './context.ts';
+import { bindFrom, oneRow, scanTable, type BoundFrom } from './from.ts';
 import { bindTargets } from './select.ts';
-import { assignElement } from './element.ts';
-import { resolveColumn } from './names.ts';
+import { defaultOf, findColumn, rowColumns, rowNames, targetTable } from './target.ts';
 import { bindWith, closeWith } from './with.ts';
+import {
+  type DeleteStmt,
+  type InsertStmt,
+  type Node,
+  type RangeVar,
+  type UpdateStmt,
+} from '@pgsql/types';
 
 export function bindDml(
   binder: Binder,
@@ -66,46 +58,6 @@ export function bindDml(
   const opened = bindWith(binder, body.withClause, childScope(parent));
   const bound = bind(opened.scope);
   return { ...bound, rel: closeWith(opened, bound.rel) };
-}
-
-function targetTable(
-  binder: Binder,
-  name: RangeVar,
-  verb: string,
-): { readonly table: TableDescriptor; readonly schemaName: string } {
-  const relation = lookupRelation(binder, name);
-  if (relation.kind === 'table') return relation;
-  const kind = relation.kind === 'virtual' ? 'system view' : relation.kind;
-  throw failAt('wrongObjectType', `cannot ${verb} ${kind} "${name.relname ?? ''}"`, name.location);
-}
-
-function findColumn(table: TableDescriptor, name: string, location?: number): number {
-  const position = table.columns.findIndex(
-    (column) => column.name === name && column.state === 'public',
-  );
-  if (position < 0) {
-    throw failAt(
-      'undefinedColumn',
-      `column "${name}" of relation "${table.name}" does not exist`,
-      location,
-    );
-  }
-  return position;
-}
-
-/** The column's default as an expression; NULL when it has none. */
-export function defaultOf(binder: Binder, table: TableDescriptor, position: number): Expr {
-  const column = must(table.columns[position]);
-  const node = binder.prefetched.defaults.get(table.id)?.get(position);
-  if (node === undefined) return { ...constExpr(null, column.typeOid), typmod: column.typmod };
-  const c: ExprContext = {
-    binder,
-    scope: childScope(undefined),
-    clause: 'DEFAULT expressions',
-    level: undefined,
-    allow: nothingAllowed,
-  };
-  return coerceToColumn(binder, bindExpr(c, node), column);
 }
 
 // INSERT.
@@ -388,269 +340,6 @@ function completeRow(
   }
   const through = outputOf(given.rel).map((id) => ({ id, expr: binder.reference(id) }));
   return { rel: { kind: 'project', input: given.rel, items: [...through, ...extra] }, source };
-}
-
-// ON CONFLICT.
-
-function rowColumns(binder: Binder, table: TableDescriptor, alias: string): ColumnId[] {
-  return table.columns.map((column) =>
-    binder.newColumn({
-      name: column.name,
-      type: column.typeOid,
-      typmod: column.typmod,
-      qualified: `${alias}.${column.name}`,
-    }),
-  );
-}
-
-/** The names of a row of `table` whose columns (by position) are `ids`. */
-function rowNames(
-  table: TableDescriptor,
-  ids: readonly ColumnId[],
-  alias: string,
-  schema: string | undefined,
-): Names {
-  const columns = table.columns.flatMap((column: ColumnDescriptor, position) =>
-    column.state === 'public'
-      ? [
-          {
-            id: must(ids[position]),
-            name: column.name,
-            tableOid: table.id,
-            columnNumber: column.id,
-            hidden: column.hidden === true,
-          },
-        ]
-      : [],
-  );
-  return namedItem(columns, undefined, alias, { table, schema });
-}
-
-function bindConflict(
-  binder: Binder,
-  clause: OnConflictClause,
-  table: TableDescriptor,
-  alias: string,
-  scope: Scope,
-): ConflictClause {
-  const arbiters = clause.infer === undefined ? [] : inferArbiters(clause, table);
-  if (clause.action !== 'ONCONFLICT_UPDATE') return { arbiters, update: undefined };
-  if (arbiters.length === 0) {
-    throw failAt(
-      'syntaxError',
-      'ON CONFLICT DO UPDATE requires inference specification or constraint name',
-      clause.location,
-      {
-        hint: 'For example, ON CONFLICT (column_name).',
-      },
-    );
-  }
-  const existing = rowColumns(binder, table, alias);
-  const excluded = rowColumns(binder, table, 'excluded');
-  const own = rowNames(table, existing, alias, undefined);
-  const proposed = rowNames(table, excluded, 'excluded', undefined);
-  const inner: Scope = {
-    ...childScope(scope),
-    relations: [...own.relations, ...proposed.relations],
-    columns: [...own.columns, ...proposed.columns],
-  };
-  const c: ExprContext = {
-    binder,
-    scope: inner,
-    clause: 'ON CONFLICT',
-    level: undefined,
-    allow: nothingAllowed,
-  };
-  const set = bindAssignments(c, clause.targetList ?? [], table);
-  const where =
-    clause.whereClause === undefined
-      ? undefined
-      : coerceToBoolean(
-          binder,
-          bindExpr({ ...c, clause: 'WHERE' }, clause.whereClause),
-          'WHERE',
-          locationOf(clause.whereClause),
-        );
-  return { arbiters, update: { existing, excluded, set, where } };
-}
-
-function inferArbiters(clause: OnConflictClause, table: TableDescriptor): number[] {
-  const { infer } = clause;
-  const unique = [
-    table.primaryIndex,
-    ...table.indexes.filter((index) => index.unique && index.state === 'public'),
-  ];
-  if (infer?.conname !== undefined) {
-    const found = unique.find((index) => index.name === infer.conname);
-    if (found === undefined) {
-      throw failAt(
-        'undefinedObject',
-        `constraint "${infer.conname}" for table "${table.name}" does not exist`,
-      );
-    }
-    return [found.id];
-  }
-  const wanted = new Set(
-    (infer?.indexElems ?? []).map((node) => {
-      const name = 'IndexElem' in node ? node.IndexElem.name : undefined;
-      if (name === undefined)
-        throw failAt(
-          'featureNotSupported',
-          'expressions are not supported in ON CONFLICT',
-          clause.location,
-        );
-      return must(table.columns[findColumn(table, name, clause.location)]).id;
-    }),
-  );
-  const found = unique.filter(
-    (index) =>
-      index.columns.length === wanted.size &&
-      index.columns.every(({ columnId }) => wanted.has(columnId)) &&
-      (index.predicateSql === undefined || infer?.whereClause !== undefined),
-  );
-  if (found.length === 0) {
-    throw failAt(
-      'invalidColumnReference',
-      'there is no unique or exclusion constraint matching the ON CONFLICT specification',
-    );
-  }
-  return found.map((index) => index.id);
-}
-
-/** UPSERT: the given columns replace those of the row with the same primary key. */
-function upsertClause(
-  binder: Binder,
-  table: TableDescriptor,
-  alias: string,
-  positions: readonly number[],
-): ConflictClause {
-  const existing = rowColumns(binder, table, alias);
-  const excluded = rowColumns(binder, table, 'excluded');
-  const keys = new Set(table.primaryIndex.columns.map((column) => column.columnId));
-  const set: Assignment[] = positions
-    .filter((position) => {
-      const column = must(table.columns[position]);
-      return !keys.has(column.id) && column.generatedSql === undefined;
-    })
-    .map((position) => ({ position, expr: binder.reference(must(excluded[position])) }));
-  const update: ConflictUpdate = { existing, excluded, set, where: undefined };
-  return { arbiters: [table.primaryIndex.id], update };
-}
-
-// SET lists.
-
-function bindAssignments(
-  c: ExprContext,
-  nodes: readonly Node[],
-  table: TableDescriptor,
-): Assignment[] {
-  const done: Assignment[] = [];
-  for (const node of nodes) {
-    if (!('ResTarget' in node)) continue;
-    const assignment = bindAssignment(c, node.ResTarget, table);
-    if (done.some((other) => other.position === assignment.position)) {
-      throw failAt(
-        'syntaxError',
-        `multiple assignments to same column "${must(table.columns[assignment.position]).name}"`,
-      );
-    }
-    done.push(assignment);
-  }
-  return done;
-}
-
-function bindAssignment(c: ExprContext, target: ResTarget, table: TableDescriptor): Assignment {
-  const { binder } = c;
-  const position = findColumn(table, target.name ?? '', target.location);
-  const column = must(table.columns[position]);
-  const { val } = target;
-  const isDefault = val !== undefined && 'SetToDefault' in val;
-  if (column.generatedSql !== undefined && !isDefault) {
-    throw failAt(
-      'generatedAlways',
-      `column "${column.name}" can only be updated to DEFAULT`,
-      undefined,
-      {
-        detail: `Column "${column.name}" is a generated column.`,
-      },
-    );
-  }
-  if (column.identity === 'always' && !isDefault) {
-    throw failAt(
-      'generatedAlways',
-      `column "${column.name}" can only be updated to DEFAULT`,
-      undefined,
-      {
-        detail: `Column "${column.name}" is an identity column defined as GENERATED ALWAYS.`,
-      },
-    );
-  }
-  if (isDefault) return { position, expr: defaultOf(binder, table, position) };
-  const bound =
-    val !== undefined && 'MultiAssignRef' in val
-      ? multiAssign(c, val.MultiAssignRef, table, position)
-      : bindExpr(c, val);
-  if (target.indirection !== undefined) {
-    const whole = resolveColumn(binder, c.scope, { fields: [{ String: { sval: column.name } }] });
-    return { position, expr: assignElement(c, target, column, whole, bound) };
-  }
-  return {
-    position,
-    expr: coerceToColumn(
-      binder,
-      bound,
-      column,
-      val === undefined ? undefined : (locationOf(val) ?? target.location),
-    ),
-  };
-}
-
-/** (a, b) = (1, 2) and (a, b) = (SELECT ...): the part for one column. */
-function multiAssign(
-  c: ExprContext,
-  ref: { source?: Node; colno?: number; ncolumns?: number },
-  table: TableDescriptor,
-  position: number,
-): Expr {
-  const { source, colno = 1, ncolumns = 1 } = ref;
-  if (source !== undefined && 'RowExpr' in source) {
-    const args = source.RowExpr.args ?? [];
-    const node = args[colno - 1];
-    if (args.length !== ncolumns || node === undefined) {
-      throw failAt(
-        'syntaxError',
-        'number of columns does not match number of values',
-        locationOf(source),
-      );
-    }
-    return 'SetToDefault' in node ? defaultOf(c.binder, table, position) : bindExpr(c, node);
-  }
-  if (source !== undefined && 'SubLink' in source) {
-    const query = bindSubquery(c.binder, source.SubLink.subselect, c.scope);
-    const column = query.columns[colno - 1];
-    if (query.columns.length !== ncolumns || column === undefined) {
-      throw failAt(
-        'syntaxError',
-        'number of columns does not match number of values',
-        source.SubLink.location,
-      );
-    }
-    const { type, typmod } = c.binder.info(column.id);
-    return {
-      kind: 'subquery',
-      mode: 'scalar',
-      type,
-      typmod,
-      rel: query.rel,
-      columns: [column.id],
-      test: undefined,
-    };
-  }
-  throw failAt(
-    'featureNotSupported',
-    'source for a multiple-column UPDATE item must be a sub-SELECT or ROW() expression',
-    locationOf(source),
-  );
 }
 
 // UPDATE and DELETE.
