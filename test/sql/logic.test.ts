@@ -99,6 +99,8 @@ describe('sqllogictest', () => {
     for (const record of chosen) {
       const { results, error } = await runText(session, record.sql);
       if (error !== undefined && isRefusedByPostgres(error.code, record.sql)) continue;
+      // NULLIF(integer, numeric) is numeric in PostgreSQL, integer in SQLite.
+      if (/NULLIF \(.*\bAVG\b/.test(record.sql)) continue;
       const problem = checkAnswer(
         record,
         error === undefined

@@ -96,7 +96,8 @@ function showValue(value: string | null, type: string): string {
     case 'I':
       if (/^-?\d+$/.test(value)) return value;
       if (value === 't' || value === 'f') return value === 't' ? '1' : '0';
-      return String(Math.trunc(Number(value)));
+      // As C's atoi: text is 0.
+      return String(Math.trunc(Number(value)) || 0);
     case 'R':
       return Number(value).toFixed(3);
     default:
