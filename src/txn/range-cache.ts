@@ -12,6 +12,7 @@ import {
   SortedMap,
   type Gossip,
   type RangeDescriptor,
+  type RangeId,
   type ReplicaDescriptor,
 } from '../kv/index.ts';
 import { metaLookupSpan } from '../encoding/index.ts';
@@ -32,6 +33,8 @@ export class RangeCache {
   readonly #gossip: Gossip;
   readonly #scanMeta: MetaScan;
   readonly #ranges = new SortedMap<CachedRange>();
+  /** Generations of ranges that nobody served when they were last asked. */
+  readonly #doubted = new Map<RangeId, number>();
   /** Lookups under way by the key they look for. */
   readonly #lookups = new Map<string, Promise<CachedRange | undefined>>();
 
@@ -82,6 +85,39 @@ export class RangeCache {
     }
   }
 
+  /**
+   * Nobody serves `entry`: it may come from a change of ranges that was never made. The next lookup
+   * prefers another descriptor if it finds one.
+   */
+  doubt(entry: CachedRange): void {
+    this.evict(entry);
+    this.#doubted.set(entry.range.rangeId, entry.range.generation);
+  }
+
+  #isDoubted(range: RangeDescriptor): boolean {
+    return this.#doubted.get(range.rangeId) === range.generation;
+  }
+
+  /**
+   * What the meta records say about `key` overrules the cache, whatever its generations: lookups show
+   * the intents of changes too, and when such a change is given up its descriptors are still cached.
+   * Of the records that hold the key the committed one comes last.
+   */
+  #insist(
+    found: readonly RangeDescriptor[],
+    key: Buffer,
+    before: boolean,
+  ): CachedRange | undefined {
+    const holding = found.filter((range) => holds(range, key, before));
+    const range = holding.findLast((each) => !this.#isDoubted(each)) ?? holding.at(-1);
+    if (range === undefined) return undefined;
+    for (const each of holding) this.#doubted.delete(each.rangeId);
+    for (const old of this.#overlapping(range)) this.#ranges.delete(old.range.endKey);
+    const entry: CachedRange = { range, leaseholder: undefined };
+    this.#ranges.set(range.endKey, entry);
+    return entry;
+  }
+
   #overlapping(range: RangeDescriptor): CachedRange[] {
     const found: CachedRange[] = [];
     this.#ranges.visit(nextKey(range.startKey), undefined, (_end, entry) => {
@@ -108,8 +144,10 @@ export class RangeCache {
       if (met !== undefined) return met;
       const end = holder.range.endKey.compare(span.end) < 0 ? holder.range.endKey : span.end;
       const records = await this.#scanMeta(holder, { start, end });
-      for (const record of records) this.insert(decodeDescriptor(record));
-      if (records.length > 0) break;
+      const found = records.map(decodeDescriptor);
+      for (const range of found) if (!this.#isDoubted(range)) this.insert(range);
+      const known = this.cached(key, before) ?? this.#insist(found, key, before);
+      if (known !== undefined) return known;
       start = end;
     }
     return this.cached(key, before);

@@ -334,7 +334,7 @@ export class Router {
       }
     }
     // Nobody serves it: the descriptor may be old, or an election is under way.
-    this.#cache.evict(entry);
+    this.#cache.doubt(entry);
     return { kind: 'moved' };
   }
 

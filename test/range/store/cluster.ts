@@ -258,17 +258,6 @@ export class Cluster {
   client(id: number): Client {
     return new Client(this.machine(id));
   }
-
-  /** A client whose router has learned nothing yet. */
-  newcomer(id: number): Client {
-    const machine = this.machine(id);
-    const { env, clock, transport, store } = machine;
-    const nodeId = asNodeId(id);
-    const local: Sender = { send: (batch) => store.send(batch) };
-    const gossip = this.#gossip();
-    const router = new Router({ env, clock, nodeId, transport, local, gossip, ...patience });
-    return new Client({ ...machine, router });
-  }
 }
 
 /** Sends single requests from one node, as its gateway would. */

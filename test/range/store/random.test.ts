@@ -163,7 +163,7 @@ async function play(seed: number): Promise<void> {
   if (process.env['STORY'] === '1') tell(cluster);
   for (const [i, register] of registers.entries()) {
     const answer = await cluster.time.settleOf(
-      cluster.newcomer(1).request({ kind: 'get', key: keyOf(i), lock: 'none' }),
+      cluster.client(1).request({ kind: 'get', key: keyOf(i), lock: 'none' }),
     );
     expect(answer, `key ${i}: ${JSON.stringify(answer)}`).toMatchObject({ kind: 'ok' });
     const result = answer.kind === 'ok' ? answer.results[0] : undefined;
