@@ -215,39 +215,34 @@ export class Session {
    * them (PostgreSQL 55.2.2.1). Such a part is run again as a whole if it has to restart.
    */
   async #runSeveral(statements: readonly ParsedStatement[], out: ClientOutput): Promise<void> {
-    let first = 0;
-    let mark = out.mark();
+    /** Where the implicit transaction that is open began; undefined when it did not begin in this message. */
+    let begun: { readonly at: number; readonly mark: number } | undefined;
     let attempts = 0;
     for (let i = 0; i < statements.length; i++) {
       const parsed = statements[i];
       if (parsed === undefined) continue;
       const isLast = i === statements.length - 1;
-      if (this.transaction.state === 'idle') {
-        first = i;
-        mark = out.mark();
-      }
+      const before = this.transaction.state;
+      if (before === 'idle') begun = { at: i, mark: out.mark() };
+      else if (before === 'explicit') begun = undefined;
       const run: Run = { params: noParams, formats: textFormats, describe: true, out };
       try {
-        await this.#runStatement(
-          this.#adHoc(parsed),
-          run,
-          isLast && this.transaction.state === 'idle',
-        );
+        await this.#runStatement(this.#adHoc(parsed), run, isLast && before === 'idle');
         if (isLast && this.transaction.state === 'implicit') await this.#commit();
       } catch (error) {
-        const wasImplicit = this.transaction.state !== 'explicit';
+        const mayRestart =
+          begun !== undefined && this.transaction.state !== 'explicit' && isAgain(error);
         if (
-          !wasImplicit ||
-          !isAgain(error) ||
+          !mayRestart ||
           attempts >= this.services.limits.retries ||
-          !out.rewind(mark)
+          !out.rewind(begun?.mark ?? 0)
         ) {
           throw located(error, parsed);
         }
         await this.#rollback();
         attempts++;
         await this.#pause(attempts);
-        i = first - 1;
+        i = (begun?.at ?? 0) - 1;
       }
     }
   }

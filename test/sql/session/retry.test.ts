@@ -25,7 +25,7 @@ let hasLeft = false;
 const output: ClientOutput = {
   beginResult: () => said.push('columns'),
   rows: (rows: readonly Row[]) => {
-    for (const row of rows) said.push(`row ${String(row[0])}`);
+    for (const row of rows) said.push(`row ${JSON.stringify(row[0])}`);
     return undefined;
   },
   complete: (tag) => said.push(tag),
@@ -163,6 +163,18 @@ describe('in a block', () => {
     };
     await session.query('select 1; select 2', output);
     expect(said).toEqual(['columns', 'row 3', 'SELECT 1', 'columns', 'row 4', 'SELECT 1']);
+  });
+
+  it('a COMMIT that fails is not run again, nor what came before it in its message', async () => {
+    behaviour = async (run, context) => {
+      if (run === 2) context.txn.commit = () => fail({ kind: 'txn-retry', reason: 'test' });
+    };
+    await session.query('begin; select 1', output);
+    await expect(session.query('select 2; commit', output)).rejects.toMatchObject({
+      code: '40001',
+    });
+    expect(runs).toBe(2);
+    expect(session.status).toBe('I');
   });
 
   it('a transaction that was aborted cannot go back to a savepoint', async () => {
