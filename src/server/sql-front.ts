@@ -28,6 +28,8 @@ const cancelTimeoutMs = 2_000;
 /** How long running transactions may go on when the node stops. */
 const graceMs = 500;
 const gracePollMs = 20;
+/** How long the node may take to say goodbye to the catalog. */
+const leaveMs = 1_000;
 
 export async function openSqlFront(parts: SqlFrontParts): Promise<SqlFront> {
   const { env, db, gossip, transport, nodeId } = parts;
@@ -60,7 +62,11 @@ export async function openSqlFront(parts: SqlFrontParts): Promise<SqlFront> {
         await sleep(env, gracePollMs);
       }
       listener.close();
-      await service.stop();
+      // Leaving the catalog's protocol is a courtesy to the other nodes: they notice by themselves.
+      const left = service.stop().catch((error: unknown) => {
+        env.log.debug({ err: error }, 'the catalog was not left in order');
+      });
+      await Promise.race([left, sleep(env, leaveMs)]);
     },
     metrics: () => ({
       openConnections: listener.connectionCount,

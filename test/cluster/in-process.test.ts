@@ -31,7 +31,15 @@ describe('Cluster', () => {
       expect((await again.query('SELECT count(*)::int AS n FROM t')).rows).toEqual([{ n: 2 }]);
 
       cluster.partition([0], [1, 2]);
-      await b?.query("INSERT INTO t VALUES (3, 'three')");
+      // The leaseholder may be cut off: then the outcome of the first try is not known, and a client asks again.
+      for (let done = false; !done;) {
+        try {
+          await b?.query("INSERT INTO t VALUES (3, 'three') ON CONFLICT DO NOTHING");
+          done = true;
+        } catch (error) {
+          expect(error).toMatchObject({ code: '40003' });
+        }
+      }
       cluster.heal();
       expect((await a?.query('SELECT count(*)::int AS n FROM t'))?.rows).toEqual([{ n: 3 }]);
       for (const client of [a, b, again]) await client?.end();
@@ -87,8 +95,8 @@ describe('Cluster', () => {
         ['/500', '/750'],
         ['/750', null],
       ]);
-      expect(rows.map((row) => String(row.replicas))).toEqual(
-        Array.from({ length: 4 }, () => '{1,2,3}'),
+      expect(rows.map((row) => row.replicas)).toEqual(
+        Array.from({ length: 4 }, () => ['1', '2', '3']),
       );
       expect((await client.query('SELECT count(*)::int AS n FROM r')).rows).toEqual([{ n: 1000 }]);
       await client.end();

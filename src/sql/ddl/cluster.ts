@@ -118,7 +118,7 @@ function rangeRow(
   pretty: (key: Buffer) => string,
 ): Row {
   const { range, leaseholder } = info;
-  const nodes = range.replicas.map((replica) => Number(replica.nodeId));
+  const nodes = range.replicas.map((replica) => Number(replica.nodeId)).sort((a, b) => a - b);
   return [
     range.startKey.compare(span.start) <= 0 ? null : pretty(range.startKey),
     range.endKey.compare(span.end) >= 0 ? null : pretty(range.endKey),

@@ -583,9 +583,10 @@ export class Session {
     const plan = await this.#plan(statement);
     if (this.transaction.readOnly && !plan.isReadOnly) throw readOnlyError(statement);
     txn.beginStatement();
-    const autocommit = alone && !plan.isReadOnly;
+    // A lone point read needs no timestamp of its own; AS OF SYSTEM TIME has one.
+    const autocommit = alone && asOf === undefined;
     const context = this.#makeContext(
-      autocommit ? this.transaction.guarded(txn) : txn,
+      autocommit && !plan.isReadOnly ? this.transaction.guarded(txn) : txn,
       params,
       autocommit,
     );
