@@ -16,36 +16,40 @@ interface Block<V> {
 export class SortedMap<V> {
   #blocks: Block<V>[] = [];
   #size = 0;
+  /** Where the last key was looked for: the next one is often its neighbour. */
+  #block = 0;
+  #at = 0;
 
   get size(): number {
     return this.#size;
   }
 
   get(key: Buffer): V | undefined {
-    const block = this.#blocks[this.#blockFor(key)];
-    if (block === undefined) return undefined;
-    const at = lowerBound(block.keys, key);
-    return at < block.keys.length && block.keys[at]?.equals(key) === true
-      ? block.values[at]
-      : undefined;
+    return this.#seek(key) ? this.#blocks[this.#block]?.values[this.#at] : undefined;
   }
 
   /** Keeps `key` itself: the caller must not change it afterwards. */
   set(key: Buffer, value: V): void {
-    const blockIndex = Math.max(0, this.#blockFor(key));
+    const found = this.#seek(key);
+    const blockIndex = this.#block;
+    const at = this.#at;
     const block = this.#blocks[blockIndex];
     if (block === undefined) {
       this.#blocks.push({ keys: [key], values: [value] });
       this.#size++;
       return;
     }
-    const at = lowerBound(block.keys, key);
-    if (at < block.keys.length && block.keys[at]?.equals(key) === true) {
+    if (found) {
       block.values[at] = value;
       return;
     }
-    block.keys.splice(at, 0, key);
-    block.values.splice(at, 0, value);
+    if (at === block.keys.length) {
+      block.keys.push(key);
+      block.values.push(value);
+    } else {
+      block.keys.splice(at, 0, key);
+      block.values.splice(at, 0, value);
+    }
     this.#size++;
     if (block.keys.length <= maxBlock) return;
     // Keys mostly arrive in rising order: leave a full block behind when the last one overflows.
@@ -53,24 +57,29 @@ export class SortedMap<V> {
       at === maxBlock && blockIndex === this.#blocks.length - 1 ? maxBlock : maxBlock >> 1;
     const right = { keys: block.keys.splice(cut), values: block.values.splice(cut) };
     this.#blocks.splice(blockIndex + 1, 0, right);
+    if (at < cut) return;
+    this.#block = blockIndex + 1;
+    this.#at = at - cut;
   }
 
   delete(key: Buffer): boolean {
-    const blockIndex = this.#blockFor(key);
-    const block = this.#blocks[blockIndex];
+    if (!this.#seek(key)) return false;
+    const block = this.#blocks[this.#block];
     if (block === undefined) return false;
-    const at = lowerBound(block.keys, key);
-    if (at >= block.keys.length || block.keys[at]?.equals(key) !== true) return false;
-    block.keys.splice(at, 1);
-    block.values.splice(at, 1);
+    block.keys.splice(this.#at, 1);
+    block.values.splice(this.#at, 1);
     this.#size--;
-    if (block.keys.length === 0) this.#blocks.splice(blockIndex, 1);
+    if (block.keys.length === 0) this.#blocks.splice(this.#block, 1);
+    // The next key in order is the one behind this place again.
+    this.#at--;
     return true;
   }
 
   clear(): void {
     this.#blocks = [];
     this.#size = 0;
+    this.#block = 0;
+    this.#at = 0;
   }
 
   /**
@@ -132,6 +141,29 @@ export class SortedMap<V> {
     const index = at < block.keys.length && block.keys[at]?.equals(key) === true ? at : at - 1;
     const found = block.keys[index];
     return found === undefined ? undefined : { key: found, value: block.values[index] as V };
+  }
+
+  /** Points `#block` and `#at` at `key`, or at the place in a block where it belongs; returns whether it is there. */
+  #seek(key: Buffer): boolean {
+    const near = this.#blocks[this.#block];
+    const next = near?.keys[this.#at + 1];
+    if (near !== undefined && next !== undefined) {
+      if (next.equals(key)) {
+        this.#at++;
+        return true;
+      }
+    } else if (near !== undefined && this.#block === this.#blocks.length - 1) {
+      // At the very end: most often an append.
+      const last = near.keys[near.keys.length - 1];
+      if (last !== undefined && last.compare(key) < 0) {
+        this.#at = near.keys.length;
+        return false;
+      }
+    }
+    this.#block = Math.max(0, this.#blockFor(key));
+    const keys = this.#blocks[this.#block]?.keys ?? [];
+    this.#at = lowerBound(keys, key);
+    return this.#at < keys.length && keys[this.#at]?.equals(key) === true;
   }
 
   /** Index of the last block whose first key is at or below `key`; -1 when there is none. */

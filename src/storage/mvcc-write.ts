@@ -39,6 +39,9 @@ class Batch implements MvccBatch {
   readonly #reader: EngineReader;
   readonly #pending = new ByteMap<LayerValue>();
   readonly #sum = new StatsSum();
+  /** The last record that was read below the batch. */
+  #lastKey: Buffer | undefined;
+  #lastValue: Buffer | undefined;
 
   constructor(reader: EngineReader) {
     this.#reader = reader;
@@ -58,7 +61,13 @@ class Batch implements MvccBatch {
 
   get(engineKey: Buffer): Buffer | undefined {
     const own = this.#pending.get(engineKey);
-    return own === undefined ? this.#reader.get(engineKey) : (own ?? undefined);
+    if (own !== undefined) return own ?? undefined;
+    // A write looks at its key twice, once for its condition; the latches keep it as it is.
+    if (this.#lastKey?.equals(engineKey) !== true) {
+      this.#lastValue = this.#reader.get(engineKey);
+      this.#lastKey = engineKey;
+    }
+    return this.#lastValue;
   }
 
   iterate(options: { start: Buffer; end: Buffer; reverse?: boolean }): EngineIterator {

@@ -28,7 +28,7 @@ import {
   type Timestamp,
   type TxnMeta,
 } from '../../kv/index.ts';
-import { createMvccBatch, headKey, mvccGet } from '../../storage/index.ts';
+import { createMvccBatch, mvccGet } from '../../storage/index.ts';
 import { assert, unreachable, yieldTurn } from '../../util/index.ts';
 import { ConflictWaits, maxPushWaitMs } from '../concurrency/conflict-waits.ts';
 import { FinishedTxns } from '../concurrency/finished-txns.ts';
@@ -223,7 +223,7 @@ class Executor implements RangeExecutor {
       if (pages.failure !== undefined) break;
       if (span.end !== undefined && txn.status === 'committed') {
         await this.#resolveCommitted(span, txn, pages);
-      } else await pages.add(request, 0);
+      } else await pages.add(request);
     }
     const failure = await pages.finish();
     if (failure !== undefined) return failure;
@@ -235,11 +235,9 @@ class Executor implements RangeExecutor {
     let rest: Span | undefined = span;
     while (rest !== undefined && pages.failure === undefined) {
       const page: IntentPage = await intentsOf(this.#port.engine, rest, txn.id, resolvePage);
-      for (const key of page.keys) {
-        const size = this.#port.engine.get(headKey(key))?.length ?? 0;
-        const one = { kind: 'resolve-locks', span: { start: key, end: undefined }, txn } as const;
-        await pages.add(one, size);
-      }
+      await pages.send(
+        page.keys.map((start) => ({ kind: 'resolve-locks', span: { start, end: undefined }, txn })),
+      );
       rest = page.rest;
       if (page.keys.length === 0) await yieldTurn(this.#port.env);
     }
