@@ -1,15 +1,19 @@
 /**
- * The bank workload (Jepsen): transfers between accounts that lie in many ranges, and reads of all
- * accounts in one transaction. Every read must see the same total, whatever fails meanwhile. Its second
- * check is on the single account: no balance may fall below zero, because transfers look first.
+ * The bank workload (Jepsen): transfers between accounts that lie in many ranges, and reads of everything in
+ * one transaction. What every read must see, whatever fails meanwhile:
+ *
+ *   - the same total, and no balance below zero, because transfers look first (serializability);
+ *   - of every client, the receipt of its last transfer that was acknowledged before the read began, or of
+ *     a later one that it has asked for (durability, and no reads in the past).
  */
 import { indexPrefix, KeyWriter, writeIndexPrefix } from '../encoding/index.ts';
-import { type Db, KvFailure } from '../kv/index.ts';
-import { sleep } from '../util/index.ts';
+import { type Db, KvFailure, type Txn } from '../kv/index.ts';
+import { must, sleep } from '../util/index.ts';
 import { type SeededRandom } from './random.ts';
 import { type World } from './world.ts';
 
 const bankIndex = { tableId: 60_000, indexId: 1 };
+const receiptIndex = { tableId: 60_000, indexId: 2 };
 
 export interface BankOptions {
   readonly accounts: number;
@@ -17,6 +21,21 @@ export interface BankOptions {
   readonly clients: number;
   /** Mean pause of a client between two transactions. */
   readonly pauseMs: number;
+}
+
+/** What one transaction saw. */
+export interface Statement {
+  readonly balances: readonly number[];
+  /** Per client, the number of its last transfer. */
+  readonly receipts: readonly number[];
+  /** Per client, what was acknowledged when the read began. */
+  readonly acknowledged: readonly number[];
+}
+
+interface ClientState {
+  /** Number of the last transfer that was tried, and of the last that was acknowledged. */
+  tried: number;
+  acknowledged: number;
 }
 
 export interface BankCounts {
@@ -46,6 +65,7 @@ export class Bank {
   readonly #world: World;
   readonly #options: BankOptions;
   readonly #target: BankTarget;
+  readonly #clients: readonly ClientState[];
   #running = 0;
   #transferring = 0;
   #stopped = false;
@@ -54,6 +74,7 @@ export class Bank {
     this.#world = world;
     this.#options = options;
     this.#target = target;
+    this.#clients = Array.from({ length: options.clients }, () => ({ tried: 0, acknowledged: 0 }));
   }
 
   get total(): number {
@@ -71,21 +92,23 @@ export class Bank {
 
   /** Keys between accounts, where ranges may be split. */
   splitKeys(): Buffer[] {
-    return Array.from({ length: this.#options.accounts }, (_, i) => accountKey(i));
+    const accounts = Array.from({ length: this.#options.accounts }, (_, i) => accountKey(i));
+    return [...accounts, receiptKey(0), receiptKey(this.#clients.length >> 1)];
   }
 
   async load(db: Db): Promise<void> {
     await db.run({ name: 'bank load' }, async (txn) => {
       for (let i = 0; i < this.#options.accounts; i++) {
-        txn.put(accountKey(i), encodeBalance(this.#options.initialBalance));
+        txn.put(accountKey(i), encodeNumber(this.#options.initialBalance));
       }
+      for (let i = 0; i < this.#clients.length; i++) txn.put(receiptKey(i), encodeNumber(0));
     });
   }
 
   start(): void {
-    for (let i = 0; i < this.#options.clients; i++) {
+    for (let i = 0; i < this.#clients.length; i++) {
       this.#running++;
-      void this.#client(this.#world.random.fork()).finally(() => this.#running--);
+      void this.#client(i, this.#world.random.fork()).finally(() => this.#running--);
     }
   }
 
@@ -93,24 +116,18 @@ export class Bank {
     this.#stopped = true;
   }
 
-  /** One read of all accounts; throws KvFailure. */
-  async readAll(db: Db): Promise<number[]> {
-    return db.run({ name: 'bank read' }, async (txn) => {
-      const balances: number[] = [];
-      const start = indexPrefix(bankIndex);
-      const end = indexPrefix({ ...bankIndex, indexId: bankIndex.indexId + 1 });
-      let span: { start: Buffer; end: Buffer } | undefined = { start, end };
-      while (span !== undefined) {
-        const page = await txn.scan({ ...span, maxRows: 5 });
-        for (const value of page.values) balances.push(decodeBalance(value));
-        span = page.resume;
-      }
-      return balances;
-    });
+  /** One read of everything; throws KvFailure. */
+  async readAll(db: Db): Promise<Statement> {
+    const acknowledged = this.#clients.map((client) => client.acknowledged);
+    return db.run({ name: 'bank read' }, async (txn) => ({
+      balances: await readIndex(txn, bankIndex),
+      receipts: await readIndex(txn, receiptIndex),
+      acknowledged,
+    }));
   }
 
-  /** Notes a violation when `balances` cannot be. */
-  check(balances: readonly number[], where: string): void {
+  /** Notes a violation when the statement cannot be. */
+  check({ balances, receipts, acknowledged }: Statement, where: string): void {
     const total = balances.reduce((sum, balance) => sum + balance, 0);
     if (balances.length !== this.#options.accounts) {
       this.#violation(`${where}: ${balances.length} of ${this.#options.accounts} accounts`);
@@ -119,6 +136,14 @@ export class Bank {
     if (balances.some((balance) => balance < 0)) {
       this.#violation(`${where}: a balance is negative: ${balances.join(' ')}`);
     }
+    for (const [i, { tried }] of this.#clients.entries()) {
+      const receipt = receipts[i] ?? -1;
+      const known = acknowledged[i] ?? 0;
+      if (receipt >= known && receipt <= tried) continue;
+      this.#violation(
+        `${where}: client ${i} has receipt ${receipt}, transfer ${known} of ${tried} was acknowledged`,
+      );
+    }
   }
 
   #violation(text: string): void {
@@ -126,23 +151,23 @@ export class Bank {
     this.#world.story(`VIOLATION ${text}`);
   }
 
-  async #client(random: SeededRandom): Promise<void> {
+  async #client(client: number, random: SeededRandom): Promise<void> {
     while (!this.#stopped) {
       await sleep(this.#world, random.float() * 2 * this.#options.pauseMs);
       const connection = this.#target.connect(random);
       if (connection === undefined) continue;
       const broken = connection.gone.then(() => 'broken' as const);
-      const outcome = await Promise.race([this.#operation(connection.db, random), broken]);
+      const outcome = await Promise.race([this.#operation(connection.db, client, random), broken]);
       if (outcome === 'broken') this.counts.ambiguous++;
     }
   }
 
-  async #operation(db: Db, random: SeededRandom): Promise<void> {
+  async #operation(db: Db, client: number, random: SeededRandom): Promise<void> {
     try {
       if (random.chance(0.6)) {
         this.#transferring++;
         try {
-          await this.#transfer(db, random);
+          await this.#transfer(db, client, random);
         } finally {
           this.#transferring--;
         }
@@ -159,21 +184,26 @@ export class Bank {
     }
   }
 
-  async #transfer(db: Db, random: SeededRandom): Promise<void> {
+  async #transfer(db: Db, client: number, random: SeededRandom): Promise<void> {
     const from = random.between(0, this.#options.accounts - 1);
     const to = (from + random.between(1, this.#options.accounts - 1)) % this.#options.accounts;
     const amount = random.between(1, 5);
-    const lock = random.chance(0.7) ? 'update' : 'none';
+    const lock = random.chance(0.6) ? 'update' : 'none';
+    const state = must(this.#clients[client]);
+    const number = ++state.tried;
     await db.run({ name: 'bank transfer' }, async (txn) => {
       const [a, b] = await txn.getMany([accountKey(from), accountKey(to)], { lock });
       if (a === undefined || b === undefined) {
         this.#violation(`transfer: account ${a === undefined ? from : to} is gone`);
         return;
       }
-      if (decodeBalance(a) < amount) return;
-      txn.put(accountKey(from), encodeBalance(decodeBalance(a) - amount));
-      txn.put(accountKey(to), encodeBalance(decodeBalance(b) + amount));
+      // Also where nothing is moved: what is read together with it is ordered by it.
+      txn.put(receiptKey(client), encodeNumber(number));
+      if (decodeNumber(a) < amount) return;
+      txn.put(accountKey(from), encodeNumber(decodeNumber(a) - amount));
+      txn.put(accountKey(to), encodeNumber(decodeNumber(b) + amount));
     });
+    state.acknowledged = number;
   }
 }
 
@@ -181,13 +211,33 @@ function accountKey(account: number): Buffer {
   return writeIndexPrefix(new KeyWriter(), bankIndex).uint(account).finish();
 }
 
+function receiptKey(client: number): Buffer {
+  return writeIndexPrefix(new KeyWriter(), receiptIndex).uint(client).finish();
+}
+
+async function readIndex(
+  txn: Txn,
+  index: { readonly tableId: number; readonly indexId: number },
+): Promise<number[]> {
+  const numbers: number[] = [];
+  const start = indexPrefix(index);
+  const end = indexPrefix({ ...index, indexId: index.indexId + 1 });
+  let span: { start: Buffer; end: Buffer } | undefined = { start, end };
+  while (span !== undefined) {
+    const page = await txn.scan({ ...span, maxRows: 5 });
+    for (const value of page.values) numbers.push(decodeNumber(value));
+    span = page.resume;
+  }
+  return numbers;
+}
+
 /** Padded, so that a few transactions make a range large enough to split. */
-function encodeBalance(balance: number): Buffer {
+function encodeNumber(number: number): Buffer {
   const value = Buffer.alloc(64);
-  value.writeInt32BE(balance, 0);
+  value.writeInt32BE(number, 0);
   return value;
 }
 
-function decodeBalance(value: Buffer): number {
+function decodeNumber(value: Buffer): number {
   return value.readInt32BE(0);
 }

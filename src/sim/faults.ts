@@ -2,7 +2,7 @@
  * Draws faults and what operators do, one about every `everyMs`. Mostly a minority of machines is down, now
  * and then all of them. Whatever happens here may cost time; it may not cost data.
  */
-import { KvFailure } from '../kv/index.ts';
+import { containsKey, KvFailure } from '../kv/index.ts';
 import { type Bank } from './bank.ts';
 import { type SimCluster } from './cluster.ts';
 import { type SeededRandom } from './random.ts';
@@ -64,7 +64,8 @@ export class Faults {
     const others = all.filter((i) => i !== victim);
     const kind = random.chance(0.6) ? 'process' : 'power';
     const draw = random.float();
-    if (draw < 0.3) this.#crash([victim], kind);
+    if (draw < 0.25) this.#crash([victim], kind);
+    else if (draw < 0.3) this.#strandLeaseholder(all, kind);
     else if (draw < 0.33) this.#crash(all, kind);
     else if (draw < 0.38) this.#crash([victim, random.pick(others)], kind);
     else if (draw < 0.5) {
@@ -106,6 +107,24 @@ export class Faults {
     return out;
   }
 
+  /** A leaseholder is cut off while all others restart: it still serves what they promised before. */
+  #strandLeaseholder(all: readonly number[], kind: 'process' | 'power'): void {
+    const key = this.#random.pick(this.#bank.splitKeys());
+    const holder = this.#cluster
+      .serving()
+      .find(({ node }) =>
+        [...node.store.replicas.values()].some(
+          (replica) =>
+            replica.initialised && replica.holdsLease && containsKey(replica.descriptor, key),
+        ),
+      );
+    if (holder === undefined) return;
+    const others = all.filter((i) => i !== holder.index);
+    this.#cluster.partition([holder.index], others, 'both');
+    this.#healLater();
+    this.#crash(others, kind);
+  }
+
   #crash(victims: readonly number[], kind: 'process' | 'power'): void {
     for (const index of victims) {
       if (!this.#cluster.isUp(index)) continue;
@@ -123,7 +142,9 @@ export class Faults {
   }
 
   #restartLater(index: number): void {
-    this.#world.after(100 + this.#random.float() * 8_000, () => {
+    // At once, as a supervisor does, or after somebody has looked at it.
+    const downMs = this.#random.chance(0.5) ? 50 + this.#random.float() * 400 : 8_000;
+    this.#world.after(downMs * (0.1 + 0.9 * this.#random.float()), () => {
       if (!this.#stopped) this.#cluster.start(index);
     });
   }

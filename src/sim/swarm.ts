@@ -35,7 +35,7 @@ export function drawConfiguration(random: SeededRandom, nodes: number): Configur
     skewMs: random.chance(0.3) ? 0 : random.float() * 200,
     driftPpm: random.float() * 200,
     rangeMaxBytes: random.between(2_000, 20_000),
-    faultEveryMs: 500 + random.float() * 5_000,
+    faultEveryMs: 1_000 + random.float() * 5_000,
     diskFaults: random.chance(0.5),
     clients: random.between(4, 12),
     accounts: random.between(6, 16),
