@@ -204,7 +204,11 @@ export async function makeSequence(
   };
   const sequence = applyOptions(blank, options, true);
   ddl.writer.create(sequence);
-  restartSequence(ddl.context.txn, sequence);
+  // Outside the transaction, as every later step of the counter: nobody else knows the id yet, and
+  // nextval() may be called before the commit. A rollback leaves a counter that nothing refers to.
+  await ddl.context.db.run({ name: 'create sequence' }, async (txn) => {
+    restartSequence(txn, sequence);
+  });
   return sequence;
 }
 
@@ -349,7 +353,6 @@ async function keepNext(
 
 // Values.
 
-/** Values handed to this node ahead of use (CACHE n): next one, and how many are left. */
 const maxAttempts = 3;
 
 /** The next value. Throws 2200H at the end of a sequence that does not cycle. */
@@ -380,6 +383,42 @@ export async function nextValue(db: Db, sequence: SequenceDescriptor): Promise<b
     });
   }
   throw sqlError('sequenceGeneratorLimitExceeded', `could not cycle sequence "${sequence.name}"`);
+}
+
+/**
+ * Takes `count` values at once; the first one, or undefined when the sequence does not have so many left
+ * before its end (then take them one by one).
+ */
+export async function reserveValues(
+  db: Db,
+  sequence: SequenceDescriptor,
+  count: number,
+): Promise<bigint | undefined> {
+  const increment = BigInt(sequence.increment);
+  const span = increment * BigInt(count);
+  const key = sequenceKey(sequence.id);
+  const last = await db.increment(key, span);
+  const first = last - span + increment;
+  const isInside =
+    increment > 0n
+      ? first <= last && last <= BigInt(sequence.maxValue)
+      : first >= last && last >= BigInt(sequence.minValue);
+  if (isInside) return first;
+  await db.increment(key, -span);
+  return undefined;
+}
+
+/** Gives back the values behind `used` when nobody has taken one since `last` was reserved. */
+export async function returnValues(
+  db: Db,
+  sequence: SequenceDescriptor,
+  values: { readonly used: bigint; readonly last: bigint },
+): Promise<void> {
+  await db.run({ name: 'return sequence values' }, async (txn) => {
+    const key = sequenceKey(sequence.id);
+    const bytes = await txn.get(key, { lock: 'update' });
+    if (bytes?.equals(counterBytes(values.last)) === true) txn.put(key, counterBytes(values.used));
+  });
 }
 
 /** setval(). Throws 22003 outside the bounds. */

@@ -1,6 +1,7 @@
 /** The asynchronous side of evaluation: sequences, names and oids, catalog functions, row ids. One per session. */
 import { SessionCatalog, type SequenceDescriptor } from '../catalog/index.ts';
-import { nextValue, setValue } from '../ddl/index.ts';
+import { setValue } from '../ddl/index.ts';
+import { SequenceValues } from './sequence-values.ts';
 import { sqlError } from '../errors.ts';
 import { allFunctions, allOperators, type EvalHost, type RegKind } from '../functions/index.ts';
 import { type StatementContext } from '../session/types.ts';
@@ -29,6 +30,7 @@ export function createEvalHost(inputs: EvalHostInputs): SessionHost {
   const { cache } = catalog;
   const current = new Map<number, bigint>();
   const locks = new AdvisoryLocks(cache.db);
+  const values = new SequenceValues(cache.db, inputs.context);
   let last: number | undefined;
 
   const find = (sequence: string | number): SequenceDescriptor => {
@@ -51,7 +53,7 @@ export function createEvalHost(inputs: EvalHostInputs): SessionHost {
     async nextval(name) {
       if (name === rowIdSequence.oid || name === rowIdSequence.name) return uniqueRowId();
       const sequence = find(name);
-      const value = await nextValue(cache.db, sequence);
+      const value = await values.next(sequence);
       current.set(sequence.id, value);
       last = sequence.id;
       return value;
@@ -67,6 +69,7 @@ export function createEvalHost(inputs: EvalHostInputs): SessionHost {
     },
     async setval(name, value, isCalled) {
       const sequence = find(name);
+      values.forget(sequence);
       await setValue(cache.db, sequence, value, isCalled);
       if (isCalled) current.set(sequence.id, value);
       return value;
