@@ -16,6 +16,7 @@ export {
   systemKey,
   tableKeyPrefix,
   tablesStart,
+  userTablesStart,
   txnRecordKey,
   writeIndexPrefix,
 } from './keyspace.ts';

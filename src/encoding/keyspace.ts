@@ -107,6 +107,9 @@ export function tableKeyPrefix(tableId: number): Buffer {
 }
 
 /** Table and index id of a row key; undefined for keys outside the tables. */
+/** Tables of users begin here; what lies before (catalog, meta records, counters) everybody needs all the time. */
+export const userTablesStart: Buffer = tableKeyPrefix(16_384);
+
 export function decodeIndexPrefix(
   key: Buffer,
 ): { tableId: number; indexId: number | undefined; rest: number } | undefined {

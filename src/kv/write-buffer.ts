@@ -126,17 +126,42 @@ export class WriteBuffer {
     return found;
   }
 
-  /** Takes in what another buffer holds, which was written later. */
-  append(later: WriteBuffer): void {
-    const inserts = new Set<number>();
-    later.#inserts.visit(emptyBytes, undefined, (_key, sequence) => {
-      inserts.add(sequence);
-    });
-    for (const conflict of later.#conflicts) inserts.add(conflict.sequence);
-    for (const { key, write } of later.history()) {
-      if (inserts.has(write.sequence)) this.insert(key, write);
+  /** Takes in what another buffer holds. */
+  append(other: WriteBuffer): void {
+    const all = [...this.#marked(), ...other.#marked()];
+    all.sort((a, b) => a.write.sequence - b.write.sequence);
+    this.clear();
+    for (const { key, write, insert } of all) {
+      if (insert) this.insert(key, write);
       else this.put(key, write);
     }
+  }
+
+  /** Every write, with those that came as inserts and are not checked yet. */
+  #marked(): { readonly key: Buffer; readonly write: BufferedWrite; readonly insert: boolean }[] {
+    const conflicts = new Set(this.#conflicts.map(({ sequence }) => sequence));
+    return this.versions().map(({ key, write, insert }) => ({
+      key,
+      write,
+      insert: insert || conflicts.has(write.sequence),
+    }));
+  }
+
+  /** Takes the writes of all keys below `end` out of the buffer, into one of their own. */
+  takeBelow(end: Buffer): WriteBuffer {
+    const taken = new WriteBuffer();
+    const sequences = new Set<number>();
+    this.#writes.visit(emptyBytes, end, (_key, versions) => {
+      for (const write of versions) sequences.add(write.sequence);
+    });
+    if (sequences.size === 0) return taken;
+    for (const { key, write } of this.history()) {
+      if (!sequences.has(write.sequence)) continue;
+      if (this.#inserts.get(key) === write.sequence) taken.insert(key, write);
+      else taken.put(key, write);
+    }
+    this.forget((sequence) => sequences.has(sequence));
+    return taken;
   }
 
   overlaps(start: Buffer, end: Buffer): boolean {

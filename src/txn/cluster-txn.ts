@@ -31,7 +31,7 @@ import {
   type TxnMeta,
   type TxnOptions,
 } from '../kv/index.ts';
-import { addressOf } from '../encoding/index.ts';
+import { addressOf, userTablesStart } from '../encoding/index.ts';
 import { type Env } from '../util/index.ts';
 import { cleanUp } from './clean-up.ts';
 import { commitWrites, flushWrites } from './committer.ts';
@@ -311,14 +311,25 @@ export class ClusterTxn implements Txn {
   async flushIfLarge(): Promise<void> {
     this.checkOpen();
     if (this.buffer.bytes <= flushBytes) return;
+    await this.flushBulk();
+  }
+
+  /**
+   * Sends rows of tables on their way. Catalog records stay until the commit: a statement of hours must
+   * not keep everybody, and its own session, from reading them.
+   */
+  async flushBulk(): Promise<void> {
     await this.flushed();
-    this.#takeOff();
+    this.checkConflict();
+    const { buffer } = this;
+    const kept = buffer.takeBelow(userTablesStart);
+    this.#takeOff(kept);
   }
 
   /** Sends all buffered writes out as intents and waits until they are there. */
   async flush(): Promise<void> {
     await this.flushed();
-    this.#takeOff();
+    this.#takeOff(new WriteBuffer());
     await this.flushed();
   }
 
@@ -334,17 +345,18 @@ export class ClusterTxn implements Txn {
     this.checkOpen();
   }
 
-  #takeOff(): void {
+  /** Everything in the buffer leaves; `kept` takes its place. */
+  #takeOff(kept: WriteBuffer): void {
     this.checkOpen();
     this.checkConflict();
     const { buffer } = this;
+    this.buffer = kept;
     const versions = buffer.versions();
     const [first] = versions;
     if (first === undefined) return;
     this.prepareToLock(first.key);
     this.#flushedSequence = this.#sequence;
     for (const { key } of versions) this.intents.add(key, undefined);
-    this.buffer = new WriteBuffer();
     const landed = flushWrites(this, buffer).then(
       () => undefined,
       (error: unknown) => {

@@ -49,7 +49,10 @@ export async function commitWrites(
 ): Promise<Timestamp> {
   await txn.flushed();
   const { buffer } = txn;
-  if (buffer.size > onePhaseWrites || buffer.bytes > onePhaseBytes) await txn.flush();
+  if (buffer.size > onePhaseWrites || buffer.bytes > onePhaseBytes) {
+    await txn.flushBulk();
+    await txn.flushed();
+  }
   const hasWrites = txn.buffer.size > 0 || txn.intents.size > 0 || trigger !== undefined;
   if (!hasWrites) return endWithoutWrites(txn);
   const entries = txn.buffer.entries();
