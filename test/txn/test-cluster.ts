@@ -110,6 +110,7 @@ class TestReplica implements ReplicaPort {
       return { kind: 'rejected', error: this.#notLeaseholder() };
     }
     this.cluster.proposals++;
+    this.cluster.largestProposal = Math.max(this.cluster.largestProposal, command.writes.length);
     this.engine.apply(command.writes);
     for (const { start, end } of command.clears) {
       for (const span of engineSpans(start, end)) await this.engine.clear(span.start, span.end);
@@ -144,6 +145,8 @@ export class TestCluster {
   readonly rowPrograms: RowProgramCompiler | undefined;
   readonly replicas: TestReplica[] = [];
   proposals = 0;
+  /** Most writes of one command. */
+  largestProposal = 0;
   /** How the right side of a split is led: 'later lease' when somebody else may have led it before. */
   afterSplit: 'same lease' | 'first lease' | 'later lease' = 'same lease';
   /** How long the replication of a command takes; 0 = one turn of the event loop. */
