@@ -1,0 +1,118 @@
+/**
+ * How long nothing can be written after the node of the leaseholder is gone, in virtual time: the promise to
+ * it has to run out (support duration, less what had passed since the last heartbeat), then an election.
+ * And that an orderly shutdown hands its leases over at once.
+ */
+import { expect, it } from 'vitest';
+import { indexPrefix, systemKey } from '../../src/encoding/index.ts';
+import { containsKey, KvFailure } from '../../src/kv/index.ts';
+import { checkReplicas } from '../../src/sim/checks.ts';
+import { type SimCluster, type World } from '../../src/sim/index.ts';
+import { sleep } from '../../src/util/index.ts';
+import { calmCluster, finish, outside } from './harness.ts';
+
+const key = systemKey('takeover');
+
+function holderOf(cluster: SimCluster): number {
+  const index = findHolder(cluster);
+  if (index === undefined) throw new Error('nobody holds the lease');
+  return index;
+}
+
+function findHolder(cluster: SimCluster): number | undefined {
+  return cluster
+    .serving()
+    .find(({ node }) =>
+      [...node.store.replicas.values()].some(
+        (each) => each.initialised && each.holdsLease && containsKey(each.descriptor, key),
+      ),
+    )?.index;
+}
+
+/** Longest time without an acknowledged write on `through`, from now until `untilMs`. */
+function longestGap(world: World, cluster: SimCluster, through: number, untilMs: number): number {
+  const db = cluster.serving().find(({ index }) => index === through)?.node.db;
+  let lastMs = world.nowMs;
+  let gapMs = 0;
+  const write = async (): Promise<void> => {
+    for (let i = 0; world.nowMs < untilMs; i++) {
+      try {
+        await db?.run({ name: 'write' }, async (txn) => txn.put(key, Buffer.from(String(i))));
+        gapMs = Math.max(gapMs, world.nowMs - lastMs);
+        lastMs = world.nowMs;
+      } catch (error) {
+        if (!(error instanceof KvFailure)) throw error;
+      }
+      await sleep(world, 10);
+    }
+  };
+  finish(world, write(), untilMs - world.nowMs + 30_000);
+  return Math.max(gapMs, world.nowMs - lastMs);
+}
+
+function replicated(seed: number): { world: World; cluster: SimCluster } {
+  const { world, cluster } = calmCluster(seed);
+  world.run(world.nowMs + 15_000);
+  const first = cluster.serving()[0]?.node.db;
+  finish(world, first?.split(indexPrefix({ tableId: 1000, indexId: 1 })) ?? Promise.resolve());
+  world.run(world.nowMs + 30_000);
+  expect(finish(world, checkReplicas(cluster, 3)).problems).toEqual([]);
+  return { world, cluster };
+}
+
+/** Drawn per run: where in the rhythm of heartbeats the fault falls. */
+function someTimeLater(world: World): void {
+  world.run(world.nowMs + world.random.float() * 1000);
+}
+
+function quantile(sorted: readonly number[], q: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? 0;
+}
+
+/** Without power nothing is reset: a write that was on its way waits for the keepalive, which takes 5 s. */
+const longestMs = { process: 5_000, power: 5_250 };
+
+for (const kind of ['process', 'power'] as const) {
+  it(`writes go on after the leaseholder's node is gone (${kind})`, async () => {
+    const gaps: number[] = [];
+    for (let seed = 1; seed <= 12; seed++) {
+      await outside(() => {
+        const { world, cluster } = replicated(seed);
+        someTimeLater(world);
+        const holder = holderOf(cluster);
+        const through = (holder + 1 + (seed % 4)) % cluster.size;
+        world.after(500, () => cluster.crash(holder, kind));
+        gaps.push(longestGap(world, cluster, through, world.nowMs + 12_000));
+      });
+    }
+    gaps.sort((a, b) => a - b);
+    const text = gaps.map((gap) => Math.round(gap)).join(' ');
+    if (process.env['FIGURES'] !== undefined) process.stdout.write(`gaps (${kind}): ${text} ms\n`);
+    expect(quantile(gaps, 0.5), text).toBeLessThanOrEqual(2_500);
+    expect(gaps.at(-1), text).toBeLessThanOrEqual(longestMs[kind]);
+  }, 120_000);
+}
+
+it('an orderly shutdown hands the leases over within a second', async () => {
+  const drains: number[] = [];
+  for (let seed = 1; seed <= 6; seed++) {
+    await outside(() => {
+      const { world, cluster } = replicated(seed);
+      someTimeLater(world);
+      const holder = holderOf(cluster);
+      const leaving = cluster.serving().find(({ index }) => index === holder)?.node;
+      const startMs = world.nowMs;
+      finish(world, leaving?.store.drain() ?? Promise.resolve());
+      const handedOver = (): boolean => {
+        const now = findHolder(cluster);
+        return now !== undefined && now !== holder;
+      };
+      world.run(startMs + 10_000, handedOver);
+      expect(handedOver()).toBe(true);
+      drains.push(world.nowMs - startMs);
+    });
+  }
+  if (process.env['FIGURES'] !== undefined)
+    process.stdout.write(`drains: ${drains.join(' ')} ms\n`);
+  expect(Math.max(...drains), drains.join(' ')).toBeLessThanOrEqual(1_000);
+}, 120_000);
