@@ -25,6 +25,8 @@ export interface VirtualTable {
     readonly name: string;
     readonly typeOid: number;
     readonly typmod: number;
+    /** A system column (tableoid): reachable by name, not part of `*` and not listed. */
+    readonly hidden?: boolean;
   }[];
   /**
    * Rows that may match. `equals`: column name -> constant, for columns listed in `indexedColumns`; a table

@@ -11,7 +11,7 @@ import { patternFunctions, patternSetFunctions } from './patterns.ts';
 import { type SqlFunction } from './registry-types.ts';
 import { seriesFunctions } from './series.ts';
 import { stringFunctions, stringSetFunctions } from './strings.ts';
-import { systemFunctions } from './system.ts';
+import { systemFunctions, systemSets } from './system.ts';
 import { windowFunctions } from './windows.ts';
 
 const lists: readonly (readonly SqlFunction[])[] = [
@@ -32,6 +32,7 @@ const lists: readonly (readonly SqlFunction[])[] = [
   aggregateFunctions,
   windowFunctions,
   systemFunctions,
+  systemSets,
 ];
 
 const functions: SqlFunction[] = [];

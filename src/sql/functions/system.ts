@@ -17,8 +17,8 @@ import {
 import { absNumeric, numericToBigint } from '../types/numeric.ts';
 import { uuidFromHex } from '../types/scalar-text.ts';
 import { lookupReg } from './casts.ts';
-import { type Args, scalar, type ScalarOptions, stable, volatile } from './define.ts';
-import { type EvalContext, type ScalarFunction } from './registry-types.ts';
+import { type Args, scalar, type ScalarOptions, setFunction, stable, volatile } from './define.ts';
+import { type EvalContext, type ScalarFunction, type SetFunction } from './registry-types.ts';
 
 export const versionText = 'PostgreSQL 16.0 (Skein 0.1.0)';
 const versionNumber = '160000';
@@ -37,6 +37,11 @@ function sequence(value: Datum | undefined): string | number {
 }
 
 const sequences: ScalarFunction[] = [
+  volatile('unique_rowid() int8', (_a, c) => {
+    const id = c.host.uniqueRowId?.();
+    if (id !== undefined) return id;
+    throw sqlError('featureNotSupported', 'unique_rowid() is not available here');
+  }),
   volatile('nextval(regclass) int8', (a, c) => c.host.nextval(sequence(a[0])), { async: true }),
   volatile('currval(regclass) int8', (a, c) => c.host.currval(sequence(a[0])), { async: true }),
   volatile('lastval() int8', (_a, c) => c.host.lastval(), { async: true }),
@@ -101,6 +106,8 @@ const identity: ScalarFunction[] = [
   stable('pg_encoding_max_length(int4) int4', (a) => (asNumber(a[0]) === 6 ? 4 : 1)),
   stable('pg_input_is_valid(text,text) bool', inputIsValid),
   stable('pg_listening_channels() text', () => null),
+  stable('pg_blocking_pids(int4) int4[]', () => makeArray(oids.int4, [])),
+  stable('pg_is_wal_replay_paused() bool', () => false),
 ];
 
 /** True when the text is valid input of the type named. */
@@ -261,11 +268,18 @@ const definitions: ScalarFunction[] = [
   'pg_get_triggerdef(oid) text',
   'pg_get_triggerdef(oid,bool) text',
   'pg_get_ruledef(oid) text',
+  'pg_get_ruledef(oid,bool) text',
   'pg_get_userbyid(oid) name',
   'pg_get_serial_sequence(text,text) text',
   'pg_get_partkeydef(oid) text',
   'pg_get_partition_constraintdef(oid) text',
   'pg_get_statisticsobjdef(oid) text',
+  'pg_get_statisticsobjdef_columns(oid) text',
+  'pg_get_statisticsobjdef_expressions(oid) text[]',
+  'pg_get_function_sqlbody(oid) text',
+  'pg_get_function_arg_default(oid,int4) text',
+  'pg_get_replica_identity_index(regclass) regclass',
+  'pg_partition_root(regclass) regclass',
   'obj_description(oid) text',
   'obj_description(oid,name) text',
   'col_description(oid,int4) text',
@@ -280,6 +294,9 @@ const definitions: ScalarFunction[] = [
   'pg_conversion_is_visible(oid) bool',
   'pg_statistics_obj_is_visible(oid) bool',
   'pg_ts_config_is_visible(oid) bool',
+  'pg_ts_dict_is_visible(oid) bool',
+  'pg_ts_parser_is_visible(oid) bool',
+  'pg_ts_template_is_visible(oid) bool',
   'pg_relation_is_publishable(regclass) bool',
   'pg_relation_filenode(regclass) oid',
   'pg_relation_filepath(regclass) text',
@@ -418,4 +435,21 @@ export const systemFunctions: readonly ScalarFunction[] = [
   ...sessions,
   ...toReg,
   ...various,
+];
+
+/** There are no partitions: no relation has ancestors, and no tree has members. */
+export const systemSets: readonly SetFunction[] = [
+  setFunction('pg_partition_ancestors(regclass) regclass', () => [], {
+    columns: [['relid', 'regclass']],
+    volatility: 'stable',
+  }),
+  setFunction('pg_partition_tree(regclass) record', () => [], {
+    columns: [
+      ['relid', 'regclass'],
+      ['parentrelid', 'regclass'],
+      ['isleaf', 'bool'],
+      ['level', 'int4'],
+    ],
+    volatility: 'stable',
+  }),
 ];

@@ -59,6 +59,9 @@ export class SessionEval implements EvalContext {
   get byteaOutput(): FormatSettings['byteaOutput'] {
     return this.#format.byteaOutput;
   }
+  get regName(): FormatSettings['regName'] {
+    return this.#format.regName;
+  }
   get currentUser(): string {
     return this.#identity.currentUser;
   }

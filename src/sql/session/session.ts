@@ -113,6 +113,7 @@ export class Session {
         return this.#context;
       },
     });
+    this.settings.format.regName = (type, oid) => this.host.nameOf(type, oid);
     this.eval = new SessionEval({
       env: services.env,
       settings: this.settings,

@@ -43,7 +43,7 @@ import {
   truncateUtf8,
   uuidFromHex,
 } from './scalar-text.ts';
-import { type TypeOps } from './types.ts';
+import { type FormatSettings, type TypeOps } from './types.ts';
 import { typeByName } from './type-table.ts';
 import { charLength, formatType } from './typmod.ts';
 
@@ -116,7 +116,7 @@ const int8Ops = makeOps<bigint>(oids.int8, {
 function oidOps(
   oid: number,
   parse: (text: string) => number = parseOid,
-  format: (value: number) => string = String,
+  format: (value: number, settings: FormatSettings) => string = String,
 ): TypeOps {
   return makeOps<number>(oid, {
     narrow: asNumber,
@@ -145,8 +145,10 @@ function parseRegNumber(text: string): number {
   throw sqlError('undefinedObject', `"${text}" does not exist`);
 }
 
-function formatRegNumber(value: number): string {
-  return value === 0 ? '-' : String(value);
+/** `-` for zero, else the name, else the number. */
+function formatReg(oid: number): (value: number, settings: FormatSettings) => string {
+  return (value, settings) =>
+    value === 0 ? '-' : (settings.regName?.(oid, value) ?? String(value));
 }
 
 /** regtype knows its names without the catalog. */
@@ -424,7 +426,7 @@ export const scalarOps: readonly TypeOps[] = [
   oidOps(oids.oid),
   oidOps(oids.xid),
   oidOps(oids.cid),
-  ...regOids.map((oid) => oidOps(oid, parseRegNumber, formatRegNumber)),
+  ...regOids.map((oid) => oidOps(oid, parseRegNumber, formatReg(oid))),
   oidOps(oids.regtype, parseRegtype, formatRegtype),
   floatOps(oids.float4, true),
   floatOps(oids.float8, false),

@@ -47,6 +47,8 @@ export interface FormatSettings {
   readonly byteaOutput: 'hex' | 'escape';
   /** For the input words 'now', 'today', ...: microseconds since 2000-01-01 UTC. */
   readonly nowMicros: bigint;
+  /** The name behind a value of regclass, regproc, ...; undefined (or absent): its number is shown. */
+  readonly regName?: ((typeOid: number, value: number) => string | undefined) | undefined;
 }
 
 /**

@@ -65,8 +65,13 @@ export function virtualTable(
   make: RowMaker,
   options: TableOptions = {},
 ): VirtualTable {
-  const columns = columnsOf(shape);
-  const toRow = (record: Record_): Row => columns.map((column) => record[column.name] ?? null);
+  const listed = columnsOf(shape);
+  const columns = [...listed, { name: 'tableoid', typeOid: oids.oid, typmod: -1, hidden: true }];
+  const toRow = (record: Record_): Row => {
+    const row: Datum[] = listed.map((column) => record[column.name] ?? null);
+    row.push(oid);
+    return row;
+  };
   const indexedColumns = options.cached === true ? (options.indexed ?? []) : [];
   return {
     oid,

@@ -6,6 +6,7 @@ import {
   indexDefinition,
   qualifiedNames,
   quoteIdentifier,
+  ruleOid,
   type Descriptor,
   type TableDescriptor,
 } from '../catalog/index.ts';
@@ -60,10 +61,12 @@ export async function callCatalogFunction(
       return entry?.kind === 'v' ? ` ${entry.view.query};` : entry === undefined ? null : '';
     }
     case 'pg_get_ruledef': {
-      const view = source.snapshot.contents(source.databaseId).views[0];
+      const view = source.snapshot
+        .contents(source.databaseId)
+        .views.find(({ id }) => ruleOid(id) === numberOf(args[0]));
       return view === undefined
         ? null
-        : `CREATE RULE "_RETURN" AS ON SELECT TO ${quoteIdentifier(view.name)} DO INSTEAD ${view.query};`;
+        : `CREATE RULE "_RETURN" AS\n    ON SELECT TO ${source.catalog.nameText(view)} DO INSTEAD ${view.query};`;
     }
     case 'pg_get_expr':
       return args[0] === null || args[0] === undefined
@@ -138,6 +141,12 @@ export async function callCatalogFunction(
         ? null
         : `${entry.kind === 'i' ? 'index' : entry.kind === 'v' ? 'view' : entry.kind === 'S' ? 'sequence' : 'table'} ${entry.name}`;
     }
+    case 'pg_partition_root':
+    case 'pg_get_replica_identity_index':
+    case 'pg_get_statisticsobjdef_columns':
+    case 'pg_get_statisticsobjdef_expressions':
+    case 'pg_get_function_sqlbody':
+    case 'pg_get_function_arg_default':
     case 'pg_get_functiondef':
     case 'pg_get_triggerdef':
     case 'pg_get_partkeydef':

@@ -5,7 +5,7 @@ import { SequenceValues } from './sequence-values.ts';
 import { sqlError } from '../errors.ts';
 import { allFunctions, allOperators, type EvalHost, type RegKind } from '../functions/index.ts';
 import { type StatementContext } from '../session/types.ts';
-import { formatType, typeByName, typeByOid } from '../types/index.ts';
+import { formatType, oids, typeByName, typeByOid } from '../types/index.ts';
 import { AdvisoryLocks } from './advisory-locks.ts';
 import { callCatalogFunction } from './catalog-functions.ts';
 import { parseName } from './names.ts';
@@ -21,6 +21,8 @@ export interface EvalHostInputs {
 
 export interface SessionHost extends EvalHost {
   uniqueRowId(): bigint;
+  /** The name of a value of regclass, regproc, ... for output; undefined when there is none. */
+  nameOf(typeOid: number, value: number): string | undefined;
   /** Gives back what the session holds beyond its transactions (advisory locks); DISCARD ALL and the session's end. */
   close(): Promise<void>;
 }
@@ -80,9 +82,13 @@ export function createEvalHost(inputs: EvalHostInputs): SessionHost {
       throw sqlError('objectNotInPrerequisiteState', 'lastval is not yet defined in this session');
     },
     lookupOid: async (kind, name) => lookupOid(catalog, inputs.context(), kind, name),
-    lookupName: async (kind, oid) => lookupName(catalog, inputs.context(), kind, oid),
+    lookupName: async (kind, oid) => lookupName(catalog, kind, oid),
     catalogFunction: (name, args) => callCatalogFunction(name, args, inputs.context(), locks),
     uniqueRowId,
+    nameOf: (typeOid, value) => {
+      const kind = regKinds.get(typeOid);
+      return kind === undefined ? undefined : lookupName(catalog, kind, value);
+    },
     close: () => locks.releaseAll(),
   };
 }
@@ -169,15 +175,21 @@ export function lookupOid(
   }
 }
 
-function lookupName(
-  catalog: SessionCatalog,
-  context: StatementContext,
-  kind: RegKind,
-  oid: number,
-): string | undefined {
+const regKinds: ReadonlyMap<number, RegKind> = new Map([
+  [oids.regclass, 'regclass'],
+  [oids.regproc, 'regproc'],
+  [oids.regprocedure, 'regprocedure'],
+  [oids.regoper, 'regoper'],
+  [oids.regoperator, 'regoperator'],
+  [oids.regnamespace, 'regnamespace'],
+  [oids.regrole, 'regrole'],
+]);
+
+function lookupName(catalog: SessionCatalog, kind: RegKind, oid: number): string | undefined {
   switch (kind) {
     case 'regclass': {
-      const source = sourceOf(context);
+      const { snapshot, database } = catalog;
+      const source = { snapshot, databaseId: database?.id ?? 0 };
       const entry = relationsOf(source, catalog.virtual.tables).byOid.get(oid);
       if (entry === undefined) return undefined;
       if (entry.kind === 'virtual') {

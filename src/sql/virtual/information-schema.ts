@@ -256,7 +256,12 @@ export function informationSchemaTables(all: () => readonly VirtualTable[]): Vir
         };
         for (const view of contents.views)
           plain(place.schemaOf(view.schemaId), view.name, view.columns);
-        for (const item of all()) plain(item.schema, item.name, item.columns);
+        for (const item of all())
+          plain(
+            item.schema,
+            item.name,
+            item.columns.filter((column) => column.hidden !== true),
+          );
         return rows;
       },
       { ...cached, indexed: ['table_name', 'table_schema'] },

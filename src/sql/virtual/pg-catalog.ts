@@ -147,7 +147,7 @@ function classRow(source: Source, entry: Entry): Record_ {
     case 'S':
       return { ...base, relnatts: 3, relacl: aclOf('S', entry.owner, entry.sequence.privileges) };
     case 'virtual':
-      return { ...base, relnatts: entry.virtual.columns.length };
+      return { ...base, relnatts: visibleColumns(entry.virtual).length };
   }
 }
 
@@ -161,6 +161,11 @@ interface Attribute {
   readonly identity?: string;
   readonly generated?: string;
   readonly dropped?: boolean;
+}
+
+/** Without system columns. */
+function visibleColumns(table: VirtualTable): VirtualTable['columns'] {
+  return table.columns.filter((column) => column.hidden !== true);
 }
 
 function attributesOf(entry: Entry): Attribute[] {
@@ -206,7 +211,7 @@ function attributesOf(entry: Entry): Attribute[] {
         { name: 'is_called', typeOid: oids.bool, typmod: -1 },
       ]);
     case 'virtual':
-      return plain(entry.virtual.columns);
+      return plain(visibleColumns(entry.virtual));
   }
 }
 
@@ -230,7 +235,7 @@ function attributeRow(relation: number, attribute: Attribute): Record_ {
     atttypmod: attribute.typmod,
     attbyval: type.length > 0 && type.length <= 8,
     attalign: type.length === 8 ? 'd' : type.length === 2 ? 's' : type.length === 1 ? 'c' : 'i',
-    attstorage: type.length > 0 ? 'p' : 'x',
+    attstorage: type.length > 0 ? 'p' : attribute.typeOid === oids.numeric ? 'm' : 'x',
     attcompression: '',
     attnotnull: attribute.notNull === true,
     atthasdef: attribute.hasDefault === true,

@@ -76,7 +76,10 @@ export function columnNumber(columnId: number): number {
   return columnId;
 }
 
-export function relationsOf(source: Source, virtual: readonly VirtualTable[]): Relations {
+export function relationsOf(
+  source: Pick<Source, 'snapshot' | 'databaseId'>,
+  virtual: readonly VirtualTable[],
+): Relations {
   return source.snapshot.derive(`relations/${source.databaseId}`, () => {
     const contents = source.snapshot.contents(source.databaseId);
     const all: Entry[] = [];

@@ -126,6 +126,7 @@ export class TestSession {
     const schemas = (): readonly string[] => this.catalog.searchPath;
     this.#eval = {
       ...format,
+      regName: (type, value) => this.host.nameOf(type, value),
       statementMicros: 0n,
       clockMicros: () => 0n,
       random: () => 0.5,
@@ -266,7 +267,9 @@ export class TestSession {
       if (batch === undefined) break;
       for (const row of batch) {
         rows.push(
-          row.map((value, at) => cell(value, result.columns[at]?.typeOid ?? 25)).join(' | '),
+          row
+            .map((value, at) => cell(value, result.columns[at]?.typeOid ?? 25, this.#eval))
+            .join(' | '),
         );
       }
     }
@@ -313,8 +316,8 @@ function isQuery(node: object): boolean {
   );
 }
 
-function cell(value: Datum, typeOid: number): string {
-  return value === null ? 'NULL' : typeOps(typeOid).format(value, format);
+function cell(value: Datum, typeOid: number, settings: EvalContext): string {
+  return value === null ? 'NULL' : typeOps(typeOid).format(value, settings);
 }
 
 function errorLines(error: unknown): string[] {

@@ -166,6 +166,7 @@ function bindTable(binder: Binder, name: RangeVar, scope: Scope): BoundFrom {
         tableOid: table.oid,
         columnNumber: position + 1,
         position,
+        hidden: column.hidden === true,
       }));
       return {
         rel: {
