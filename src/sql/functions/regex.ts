@@ -2,9 +2,10 @@
  * PostgreSQL's regular expressions (ARE) on JavaScript's RegExp, and LIKE and SIMILAR TO on top of them.
  * Translated: character classes ([[:alpha:]], \m \M \y \Y \A \Z, \d \s \w), embedded options (?i),
  * newline-sensitive matching. PostgreSQL prefers the longest match where JavaScript takes the first
- * alternative; that difference stays. Patterns are cached and their length is bounded.
+ * alternative; that difference stays. Patterns are cached, their length and a match's time are bounded.
  */
 import { sqlError } from '../errors.ts';
+import { BoundedRegExp } from './regex-bound.ts';
 
 const maxPatternLength = 100_000;
 const maxCached = 256;
@@ -124,7 +125,7 @@ function translate(pattern: string, flags: string): RegExp {
   const body = options.literal ? escapeRegex(source) : new Translator(source, options).run();
   const jsFlags = `gud${options.ignoreCase ? 'i' : ''}${options.multiline ? 'm' : ''}${options.dotStops ? '' : 's'}`;
   try {
-    return new RegExp(body, jsFlags);
+    return new BoundedRegExp(body, jsFlags);
   } catch (error) {
     throw invalidRegex(reasonOf(source, error));
   }
