@@ -77,12 +77,17 @@ interface Entry {
   readonly row: Datum[];
 }
 
-/** Writes one index's entries for some rows. Throws 23505 when a unique index would hold a key twice, 23502 for nulls. */
+/**
+ * Writes one index's entries for some rows. Throws 23505 when a unique index would hold a key twice, 23502 for nulls.
+ * `expectFree`: entries of a unique index are inserted without a look at what is there; where a key is taken, the
+ * commit fails with 'condition-failed', and the caller tries again without it.
+ */
 export async function writeEntries(
   txn: Txn,
   table: TableDescriptor,
   codec: IndexCodec,
   rows: readonly Datum[][],
+  expectFree = false,
 ): Promise<void> {
   const { index } = codec;
   for (const row of rows) refuseNulls(table, index, row);
@@ -96,14 +101,16 @@ export async function writeEntries(
     return;
   }
   const seen = new Set<string>();
-  const found = await txn.getMany(entries.map(({ key }) => key));
+  const found = expectFree ? [] : await txn.getMany(entries.map(({ key }) => key));
   for (const [at, entry] of entries.entries()) {
     const text = entry.key.toString('latin1');
     const existing = found[at];
     const isTwice = seen.has(text) || (existing !== undefined && !existing.equals(entry.value));
     if (isTwice) throw duplicateKey(table, index, entry.row);
     seen.add(text);
-    if (existing === undefined) txn.put(entry.key, entry.value);
+    if (existing !== undefined) continue;
+    if (expectFree) txn.insert(entry.key, entry.value);
+    else txn.put(entry.key, entry.value);
   }
 }
 
@@ -203,18 +210,25 @@ export async function backfillOnline(options: OnlineBackfill): Promise<boolean> 
   do {
     options.checkCanceled();
     const start = from;
-    const result = await db.run({ name: 'backfill index', priority: 'low' }, async (txn) => {
-      const table = await options.table(txn);
-      if (table === undefined) return undefined;
-      const codec = tableCodec(table);
-      const chunk = await readChunk(txn, codec, start);
-      for (const id of indexIds) {
-        const index = codec.index(id);
-        const filter = options.filter(table, index.index);
-        const rows = await filtered(txn, chunk.rows, filter);
-        await writeEntries(txn, table, index, rows);
-      }
-      return { resume: chunk.resume };
+    const fill = (expectFree: boolean): Promise<{ resume: Buffer | undefined } | undefined> =>
+      db.run({ name: 'backfill index', priority: 'low' }, async (txn) => {
+        const table = await options.table(txn);
+        if (table === undefined) return undefined;
+        const codec = tableCodec(table);
+        const chunk = await readChunk(txn, codec, start);
+        for (const id of indexIds) {
+          const index = codec.index(id);
+          const filter = options.filter(table, index.index);
+          const rows = await filtered(txn, chunk.rows, filter);
+          await writeEntries(txn, table, index, rows, expectFree);
+        }
+        return { resume: chunk.resume };
+      });
+    // Nearly always no entry is there yet. Where a writer (or an earlier try) was first, or a key is twice: with a look.
+    const result = await fill(true).catch((error: unknown) => {
+      if (error instanceof KvFailure && error.kvError.kind === 'condition-failed')
+        return fill(false);
+      throw error;
     });
     if (result === undefined) return false;
     from = result.resume;

@@ -172,7 +172,10 @@ function indexText(source: Source, args: readonly Datum[]): Datum {
     const names = pretty
       ? source.catalog.nameText.bind(source.catalog)
       : qualifiedNames(source.snapshot);
-    return indexDefinition(entry.table, entry.index, names);
+    const text = indexDefinition(entry.table, entry.index, names);
+    return pretty
+      ? text.replace(/ WHERE (\(.*\))$/s, (_all, sql: string) => ` WHERE ${unwrap(sql)}`)
+      : text;
   }
   const ids = [
     ...entry.index.columns.map(({ columnId }) => columnId),
@@ -182,11 +185,31 @@ function indexText(source: Source, args: readonly Datum[]): Datum {
   return column === undefined ? '' : quoteIdentifier(column.name);
 }
 
+/** Without the parentheses around the whole: `(a > 1)`, but not `(a > 1) AND (b > 2)`. */
+function unwrap(sql: string): string {
+  let depth = 0;
+  for (let i = 0; i < sql.length; i++) {
+    const c = sql[i];
+    if (c === "'" || c === '"') {
+      const end = sql.indexOf(c, i + 1);
+      if (end < 0) return sql;
+      i = end;
+    } else if (c === '(') depth++;
+    else if (c === ')' && --depth === 0 && i < sql.length - 1) return sql;
+  }
+  return sql.slice(1, -1);
+}
+
 function constraintText(source: Source, args: readonly Datum[]): Datum {
   const oid = numberOf(args[0]);
   for (const table of source.snapshot.contents(source.databaseId).tables) {
     const found = constraintsOf(source, table).find((constraint) => constraint.oid === oid);
-    if (found !== undefined) return found.definition(true);
+    if (found !== undefined) {
+      const text = found.definition(true);
+      return args[1] === true
+        ? text.replace(/^CHECK \((\(.*\))\)/s, (_all, sql: string) => `CHECK (${unwrap(sql)})`)
+        : text;
+    }
   }
   return null;
 }
