@@ -138,6 +138,7 @@ export class SimCluster {
       disk: this.#options.wrapDisk?.(machine.disk.mount()) ?? machine.disk.mount(),
       skew: machine.skew,
       log: this.#logger(index),
+      onSpin: () => this.#fail(index, 'the node spins: its event loop stands still'),
     });
     const transport = new SimTransport({
       inner: this.#network.endpoint(env, machine.address),

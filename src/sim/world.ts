@@ -85,8 +85,13 @@ export class World {
 
   after(delayMs: number, fn: () => void): TimerHandle {
     assert(delayMs >= 0 && delayMs < 2 ** 31, 'a timer delay is in [0, 2^31)');
+    return this.at(this.#nowMs + delayMs, fn);
+  }
+
+  /** At exactly that time: `after(atMs - nowMs)` can round to just before it. */
+  at(atMs: number, fn: () => void): TimerHandle {
     const tie = this.#tieRandom.u32();
-    const event: Event = { atMs: this.#nowMs + delayMs, tie, sequence: this.#sequence++, fn };
+    const event: Event = { atMs, tie, sequence: this.#sequence++, fn };
     this.#queue.push(event);
     return {
       cancel: () => {
@@ -135,6 +140,9 @@ export interface ClockSkew {
   driftPpm: number;
 }
 
+/** Clock readings within one event, and the promise jobs behind it, beyond which a process spins. */
+const readsPerEventMax = 200_000;
+
 /** One run of one node's process: its Env dies with it. */
 export class ProcessEnv implements Env {
   readonly clock: Clock;
@@ -146,12 +154,20 @@ export class ProcessEnv implements Env {
   readonly #chance: SeededRandom;
   readonly #world: World;
   #alive = true;
+  #event = -1;
+  #readsInEvent = 0;
   /** Events are held back until then: the process is paused. */
   #pausedUntilMs = 0;
 
   constructor(
     world: World,
-    parts: { readonly disk: Disk; readonly log: Logger; readonly skew: ClockSkew },
+    parts: {
+      readonly disk: Disk;
+      readonly log: Logger;
+      readonly skew: ClockSkew;
+      /** The process never gives the event loop back; it is ended. */
+      readonly onSpin?: () => void;
+    },
   ) {
     this.#world = world;
     this.random = world.random.fork();
@@ -160,15 +176,22 @@ export class ProcessEnv implements Env {
     this.log = parts.log;
     const { skew } = parts;
     this.clock = {
-      wallMicros: () =>
-        epochMicros + Math.floor((world.nowMs * (1 + skew.driftPpm / 1e6) + skew.offsetMs) * 1000),
-      monotonicMs: () => world.nowMs,
+      wallMicros: () => {
+        this.#noteRead(parts.onSpin);
+        return (
+          epochMicros + Math.floor((world.nowMs * (1 + skew.driftPpm / 1e6) + skew.offsetMs) * 1000)
+        );
+      },
+      monotonicMs: () => {
+        this.#noteRead(parts.onSpin);
+        return world.nowMs;
+      },
     };
     const guard = (fn: () => void): (() => void) => {
       const guarded = (): void => {
         if (!this.#alive) return;
         if (world.nowMs < this.#pausedUntilMs) {
-          world.after(this.#pausedUntilMs - world.nowMs, guarded);
+          world.at(this.#pausedUntilMs, guarded);
           return;
         }
         fn();
@@ -183,6 +206,20 @@ export class ProcessEnv implements Env {
 
   get alive(): boolean {
     return this.#alive;
+  }
+
+  /** Promise jobs that make each other for ever would hang the whole world: a real node would freeze. */
+  #noteRead(onSpin: (() => void) | undefined): void {
+    if (this.#event !== this.#world.events) {
+      this.#event = this.#world.events;
+      this.#readsInEvent = 0;
+    }
+    if (++this.#readsInEvent <= readsPerEventMax) return;
+    if (this.#alive) {
+      this.#alive = false;
+      onSpin?.();
+    }
+    throw new Error('the process spins: it does not return to its event loop');
   }
 
   get isPaused(): boolean {
