@@ -1,5 +1,6 @@
 /** `skein sim`: one simulated run, or many with `--runs`. */
 import { setFlagsFromString } from 'node:v8';
+import { runInThisContext } from 'node:vm';
 import { runSimulation } from '../sim/index.ts';
 import { Settings, UsageError } from './options.ts';
 
@@ -9,7 +10,7 @@ import { Settings, UsageError } from './options.ts';
  */
 export function microtaskDrain(): () => void {
   setFlagsFromString('--allow-natives-syntax');
-  const drain: unknown = new Function('%PerformMicrotaskCheckpoint()');
+  const drain: unknown = runInThisContext('(() => { %PerformMicrotaskCheckpoint(); })');
   setFlagsFromString('--no-allow-natives-syntax');
   return drain as () => void;
 }

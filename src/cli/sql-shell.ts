@@ -80,8 +80,7 @@ async function connect(flags: Record<string, unknown>): Promise<pg.Client> {
   try {
     await client.connect();
   } catch (error) {
-    const reason =
-      error instanceof Error ? error.message || String(error.cause ?? error.name) : String(error);
+    const reason = error instanceof Error ? error.message || error.name : String(error);
     throw new UsageError(`no connection to ${url ?? `${address.host}:${address.port}`}: ${reason}`);
   }
   return client;
@@ -193,7 +192,7 @@ function printResult(result: pg.QueryArrayResult): void {
   }
   const names = result.fields.map((field) => field.name);
   const rows = result.rows.map((row: unknown[]) =>
-    row.map((value) => (value === null ? 'NULL' : String(value))),
+    row.map((value) => (typeof value === 'string' ? value : 'NULL')),
   );
   const widths = names.map((name, i) =>
     Math.max(

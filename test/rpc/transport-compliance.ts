@@ -8,8 +8,8 @@ export interface TransportPair {
   readonly idA: NodeId;
   readonly idB: NodeId;
   /** Node b goes away without a word. */
-  killB(): Promise<void>;
-  stop(): Promise<void>;
+  readonly killB: () => Promise<void>;
+  readonly stop: () => Promise<void>;
 }
 
 export function transportCompliance(start: () => Promise<TransportPair>): void {

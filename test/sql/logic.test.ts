@@ -88,7 +88,8 @@ describe('sqllogictest', () => {
     .sort();
   it.each(files)('%s', async (file) => {
     const records = parseLogicFile(gunzipSync(readFileSync(join(corpus, file))).toString());
-    const { service, stop } = await startService();
+    const running = await startService();
+    const { service } = running;
     const session = await service.newSession({
       user: 'root',
       database: 'defaultdb',
@@ -112,7 +113,7 @@ describe('sqllogictest', () => {
       }
       if (problems.length >= 5) break;
     }
-    await stop();
+    await running.stop();
     expect(problems).toEqual([]);
   });
 });
