@@ -10,9 +10,11 @@ import { Settings, UsageError } from './options.ts';
  */
 export function microtaskDrain(): () => void {
   setFlagsFromString('--allow-natives-syntax');
-  const drain: unknown = runInThisContext('(() => { %PerformMicrotaskCheckpoint(); })');
+  const drain = runInThisContext('(() => { %PerformMicrotaskCheckpoint(); })') as () => void;
+  // A function is compiled when it is first called: that has to be while the syntax is allowed.
+  drain();
   setFlagsFromString('--no-allow-natives-syntax');
-  return drain as () => void;
+  return drain;
 }
 
 export async function runSim(flags: Record<string, unknown>): Promise<void> {
