@@ -34,6 +34,7 @@ export type { SessionCatalogOptions, VirtualSchemas } from './session-catalog.ts
 export {
   clusterSettings,
   findSetting,
+  sessionDefaults,
   formatBytes,
   formatDuration,
   formatSetting,

@@ -36,208 +36,46 @@ function setting(
   return { name, type, defaultValue: String(defaultValue), description, ...more };
 }
 
+/** Only what is obeyed stands here: whoever adds a setting adds its reader. */
 export const clusterSettings: readonly ClusterSetting[] = [
   setting('cluster.organization', 's', '', 'name of the organization that owns the cluster'),
-  setting('jobs.retention_time', 'd', 336 * 3_600_000, 'how long finished jobs stay listed'),
-  setting(
-    'kv.allocator.lease_rebalance_threshold',
-    'f',
-    0.05,
-    'share of leases above the mean at which a store gives leases away',
-  ),
-  setting(
-    'kv.allocator.load_based_lease_rebalancing.enabled',
-    'b',
-    true,
-    'move leases towards the nodes that use them',
-  ),
-  setting(
-    'kv.allocator.load_based_rebalancing',
-    'e',
-    'leases and replicas',
-    'what is moved to even out load',
-    { choices: ['off', 'leases', 'leases and replicas'] },
-  ),
-  setting(
-    'kv.allocator.load_based_rebalancing.objective',
-    'e',
-    'qps',
-    'the load that is evened out',
-    { choices: ['qps', 'cpu'] },
-  ),
-  setting(
-    'kv.allocator.load_based_rebalancing_interval',
-    'd',
-    60_000,
-    'time between two rounds of load-based rebalancing',
-  ),
-  setting(
-    'kv.allocator.qps_rebalance_threshold',
-    'f',
-    0.25,
-    'share of queries per second above the mean at which a store counts as overfull',
-  ),
-  setting(
-    'kv.allocator.range_rebalance_threshold',
-    'f',
-    0.05,
-    'share of ranges away from the mean at which a store counts as overfull or underfull',
-  ),
-  setting(
-    'kv.bulk_io_write.max_rate',
-    'z',
-    1024 * gib,
-    'bytes per second that bulk writes may use per store',
-    { min: 1 },
-  ),
-  setting(
-    'kv.closed_timestamp.follower_reads.enabled',
-    'b',
-    true,
-    'allow replicas to serve reads of the past',
-    { alias: 'kv.closed_timestamp.follower_reads_enabled' },
-  ),
-  setting(
-    'kv.closed_timestamp.side_transport_interval',
-    'd',
-    200,
-    'time between two announcements of closed timestamps',
-  ),
-  setting(
-    'kv.closed_timestamp.target_duration',
-    'd',
-    3000,
-    'how far behind the present timestamps are closed',
-  ),
-  setting(
-    'kv.log_range_and_node_events.enabled',
-    'b',
-    true,
-    'write splits, merges and replica changes to the event log',
-  ),
-  setting(
-    'kv.protectedts.reconciliation.interval',
-    'd',
-    300_000,
-    'time between two comparisons of protected timestamps with their jobs',
-  ),
-  setting('kv.raft.command.max_size', 'z', 64 * mib, 'largest command that is replicated', {
-    min: 4 * mib,
-  }),
-  setting(
-    'kv.range.backpressure_range_size_multiplier',
-    'f',
-    2,
-    'multiple of range_max_bytes at which writes to a range wait for its split; 0 = never',
-    { min: 0 },
-  ),
-  setting('kv.range.range_size_hard_cap', 'z', 8 * gib, 'size above which a range refuses writes', {
-    min: 64 * mib,
-  }),
-  setting('kv.range_merge.queue_enabled', 'b', true, 'merge small adjacent ranges'),
-  setting(
-    'kv.range_merge.queue_interval',
-    'd',
-    1000,
-    'time between two merges considered by a store',
-  ),
-  setting('kv.range_split.by_load.enabled', 'b', true, 'split ranges that get many requests', {
-    alias: 'kv.range_split.by_load_enabled',
-  }),
-  setting(
-    'kv.range_split.load_cpu_threshold',
-    'd',
-    500,
-    'CPU time per second at which a range is split',
-  ),
-  setting(
-    'kv.range_split.load_qps_threshold',
-    'i',
-    2500,
-    'requests per second at which a range is split',
-    { min: 1 },
-  ),
-  setting('kv.rangefeed.enabled', 'b', true, 'allow subscriptions to the changes of a range'),
-  setting(
-    'kv.replica_circuit_breaker.slow_replication_threshold',
-    'd',
-    60_000,
-    'time after which a proposal without answer makes its range report itself unavailable; 0 = never',
-  ),
-  setting(
-    'kv.replication_reports.interval',
-    'd',
-    60_000,
-    'time between two replication reports; 0 = none',
-  ),
-  setting(
-    'kv.snapshot_rebalance.max_rate',
-    'z',
-    32 * mib,
-    'bytes per second of snapshots that move replicas',
-    { min: mib },
-  ),
-  setting(
-    'kv.snapshot_recovery.max_rate',
-    'z',
-    32 * mib,
-    'bytes per second of snapshots that replace lost replicas',
-    { min: mib },
-  ),
-  setting(
-    'kv.transaction.max_intents_bytes',
-    'i',
-    4 * mib,
-    'bytes of write positions a transaction remembers exactly',
-    { min: 0 },
-  ),
-  setting(
-    'kv.transaction.max_refresh_spans_bytes',
-    'i',
-    4 * mib,
-    'bytes of read spans a transaction remembers in order to refresh them',
-    { min: 0 },
-  ),
-  setting(
-    'kv.transaction.parallel_commits_enabled',
-    'b',
-    true,
-    'commit while the last writes are still in flight',
-  ),
-  setting(
-    'kv.transaction.write_pipelining_enabled',
-    'b',
-    true,
-    'let writes replicate while the transaction goes on',
-  ),
-  setting(
-    'server.time_until_store_dead',
-    'd',
-    300_000,
-    'time of silence after which the replicas of a store are made elsewhere',
-    { min: 1000 },
-  ),
   setting(
     'sql.defaults.idle_in_session_timeout',
     'd',
     0,
-    'idle time after which a session is ended; 0 = never',
+    'idle time after which a session is ended unless it says otherwise; 0 = never',
+    { min: 0 },
+  ),
+  setting(
+    'sql.defaults.idle_in_transaction_session_timeout',
+    'd',
+    0,
+    'idle time inside a transaction after which a session is ended unless it says otherwise; 0 = never',
+    { min: 0 },
   ),
   setting(
     'sql.defaults.statement_timeout',
     'd',
     0,
-    'longest run time of a statement; 0 = no limit',
+    'longest run time of a statement unless its session says otherwise; 0 = no limit',
+    { min: 0 },
   ),
-  setting(
-    'sql.log.slow_query.latency_threshold',
-    'd',
-    0,
-    'run time from which a statement is logged; 0 = none',
-  ),
-  setting('sql.trace.log_statement_execute', 'b', false, 'log every statement'),
   setting('version', 's', '1.0', 'the version of the cluster'),
 ];
+
+/** Settings of new sessions that the cluster decides, by their session names. */
+export function sessionDefaults(snapshot: CatalogSnapshot): Map<string, string> {
+  const defaults = new Map<string, string>();
+  for (const [name, own] of [
+    ['idle_session_timeout', 'sql.defaults.idle_in_session_timeout'],
+    ['idle_in_transaction_session_timeout', 'sql.defaults.idle_in_transaction_session_timeout'],
+    ['statement_timeout', 'sql.defaults.statement_timeout'],
+  ] as const) {
+    const value = settingValue(snapshot, own);
+    if (value !== 0) defaults.set(name, `${value}ms`);
+  }
+  return defaults;
+}
 
 const byName = new Map<string, ClusterSetting>();
 for (const entry of clusterSettings) {

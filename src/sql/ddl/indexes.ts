@@ -108,8 +108,13 @@ function describeIndex(ddl: Ddl, draft: TableDraft, stmt: IndexStmt): IndexDescr
   return makeIndex(draft, {
     name:
       stmt.idxname ??
-      chooseName({ table: draft.name, columns: names, suffix: 'idx' }, (name) =>
-        isNameTaken(ddl, draft, name),
+      chooseName(
+        {
+          table: draft.name,
+          columns: [...names, ...included.map((id) => columnById(draft, id)?.name ?? '')],
+          suffix: 'idx',
+        },
+        (name) => isNameTaken(ddl, draft, name),
       ),
     unique: stmt.unique === true,
     columns: distinctColumns(columns),

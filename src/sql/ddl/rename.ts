@@ -53,7 +53,8 @@ export async function rename(ddl: Ddl, stmt: RenameStmt): Promise<StatementResul
       : stmt.renameType
   )
     .replace('OBJECT_', '')
-    .replace('TABCONSTRAINT', 'TABLE');
+    .replace('TABCONSTRAINT', 'TABLE')
+    .replace('ACCESS_METHOD', 'TABLE');
   const tag = `ALTER ${word}`;
   const name = rangeName(stmt.relation);
   if (stmt.missing_ok === true && ddl.catalog.findNamed(name) === undefined) {

@@ -11,7 +11,7 @@
 import { type Node } from '@pgsql/types';
 import { sleep, type TimerHandle } from '../../util/index.ts';
 import { type Txn } from '../../kv/index.ts';
-import { SessionCatalog } from '../catalog/index.ts';
+import { SessionCatalog, sessionDefaults } from '../catalog/index.ts';
 import { sqlError, SqlFailure } from '../errors.ts';
 import { characterPosition, type ParsedStatement } from '../parse/index.ts';
 import { type PreparedPlan } from '../plan/types.ts';
@@ -86,7 +86,8 @@ export class Session {
       database: options.database,
       backendPid: options.backendPid,
     };
-    const initial = new Map(options.settings);
+    const initial = sessionDefaults(services.catalogCache.current);
+    for (const [name, value] of options.settings) initial.set(name.toLowerCase(), value);
     initial.set('session_authorization', options.user);
     this.settings = new SessionSettings({
       initial,
