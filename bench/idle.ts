@@ -2,8 +2,8 @@
 import { startBenchCluster } from './cluster.ts';
 import { machineLine, printTable, processUsage } from './process.ts';
 
-const settleMs = 20_000;
-const measureMs = 30_000;
+const settleMs = 12_000;
+const measureMs = 20_000;
 
 export async function runIdleBench(): Promise<void> {
   const skein = await startBenchCluster({});
