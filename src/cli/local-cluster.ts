@@ -87,9 +87,13 @@ export class LocalCluster {
     this.#writeMarker({ founded: true });
   }
 
-  /** SIGKILL: the node gets no chance to say goodbye. It is started again when `restart` is on. */
-  kill(index: number): void {
-    this.#nodes[index]?.process?.kill('SIGKILL');
+  /** SIGKILL: the node gets no chance to say goodbye. Resolves when it is gone; it is started again when `restart` is on. */
+  async kill(index: number): Promise<void> {
+    const child = this.#nodes[index]?.process;
+    if (child === undefined) return;
+    const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    child.kill('SIGKILL');
+    await gone;
   }
 
   /** Starts a node that ended; resolves when it is ready. */

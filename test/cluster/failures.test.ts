@@ -93,7 +93,7 @@ describe('kill -9', () => {
       ];
       await until(() => writers.every((writer) => writer.acknowledged.length > 20));
       const before = writers.map((writer) => writer.acknowledged.length);
-      target.cluster.kill(victim);
+      await target.cluster.kill(victim);
       await until(() =>
         writers.every((writer, i) => writer.acknowledged.length > (before[i] ?? 0) + 50),
       );
@@ -110,7 +110,7 @@ describe('kill -9', () => {
   it('of all nodes at once: everything acknowledged is there after the restart', async () => {
     const writers = [0, 1, 2].map((node) => new Writer(node, 10_000_000 + node * 1_000_000));
     await until(() => writers.every((writer) => writer.acknowledged.length > 50));
-    for (const node of [0, 1, 2]) target.cluster.kill(node);
+    await Promise.all([0, 1, 2].map((node) => target.cluster.kill(node)));
     // The writers try to reconnect until the nodes are back.
     const stopping = Promise.all(writers.map((writer) => writer.stop().catch(() => {})));
     await Promise.all([0, 1, 2].map((node) => target.cluster.startNode(node)));
