@@ -59,7 +59,8 @@ function drawSettings(random: SeededRandom): Partial<StoreSettings> {
     livenessSupportMs,
     // Two lost heartbeats in a row must not cost the support.
     livenessHeartbeatMs: Math.round(livenessSupportMs / (3 + random.float() * 3)),
-    clockBoundMarginMs: livenessSupportMs + random.between(200, 2_000),
+    // Small ones leave promises behind that outlast a restart.
+    clockBoundMarginMs: Math.round(livenessSupportMs * (0.8 + 1.2 * random.float())),
     appendBytesMax: magnitude(random, 500, 262_144),
     inflightMessagesMax: random.between(2, 64),
     checkpointMs: magnitude(random, 300, 30_000),
