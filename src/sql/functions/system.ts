@@ -1,6 +1,7 @@
 /** System information, configuration, sequences, privileges (chapters 9.17, 9.26, 9.27). */
 import { SqlFailure, sqlError } from '../errors.ts';
 import {
+  asArray,
   asBigint,
   asBool,
   asNumber,
@@ -10,6 +11,7 @@ import {
   formatType,
   makeArray,
   oids,
+  type Row,
   typeByName,
   typeOf,
   typeOps,
@@ -20,8 +22,8 @@ import { lookupReg } from './casts.ts';
 import { type Args, scalar, type ScalarOptions, setFunction, stable, volatile } from './define.ts';
 import { type EvalContext, type ScalarFunction, type SetFunction } from './registry-types.ts';
 
-export const versionText = 'PostgreSQL 16.0 (Skein 0.1.0)';
-const versionNumber = '160000';
+export const versionText = 'PostgreSQL 15.0 (Skein 0.1.0)';
+const versionNumber = '150000';
 
 /** A function the session's catalog answers. */
 function catalog(signature: string, options: ScalarOptions = {}): ScalarFunction {
@@ -106,6 +108,8 @@ const identity: ScalarFunction[] = [
   stable('pg_encoding_max_length(int4) int4', (a) => (asNumber(a[0]) === 6 ? 4 : 1)),
   stable('pg_input_is_valid(text,text) bool', inputIsValid),
   stable('pg_listening_channels() text', () => null),
+  // Null stands for what is built in, in the catalogs too: nothing differs from it until something was granted.
+  stable('acldefault("char",oid) aclitem[]', () => null),
   stable('pg_blocking_pids(int4) int4[]', () => makeArray(oids.int4, [])),
   stable('pg_is_wal_replay_paused() bool', () => false),
 ];
@@ -437,10 +441,26 @@ export const systemFunctions: readonly ScalarFunction[] = [
   ...various,
 ];
 
+/** `{a=1,b}` as rows. */
+function* optionsToTable(a: Args): Generator<Row> {
+  for (const item of asArray(a[0]).elements) {
+    if (item === null) continue;
+    const [, name = '', value = null] = /^([^=]*)(?:=(.*))?$/s.exec(asText(item)) ?? [];
+    yield [name, value];
+  }
+}
+
 /** There are no partitions: no relation has ancestors, and no tree has members. */
 export const systemSets: readonly SetFunction[] = [
   setFunction('pg_partition_ancestors(regclass) regclass', () => [], {
     columns: [['relid', 'regclass']],
+    volatility: 'stable',
+  }),
+  setFunction('pg_options_to_table(text[]) record', optionsToTable, {
+    columns: [
+      ['option_name', 'text'],
+      ['option_value', 'text'],
+    ],
     volatility: 'stable',
   }),
   setFunction('pg_partition_tree(regclass) record', () => [], {

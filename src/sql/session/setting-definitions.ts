@@ -30,7 +30,7 @@ export interface SettingDefinition {
   readonly description: string;
 }
 
-export const serverVersion = '16.0';
+export const serverVersion = '15.0';
 
 const bool: SettingKind = { kind: 'bool' };
 const text: SettingKind = { kind: 'string' };
@@ -91,7 +91,7 @@ const readOnly: readonly Line[] = [
   ['max_identifier_length', int(0, maxInt), '63', 'Longest name in bytes.'],
   ['max_index_keys', int(0, maxInt), '32', 'Most columns of an index.'],
   ['max_prepared_transactions', int(0, maxInt), '0', 'Two-phase commit is not there.'],
-  ['server_version_num', int(0, maxInt), '160000', 'The same as a number.'],
+  ['server_version_num', int(0, maxInt), '150000', 'The same as a number.'],
   ['wal_level', text, 'replica', 'Nominal.'],
 ];
 

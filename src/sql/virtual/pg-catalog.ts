@@ -610,6 +610,7 @@ export function pgCatalogTables(all: () => readonly VirtualTable[]): VirtualTabl
     'pg_matviews',
     'pg_default_acl',
     'pg_seclabel',
+    'pg_seclabels',
     'pg_shseclabel',
     'pg_shdepend',
     'pg_conversion',
@@ -645,7 +646,10 @@ function descriptions(s: Source): Record_[] {
     if (description !== undefined) rows.push({ objoid, classoid, objsubid, description });
   };
   const contents = s.snapshot.contents(s.databaseId);
-  for (const schema of contents.schemas) add(schema.id, 2615, 0, schema.comment);
+  for (const schema of contents.schemas) {
+    const standard = schema.name === 'public' ? 'standard public schema' : undefined;
+    add(schema.id, 2615, 0, schema.comment ?? standard);
+  }
   for (const relation of [...contents.views, ...contents.sequences])
     add(relation.id, 1259, 0, relation.comment);
   for (const table of contents.tables) {
@@ -658,9 +662,20 @@ function descriptions(s: Source): Record_[] {
 }
 
 /** Sequences on the columns that own them, indexes on constraints, views on relations. */
+/** pg_extension.oid of plpgsql. */
+export const builtInExtension = 13_563;
+
 function dependencies(s: Source): Record_[] {
   const rows: Record_[] = [];
   const contents = s.snapshot.contents(s.databaseId);
+  // Our own schema counts as part of an extension that every database has: pg_dump leaves such things out.
+  const builtIn = (classid: number, objid: number): void => {
+    const reference = { refclassid: 3079, refobjid: builtInExtension, refobjsubid: 0 };
+    rows.push({ classid, objid, objsubid: 0, ...reference, deptype: 'e' });
+  };
+  builtIn(2615, schemaOids['skein_internal'] ?? 0);
+  for (const table of s.catalog.virtual.tables)
+    if (table.schema === 'skein_internal') builtIn(1259, table.oid);
   for (const sequence of contents.sequences) {
     if (sequence.ownedBy === undefined) continue;
     const table = s.snapshot.tableById(sequence.ownedBy.tableId);

@@ -3,7 +3,7 @@ import { rootOid, rowTypeOid, type VirtualTable } from '../catalog/index.ts';
 import { allCasts, allFunctions, allOperators, type SqlFunction } from '../functions/index.ts';
 import { allTypes, makeVector, oids, type SqlType } from '../types/index.ts';
 import { standardTable, type Record_, type RowMaker } from './build.ts';
-import { collationOf, roleOid } from './pg-catalog.ts';
+import { builtInExtension, collationOf, roleOid } from './pg-catalog.ts';
 
 const pgCatalog = 11;
 
@@ -34,7 +34,7 @@ function typeRow(type: SqlType): Record_ {
     typmodout: 0,
     typanalyze: 0,
     typalign: type.length === 8 ? 'd' : type.length === 2 ? 's' : type.length === 1 ? 'c' : 'i',
-    typstorage: type.length > 0 ? 'p' : 'x',
+    typstorage: type.length > 0 ? 'p' : type.oid === oids.numeric ? 'm' : 'x',
     typnotnull: false,
     typbasetype: 0,
     typtypmod: -1,
@@ -214,7 +214,8 @@ export function pgTypeTables(): VirtualTable[] {
       'pg_catalog.pg_cast',
       constant(() =>
         allCasts().map((entry, at) => ({
-          oid: 3_000_000 + at,
+          // Below 16384: built in.
+          oid: 10_000 + at,
           castsource: entry.from,
           casttarget: entry.to,
           castfunc: 0,
@@ -290,7 +291,7 @@ export function pgTypeTables(): VirtualTable[] {
       'pg_catalog.pg_extension',
       constant(() => [
         {
-          oid: 13_563,
+          oid: builtInExtension,
           extname: 'plpgsql',
           extowner: rootOid,
           extnamespace: pgCatalog,

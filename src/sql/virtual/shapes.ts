@@ -11,7 +11,7 @@ export const shapes: readonly (readonly [name: string, oid: number, columns: str
   [
     'pg_catalog.pg_attribute',
     1249,
-    'attrelid:oid attname:name atttypid:oid attstattarget:int4 attlen:int2 attnum:int2 attndims:int4 attcacheoff:int4 atttypmod:int4 attbyval:bool attalign:char attstorage:char attcompression:char attnotnull:bool atthasdef:bool atthasmissing:bool attidentity:char attgenerated:char attisdropped:bool attislocal:bool attinhcount:int4 attcollation:oid attacl:_aclitem attoptions:_text attfdwoptions:_text attmissingval:anyarray',
+    'attrelid:oid attname:name atttypid:oid attstattarget:int4 attlen:int2 attnum:int2 attndims:int4 attcacheoff:int4 atttypmod:int4 attbyval:bool attalign:char attstorage:char attcompression:char attnotnull:bool atthasdef:bool atthasmissing:bool attidentity:char attgenerated:char attisdropped:bool attislocal:bool attinhcount:int4 attcollation:oid attacl:_aclitem attoptions:_text attfdwoptions:_text attmissingval:_text',
   ],
   ['pg_catalog.pg_attrdef', 2604, 'oid:oid adrelid:oid adnum:int2 adbin:pg_node_tree'],
   [
@@ -243,6 +243,11 @@ export const shapes: readonly (readonly [name: string, oid: number, columns: str
     'pg_catalog.pg_seclabel',
     3596,
     'objoid:oid classoid:oid objsubid:int4 provider:text label:text',
+  ],
+  [
+    'pg_catalog.pg_seclabels',
+    12_093,
+    'objoid:oid classoid:oid objsubid:int4 objtype:text objnamespace:oid objname:text provider:text label:text',
   ],
   ['pg_catalog.pg_shseclabel', 3592, 'objoid:oid classoid:oid provider:text label:text'],
   [

@@ -3,7 +3,7 @@ import { type ResTarget } from '@pgsql/types';
 import { type ColumnDescriptor } from '../../catalog/descriptors.ts';
 import { sqlError } from '../../errors.ts';
 import { type ScalarFunction } from '../../functions/registry-types.ts';
-import { ArrayDatum, type Datum, typeOps } from '../../types/index.ts';
+import { ArrayDatum, type Datum, oids, typeOps } from '../../types/index.ts';
 import { type Expr, int4Oid } from '../expr.ts';
 import { type ExprContext, failAt, typeName } from './binder.ts';
 import { coerceToColumn, tryCoerce } from './coerce.ts';
@@ -104,3 +104,29 @@ function setElement(array: Datum, index: Datum, value: Datum, elementOid: number
   elements[index - lower] = value;
   return new ArrayDatum(elementOid, elements, [{ length, lowerBound: lower }]);
 }
+
+/** A name is an array of "char" that counts from 0: `typname[0] = '_'` in catalog queries. */
+export function nameByte(arg: Expr, index: Expr): Expr {
+  return {
+    kind: 'call',
+    type: oids.char,
+    typmod: -1,
+    fn: nameElement,
+    args: [arg, index],
+    callTypes: [oids.name, int4Oid, oids.char],
+  };
+}
+
+const nameElement: ScalarFunction = {
+  kind: 'scalar',
+  name: 'name_element',
+  oid: 0,
+  args: [oids.name, int4Oid],
+  variadic: false,
+  result: oids.char,
+  volatility: 'immutable',
+  strict: true,
+  async: false,
+  call: ([name = null, index = null]) =>
+    typeof name === 'string' && typeof index === 'number' ? (name[index] ?? null) : null,
+};

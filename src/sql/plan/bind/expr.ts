@@ -1,6 +1,6 @@
 /** Binding of scalar expressions: one function per node of PostgreSQL's tree. */
 import { type A_Const, type Node, type TypeCast } from '@pgsql/types';
-import { typeOps } from '../../types/index.ts';
+import { oids, typeOps } from '../../types/index.ts';
 import {
   boolOid,
   constExpr,
@@ -28,6 +28,7 @@ import { resolveColumn } from './names.ts';
 import { bindOperator, operatorName } from './operators.ts';
 import { jsonKeyOrField, typeFromName } from './resolve.ts';
 import { bindSubLink } from './sublink.ts';
+import { nameByte } from './element.ts';
 
 /** Binds one node; `bindExpr` guards the depth around it. */
 export function bindNode(c: ExprContext, node: Node): Expr {
@@ -396,6 +397,8 @@ function bindSubscript(
       arg,
     );
   }
+  const only = group.length === 1 && group[0]?.is_slice !== true ? group[0]?.uidx : undefined;
+  if (arg.type === oids.name && only !== undefined) return nameByte(arg, bindExpr(c, only));
   const elementOid = typeOps(arg.type).type.elementOid;
   if (elementOid === 0) {
     throw failAt(
