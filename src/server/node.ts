@@ -313,12 +313,17 @@ export class SkeinNode {
     }
   }
 
-  /** A restarted node knows nobody: it asks the addresses it was given until it knows another node. */
+  /**
+   * A restarted node knows nobody: it asks the addresses it was given until it knows another node, and
+   * where the first range is (two restarted nodes that know only each other would never learn it).
+   */
   #pullGossip(gossip: GossipNode): void {
     const { env, transport, join, rpcAddress } = this.#parts;
     const others = join.filter((address) => address !== rpcAddress);
-    const knowsOthers = gossip.list(gossipKeys.nodePrefix).length > 1;
-    if (others.length === 0 || knowsOthers || this.#state === 'stopped') return;
+    const knowsEnough =
+      gossip.list(gossipKeys.nodePrefix).length > 1 &&
+      gossip.get(gossipKeys.firstRange) !== undefined;
+    if (others.length === 0 || knowsEnough || this.#state === 'stopped') return;
     for (const address of others) {
       transport
         .callAddress(address, 'gossip-pull', {}, { timeoutMs: 1000, traffic: 'system' })

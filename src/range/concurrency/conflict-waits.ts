@@ -132,6 +132,9 @@ export class ConflictWaits {
         await sleep(this.#port.env, retryDelayMs);
       } else if (isFinal(outcome.pushee)) {
         await this.#holderFinished(key, holder, outcome.pushee);
+        // The resolution was refused (a lost lease, for instance) and the push answers from memory: without
+        // a pause this loop would never let the event loop go on.
+        if (this.#locks.holderOf(key, id) === holder) await sleep(this.#port.env, retryDelayMs);
       } else {
         // A push that does not wait at the anchor must not spin.
         await sleep(this.#port.env, 1);
