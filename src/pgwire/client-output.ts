@@ -67,7 +67,8 @@ export class WireOutput implements ClientOutput {
     }
     const last = this.#encoder;
     const each = columnFormats(columns.length, formats);
-    if (last.columns === columns && last.formats.every((format, i) => format === each[i]))
+    // A text encoder has no formats: the loop runs over the wanted ones.
+    if (last.columns === columns && each.every((format, i) => format === last.formats[i]))
       return last;
     return new RowEncoder(columns, each);
   }
