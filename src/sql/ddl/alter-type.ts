@@ -40,7 +40,9 @@ export async function changeType(
     return;
   }
   const name = quoteIdentifier(column.name);
-  const display = formatType(type.oid, type.typmod);
+  // Lengths are checked by the rewrite: an explicit cast would cut off what is too long.
+  const isLimited = type.oid === oids.varchar || type.oid === oids.bpchar;
+  const display = isLimited ? 'text' : formatType(type.oid, type.typmod);
   const source = using === undefined ? name : storedExpression(ddl, using);
   if (using === undefined) checkAssignable(column, type);
   const { missingText: _, ...filled } = changed;

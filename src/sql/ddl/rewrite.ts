@@ -9,7 +9,7 @@ import { parse } from 'libpg-query';
 import { quoteIdentifier, type IndexDescriptor, type TableDescriptor } from '../catalog/index.ts';
 import { planStatement } from '../plan/index.ts';
 import { tableCodec } from '../row/index.ts';
-import { type Datum } from '../types/index.ts';
+import { oids, typeOps, type Datum } from '../types/index.ts';
 import { writeEntries } from './backfill.ts';
 import { qualifiedText, type Ddl } from './context.ts';
 import { allIndexes, type TableDraft } from './draft.ts';
@@ -30,7 +30,7 @@ export function renewIndexes(draft: TableDraft): number[] {
 
 /**
  * Stores the draft and moves all rows of `before` over to it. `values` gives SQL for columns (by id) whose value is
- * not simply kept; it may name the old columns.
+ * not simply kept; it may name the old columns. Throws 22001 where such a value is too long for its column.
  */
 export async function rewriteTable(
   ddl: Ddl,
@@ -57,11 +57,22 @@ export async function rewriteTable(
   const result = await plan.execute({ ...context, autocommit: false });
   const table = writer.replace({ ...draft });
   const codec = tableCodec(table);
+  const limited = table.columns.flatMap(({ id, typeOid, typmod }, at) =>
+    values.has(id) && (typeOid === oids.varchar || typeOid === oids.bpchar)
+      ? [{ at, ops: typeOps(typeOid), typmod }]
+      : [],
+  );
   while (true) {
     context.checkCanceled();
     const batch = await result.next();
     if (batch === undefined) break;
     const rows = batch.map((row): Datum[] => [...row]);
+    for (const row of rows) {
+      for (const { at, ops, typmod } of limited) {
+        const value = row[at];
+        if (typeof value === 'string') row[at] = ops.parse(value, typmod, context.eval);
+      }
+    }
     // The primary index first: which rows a partial index holds is asked of the table itself.
     for (const index of allIndexes(table)) {
       const filter = partialFilter(context, table, index);
