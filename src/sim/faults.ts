@@ -165,8 +165,11 @@ export class Faults {
     run(node).then(
       () => this.#world.story(`${what} done`),
       (error: unknown) => {
-        if (!(error instanceof KvFailure)) throw error;
-        this.#world.story(`${what} failed: ${error.kvError.kind}`);
+        // Whatever a killed process still threw was heard by nobody.
+        if (this.#cluster.node(index) !== node) this.#world.story(`${what} died with its node`);
+        else if (error instanceof KvFailure) {
+          this.#world.story(`${what} failed: ${error.kvError.kind}`);
+        } else throw error;
       },
     );
   }

@@ -193,6 +193,9 @@ export class MemoryEngine implements Engine {
   }
 
   #check(): void {
-    if (this.#poison !== undefined) throw this.#poison;
+    // A fresh error each time: its stack tells who came too late.
+    if (this.#poison !== undefined) {
+      throw new StorePoisonedError(this.#poison.message, { cause: this.#poison });
+    }
   }
 }
