@@ -20,6 +20,7 @@ import {
   type DescriptorId,
   type SchemaDescriptor,
   type TableDescriptor,
+  type SequenceDescriptor,
 } from './descriptors.ts';
 import { visibleNames } from './definitions.ts';
 import { type CatalogSnapshot, type NamedRelation } from './snapshot.ts';
@@ -42,6 +43,8 @@ export interface VirtualSchemas {
   find(schema: string, name: string): VirtualTable | undefined;
   byOid(oid: number): VirtualTable | undefined;
   has(schema: string): boolean;
+  /** SELECT * FROM sequence: one row. */
+  ofSequence(sequence: SequenceDescriptor, schemaName: string): VirtualTable;
 }
 
 export interface SessionCatalogOptions {
@@ -247,12 +250,11 @@ export class SessionCatalog implements Catalog {
         };
       case 'view':
         return { kind: 'view', view: found, schemaName: this.snapshot.schemaName(found.schemaId) };
-      case 'sequence':
-        return {
-          kind: 'sequence',
-          sequence: found,
-          schemaName: this.snapshot.schemaName(found.schemaId),
-        };
+      case 'sequence': {
+        const schemaName = this.snapshot.schemaName(found.schemaId);
+        const table = this.virtual.ofSequence(found, schemaName);
+        return { kind: 'sequence', sequence: found, schemaName, table };
+      }
       case 'index':
       case undefined:
         return undefined;

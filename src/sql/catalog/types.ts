@@ -43,6 +43,8 @@ export type Relation =
       readonly kind: 'sequence';
       readonly sequence: SequenceDescriptor;
       readonly schemaName: string;
+      /** What a query reads: last_value, log_cnt, is_called. */
+      readonly table: VirtualTable;
     }
   | { readonly kind: 'virtual'; readonly table: VirtualTable };
 

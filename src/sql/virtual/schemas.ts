@@ -1,5 +1,11 @@
 /** All virtual tables by name and oid. */
-import { type VirtualSchemas, type VirtualTable } from '../catalog/index.ts';
+import {
+  type SequenceDescriptor,
+  type VirtualSchemas,
+  type VirtualTable,
+} from '../catalog/index.ts';
+import { lastValue } from '../ddl/index.ts';
+import { virtualTable } from './build.ts';
 import { informationSchemaTables } from './information-schema.ts';
 import { pgCatalogTables } from './pg-catalog.ts';
 import { pgSessionTables } from './pg-sessions.ts';
@@ -11,6 +17,22 @@ const aliases: Readonly<Record<string, string>> = {
   crdb_internal: 'skein_internal',
   kwdb_internal: 'skein_internal',
 };
+
+/** The one row of a sequence, as it is now. */
+function sequenceTable(sequence: SequenceDescriptor, schema: string): VirtualTable {
+  return virtualTable(
+    schema,
+    sequence.name,
+    sequence.id,
+    'last_value:int8 log_cnt:int8 is_called:bool',
+    async ({ context }) => {
+      const last = await lastValue(context.db, sequence);
+      return [
+        { last_value: last ?? BigInt(sequence.start), log_cnt: 0n, is_called: last !== undefined },
+      ];
+    },
+  );
+}
 
 /** One per node. */
 export function createVirtualSchemas(providers: VirtualProviders = {}): VirtualSchemas {
@@ -33,5 +55,6 @@ export function createVirtualSchemas(providers: VirtualProviders = {}): VirtualS
     has: (schema) => names.includes(real(schema)),
     find: (schema, name) => byName.get(`${real(schema)}.${name}`),
     byOid: (oid) => byOid.get(oid),
+    ofSequence: sequenceTable,
   };
 }

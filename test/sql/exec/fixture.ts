@@ -161,7 +161,21 @@ export class TestDatabase implements Catalog {
     const view = this.views.get(name.name);
     if (view !== undefined) return { kind: 'view', view, schemaName: 'public' };
     const sequence = this.sequences.get(name.name);
-    return sequence && { kind: 'sequence', sequence: sequence.descriptor, schemaName: 'public' };
+    if (sequence === undefined) return undefined;
+    const { descriptor } = sequence;
+    return {
+      kind: 'sequence',
+      sequence: descriptor,
+      schemaName: 'public',
+      table: {
+        oid: descriptor.id,
+        schema: 'public',
+        name: descriptor.name,
+        columns: [{ name: 'last_value', typeOid: 20, typmod: -1 }],
+        indexedColumns: [],
+        rows: async () => [],
+      },
+    };
   }
 
   async tableById(id: number): Promise<TableDescriptor | undefined> {

@@ -152,6 +152,7 @@ function bindTable(binder: Binder, name: RangeVar, scope: Scope): BoundFrom {
   switch (relation.kind) {
     case 'table':
       return scanTable(binder, relation.table, name.alias, relation.schemaName);
+    case 'sequence':
     case 'virtual': {
       const { table } = relation;
       const alias = name.alias?.aliasname ?? table.name;
@@ -196,25 +197,7 @@ function bindTable(binder: Binder, name: RangeVar, scope: Scope): BoundFrom {
         }),
       };
     }
-    case 'sequence':
-      return bindSequence(binder, relation, name);
   }
-}
-
-/** SELECT * FROM seq: last_value, log_cnt, is_called. */
-function bindSequence(
-  _binder: Binder,
-  relation: Extract<Relation, { kind: 'sequence' }>,
-  name: RangeVar,
-): BoundFrom {
-  throw failAt(
-    'wrongObjectType',
-    `cannot read from sequence "${relation.sequence.name}" directly`,
-    name.location,
-    {
-      hint: 'Use currval, lastval or pg_sequence_last_value.',
-    },
-  );
 }
 
 /** `all`: also columns that are not public, without names (for UPDATE and DELETE). `ids` are in table order. */
