@@ -149,3 +149,17 @@ export function sqlError(
 ): SqlFailure {
   return new SqlFailure(sqlStates[state], message, fields);
 }
+
+const wireMark = 'sql:';
+
+/** A failure as text, for the way back from the node where part of a statement ran. */
+export function failureToWire({ code, message, fields }: SqlFailure): string {
+  return wireMark + JSON.stringify({ code, message, fields });
+}
+
+/** Undefined when the text is something else. */
+export function failureFromWire(text: string): SqlFailure | undefined {
+  if (!text.startsWith(wireMark)) return undefined;
+  const { code, message, fields } = JSON.parse(text.slice(wireMark.length)) as SqlFailure;
+  return new SqlFailure(code, message, fields);
+}

@@ -1,6 +1,7 @@
 /** Evaluation of get, scan and refresh. */
 import {
   compareTimestamps,
+  KvFailure,
   PageBuilder,
   type KvRequest,
   type ScanRequest,
@@ -105,9 +106,15 @@ export async function evaluateScan(ctx: EvaluationContext, request: ScanRequest)
   if (request.program !== undefined && ctx.state.port.rowPrograms === undefined) {
     return invalid('row programs are not available here');
   }
-  while (true) {
-    const outcome = await scanOnce(ctx, request);
-    if (outcome !== undefined) return outcome;
+  try {
+    while (true) {
+      const outcome = await scanOnce(ctx, request);
+      if (outcome !== undefined) return outcome;
+    }
+  } catch (error) {
+    // A row program failed: the answer to the request, not a fault of the replica.
+    if (error instanceof KvFailure) return failed(error.kvError);
+    throw error;
   }
 }
 

@@ -1,7 +1,7 @@
 /** What a client is told when keys and transactions fail: KvError -> SQLSTATE, and which failures may be run anew. */
 import { unreachable } from '../../util/index.ts';
 import { KvFailure, type KvError } from '../../kv/index.ts';
-import { sqlError, SqlFailure } from '../errors.ts';
+import { failureFromWire, sqlError, SqlFailure } from '../errors.ts';
 
 /** True for failures that mean "nothing happened, begin again": a statement on its own may be re-run. */
 export function isRestartable(error: unknown): boolean {
@@ -93,7 +93,7 @@ export function sqlErrorOfKv(error: KvError): SqlFailure {
     case 'corruption':
       return sqlError('dataCorrupted', 'a stored value is damaged', { detail: error.reason });
     case 'invalid-request':
-      return sqlError('invalidParameterValue', error.reason);
+      return failureFromWire(error.reason) ?? sqlError('invalidParameterValue', error.reason);
     default:
       return unreachable(error);
   }

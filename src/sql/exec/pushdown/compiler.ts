@@ -1,6 +1,12 @@
 /** The leaseholder's side: compiles row programs and runs them over the rows of a scan. */
 import { must } from '../../../util/index.ts';
-import { type RowProgram, type RowProgramCompiler, type RowProgramRun } from '../../../kv/index.ts';
+import {
+  KvFailure,
+  type RowProgram,
+  type RowProgramCompiler,
+  type RowProgramRun,
+} from '../../../kv/index.ts';
+import { failureToWire, SqlFailure } from '../../errors.ts';
 import { type AggregateFunction, type AggregateState } from '../../functions/registry-types.ts';
 import { tableCodec } from '../../row/index.ts';
 import { type RowDecoder } from '../../row/types.ts';
@@ -161,6 +167,10 @@ class Run implements RowProgramRun {
   }
 
   row(key: Buffer, value: Buffer): boolean {
+    return traveling(() => this.#feed(key, value));
+  }
+
+  #feed(key: Buffer, value: Buffer): boolean {
     const { decode, filter, output } = this.#program;
     const row = this.#row;
     row.fill(null);
@@ -234,6 +244,10 @@ class Run implements RowProgramRun {
   }
 
   finish(): Buffer[] {
+    return traveling(() => this.#rest());
+  }
+
+  #rest(): Buffer[] {
     const { output } = this.#program;
     if (output.kind !== 'aggregate') return [];
     const { plan } = output;
@@ -245,6 +259,16 @@ class Run implements RowProgramRun {
       rows.push(plan.bytes.encode([...group.key, ...parts]));
     }
     return rows;
+  }
+}
+
+/** What an expression throws (22012, 22003, ...) reaches the statement as a failure that can travel between nodes. */
+function traveling<T>(body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    if (!(error instanceof SqlFailure)) throw error;
+    throw new KvFailure({ kind: 'invalid-request', reason: failureToWire(error) });
   }
 }
 
