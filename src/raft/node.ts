@@ -39,6 +39,7 @@ import {
   transferLeadership,
 } from './leader.ts';
 import {
+  broadcastAppend,
   handleAppendResponse,
   handleHeartbeatResponse,
   ownWriteDurable,
@@ -232,6 +233,11 @@ export class RaftNode implements RaftCore {
 
   transferLeadership(to: RaftId): void {
     transferLeadership(this.state, to);
+  }
+
+  announceCommit(): void {
+    const { state } = this;
+    if (state.reign !== undefined) broadcastAppend(state, state.reign, true);
   }
 
   hasReady(): boolean {

@@ -87,8 +87,10 @@ export function handleAppendResponse(state: RaftState, reign: Reign, m: AppendRe
     orderCampaign(state, reign, peer);
     return;
   }
-  if (advanceCommit(state, reign)) broadcastAppend(state, reign, true);
-  else if (wasPaused) sendAppend(state, peer, true);
+  const before = state.log.commit;
+  if (advanceCommit(state, reign) && isUrgent(state, reign, before)) {
+    broadcastAppend(state, reign, true);
+  } else if (wasPaused) sendAppend(state, peer, true);
   // The window may have room for several more; it bounds the loop.
   while (sendAppend(state, peer, false));
   orderCampaign(state, reign, peer);
@@ -116,5 +118,20 @@ export function orderCampaign(state: RaftState, reign: Reign, peer: Progress): v
 export function ownWriteDurable(state: RaftState): void {
   if (state.role !== 'leader') return;
   const reign = must(state.reign, 'a leader reigns');
-  if (advanceCommit(state, reign)) broadcastAppend(state, reign, true);
+  const before = state.log.commit;
+  if (advanceCommit(state, reign) && isUrgent(state, reign, before)) {
+    broadcastAppend(state, reign, true);
+  }
+}
+
+/**
+ * With `announceCommits: 'with-traffic'` followers learn the commit index from the next append or
+ * heartbeat, which halves the messages of a lone write. A first commit of the term and a change of
+ * members are told at once: others wait for them.
+ */
+function isUrgent(state: RaftState, reign: Reign, before: number): boolean {
+  if (state.config.announceCommits !== 'with-traffic') return true;
+  const { log, term } = state;
+  const isChange = before < reign.pendingConfigIndex && reign.pendingConfigIndex <= log.commit;
+  return isChange || log.term(before) !== term;
 }

@@ -149,6 +149,8 @@ export interface RaftConfig {
   readonly inflightMessagesMax: number;
   /** Proposals that are not committed yet; beyond it `propose` refuses. */
   readonly uncommittedBytesMax: number;
+  /** When followers are told of a commit: in a message of its own (default), or by the next append or heartbeat. */
+  readonly announceCommits?: 'at-once' | 'with-traffic';
   /**
    * True while this replica's store promises its support to the store of replica `leader`: as long as it
    * does, this replica neither campaigns nor votes (except in a transfer). Replaces "heard from a
@@ -199,6 +201,8 @@ export interface RaftCore {
   applyConfigChange(entry: Entry): Configuration;
   /** Stops accepting proposals, catches `to` up and orders it to campaign. */
   transferLeadership(to: RaftId): void;
+  /** Leader: tells followers of the commit index now, for a command that others wait to see applied. */
+  announceCommit(): void;
   hasReady(): boolean;
   ready(): Ready;
   /**

@@ -156,6 +156,9 @@ export class Applier {
     if (entry.index > this.#statsIndex) this.stats = addStats(this.stats, command.statsDelta);
     const { trigger } = command;
     if (trigger === undefined) return;
+    // The other side of a split, and replicas that come or go, wait for the followers to know.
+    this.#replica.raft.announceCommit();
+    this.#replica.activate();
     switch (trigger.kind) {
       case 'split':
         this.#applySplit(entry, trigger.left, trigger.right, must(split));

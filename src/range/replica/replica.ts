@@ -152,6 +152,7 @@ export class Replica implements ReplicaPort {
       inflightBytesMax: settings.inflightBytesMax,
       inflightMessagesMax: settings.inflightMessagesMax,
       uncommittedBytesMax: settings.uncommittedBytesMax,
+      announceCommits: 'with-traffic',
       supports: (leader) => {
         const store = this.#addresses.get(leader)?.storeId;
         return store !== undefined && (store === host.storeId || liveness.supports(store));
