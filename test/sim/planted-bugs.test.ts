@@ -94,7 +94,7 @@ const planted: readonly Planted[] = [
       vi.spyOn(Replica.prototype, 'leaseExpiration').mockReturnValue(Number.MAX_SAFE_INTEGER);
       return {};
     },
-    seeds: 15,
+    seeds: 60,
     sign: /two leaseholders/,
   },
 ];
