@@ -196,8 +196,10 @@ export class GrpcTransport implements Transport {
     this.#handlers.serveCall(method, payload, from).then(
       (result) => outbox.post([frameKinds.answer, id, '', result]),
       (error: unknown) => {
-        this.#options.env.log.warn({ from, method, err: error }, 'a call from a peer failed');
+        // Ordinary while nodes start: a peer that does not serve yet says so, and is asked again.
         const text = error instanceof Error ? error.message : String(error);
+        this.#options.env.log.info({ from, method, reason: text }, 'a call was refused');
+        this.#options.env.log.debug({ method, err: error }, 'a call was refused');
         outbox.post([frameKinds.failure, id, '', text]);
       },
     );
