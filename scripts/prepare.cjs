@@ -35,7 +35,8 @@ exports.prepare = function prepare() {
   const installed = join(root, 'node_modules', '.package-lock.json');
   if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(lock).mtimeMs) {
     console.error('installing packages ...');
-    run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
+    // Not `npm ci`: it insists on lock entries for the optional binaries of every platform.
+    run('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error']);
   }
   const built = join(root, 'dist', '.tsbuildinfo');
   if (!existsSync(built) || statSync(built).mtimeMs < newest(join(root, 'src'))) {

@@ -59,6 +59,9 @@ const holdMs = 10_000;
 /** How long one attempt makes new transactions wait for those under way. */
 const drainMs = 200;
 const callTimeoutMs = 2000;
+/** A call that did not leave this node is tried again for so long, with pauses. */
+const unsentRetryMs = 1000;
+const unsentPauseMs = 50;
 /** Pause of a node that waits to be registered again. */
 const retryMs = 100;
 const registered = Buffer.from('registered');
@@ -454,14 +457,20 @@ export class CatalogCache {
       return {};
     }
     if (this.#transport === undefined) return undefined;
-    try {
-      return await this.#transport.call(node, method, payload, {
-        timeoutMs: callTimeoutMs,
-        traffic: 'system',
-      });
-    } catch (error) {
-      if (error instanceof TransportFailure) return undefined;
-      throw error;
+    const giveUpMs = this.env.clock.monotonicMs() + unsentRetryMs;
+    for (;;) {
+      try {
+        return await this.#transport.call(node, method, payload, {
+          timeoutMs: callTimeoutMs,
+          traffic: 'system',
+        });
+      } catch (error) {
+        if (!(error instanceof TransportFailure)) throw error;
+        // A node that has just joined is registered before gossip has told everyone its address: to strike
+        // it off would make it register anew later, in the middle of somebody's transaction.
+        if (error.sent || this.env.clock.monotonicMs() >= giveUpMs) return undefined;
+        await sleep(this.env, unsentPauseMs);
+      }
     }
   }
 
