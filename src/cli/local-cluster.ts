@@ -8,6 +8,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import pg from 'pg';
 
 import { initCluster } from './init.ts';
 import { UsageError } from './options.ts';
@@ -42,6 +43,8 @@ const host = '127.0.0.1';
 const restartsMax = 20;
 const restartDelayMs = 1000;
 const stopTimeoutMs = 15_000;
+const replicas = 3;
+const replicatedTimeoutMs = 60_000;
 
 export class LocalCluster {
   readonly #options: LocalClusterOptions;
@@ -80,6 +83,8 @@ export class LocalCluster {
         await node.ready;
         this.#options.say(this.#describe(node));
       }
+      // Before that the loss of one node could be the loss of a quorum.
+      if (isNew && this.#nodes.length >= replicas) await this.#replicated();
     } catch (error) {
       await this.stop();
       throw error;
@@ -201,6 +206,30 @@ export class LocalCluster {
       `node ${node.index + 1}  sql ${host}:${sqlPort + node.index}  rpc ${host}:${rpcPort + node.index}` +
       `  http http://${host}:${httpPort + node.index}  pid ${node.process?.pid ?? 0}`
     );
+  }
+
+  /** Waits until every range has its three replicas. */
+  async #replicated(): Promise<void> {
+    const client = new pg.Client({ connectionString: this.url(0) });
+    await client.connect();
+    try {
+      const deadlineMs = performance.now() + replicatedTimeoutMs;
+      // Twice in a row: a replica is listed a moment before it has a vote.
+      for (let seen = 0; seen < 2;) {
+        const { rows } = await client.query<{ replicas: unknown[] }>(
+          'SHOW RANGES FROM DATABASE system',
+        );
+        const complete = rows.every((row) => row.replicas.length >= replicas);
+        seen = complete ? seen + 1 : 0;
+        if (performance.now() > deadlineMs) {
+          this.#options.say('not every range has three replicas yet; the nodes go on making them');
+          return;
+        }
+        await new Promise((resolve) => setTimeout(resolve, 200));
+      }
+    } finally {
+      await client.end();
+    }
   }
 
   async #found(): Promise<string> {
