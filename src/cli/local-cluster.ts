@@ -297,7 +297,8 @@ export class LocalCluster {
   }
 }
 
-function isFree(port: number): Promise<boolean> {
+/** True when nobody listens on the port of the loopback address. */
+export function isFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = createServer();
     probe.once('error', () => resolve(false));

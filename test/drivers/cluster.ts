@@ -1,9 +1,8 @@
 /** One cluster of real processes for all tests of a file, on ports of its own. */
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { LocalCluster } from '../../src/cli/local-cluster.ts';
+import { isFree, LocalCluster } from '../../src/cli/local-cluster.ts';
 
 export interface TestCluster {
   readonly cluster: LocalCluster;
@@ -49,12 +48,4 @@ export async function freePorts(count: number): Promise<number> {
     if (free.every(Boolean)) return base;
   }
   throw new Error('no free ports');
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = createServer();
-    probe.once('error', () => resolve(false));
-    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
-  });
 }

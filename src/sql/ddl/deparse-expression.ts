@@ -16,6 +16,7 @@ import { quoteIdentifier, quoteLiteral } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
 import { formatType, typeByName } from '../types/index.ts';
 import { columnType, nameParts, stringOf, strings } from './nodes.ts';
+import { frameOptions as frame } from '../parse/frame-options.ts';
 
 export interface Deparse {
   /** A subquery without parentheses. */
@@ -200,25 +201,6 @@ export function sortItem(node: Node, d: Deparse): string {
   if (sort.sortby_nulls === 'SORTBY_NULLS_LAST') text += ' NULLS LAST';
   return text;
 }
-
-/** Bits of WindowDef.frameOptions (parsenodes.h). */
-const frame = {
-  nonDefault: 0x1,
-  rows: 0x4,
-  groups: 0x8,
-  between: 0x10,
-  startUnboundedPreceding: 0x20,
-  endUnboundedFollowing: 0x100,
-  startCurrentRow: 0x200,
-  endCurrentRow: 0x400,
-  startOffsetPreceding: 0x800,
-  endOffsetPreceding: 0x1000,
-  startOffsetFollowing: 0x2000,
-  endOffsetFollowing: 0x4000,
-  excludeCurrentRow: 0x8000,
-  excludeGroup: 0x10000,
-  excludeTies: 0x20000,
-} as const;
 
 export function windowBody(window: WindowDef, d: Deparse): string {
   const parts: string[] = [];
