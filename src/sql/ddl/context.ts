@@ -1,7 +1,5 @@
 /** What every utility statement works with, and the few ways it answers. */
-import { parse } from 'libpg-query';
 import { type RangeVar } from '@pgsql/types';
-import { must } from '../../util/index.ts';
 import {
   SessionCatalog,
   type CatalogWriter,
@@ -20,6 +18,7 @@ import {
 } from '../session/types.ts';
 import { type Datum, type Row } from '../types/index.ts';
 import { nameText, position, rangeName } from './nodes.ts';
+import { parseOwn } from '../parse/index.ts';
 
 export interface Ddl {
   readonly context: StatementContext;
@@ -96,9 +95,8 @@ async function planQuery(
   sql: string,
   parameterTypes: readonly number[],
 ): Promise<PreparedPlan> {
-  const parsed = await parse(sql);
   return planStatement({
-    statement: must(parsed.stmts?.[0]?.stmt),
+    statement: await parseOwn(sql),
     parameterTypes,
     catalog: context.catalog,
     eval: context.eval,

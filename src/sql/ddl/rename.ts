@@ -1,7 +1,5 @@
 /** ALTER ... RENAME TO and SET SCHEMA. Names are looked up at planning, so no statement is disturbed. */
-import { parse } from 'libpg-query';
 import { type AlterObjectSchemaStmt, type Node, type RenameStmt } from '@pgsql/types';
-import { must } from '../../util/index.ts';
 import {
   quoteIdentifier,
   quoteLiteral,
@@ -22,6 +20,7 @@ import { deparseExpression } from './deparse-expression.ts';
 import { allIndexes, findColumn, replaceColumn, requireColumn, type TableDraft } from './draft.ts';
 import { viewsUsing } from './drop.ts';
 import { rangeName } from './nodes.ts';
+import { parseOwn } from '../parse/index.ts';
 
 const keep = { drain: false } as const;
 
@@ -217,7 +216,7 @@ function duplicateColumn(table: string, column: string): Error {
 
 /** A stored expression with one column under a new name. */
 async function renameInExpression(sql: string, from: string, to: string): Promise<string> {
-  const statement: Node = must((await parse(`SELECT ${sql}`)).stmts?.[0]?.stmt);
+  const statement: Node = await parseOwn(`SELECT ${sql}`);
   const target = 'SelectStmt' in statement ? statement.SelectStmt.targetList?.[0] : undefined;
   const expression =
     target !== undefined && 'ResTarget' in target ? target.ResTarget.val : undefined;

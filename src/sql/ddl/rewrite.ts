@@ -4,8 +4,6 @@
  * commits), so it is correct at any size, but the whole table passes through one transaction: meant for changes of a
  * column's type, of a primary key inside a transaction block, and for volatile defaults.
  */
-import { must } from '../../util/index.ts';
-import { parse } from 'libpg-query';
 import { quoteIdentifier, type IndexDescriptor, type TableDescriptor } from '../catalog/index.ts';
 import { planStatement } from '../plan/index.ts';
 import { tableCodec } from '../row/index.ts';
@@ -15,6 +13,7 @@ import { qualifiedText, type Ddl } from './context.ts';
 import { allIndexes, type TableDraft } from './draft.ts';
 import { clearLater } from './drop-data.ts';
 import { partialFilter } from './indexes.ts';
+import { parseOwn } from '../parse/index.ts';
 
 /** Gives every index of the draft a new id and returns the old ids. */
 export function renewIndexes(draft: TableDraft): number[] {
@@ -49,7 +48,7 @@ export async function rewriteTable(
   // Planned and opened against the old descriptor: from here on the rows flow from the old indexes.
   const sql = `SELECT ${items.join(', ')} FROM ${qualifiedText(ddl.catalog, before)}`;
   const plan = await planStatement({
-    statement: must((await parse(sql)).stmts?.[0]?.stmt),
+    statement: await parseOwn(sql),
     parameterTypes: [],
     catalog: context.catalog,
     eval: context.eval,

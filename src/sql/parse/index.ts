@@ -2,7 +2,12 @@ export { loadGrammar as loadParser } from './postgres-grammar.ts';
 export { characterPosition, countCharacters } from './positions.ts';
 export { ParseCache } from './parse-cache.ts';
 export type { ParseCacheOptions } from './parse-cache.ts';
-export { defaultMaxStatementBytes, parseExpression, parseStatements } from './statements.ts';
+export {
+  defaultMaxStatementBytes,
+  parseExpression,
+  parseOwn,
+  parseStatements,
+} from './statements.ts';
 export type {
   ClusterStatement,
   NameParts,

@@ -3,7 +3,8 @@ import { type Node } from '@pgsql/types';
 import { sqlError, SqlFailure } from '../errors.ts';
 import { parseCluster, selectedExpression } from './cluster-parser.ts';
 import { countCharacters } from './positions.ts';
-import { parsePostgres } from './postgres-grammar.ts';
+import { must } from '../../util/index.ts';
+import { loadGrammar, parsePostgres } from './postgres-grammar.ts';
 import { hasDialectWords, rewrite } from './rewrite.ts';
 import { scan, skipBlank, TokenReader } from './scanner.ts';
 import { splitStatements } from './split.ts';
@@ -115,4 +116,10 @@ function shifted(error: unknown, prefix: string): unknown {
   if (!(error instanceof SqlFailure) || error.fields.position === undefined) return error;
   const position = error.fields.position + countCharacters(prefix);
   return new SqlFailure(error.code, error.message, { ...error.fields, position });
+}
+
+/** The tree of one statement of our own: plain PostgreSQL, without the dialect. Loads the grammar if need be. */
+export async function parseOwn(sql: string): Promise<Node> {
+  await loadGrammar();
+  return must(parsePostgres(sql)[0]?.stmt, 'a statement of our own parses to one tree');
 }
