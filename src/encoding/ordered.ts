@@ -12,7 +12,7 @@ import { assert } from '../util/index.ts';
 
 /** A growing byte string. `finish` copies out, so a writer can be used again. */
 export class KeyWriter {
-  #buffer = Buffer.allocUnsafeSlow(256);
+  #buffer = Buffer.allocUnsafe(256);
   #length = 0;
 
   reset(): this {
@@ -25,7 +25,7 @@ export class KeyWriter {
   }
 
   finish(): Buffer {
-    const out = Buffer.allocUnsafeSlow(this.#length);
+    const out = Buffer.allocUnsafe(this.#length);
     this.#buffer.copy(out, 0, 0, this.#length);
     return out;
   }
@@ -146,7 +146,7 @@ export class KeyWriter {
 
   #reserve(size: number): void {
     if (this.#length + size <= this.#buffer.length) return;
-    const grown = Buffer.allocUnsafeSlow(Math.max(this.#buffer.length * 2, this.#length + size));
+    const grown = Buffer.allocUnsafe(Math.max(this.#buffer.length * 2, this.#length + size));
     this.#buffer.copy(grown, 0, 0, this.#length);
     this.#buffer = grown;
   }
@@ -237,7 +237,7 @@ export class KeyReader {
         return plain;
       }
     }
-    const out = Buffer.allocUnsafeSlow(buffer.length - this.#at);
+    const out = Buffer.allocUnsafe(buffer.length - this.#at);
     let length = 0;
     for (;;) {
       const byte = this.byte() ^ mask;

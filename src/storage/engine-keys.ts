@@ -170,14 +170,14 @@ export function rangeSpans(range: Pick<RangeDescriptor, 'startKey' | 'endKey'>):
 }
 
 function tagged(tag: number, rest: Buffer): Buffer {
-  const out = Buffer.allocUnsafeSlow(rest.length + 1);
+  const out = Buffer.allocUnsafe(rest.length + 1);
   out[0] = tag;
   rest.copy(out, 1);
   return out;
 }
 
 function rangeStatePrefix(rangeId: RangeId): Buffer {
-  const out = Buffer.allocUnsafeSlow(9);
+  const out = Buffer.allocUnsafe(9);
   out[0] = rangeTag;
   out.writeUInt32BE(Math.floor(rangeId / two32), 1);
   out.writeUInt32BE(rangeId % two32, 5);

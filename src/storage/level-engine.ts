@@ -37,7 +37,7 @@ export interface LevelEngineOptions {
   readonly syncPath: (path: string) => Promise<void>;
   /** Called once, at the first error: the store must not go on. */
   readonly onPoison?: (error: Error) => void;
-  /** The overlay is flushed when it reaches this size. Default 4 MiB. */
+  /** The overlay is flushed when it reaches this size: small enough for the processor's caches. Default 1 MiB. */
   readonly flushBytes?: number;
   /** `waitForRoom` makes writers wait beyond this size. Default 64 MiB. */
   readonly overlayBytesMax?: number;
@@ -81,7 +81,7 @@ export class LevelEngine implements Engine {
   private constructor(options: LevelEngineOptions, db: Level) {
     this.#options = options;
     this.#db = db;
-    this.#flushBytes = options.flushBytes ?? 4 * 1024 * 1024;
+    this.#flushBytes = options.flushBytes ?? 1024 * 1024;
     this.#overlayBytesMax = options.overlayBytesMax ?? 64 * 1024 * 1024;
   }
 

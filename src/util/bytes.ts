@@ -20,7 +20,7 @@ export function copyBytes(source: Uint8Array): Buffer {
 
 /** The first key behind `key`: `key` with a zero byte appended. */
 export function nextKey(key: Buffer): Buffer {
-  const next = Buffer.allocUnsafeSlow(key.length + 1);
+  const next = Buffer.allocUnsafe(key.length + 1);
   next.set(key);
   next[key.length] = 0;
   return next;

@@ -150,7 +150,7 @@ export async function evaluateIncrement(
     return invalid('the value is not a counter');
   }
   const value = BigInt.asIntN(64, (got.value?.readBigInt64BE() ?? 0n) + by);
-  const stored = Buffer.allocUnsafeSlow(counterBytes);
+  const stored = Buffer.allocUnsafe(counterBytes);
   stored.writeBigInt64BE(value);
   const put = await ctx.batch.put(key, stored, {
     timestamp: ctx.now,

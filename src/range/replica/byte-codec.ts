@@ -20,7 +20,7 @@ export class ByteWriter {
   }
 
   finish(): Buffer {
-    const out = Buffer.allocUnsafeSlow(this.#length);
+    const out = Buffer.allocUnsafe(this.#length);
     this.#buffer.copy(out, 0, 0, this.#length);
     return out;
   }

@@ -244,7 +244,7 @@ function packNumeric(value: Numeric): Buffer {
   const negative = value.digits < 0n;
   let hex = (negative ? -value.digits : value.digits).toString(16);
   if (hex.length % 2 !== 0) hex = `0${hex}`;
-  const out = Buffer.allocUnsafeSlow(3 + hex.length / 2);
+  const out = Buffer.allocUnsafe(3 + hex.length / 2);
   out[0] = negative ? numericMarks.negative : numericMarks.positive;
   out.writeUInt16BE(value.scale, 1);
   out.write(hex, 3, 'hex');

@@ -105,7 +105,7 @@ function encodeArrayBinary(value: ArrayDatum, elementOid: number, element: TypeO
 }
 
 function lengthPrefixed(item: Datum, element: TypeOps): Buffer[] {
-  const size = Buffer.allocUnsafeSlow(4);
+  const size = Buffer.allocUnsafe(4);
   if (item === null) {
     size.writeInt32BE(-1, 0);
     return [size];

@@ -50,7 +50,7 @@ const dateOps = makeOps<number>(oids.date, {
     return intToDate(bytes.readInt32BE(0));
   },
   encodeBinary(value) {
-    const out = Buffer.allocUnsafeSlow(4);
+    const out = Buffer.allocUnsafe(4);
     out.writeInt32BE(dateToInt(value), 0);
     return out;
   },
@@ -76,7 +76,7 @@ const timeOps = makeOps<number>(oids.time, {
     return Math.min(Number(bytes.readBigInt64BE(0)), microsPerDay);
   },
   encodeBinary(value) {
-    const out = Buffer.allocUnsafeSlow(8);
+    const out = Buffer.allocUnsafe(8);
     out.writeBigInt64BE(BigInt(value), 0);
     return out;
   },
@@ -100,7 +100,7 @@ const timetzOps = makeOps<TimeTz>(oids.timetz, {
     return new TimeTz(Number(bytes.readBigInt64BE(0)), bytes.readInt32BE(8));
   },
   encodeBinary(value) {
-    const out = Buffer.allocUnsafeSlow(12);
+    const out = Buffer.allocUnsafe(12);
     out.writeBigInt64BE(BigInt(value.micros), 0);
     out.writeInt32BE(value.zoneSeconds, 8);
     return out;
@@ -135,7 +135,7 @@ function momentOps(
       return bytes.readBigInt64BE(0);
     },
     encodeBinary(value) {
-      const out = Buffer.allocUnsafeSlow(8);
+      const out = Buffer.allocUnsafe(8);
       out.writeBigInt64BE(value, 0);
       return out;
     },
@@ -156,7 +156,7 @@ const intervalOps = makeOps<Interval>(oids.interval, {
     return new Interval(bytes.readInt32BE(12), bytes.readInt32BE(8), bytes.readBigInt64BE(0));
   },
   encodeBinary(value) {
-    const out = Buffer.allocUnsafeSlow(16);
+    const out = Buffer.allocUnsafe(16);
     out.writeBigInt64BE(value.micros, 0);
     out.writeInt32BE(value.days, 8);
     out.writeInt32BE(value.months, 12);

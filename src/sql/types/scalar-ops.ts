@@ -82,7 +82,7 @@ function intOps(oid: number, type: 'smallint' | 'integer'): TypeOps {
       return bytes.readIntBE(0, size);
     },
     encodeBinary(value) {
-      const out = Buffer.allocUnsafeSlow(size);
+      const out = Buffer.allocUnsafe(size);
       out.writeIntBE(Math.max(-limit - 1, Math.min(limit, value)), 0, size);
       return out;
     },
@@ -102,7 +102,7 @@ const int8Ops = makeOps<bigint>(oids.int8, {
     return bytes.readBigInt64BE(0);
   },
   encodeBinary(value) {
-    const out = Buffer.allocUnsafeSlow(8);
+    const out = Buffer.allocUnsafe(8);
     out.writeBigInt64BE(value, 0);
     return out;
   },
@@ -127,7 +127,7 @@ function oidOps(
       return bytes.readUInt32BE(0);
     },
     encodeBinary(value) {
-      const out = Buffer.allocUnsafeSlow(4);
+      const out = Buffer.allocUnsafe(4);
       out.writeUInt32BE(value >>> 0, 0);
       return out;
     },
@@ -186,7 +186,7 @@ function floatOps(oid: number, single: boolean): TypeOps {
       return single ? bytes.readFloatBE(0) : bytes.readDoubleBE(0);
     },
     encodeBinary(value) {
-      const out = Buffer.allocUnsafeSlow(size);
+      const out = Buffer.allocUnsafe(size);
       if (single) out.writeFloatBE(value, 0);
       else out.writeDoubleBE(value, 0);
       return out;
