@@ -7,7 +7,7 @@
  * configuration that followers may have left already, and followers bound to the leader's store do
  * not wait for a replica that is gone.
  */
-import { assert, emptyBytes, must } from '../util/index.ts';
+import { assert, emptyBytes } from '../util/index.ts';
 import { ByteWindow } from './byte-window.ts';
 import {
   decodeConfigChange,
@@ -19,15 +19,10 @@ import {
   leaveJoint,
   membersOf,
 } from './configuration.ts';
+import { entryBytes } from './log.ts';
 import { Progress } from './progress.ts';
 import { hasQuorum } from './quorum.ts';
-import {
-  advanceCommit,
-  broadcastAppend,
-  orderCampaign,
-  sendAppend,
-  sendHeartbeat,
-} from './replication.ts';
+import { advanceCommit, announceCommit, orderCampaign, sendHeartbeat } from './replication.ts';
 import { type RaftState, type Reign } from './state.ts';
 import {
   type ConfigChange,
@@ -51,13 +46,14 @@ export function becomeLeader(state: RaftState): void {
     // What is not committed may hold a change.
     pendingConfigIndex: log.lastIndex,
     transfer: undefined,
+    loggedBytes: 0,
+    urgent: false,
     heartbeatTicks: 0,
     unsupportedTicks: 0,
   };
   state.reign = reign;
   syncPeers(state, reign);
-  appendEntry(state, 'normal', emptyBytes);
-  broadcastAppend(state, reign, false);
+  appendEntry(state, reign, 'normal', emptyBytes);
   retire(state, reign);
 }
 
@@ -103,8 +99,7 @@ export function propose(state: RaftState, data: Buffer): ProposeResult {
   if (backlog > 0 && backlog + data.length > state.config.uncommittedBytesMax) {
     return { kind: 'busy', reason: 'backlog' };
   }
-  const index = appendEntry(state, 'normal', data);
-  broadcastAppend(state, reign, false);
+  const index = appendEntry(state, reign, 'normal', data);
   return { kind: 'accepted', term: state.term, index };
 }
 
@@ -121,9 +116,8 @@ export function proposeConfigChange(state: RaftState, change: ConfigChange): Pro
   if (inFlight || !log.matches(log.commit, state.term)) {
     return { kind: 'busy', reason: 'config-change' };
   }
-  const index = appendEntry(state, 'config', encodeConfigChange(change));
+  const index = appendEntry(state, reign, 'config', encodeConfigChange(change));
   reign.pendingConfigIndex = index;
-  broadcastAppend(state, reign, false);
   retire(state, reign);
   return { kind: 'accepted', term: state.term, index };
 }
@@ -134,8 +128,7 @@ export function maybeLeaveJoint(state: RaftState): void {
   if (reign === undefined || reign.transfer !== undefined) return;
   if (!isJoint(state.configuration) || reign.pendingConfigIndex > log.applied) return;
   if (!log.matches(log.commit, state.term)) return;
-  reign.pendingConfigIndex = appendEntry(state, 'config', emptyBytes);
-  broadcastAppend(state, reign, false);
+  reign.pendingConfigIndex = appendEntry(state, reign, 'config', emptyBytes);
   retire(state, reign);
 }
 
@@ -184,8 +177,8 @@ export function configurationChanged(state: RaftState, reign: Reign): boolean {
     return stepDown(state);
   }
   // A smaller quorum may hold more; new members get their first append.
-  const moved = advanceCommit(state, reign);
-  for (const peer of reign.peers.values()) sendAppend(state, peer, moved || !peer.active);
+  if (advanceCommit(state, reign)) announceCommit(reign);
+  for (const peer of reign.peers.values()) if (!peer.active) peer.wantsAppend = true;
   return false;
 }
 
@@ -205,7 +198,6 @@ export function transferLeadership(state: RaftState, to: RaftId): void {
   if (reign === undefined || peer === undefined) return;
   if (!isVoter(state.configuration, to) || reign.transfer?.to === to) return;
   reign.transfer = { to, ticks: 0 };
-  sendAppend(state, peer, false);
   orderCampaign(state, reign, peer);
 }
 
@@ -223,9 +215,13 @@ export function isSettled(state: RaftState): boolean {
   return true;
 }
 
-function appendEntry(state: RaftState, kind: EntryKind, data: Buffer): number {
+/** Appends it go out when the Ready is taken; those of a change of members at once. */
+function appendEntry(state: RaftState, reign: Reign, kind: EntryKind, data: Buffer): number {
   const index = state.log.lastIndex + 1;
-  state.log.append([{ term: state.term, index, kind, data }]);
-  must(state.reign, 'only a leader appends').uncommitted.push(index, data.length);
+  const entry: Entry = { term: state.term, index, kind, data };
+  state.log.append([entry]);
+  reign.uncommitted.push(index, data.length);
+  reign.loggedBytes += entryBytes(entry);
+  if (kind === 'config') reign.urgent = true;
   return index;
 }

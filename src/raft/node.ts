@@ -39,11 +39,13 @@ import {
   transferLeadership,
 } from './leader.ts';
 import {
-  broadcastAppend,
+  announceCommit,
   handleAppendResponse,
   handleHeartbeatResponse,
+  hasAppendsDue,
+  holdsEntries,
   ownWriteDurable,
-  sendAppend,
+  takeAppends,
 } from './replication.ts';
 import { RaftState } from './state.ts';
 import {
@@ -237,13 +239,24 @@ export class RaftNode implements RaftCore {
 
   announceCommit(): void {
     const { state } = this;
-    if (state.reign !== undefined) broadcastAppend(state, state.reign, true);
+    if (state.reign !== undefined) announceCommit(state.reign);
+  }
+
+  get holdsEntries(): boolean {
+    const { state } = this;
+    return state.reign !== undefined && holdsEntries(state, state.reign);
+  }
+
+  releaseHeld(): void {
+    const { reign } = this.state;
+    if (reign !== undefined && this.holdsEntries) reign.urgent = true;
   }
 
   hasReady(): boolean {
     const { state } = this;
     return (
       state.messages.length > 0 ||
+      (state.reign !== undefined && hasAppendsDue(state, state.reign)) ||
       state.snapshotsWanted.length > 0 ||
       state.log.hasCommitted ||
       this.hasWrite() ||
@@ -263,7 +276,9 @@ export class RaftNode implements RaftCore {
     const write = writes
       ? this.takeWrite()
       : { hardState: undefined, entries: [], snapshot: undefined };
-    const messages = state.messages;
+    // Appends first: an order to campaign comes behind what its receiver should hold.
+    const appends = state.reign === undefined ? [] : takeAppends(state, state.reign);
+    const messages = appends.length === 0 ? state.messages : appends.concat(state.messages);
     state.messages = [];
     const snapshotsWanted = state.snapshotsWanted;
     state.snapshotsWanted = [];
@@ -324,7 +339,7 @@ export class RaftNode implements RaftCore {
     const peer = state.reign?.peers.get(to);
     if (peer === undefined || peer.state !== 'snapshot') return;
     peer.snapshotSent(result.ok, Math.min(result.index, state.log.lastIndex));
-    sendAppend(state, peer, true);
+    peer.wantsAppend = true;
   }
 
   reportUnreachable(to: RaftId): void {

@@ -10,6 +10,8 @@
  * probe: one append at a time, until a response shows where the logs agree. replicate: appends are
  * pipelined, `next` runs ahead of `match` within the window. snapshot: nothing is sent.
  *
+ * Events only note what has to be sent; the appends are made when the Ready is taken (`replication.ts`).
+ *
  * INVARIANT: match < next. Entries up to `match` are durable at the follower in this leader's log.
  */
 import { ByteWindow } from './byte-window.ts';
@@ -27,12 +29,16 @@ export class Progress {
   state: FollowerProgress['state'] = 'probe';
   /** It has acknowledged this leader in this term. */
   active = false;
+  /** An append is due even if it is empty: it carries the commit index and shows whether earlier ones were lost. */
+  wantsAppend = false;
   /** Commit index that the follower is believed to know: the one in the last answered heartbeat. */
   commitKnown = 0;
   private heartbeatCommit = 0;
   /** probe: an append is under way; nothing more until a response. */
   private probing = false;
   private readonly window = new ByteWindow();
+  /** The leader's `loggedBytes` when all of its log had been sent. */
+  private sentBytes = -Infinity;
 
   constructor(id: RaftId, next: number) {
     this.id = id;
@@ -54,8 +60,24 @@ export class Progress {
     }
   }
 
+  /**
+   * While an append is unanswered, fewer than `limit` bytes wait for more to come. `loggedBytes` counts
+   * what the leader has appended. Nothing waits before this peer has caught up with it once.
+   */
+  holdsBack(loggedBytes: number, limit: number): boolean {
+    return (
+      this.state === 'replicate' && this.window.count > 0 && loggedBytes - this.sentBytes < limit
+    );
+  }
+
+  /** Everything in the leader's log was sent. */
+  sentAll(loggedBytes: number): void {
+    this.sentBytes = loggedBytes;
+  }
+
   /** An append with `count` entries from `next` on was sent (none: a probe or a new commit index). */
   sent(count: number, bytes: number): void {
+    this.wantsAppend = false;
     if (this.state === 'probe') {
       this.probing = true;
       return;
@@ -104,9 +126,16 @@ export class Progress {
     return true;
   }
 
+  /** The next entry is compacted away, and the follower has given no sign of life: it gets nothing before it does. */
+  awaitSign(): void {
+    this.wantsAppend = false;
+    this.probing = true;
+  }
+
   /** The next entry is compacted away: only a snapshot helps. */
   needsSnapshot(): void {
     this.state = 'snapshot';
+    this.wantsAppend = false;
     this.probing = false;
     this.window.clear();
   }
@@ -151,6 +180,7 @@ export class Progress {
   private becomeReplicate(): void {
     this.state = 'replicate';
     this.next = this.match + 1;
+    this.sentBytes = -Infinity;
     this.probing = false;
     this.window.clear();
   }

@@ -2,6 +2,11 @@
  * The leader's side of replication: what to send to whom, what the answers mean, and what is
  * committed. An entry is committed when a quorum holds it durably and it is of the leader's own term
  * (paper 5.4.2); the leader counts itself by its durable log like everybody else.
+ *
+ * Proposals and answers only change the log and what is known of the peers. The appends are made when the
+ * Ready is taken, so that everything of one turn goes in one append to each peer. And little that is new
+ * waits while an append is unanswered (Nagle's algorithm, RFC 896): the answer, or the driver's
+ * `releaseHeld`, sends what has come together. A write with nothing under way leaves at once.
  */
 import { must } from '../util/index.ts';
 import { entryBytes } from './log.ts';
@@ -12,28 +17,68 @@ import { type Entry, type Message, type RaftId } from './types.ts';
 
 type AppendResponse = Extract<Message, { kind: 'append-response' }>;
 
-/**
- * Sends the next entries to a peer, or remembers that it wants a snapshot. `evenEmpty` sends an append
- * without entries when there are none to send or no room for them (it carries the commit index and
- * shows whether earlier appends were lost). True when an append was sent.
- */
-export function sendAppend(state: RaftState, peer: Progress, evenEmpty: boolean): boolean {
+/** There are entries for this peer, and room for them. */
+function canTakeEntries(state: RaftState, peer: Progress): boolean {
+  return peer.next <= state.log.lastIndex && !peer.paused(state.config);
+}
+
+/** Changes of members and transfers are not held back: others wait for them. */
+function isHeldBack(state: RaftState, reign: Reign, peer: Progress): boolean {
+  if (reign.urgent || reign.transfer !== undefined) return false;
+  const { holdBytesMax = 0, appendBytesMax } = state.config;
+  return peer.holdsBack(reign.loggedBytes, Math.min(holdBytesMax, appendBytesMax));
+}
+
+function isDue(state: RaftState, reign: Reign, peer: Progress): boolean {
+  if (peer.wantsAppend) return peer.state === 'replicate' || !peer.paused(state.config);
+  return canTakeEntries(state, peer) && !isHeldBack(state, reign, peer);
+}
+
+/** An append goes out with the next Ready. */
+export function hasAppendsDue(state: RaftState, reign: Reign): boolean {
+  for (const peer of reign.peers.values()) if (isDue(state, reign, peer)) return true;
+  return false;
+}
+
+/** Some peer could be sent more, but the answer to what is under way is waited for. */
+export function holdsEntries(state: RaftState, reign: Reign): boolean {
+  for (const peer of reign.peers.values()) {
+    if (canTakeEntries(state, peer) && !isDue(state, reign, peer)) return true;
+  }
+  return false;
+}
+
+/** Makes the appends of a Ready. What leaves for a peer leaves whole, as far as the window has room. */
+export function takeAppends(state: RaftState, reign: Reign): Message[] {
+  const appends: Message[] = [];
+  for (const peer of reign.peers.values()) {
+    if (!isDue(state, reign, peer)) continue;
+    do sendAppend(state, reign, peer, appends);
+    while (canTakeEntries(state, peer));
+  }
+  reign.urgent = false;
+  return appends;
+}
+
+/** One append with the next entries, if there are any and room for them; or a snapshot is wanted. */
+function sendAppend(state: RaftState, reign: Reign, peer: Progress, appends: Message[]): void {
   const { log, config } = state;
-  const paused = peer.paused(config);
-  if (paused && (!evenEmpty || peer.state !== 'replicate')) return false;
   const previousIndex = peer.next - 1;
   const previousTerm = log.term(previousIndex);
   if (previousTerm === undefined) {
     // Only for a peer that answers: streaming to a dead one would be waste.
-    if (peer.active) {
-      peer.needsSnapshot();
-      state.snapshotsWanted.push(peer.id);
+    if (!peer.active) {
+      peer.awaitSign();
+      return;
     }
-    return false;
+    peer.needsSnapshot();
+    state.snapshotsWanted.push(peer.id);
+    return;
   }
-  const entries = paused ? [] : log.entries(peer.next, log.lastIndex + 1, config.appendBytesMax);
-  if (entries.length === 0 && !evenEmpty) return false;
-  state.messages.push({
+  const entries = peer.paused(config)
+    ? []
+    : log.entries(peer.next, log.lastIndex + 1, config.appendBytesMax);
+  appends.push({
     kind: 'append',
     from: state.id,
     to: peer.id,
@@ -44,7 +89,7 @@ export function sendAppend(state: RaftState, peer: Progress, evenEmpty: boolean)
     commit: log.commit,
   });
   peer.sent(entries.length, sizeOf(entries));
-  return true;
+  if (peer.next > log.lastIndex) peer.sentAll(reign.loggedBytes);
 }
 
 function sizeOf(entries: readonly Entry[]): number {
@@ -53,9 +98,9 @@ function sizeOf(entries: readonly Entry[]): number {
   return bytes;
 }
 
-/** New entries (`evenEmpty` false) or a new commit index for everybody. */
-export function broadcastAppend(state: RaftState, reign: Reign, evenEmpty: boolean): void {
-  for (const peer of reign.peers.values()) sendAppend(state, peer, evenEmpty);
+/** Everybody is told the commit index with the next Ready, with new entries or without. */
+export function announceCommit(reign: Reign): void {
+  for (const peer of reign.peers.values()) peer.wantsAppend = true;
 }
 
 export function sendHeartbeat(state: RaftState, peer: Progress): void {
@@ -69,7 +114,7 @@ export function handleHeartbeatResponse(state: RaftState, reign: Reign, from: Ra
   const peer = reign.peers.get(from);
   if (peer === undefined) return;
   peer.heartbeatAnswered();
-  if (peer.match < state.log.lastIndex || peer.state === 'probe') sendAppend(state, peer, true);
+  if (peer.match < state.log.lastIndex || peer.state === 'probe') peer.wantsAppend = true;
   orderCampaign(state, reign, peer);
 }
 
@@ -79,7 +124,7 @@ export function handleAppendResponse(state: RaftState, reign: Reign, m: AppendRe
   if (peer === undefined || m.index > log.lastIndex) return;
   if (m.rejected) {
     const agree = log.agreement(m.hintIndex, m.hintTerm);
-    if (peer.rejected(m.index, agree.index)) sendAppend(state, peer, true);
+    if (peer.rejected(m.index, agree.index)) peer.wantsAppend = true;
     return;
   }
   const wasPaused = peer.paused(state.config);
@@ -88,11 +133,8 @@ export function handleAppendResponse(state: RaftState, reign: Reign, m: AppendRe
     return;
   }
   const before = state.log.commit;
-  if (advanceCommit(state, reign) && isUrgent(state, reign, before)) {
-    broadcastAppend(state, reign, true);
-  } else if (wasPaused) sendAppend(state, peer, true);
-  // The window may have room for several more; it bounds the loop.
-  while (sendAppend(state, peer, false));
+  if (advanceCommit(state, reign) && isUrgent(state, reign, before)) announceCommit(reign);
+  else if (wasPaused) peer.wantsAppend = true;
   orderCampaign(state, reign, peer);
 }
 
@@ -119,9 +161,7 @@ export function ownWriteDurable(state: RaftState): void {
   if (state.role !== 'leader') return;
   const reign = must(state.reign, 'a leader reigns');
   const before = state.log.commit;
-  if (advanceCommit(state, reign) && isUrgent(state, reign, before)) {
-    broadcastAppend(state, reign, true);
-  }
+  if (advanceCommit(state, reign) && isUrgent(state, reign, before)) announceCommit(reign);
 }
 
 /**

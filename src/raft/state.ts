@@ -29,6 +29,10 @@ export interface Reign {
   /** No configuration change is proposed before this index is applied. */
   pendingConfigIndex: number;
   transfer: { readonly to: RaftId; ticks: number } | undefined;
+  /** Bytes of entries appended in this reign. */
+  loggedBytes: number;
+  /** The next Ready holds nothing back. */
+  urgent: boolean;
   heartbeatTicks: number;
   /** Ticks in a row without a supporting quorum. */
   unsupportedTicks: number;

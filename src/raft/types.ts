@@ -152,6 +152,11 @@ export interface RaftConfig {
   /** When followers are told of a commit: in a message of its own (default), or by the next append or heartbeat. */
   readonly announceCommits?: 'at-once' | 'with-traffic';
   /**
+   * Entries of fewer bytes than this (and than `appendBytesMax`) are held back while an append to the same
+   * follower is unanswered, until the answer or `releaseHeld` (Nagle's algorithm, RFC 896). Default 0: none are.
+   */
+  readonly holdBytesMax?: number;
+  /**
    * True while this replica's store promises its support to the store of replica `leader`: as long as it
    * does, this replica neither campaigns nor votes (except in a transfer). Replaces "heard from a
    * leader within an election timeout" (thesis 4.2.3) for PreVote and CheckQuorum.
@@ -203,6 +208,13 @@ export interface RaftCore {
   transferLeadership(to: RaftId): void;
   /** Leader: tells followers of the commit index now, for a command that others wait to see applied. */
   announceCommit(): void;
+  /**
+   * Leader: entries are held back for the answer of a follower that could be sent more. The core has no
+   * clock: the driver looks after every Ready, and calls `releaseHeld` when they have waited long enough.
+   */
+  readonly holdsEntries: boolean;
+  /** The next Ready has appends with everything that is held back. */
+  releaseHeld(): void;
   hasReady(): boolean;
   ready(): Ready;
   /**

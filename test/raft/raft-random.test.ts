@@ -126,7 +126,10 @@ function start(seed: number, bug: Cluster['bug']): Run {
     spares: everyone.filter((id) => !voters.includes(id)),
     random,
     readsUndurable: random() < 0.5,
-    config: { appendBytesMax: random() < 0.5 ? 1 : 256 },
+    config: {
+      appendBytesMax: random() < 0.5 ? 1 : 256,
+      holdBytesMax: random() < 0.3 ? 0 : 1 + random() * 300,
+    },
   });
   cluster.bug = bug;
   const flicker = random() < 0.5 ? 0 : random() * 0.7;
@@ -158,6 +161,7 @@ function stepOnce(run: Run): void {
   if (random() < run.ticks && member.up) {
     keepsFaith(run, member, undefined, () => member.core.tick());
   }
+  if (random() < 0.05 && member.up) member.core.releaseHeld();
   const dice = random();
   if (dice < 0.45) deliverOne(run);
   else if (dice < 0.68) cluster.ready(member);

@@ -1,11 +1,12 @@
 /**
  * Runs the scenarios in testdata. Commands (members are numbered, 2>1 is the direction from 2 to 1):
  *
- *     cluster voters=1,2,3 [learners=4] [spares=5] [bytes=100]   uncommitted-bytes limit
+ *     cluster voters=1,2,3 [learners=4] [spares=5] [bytes=100] [hold=0]   limits: uncommitted bytes, bytes held back
  *     tick 1 [2 ..] [n=3]      campaign 1      propose 1 text [text ..]
  *     config 1 voters=.. [learners=..]         transfer 1 to=2
  *     run                      everything is delivered, persisted and applied until nothing is left
  *     elect 1                  campaign and run, without the trace
+ *     release 1                what is held back has waited long enough
  *     ready 1                  takes Readys (sends and applies) without persisting
  *     persist 1 [n=1]          the oldest write becomes durable
  *     deliver 1>2 [n=1]        drop 1>2 [n=1]          (no n: all that is under way)
@@ -44,7 +45,8 @@ function statusText(member: Member): string {
   if (!member.up) return `${member.id} down`;
   const { role, term, leader, commitIndex, lastIndex, configuration } = member.core;
   const quiet = member.core.canQuiesce() ? ' quiet' : '';
-  return `${member.id} ${role} t${term} leader=${leader || '-'} commit=${commitIndex} last=${lastIndex}${quiet} ${configurationText(configuration)}`;
+  const holds = member.core.holdsEntries ? ' holds' : '';
+  return `${member.id} ${role} t${term} leader=${leader || '-'} commit=${commitIndex} last=${lastIndex}${quiet}${holds} ${configurationText(configuration)}`;
 }
 
 function logText(member: Member): string {
@@ -81,7 +83,10 @@ class Script {
           learners: ids(options.get('learners')),
           spares: ids(options.get('spares')),
           random: (id) => (id - 1) / 5,
-          config: { uncommittedBytesMax: Number(options.get('bytes') ?? 1024) },
+          config: {
+            uncommittedBytesMax: Number(options.get('bytes') ?? 1024),
+            holdBytesMax: Number(options.get('hold') ?? 0),
+          },
         });
         return [];
       case 'tick':
@@ -113,6 +118,9 @@ class Script {
         return [`target ${first.core.transferTarget || '-'}`];
       case 'run':
         cluster.run();
+        return [];
+      case 'release':
+        first.core.releaseHeld();
         return [];
       case 'ready':
         while (cluster.ready(first));

@@ -151,6 +151,7 @@ export class Replica implements ReplicaPort {
       appendBytesMax: settings.appendBytesMax,
       inflightBytesMax: settings.inflightBytesMax,
       inflightMessagesMax: settings.inflightMessagesMax,
+      holdBytesMax: settings.holdBytesMax,
       uncommittedBytesMax: settings.uncommittedBytesMax,
       announceCommits: 'with-traffic',
       supports: (leader) => {

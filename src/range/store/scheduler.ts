@@ -4,6 +4,9 @@
  * what is committed. When the append is durable, the messages that promise durability leave, and the
  * next turn follows at once. Appends of several turns may be on their way to the disk.
  *
+ * Entries that a leader holds back while an append is unanswered are released `holdMs` later, when the answer
+ * has not come by then.
+ *
  * Only replicas that are awake are ticked. A quiet range costs nothing.
  */
 import { type StoreId } from '../../kv/index.ts';
@@ -45,6 +48,9 @@ export class RaftScheduler {
   #turnScheduled = false;
   #inTurn = false;
   #timer: TimerHandle | undefined;
+  /** Replicas that hold entries back, and until when (monotonic milliseconds); the oldest first. */
+  readonly #holding = new Map<Replica, number>();
+  #holdTimer: TimerHandle | undefined;
   #stopped = false;
   readonly #outbox = new Map<StoreId, { to: PeerAddress; envelopes: RaftEnvelope[] }>();
 
@@ -73,6 +79,8 @@ export class RaftScheduler {
   stop(): void {
     this.#stopped = true;
     this.#timer?.cancel();
+    this.#holdTimer?.cancel();
+    this.#holding.clear();
     this.#awake.clear();
     this.#queue = [];
   }
@@ -89,6 +97,7 @@ export class RaftScheduler {
 
   forget(replica: Replica): void {
     this.#awake.delete(replica);
+    this.#holding.delete(replica);
   }
 
   #schedule(): void {
@@ -125,10 +134,12 @@ export class RaftScheduler {
       if (replica.destroyed || replica.suspended > 0) continue;
       if (!replica.raft.hasReady()) {
         this.#deps.turned(replica, false);
+        this.#noteHeld(replica);
         replica.afterTurn();
         continue;
       }
       const ready = replica.raft.ready();
+      this.#noteHeld(replica);
       this.#deps.turned(replica, ready.snapshot !== undefined);
       readys.push({ replica, ready });
       this.#collect(replica, ready, appends, tasks);
@@ -141,6 +152,31 @@ export class RaftScheduler {
       for (const to of ready.snapshotsWanted) this.#deps.sendSnapshot(replica, to);
       replica.afterTurn();
       if (replica.raft.hasReady()) this.activate(replica);
+    }
+  }
+
+  #noteHeld(replica: Replica): void {
+    if (!replica.raft.holdsEntries) {
+      this.#holding.delete(replica);
+    } else if (!this.#holding.has(replica)) {
+      const { env, settings } = this.#deps.host;
+      this.#holding.set(replica, env.clock.monotonicMs() + settings.holdMs);
+      this.#holdTimer ??= env.timers.after(settings.holdMs, () => this.#releaseHeld());
+    }
+  }
+
+  #releaseHeld(): void {
+    this.#holdTimer = undefined;
+    const { env } = this.#deps.host;
+    const now = env.clock.monotonicMs();
+    for (const [replica, dueMs] of this.#holding) {
+      if (dueMs > now) {
+        this.#holdTimer = env.timers.after(dueMs - now, () => this.#releaseHeld());
+        return;
+      }
+      this.#holding.delete(replica);
+      replica.raft.releaseHeld();
+      this.activate(replica);
     }
   }
 

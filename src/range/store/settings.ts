@@ -7,6 +7,12 @@ export interface StoreSettings {
   readonly appendBytesMax: number;
   readonly inflightBytesMax: number;
   readonly inflightMessagesMax: number;
+  /**
+   * While an append to a follower is unanswered, new entries of fewer bytes than this wait for the answer, but
+   * not longer than `holdMs`: short links get fewer and fuller appends, long ones stay full. 0 bytes: none wait.
+   */
+  readonly holdBytesMax: number;
+  readonly holdMs: number;
   readonly uncommittedBytesMax: number;
   readonly commandBytesMax: number;
   /** Support is asked for this often, and promised for this long. */
@@ -55,6 +61,8 @@ export const defaultStoreSettings: StoreSettings = {
   appendBytesMax: 256 << 10,
   inflightBytesMax: 8 << 20,
   inflightMessagesMax: 64,
+  holdBytesMax: 16 << 10,
+  holdMs: 2,
   uncommittedBytesMax: 64 << 20,
   commandBytesMax: 64 << 20,
   livenessHeartbeatMs: 500,
