@@ -85,6 +85,25 @@ function find<V>(root: TreeNode<V>, key: Buffer): V | undefined {
   return found !== undefined && compareKeys(found, key) === 0 ? node.values[at] : undefined;
 }
 
+/** The value of the greatest key < `key`, or <= `key` when `inclusive`. */
+function findBelow<V>(root: TreeNode<V>, key: Buffer, inclusive: boolean): V | undefined {
+  let node = root;
+  /** The subtree just before the way down: where the answer is when the leaf has no such key. */
+  let before: TreeNode<V> | undefined;
+  while (node.children !== undefined) {
+    const slot = childIndex(node.keys, key);
+    if (slot > 0) before = node.children[slot - 1];
+    node = node.children[slot] as TreeNode<V>;
+  }
+  const at = inclusive ? childIndex(node.keys, key) : lowerBound(node.keys, key);
+  if (at > 0) return node.values[at - 1];
+  if (before === undefined) return undefined;
+  while (before.children !== undefined) {
+    before = before.children[before.children.length - 1] as TreeNode<V>;
+  }
+  return before.values[before.values.length - 1];
+}
+
 export interface ByteMapSpan {
   /** Inclusive; undefined = from the smallest key. */
   readonly start?: Buffer | undefined;
@@ -113,6 +132,16 @@ export class ByteMap<V> {
 
   get(key: Buffer): V | undefined {
     return find(this.#root, key);
+  }
+
+  /** The value of the greatest key <= `key`. */
+  floor(key: Buffer): V | undefined {
+    return findBelow(this.#root, key, true);
+  }
+
+  /** The value of the greatest key < `key`. */
+  lower(key: Buffer): V | undefined {
+    return findBelow(this.#root, key, false);
   }
 
   /** Returns the value that was there. */

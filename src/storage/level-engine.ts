@@ -2,7 +2,7 @@
  * LevelEngine: the Engine over LevelDB.
  *
  *   apply ──> active overlay ──> frozen overlay ──(one unsynced batch)──> LevelDB
- *   reads:    newest first, through all three
+ *   reads:    newest first, through all three; pages of LevelDB are cached (see PageCache)
  *
  * Applied batches go into the active overlay, a sorted map in memory. When it is large enough it is
  * frozen and written to LevelDB as one batch in the background, while a new active overlay fills. One
@@ -17,6 +17,7 @@
 import { ClassicLevel } from 'classic-level';
 import { type Disk, type Env } from '../util/index.ts';
 import { ByteMap, type ByteMapView } from './byte-map.ts';
+import { CachedScan, type ScanSpan } from './cached-scan.ts';
 import {
   CorruptionError,
   StorePoisonedError,
@@ -27,6 +28,7 @@ import {
 } from './engine.ts';
 import { LevelPages } from './level-pages.ts';
 import { MergeIterator, type LayerValue } from './merge-iterator.ts';
+import { PageCache } from './page-cache.ts';
 import { openSealed, sealValue } from './sealed-value.ts';
 
 export interface LevelEngineOptions {
@@ -41,8 +43,12 @@ export interface LevelEngineOptions {
   readonly flushBytes?: number;
   /** `waitForRoom` makes writers wait beyond this size. Default 64 MiB. */
   readonly overlayBytesMax?: number;
-  /** LevelDB's block cache. Default 64 MiB. */
+  /** LevelDB's block cache. Default 32 MiB. */
   readonly cacheBytes?: number;
+  /** Cached pages of rows; 0 = none. Default 32 MiB. */
+  readonly pageCacheBytes?: number;
+  /** Size of such a page, roughly. Default 16 KiB. */
+  readonly pageBytes?: number;
 }
 
 type Level = ClassicLevel<Buffer, Buffer>;
@@ -62,6 +68,10 @@ const flushSlice = 256;
 export class LevelEngine implements Engine {
   readonly #options: LevelEngineOptions;
   readonly #db: Level;
+  readonly #cache: PageCache;
+  /** Scans that must be pinned before LevelDB changes. */
+  readonly #scans = new Set<CachedScan>();
+  #levelReads = 0;
   readonly #flushBytes: number;
   readonly #overlayBytesMax: number;
   #active = new ByteMap<LayerValue>();
@@ -81,6 +91,10 @@ export class LevelEngine implements Engine {
   private constructor(options: LevelEngineOptions, db: Level) {
     this.#options = options;
     this.#db = db;
+    this.#cache = new PageCache({
+      bytesMax: options.pageCacheBytes ?? 32 * 1024 * 1024,
+      pageBytes: options.pageBytes,
+    });
     this.#flushBytes = options.flushBytes ?? 1024 * 1024;
     this.#overlayBytesMax = options.overlayBytesMax ?? 64 * 1024 * 1024;
   }
@@ -90,7 +104,7 @@ export class LevelEngine implements Engine {
     const db: Level = new ClassicLevel(options.directory, {
       keyEncoding: 'buffer',
       valueEncoding: 'buffer',
-      cacheSize: options.cacheBytes ?? 64 * 1024 * 1024,
+      cacheSize: options.cacheBytes ?? 32 * 1024 * 1024,
       writeBufferSize: 16 * 1024 * 1024,
       maxFileSize: 8 * 1024 * 1024,
     });
@@ -117,10 +131,20 @@ export class LevelEngine implements Engine {
     return this.#activeBytes + this.#frozenBytes;
   }
 
+  /** Gets and native iterators that entered LevelDB so far, and what the page cache holds. */
+  get cacheStats(): {
+    readonly levelReads: number;
+    readonly pages: number;
+    readonly bytes: number;
+  } {
+    return { levelReads: this.#levelReads, pages: this.#cache.pages, bytes: this.#cache.bytes };
+  }
+
   get(key: Buffer): Buffer | undefined {
     this.#check();
     let found = this.#active.get(key);
     if (found === undefined && this.#frozen !== undefined) found = this.#frozen.get(key);
+    if (found === undefined) found = this.#cache.get(key);
     return found === undefined ? this.#getStored(key, undefined) : (found ?? undefined);
   }
 
@@ -158,7 +182,12 @@ export class LevelEngine implements Engine {
     if (start.compare(end) >= 0) return;
     // Only while nothing of the span waits in the overlay: it would come back with the next flush.
     await this.#flushAll();
-    await this.#guard(() => this.#db.clear({ gte: start, lt: end }));
+    await this.#guard(async () => {
+      this.#beginChange();
+      this.#cache.drop(start, end);
+      await this.#db.clear({ gte: start, lt: end });
+      this.#cache.endChange();
+    });
   }
 
   snapshot(): EngineSnapshot {
@@ -231,16 +260,15 @@ export class LevelEngine implements Engine {
     level: LevelSnapshot | undefined,
     options: IterateOptions,
   ): EngineIterator {
-    const range = { gte: options.start, lt: options.end, reverse: options.reverse === true };
-    const stored = this.#db.iterator({
-      ...range,
-      ...(level === undefined ? {} : { snapshot: level }),
-      fillCache: true,
-      highWaterMarkBytes: 256 * 1024,
-    });
-    const pages = new LevelPages(stored, (error) => this.#failed(error));
+    const span = { start: options.start, end: options.end, reverse: options.reverse === true };
+    let scan: CachedScan | undefined;
+    if (level === undefined) {
+      scan = new CachedScan(this.#cache, span, this.#openLevel);
+      this.#scans.add(scan);
+    }
+    const base = scan ?? this.#levelPages(span, level);
     const cursors = layers.map((layer) => layer.cursor(options));
-    const merged = new MergeIterator({ cursors, base: pages, reverse: range.reverse });
+    const merged = new MergeIterator({ cursors, base, reverse: span.reverse });
     let open = true;
     this.#openReaders++;
     return {
@@ -252,12 +280,36 @@ export class LevelEngine implements Engine {
         if (!open) return;
         open = false;
         this.#openReaders--;
+        if (scan !== undefined) this.#scans.delete(scan);
         await merged.close();
       },
     };
   }
 
+  readonly #openLevel = (span: ScanSpan): LevelPages => this.#levelPages(span, undefined);
+
+  /** Without a snapshot the view is that of the call. */
+  #levelPages(span: ScanSpan, level: LevelSnapshot | undefined): LevelPages {
+    this.#levelReads++;
+    const stored = this.#db.iterator({
+      gte: span.start,
+      lt: span.end,
+      reverse: span.reverse,
+      ...(level === undefined ? {} : { snapshot: level }),
+      fillCache: true,
+      highWaterMarkBytes: 256 * 1024,
+    });
+    return new LevelPages(stored, (error) => this.#failed(error));
+  }
+
+  #beginChange(): void {
+    for (const scan of this.#scans) scan.pin();
+    this.#scans.clear();
+    this.#cache.beginChange();
+  }
+
   #getStored(key: Buffer, level: LevelSnapshot | undefined): Buffer | undefined {
+    this.#levelReads++;
     try {
       const stored =
         level === undefined ? this.#db.getSync(key) : this.#db.getSync(key, { snapshot: level });
@@ -297,7 +349,11 @@ export class LevelEngine implements Engine {
       else batch.put(cursor.key, sealValue(cursor.key, value));
       if (++count % flushSlice === 0) await this.#turn();
     }
+    this.#beginChange();
     await batch.write({ sync: false });
+    for (const cursor = frozen.cursor(); this.#cache.update(cursor);) await this.#turn();
+    this.#cache.endChange();
+    // Until now it hid what differed between the cached pages and LevelDB.
     this.#frozen = undefined;
     this.#frozenBytes = 0;
     if (this.overlayBytes < this.#overlayBytesMax) {

@@ -66,6 +66,17 @@ export function mvccGet(
 }
 
 /**
+ * The newest committed value, when nobody is about to change it; undefined also when that is not
+ * known. No timestamp, no lease: what a replica says here may be long out of date.
+ */
+export function mvccPeek(reader: EngineReader, key: Buffer): Buffer | undefined {
+  const record = reader.get(headKey(key));
+  if (record === undefined) return undefined;
+  getReader.read(record);
+  return getReader.intent === undefined ? getReader.value : undefined;
+}
+
+/**
  * Feeds the visible live rows of [start, end) to `visitor`, in order. The rows are pieces of engine
  * memory that never change; the visitor may keep but not write them.
  */
