@@ -82,7 +82,6 @@ export class CachedScan implements EngineIterator {
         });
       }
     }
-    this.#filler?.stop();
   }
 
   async close(): Promise<void> {

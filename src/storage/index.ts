@@ -35,7 +35,7 @@ export { MemoryEngine } from './memory-engine.ts';
 export type { MemoryEngineOptions } from './memory-engine.ts';
 export { mvccGarbage } from './mvcc-garbage.ts';
 export type { MvccGarbage } from './mvcc-garbage.ts';
-export { mvccGet, mvccScan, newestVisible } from './mvcc-read.ts';
+export { mvccGet, mvccPeek, mvccScan, newestVisible } from './mvcc-read.ts';
 export { addStats, computeStats, subtractStats, zeroStats } from './mvcc-stats.ts';
 export type {
   HeadRecord,

@@ -25,7 +25,7 @@ export interface PageCacheOptions {
   readonly pageBytes?: number | undefined;
 }
 
-/** Credit of a page that was just read; an update costs 1. */
+/** Credit of a page that was just filled or read; an update costs 1. */
 const creditMax = 32;
 /** The hand leaves a page this much, so that it finds it again only if nobody reads it meanwhile. */
 const creditSecond = 16;
@@ -207,7 +207,7 @@ export class PageCache {
   }
 
   #add(page: CachePage): void {
-    if (page.credit === 0) page.credit = creditSecond;
+    if (page.credit === 0) page.credit = creditMax;
     page.slot = this.#ring.length;
     this.#ring.push(page);
     this.#pages.set(page.start, page);
@@ -238,7 +238,7 @@ export class PageCache {
       if (page === undefined) return;
       if (page.credit > creditSecond) page.credit = creditSecond;
       else this.#remove(page);
-      // The page that took the place of a removed one is the youngest: its turn comes last.
+      // A page that took the place of a removed one waits for the next round.
       this.#hand++;
     }
   }

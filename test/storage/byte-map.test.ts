@@ -36,6 +36,15 @@ describe('ByteMap', () => {
         if (random.below(400) === 0) views.push([map.freeze(), sorted()]);
       }
       expect(rows(map.freeze()), `seed ${seed}`).toEqual(sorted());
+      const pairs = [...model].sort((a, b) => (a[0] < b[0] ? -1 : 1));
+      for (let i = 0; i < 300; i++) {
+        const text = String(random.below(keys)).padStart(5, '0');
+        const key = Buffer.from(text);
+        const floor = pairs.findLast(([k]) => k <= text)?.[1];
+        expect(map.floor(key), `seed ${seed}`).toBe(floor);
+        const lower = pairs.findLast(([k]) => k < text)?.[1];
+        expect(map.lower(key), `seed ${seed}`).toBe(lower);
+      }
       for (const [view, expected] of views) {
         expect(rows(view), `seed ${seed}`).toEqual(expected);
         expect(view.size).toBe(expected.length);

@@ -75,9 +75,9 @@ class Drive {
     this.#seed = seed;
     this.#random = new SeededRandom(seed);
     const count = 30 + this.#random.below(400);
-    // Of several lengths, some the beginnings of others.
+    // Of several lengths, many the very next of another.
     this.#keys = Array.from({ length: count }, (_, i) =>
-      `key${String(i >> 1).padStart(3, '0')}`.concat(i % 2 === 0 ? '' : '\0'.repeat(1 + (i % 3))),
+      `key${String(i >> 2).padStart(3, '0')}`.concat('\0'.repeat(i % 4)),
     ).sort();
   }
 
