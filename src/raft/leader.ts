@@ -22,7 +22,7 @@ import {
 import { entryBytes } from './log.ts';
 import { Progress } from './progress.ts';
 import { hasQuorum } from './quorum.ts';
-import { advanceCommit, announceCommit, orderCampaign, sendHeartbeat } from './replication.ts';
+import { advanceCommit, orderCampaign, sendHeartbeat } from './replication.ts';
 import { type RaftState, type Reign } from './state.ts';
 import {
   type ConfigChange,
@@ -177,7 +177,7 @@ export function configurationChanged(state: RaftState, reign: Reign): boolean {
     return stepDown(state);
   }
   // A smaller quorum may hold more; new members get their first append.
-  if (advanceCommit(state, reign)) announceCommit(reign);
+  advanceCommit(state, reign);
   for (const peer of reign.peers.values()) if (!peer.active) peer.wantsAppend = true;
   return false;
 }

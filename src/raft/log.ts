@@ -28,7 +28,8 @@ export class LogView {
   applied: number;
   readonly writes = new WriteQueue();
   private readonly reader: LogReader;
-  private handedOut: number;
+  /** Given to the driver for applying. Followers are told of no commit beyond it. */
+  handedOut: number;
   private unstable: Entry[] = [];
   /** Index of the first unstable entry: all before it are durable. */
   private offset: number;

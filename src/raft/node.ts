@@ -42,6 +42,7 @@ import {
   announceCommit,
   handleAppendResponse,
   handleHeartbeatResponse,
+  handOut,
   hasAppendsDue,
   holdsEntries,
   ownWriteDurable,
@@ -276,6 +277,10 @@ export class RaftNode implements RaftCore {
     const write = writes
       ? this.takeWrite()
       : { hardState: undefined, entries: [], snapshot: undefined };
+    const committed =
+      state.reign === undefined
+        ? log.takeCommitted(committedBytesMax)
+        : handOut(state, state.reign, committedBytesMax);
     // Appends first: an order to campaign comes behind what its receiver should hold.
     const appends = state.reign === undefined ? [] : takeAppends(state, state.reign);
     const messages = appends.length === 0 ? state.messages : appends.concat(state.messages);
@@ -293,7 +298,7 @@ export class RaftNode implements RaftCore {
       ...write,
       messages,
       messagesAfterPersist,
-      committed: log.hasCommitted ? log.takeCommitted(committedBytesMax) : [],
+      committed,
       snapshotsWanted,
       status,
     };

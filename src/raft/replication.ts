@@ -86,7 +86,7 @@ function sendAppend(state: RaftState, reign: Reign, peer: Progress, appends: Mes
     previousIndex,
     previousTerm,
     entries,
-    commit: log.commit,
+    commit: log.handedOut,
   });
   peer.sent(entries.length, sizeOf(entries));
   if (peer.next > log.lastIndex) peer.sentAll(reign.loggedBytes);
@@ -105,7 +105,7 @@ export function announceCommit(reign: Reign): void {
 
 export function sendHeartbeat(state: RaftState, peer: Progress): void {
   // Never more than the peer is known to hold: its log may end differently behind that.
-  const commit = Math.min(peer.match, state.log.commit);
+  const commit = Math.min(peer.match, state.log.handedOut);
   peer.heartbeatSent(commit);
   state.messages.push({ kind: 'heartbeat', from: state.id, to: peer.id, term: state.term, commit });
 }
@@ -132,22 +132,20 @@ export function handleAppendResponse(state: RaftState, reign: Reign, m: AppendRe
     orderCampaign(state, reign, peer);
     return;
   }
-  const before = state.log.commit;
-  if (advanceCommit(state, reign) && isUrgent(state, reign, before)) announceCommit(reign);
-  else if (wasPaused) peer.wantsAppend = true;
+  if (wasPaused) peer.wantsAppend = true;
+  advanceCommit(state, reign);
   orderCampaign(state, reign, peer);
 }
 
-/** Moves the commit index to what a quorum holds. True when it moved. */
-export function advanceCommit(state: RaftState, reign: Reign): boolean {
+/** Moves the commit index to what a quorum holds. */
+export function advanceCommit(state: RaftState, reign: Reign): void {
   const { log } = state;
   const index = quorumIndex(state.configuration, (id) =>
     id === state.id ? log.durableIndex : (reign.peers.get(id)?.match ?? 0),
   );
-  if (index <= log.commit || !log.matches(index, state.term)) return false;
+  if (index <= log.commit || !log.matches(index, state.term)) return;
   log.commitTo(index);
   reign.uncommitted.release(index);
-  return true;
 }
 
 /** In a transfer: the target campaigns as soon as it holds the whole log. Repeated until it does. */
@@ -159,9 +157,18 @@ export function orderCampaign(state: RaftState, reign: Reign, peer: Progress): v
 /** The leader's own write became durable: that may commit entries. */
 export function ownWriteDurable(state: RaftState): void {
   if (state.role !== 'leader') return;
-  const reign = must(state.reign, 'a leader reigns');
-  const before = state.log.commit;
-  if (advanceCommit(state, reign) && isUrgent(state, reign, before)) announceCommit(reign);
+  advanceCommit(state, must(state.reign, 'a leader reigns'));
+}
+
+/**
+ * The next committed entries for this leader to apply. Followers are told of a commit from then on, not
+ * before: a leader that waits for its own disk does not fall behind what they have applied.
+ */
+export function handOut(state: RaftState, reign: Reign, maxBytes: number): Entry[] {
+  const before = state.log.handedOut;
+  const entries = state.log.takeCommitted(maxBytes);
+  if (entries.length > 0 && isUrgent(state, reign, before)) announceCommit(reign);
+  return entries;
 }
 
 /**
@@ -172,6 +179,6 @@ export function ownWriteDurable(state: RaftState): void {
 function isUrgent(state: RaftState, reign: Reign, before: number): boolean {
   if (state.config.announceCommits !== 'with-traffic') return true;
   const { log, term } = state;
-  const isChange = before < reign.pendingConfigIndex && reign.pendingConfigIndex <= log.commit;
+  const isChange = before < reign.pendingConfigIndex && reign.pendingConfigIndex <= log.handedOut;
   return isChange || log.term(before) !== term;
 }
