@@ -1,6 +1,7 @@
 /**
  * Iterates over layers of one sorted map: cursors of in-memory layers, newest first, above an optional
- * base that is read in pages. The newest layer that holds a key decides; `null` there is a deletion.
+ * base that is read in pages. The newest layer that holds a key decides; `null` there is a deletion. There
+ * are few layers: up to 31.
  */
 import { type EngineIterator } from './engine.ts';
 import { type ByteMapCursor, compareKeys } from './byte-map.ts';
@@ -47,21 +48,33 @@ export class MergeIterator implements EngineIterator {
     const row = this.#page[this.#pageAt];
     let best = row?.[0];
     let value: LayerValue | undefined = row?.[1];
+    /** Whether the page has the key, and which cursors do: bit i for cursor i. */
+    let inPage = row !== undefined;
+    let inCursors = 0;
     // Oldest first, so that of equal keys the newest layer is looked at last and wins.
     for (let i = this.#cursors.length - 1; i >= 0; i--) {
       const cursor = this.#cursors[i] as ByteMapCursor<LayerValue>;
       if (cursor.key === undefined) continue;
-      if (best !== undefined) {
-        const order = compareKeys(cursor.key, best);
-        if (this.#reverse ? order < 0 : order > 0) continue;
+      const order = best === undefined ? 1 : compareKeys(cursor.key, best);
+      if (order === 0) {
+        inCursors |= 1 << i;
+      } else {
+        if (best !== undefined && (this.#reverse ? order < 0 : order > 0)) continue;
+        inPage = false;
+        inCursors = 1 << i;
       }
       best = cursor.key;
       value = cursor.value;
     }
     if (best === undefined) return false;
-    if (row !== undefined && row[0].equals(best)) this.#pageAt++;
-    for (const cursor of this.#cursors) {
-      if (cursor.key !== undefined && cursor.key.equals(best)) cursor.next();
+    if (inPage && inCursors === 0 && row !== undefined) {
+      out.push(row);
+      this.#pageAt++;
+      return true;
+    }
+    if (inPage) this.#pageAt++;
+    for (let i = 0; inCursors !== 0; i++, inCursors >>>= 1) {
+      if ((inCursors & 1) === 1) (this.#cursors[i] as ByteMapCursor<LayerValue>).next();
     }
     if (value !== null && value !== undefined) out.push([best, value]);
     return true;

@@ -25,10 +25,13 @@ export interface PageCacheOptions {
   readonly pageBytes?: number | undefined;
 }
 
-/** Credit of a page that was just filled or read; an update costs 1. */
-const creditMax = 32;
+/**
+ * Credit of a page that was just filled or read; an update costs 1. Twelve updates of a page cost about as
+ * much as reading it from LevelDB again.
+ */
+const creditMax = 12;
 /** The hand leaves a page this much, so that it finds it again only if nobody reads it meanwhile. */
-const creditSecond = 16;
+const creditSecond = 6;
 /** Work of one slice of `update`, in keys looked at; rewriting a page counts as many. */
 const updateSlice = 512;
 const rewriteWork = 8;
