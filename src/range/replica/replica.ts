@@ -124,6 +124,8 @@ export class Replica implements ReplicaPort {
   destroyed = false;
   /** Owned by the scheduler. */
   queuedForTurn = false;
+  /** Set together with `activate`, for new proposals: their turn may wait a little. */
+  onlyProposed = false;
 
   constructor(host: ReplicaHost, start: ReplicaStart) {
     this.host = host;
@@ -540,6 +542,7 @@ export class Replica implements ReplicaPort {
         return Promise.resolve({ kind: 'rejected', error });
       }
       case 'accepted':
+        this.onlyProposed = true;
         this.activate();
         this.host.counters.proposals++;
         return new Promise((resolve) => {
