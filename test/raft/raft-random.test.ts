@@ -4,7 +4,13 @@
  * (paper figure 3) are checked, and at the end a healed cluster must agree. RAFT_SEED=n runs one seed.
  */
 import { expect, it } from 'vitest';
-import { type Entry, type Message, type RaftId, isJoint } from '../../src/raft/index.ts';
+import {
+  type Entry,
+  type Message,
+  type RaftId,
+  type Ready,
+  isJoint,
+} from '../../src/raft/index.ts';
 import { type Member, Cluster, birth, historyText } from './harness.ts';
 
 /** mulberry32 */
@@ -40,6 +46,7 @@ class SafetyChecker {
       ready: (member, ready) => {
         for (const entry of ready.entries) this.logMatching(member, entry);
         if (ready.status?.role === 'leader') this.newLeader(member);
+        this.appliesFirst(member, ready);
       },
       applied: (member, entry) => this.stateMachine(member, entry),
       installed: (member, state) => {
@@ -68,6 +75,18 @@ class SafetyChecker {
       demand(
         entry !== undefined && historyText(entry) === text,
         () => `leader completeness: ${who} leads term ${term} without entry ${index}`,
+      );
+    }
+  }
+
+  /** Nobody is told of a commit that its leader has not handed out for applying at the latest in the same Ready. */
+  private appliesFirst(member: Member, ready: Ready): void {
+    const handedOut = ready.committed.at(-1)?.index ?? member.applied.index;
+    for (const m of ready.messages) {
+      if (m.kind !== 'append' && m.kind !== 'heartbeat') continue;
+      demand(
+        m.commit <= handedOut,
+        () => `${member.id} tells ${m.to} of commit ${m.commit} and applies up to ${handedOut}`,
       );
     }
   }

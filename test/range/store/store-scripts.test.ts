@@ -143,6 +143,9 @@ class Runner {
       case 'isolate':
         this.it.isolate(Number(args[0]));
         return '';
+      case 'latency':
+        this.it.latencyMs = Number(args[0]);
+        return '';
       case 'heal':
         this.it.cut.clear();
         return '';
