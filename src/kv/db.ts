@@ -16,6 +16,8 @@ export interface TxnOptions {
   /** Read-only at this timestamp (AS OF SYSTEM TIME); no uncertainty. */
   readonly asOf?: Timestamp;
   readonly priority?: 'low' | 'normal' | 'high';
+  /** Reads with `mayAssume` may be answered from what this node knows; see `Txn.assumes`. */
+  readonly optimistic?: boolean;
 }
 
 export interface ReadOptions {
@@ -23,6 +25,8 @@ export interface ReadOptions {
   readonly waitPolicy?: WaitPolicy;
   /** 0 or absent = wait without limit. */
   readonly lockTimeoutMs?: number;
+  /** `get` only: the transaction is going to write this key, so its commit can check what was read. */
+  readonly mayAssume?: boolean;
 }
 
 export interface ScanOptions extends ReadOptions {
@@ -58,6 +62,12 @@ export interface Savepoint {
 export interface Txn {
   readonly meta: TxnMeta;
   readonly status: 'open' | 'committed' | 'aborted' | 'ambiguous';
+  /**
+   * Some value was assumed: read from this node's own replica without asking the leaseholder. The
+   * commit checks it with the write of the same key and fails with 'txn-retry' when it was not (or not
+   * any more) true. Until then nothing that follows from it, an error included, may be believed.
+   */
+  readonly assumes: boolean;
 
   get(key: Buffer, options?: ReadOptions): Promise<Buffer | undefined>;
   /** Results stand in the order of `keys`; one round trip per range. 'skip' leaves undefined. */

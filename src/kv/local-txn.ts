@@ -22,6 +22,7 @@ export class LocalTxn implements Txn, LocalOwner {
   readonly id: TxnId;
   readonly began: Timestamp;
   status: 'open' | 'committed' | 'aborted' | 'ambiguous' = 'open';
+  readonly assumes = false;
   readonly #db: LocalDb;
   readonly #options: TxnOptions;
   readonly #buffer = new WriteBuffer();

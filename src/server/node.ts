@@ -273,6 +273,7 @@ export class SkeinNode {
       clock: this.clock,
       nodeId,
       router,
+      peek: (key) => store.peek(key),
       ...(this.#parts.rowPrograms === undefined ? {} : { rowPrograms: this.#parts.rowPrograms }),
     });
     this.#db = db;

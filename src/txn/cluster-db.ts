@@ -20,6 +20,7 @@ import {
 } from '../kv/index.ts';
 import { keyMin } from '../encoding/index.ts';
 import { maxBytes, sleep, type Env } from '../util/index.ts';
+import { Assumptions } from './assumptions.ts';
 import { ClusterTxn, type TxnParts } from './cluster-txn.ts';
 import { type HeaderBase, type Router } from './router.ts';
 
@@ -30,6 +31,8 @@ export interface ClusterDbOptions {
   readonly router: Router;
   /** Lets scans over a transaction's own buffered writes run their program at the gateway. */
   readonly rowPrograms?: RowProgramCompiler;
+  /** The newest committed value that a replica on this node has; undefined when none is known. */
+  readonly peek?: (key: Buffer) => Buffer | undefined;
 }
 
 const priorities = { low: 0, normal: 1, high: 2 } as const;
@@ -62,6 +65,8 @@ export class ClusterDb implements Db {
       router: options.router,
       nodeId: options.nodeId,
       rowPrograms: options.rowPrograms,
+      assumptions:
+        options.peek === undefined ? undefined : new Assumptions(options.env.clock, options.peek),
       background: (work, what) => this.#runBehind(work, what),
     };
   }

@@ -12,6 +12,7 @@
 import {
   KvFailure,
   PageBuilder,
+  SortedMap,
   WriteBuffer,
   type BatchResponse,
   type CommitTrigger,
@@ -33,6 +34,7 @@ import {
 } from '../kv/index.ts';
 import { addressOf, userTablesStart } from '../encoding/index.ts';
 import { type Env } from '../util/index.ts';
+import { type Assumptions } from './assumptions.ts';
 import { cleanUp } from './clean-up.ts';
 import { commitWrites, flushWrites } from './committer.ts';
 import { Heartbeater } from './heartbeater.ts';
@@ -45,6 +47,8 @@ export interface TxnParts {
   readonly router: Router;
   readonly nodeId: NodeId;
   readonly rowPrograms: RowProgramCompiler | undefined;
+  /** Undefined: nothing is assumed. */
+  readonly assumptions: Assumptions | undefined;
   /** Runs work that nobody waits for; its failures are logged. */
   readonly background: (work: Promise<unknown>, what: string) => void;
 }
@@ -76,7 +80,10 @@ export class ClusterTxn implements Txn {
   readonly #locked = new Set<string>();
   /** Where intents have, or may have, been written. */
   readonly intents = new SpanSet();
+  /** Values that were assumed, by key: each is checked by the write of its key. */
+  readonly assumed = new SortedMap<Buffer>();
   status: 'open' | 'committed' | 'aborted' | 'ambiguous' = 'open';
+  readonly #optimistic: boolean;
   readonly #readOnlyAsOf: boolean;
   readonly #observedClocks = new Map<NodeId, Timestamp>();
   #flushedSequence = 0;
@@ -93,6 +100,7 @@ export class ClusterTxn implements Txn {
   constructor(parts: TxnParts, meta: TxnMeta, options: TxnOptions) {
     this.parts = parts;
     this.#readOnlyAsOf = options.asOf !== undefined;
+    this.#optimistic = options.optimistic === true;
     this.refresher = new Refresher(this, meta, { movable: options.asOf === undefined });
     this.heartbeater = new Heartbeater(this);
     // The beginning was read off this node's clock.
@@ -107,9 +115,34 @@ export class ClusterTxn implements Txn {
     return this.refresher.meta;
   }
 
+  get assumes(): boolean {
+    return this.assumed.size > 0;
+  }
+
   async get(key: Buffer, options: ReadOptions = {}): Promise<Buffer | undefined> {
+    const assumed = options.mayAssume === true ? this.#assume(key) : undefined;
+    if (assumed !== undefined) return assumed;
     const [value] = await this.getMany([key], options);
     return value;
+  }
+
+  #assume(key: Buffer): Buffer | undefined {
+    this.checkOpen();
+    if (!this.#optimistic || this.#flight !== undefined || this.buffer.get(key) !== undefined) {
+      return undefined;
+    }
+    const value = this.parts.assumptions?.value(key);
+    if (value !== undefined) this.assumed.set(key, value);
+    return value;
+  }
+
+  /** `error` says that an assumption was wrong: the failure to report instead. */
+  disproved(error: KvError): KvError | undefined {
+    if (error.kind !== 'condition-failed' || this.assumed.get(error.key) === undefined) {
+      return undefined;
+    }
+    this.parts.assumptions?.failed(error.key);
+    return { kind: 'txn-retry', reason: 'an assumed value has changed' };
   }
 
   async getMany(
@@ -482,7 +515,7 @@ export class ClusterTxn implements Txn {
     const final: KvError =
       error.kind === 'refresh-failed'
         ? { kind: 'txn-retry', reason: 'a value that was read has changed' }
-        : error;
+        : (this.disproved(error) ?? error);
     if (final.kind === 'txn-retry' || final.kind === 'txn-aborted' || final.kind === 'deadlock') {
       this.end('aborted');
     }

@@ -23,7 +23,7 @@ import {
   type WriteBuffer,
 } from '../kv/index.ts';
 import { addressOf } from '../encoding/index.ts';
-import { maxBytes, nextKey } from '../util/index.ts';
+import { emptyBytes, maxBytes, nextKey } from '../util/index.ts';
 import { cleanUp, cleanUpCommitted } from './clean-up.ts';
 import { type ClusterTxn } from './cluster-txn.ts';
 import { retryTimestamp } from './refresher.ts';
@@ -53,6 +53,10 @@ export async function commitWrites(
     await txn.flushBulk();
     await txn.flushed();
   }
+  txn.assumed.visit(emptyBytes, undefined, (key) => {
+    if (txn.buffer.get(key) !== undefined) return;
+    txn.fail({ kind: 'txn-retry', reason: 'an assumed value was not written' });
+  });
   const hasWrites = txn.buffer.size > 0 || txn.intents.size > 0 || trigger !== undefined;
   if (!hasWrites) return endWithoutWrites(txn);
   const entries = txn.buffer.entries();
@@ -63,6 +67,8 @@ export async function commitWrites(
   if (first !== undefined) txn.prepareToLock(first.key);
   const writes = entries.map(({ key, write }): KvRequest => {
     const { value, sequence } = write;
+    const expected = txn.assumes ? txn.assumed.get(key) : undefined;
+    if (expected !== undefined) return { kind: 'conditional-put', key, value, expected, sequence };
     if (value === undefined) return { kind: 'delete', key, sequence };
     const kind = txn.buffer.mustBeAbsent(key) ? 'insert' : 'put';
     return { kind, key, value, sequence };
@@ -317,6 +323,14 @@ function anchorOf(txn: ClusterTxn): Buffer {
 }
 
 function writtenKey(write: KvRequest): Buffer {
-  if (write.kind === 'put' || write.kind === 'insert' || write.kind === 'delete') return write.key;
+  switch (write.kind) {
+    case 'put':
+    case 'insert':
+    case 'delete':
+    case 'conditional-put':
+      return write.key;
+    default:
+      break;
+  }
   throw new KvFailure({ kind: 'invalid-request', reason: 'not a write' });
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import pg from 'pg';
 import { Cluster } from '../../src/index.ts';
+import { allReplicated } from './replicated.ts';
 
 async function connect(cluster: Cluster, node: number): Promise<pg.Client> {
   const client = new pg.Client({ connectionString: cluster.url(node) });
@@ -105,13 +106,3 @@ describe('Cluster', () => {
     }
   }, 60_000);
 });
-
-/** Waits until every range has three replicas. */
-async function allReplicated(cluster: Cluster): Promise<void> {
-  for (;;) {
-    const ranges = await cluster.node(0).db.ranges(Buffer.from([2]), Buffer.from([255]));
-    if (ranges.every((info) => info.range.replicas.filter((r) => r.kind === 'voter').length === 3))
-      return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}

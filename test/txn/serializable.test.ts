@@ -2,7 +2,7 @@
  * Small random histories against brute force: some order of the committed transactions, one after the
  * other and in keeping with real time, explains everything that was read and the final state.
  */
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { KvFailure, type Db, type Txn } from '../../src/kv/index.ts';
 import { describeFailure, scanPages, scriptKey, withTime } from './db-script.ts';
 import { stacks } from './stacks.ts';
@@ -36,6 +36,7 @@ async function session(
   random: ReturnType<typeof seededRandom>,
   name: string,
   tick: () => number,
+  optimistic: boolean,
 ): Promise<Committed | undefined> {
   const pause = (): Promise<void> =>
     new Promise((resolve) => {
@@ -43,12 +44,14 @@ async function session(
     });
   await pause();
   const began = tick();
-  const txn = db.begin({ name });
+  const txn = db.begin({ name, optimistic });
   const seen: Observation[] = [];
   try {
     const steps = 1 + random.below(4);
     for (let i = 0; i < steps; i++) {
-      await step(txn, random, `${name}.${i}`, seen);
+      if (optimistic && random.below(2) === 0) {
+        await assume(txn, random, `${name}.${i}`, seen);
+      } else await step(txn, random, `${name}.${i}`, seen);
       if (random.below(3) > 0) await pause();
     }
     await txn.commit();
@@ -69,6 +72,23 @@ async function session(
     await txn.rollback();
     return undefined;
   }
+}
+
+/** Reads a key on trust and writes it, or (rarely) forgets to. */
+async function assume(
+  txn: Txn,
+  random: ReturnType<typeof seededRandom>,
+  value: string,
+  seen: Observation[],
+): Promise<void> {
+  const key = words[random.below(words.length)] ?? 'x';
+  const found = await txn.get(scriptKey(key), { lock: 'update', mayAssume: true });
+  seen.push({ kind: 'read', key, value: found?.toString() });
+  const what = random.below(16);
+  if (what === 0) return;
+  if (what === 1) txn.delete(scriptKey(key));
+  else txn.put(scriptKey(key), Buffer.from(value));
+  seen.push({ kind: 'write', key, value: what === 1 ? undefined : value });
 }
 
 async function step(
@@ -183,11 +203,14 @@ async function check(
   env: VirtualEnv,
   seed: number,
   nemesis: (random: ReturnType<typeof seededRandom>) => Promise<void>,
-): Promise<void> {
+  optimistic = false,
+): Promise<number> {
   const random = seededRandom(seed * 7919);
   let time = 0;
   const tick = (): number => ++time;
-  const sessions = Array.from({ length: 5 }, (_, i) => session(db, env, random, `t${i}`, tick));
+  const sessions = Array.from({ length: 5 }, (_, i) =>
+    session(db, env, random, `t${i}`, tick, optimistic),
+  );
   const disturbed = nemesis(random);
   const results = await withTime(env, Promise.all(sessions));
   await withTime(env, disturbed);
@@ -202,6 +225,7 @@ async function check(
     .join(' ');
   const history = JSON.stringify({ committed, final }, undefined, 1);
   expect(explains(committed, new Map(), final), history).toBe(true);
+  return committed.length;
 }
 
 for (const { name, make } of stacks) {
@@ -243,4 +267,52 @@ describe('serializability under slow replication, new leases, splits and lost an
       await env.runFor(20_000);
     });
   }
+});
+
+describe('serializability of transactions that assume what an outdated replica says', () => {
+  let assumed = 0;
+  let committed = 0;
+  for (let seed = 1; seed <= 150; seed++) {
+    it(`seed ${seed}`, async () => {
+      const env = new VirtualEnv(seed);
+      const splits = seed % 4 === 0 ? words.map(scriptKey) : [];
+      const cluster = new TestCluster(env, { maxOffsetMicros: (seed % 2) * 250_000, splits });
+      const chance = seededRandom(seed);
+      cluster.proposeDelayMs = () => chance.below(20);
+      cluster.intercept = ({ requests }) => {
+        if (requests.some(({ kind }) => kind === 'conditional-put')) assumed++;
+        return undefined;
+      };
+      for (const word of words) {
+        await withTime(
+          env,
+          cluster.db.run({}, async (txn) => txn.put(scriptKey(word), Buffer.from('0'))),
+        );
+      }
+      for (const word of words) {
+        await withTime(
+          env,
+          cluster.db.run({}, async (txn) => txn.delete(scriptKey(word))),
+        );
+        if (chance.below(3) === 0) cluster.outdated = cluster.engine.snapshot();
+      }
+      const disturb = async (random: ReturnType<typeof seededRandom>): Promise<void> => {
+        for (let i = 0; i < 6; i++) {
+          await new Promise<void>((resolve) => {
+            env.timers.after(random.below(40), resolve);
+          });
+          cluster.outdated = random.below(3) > 0 ? undefined : cluster.engine.snapshot();
+        }
+      };
+      const count = await check(cluster.db, env, seed, disturb, true);
+      committed += count;
+      await env.runFor(20_000);
+    });
+  }
+
+  afterAll(() => {
+    // Often enough to say something.
+    expect(committed).toBeGreaterThan(300);
+    expect(assumed).toBeGreaterThan(100);
+  });
 });

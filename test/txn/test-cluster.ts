@@ -36,6 +36,8 @@ import {
   engineSpans,
   isHeadKey,
   MemoryEngine,
+  mvccPeek,
+  type EngineReader,
   unversionedKey,
 } from '../../src/storage/index.ts';
 import { ClusterDb, Router } from '../../src/txn/index.ts';
@@ -153,6 +155,8 @@ export class TestCluster {
   proposeDelayMs: (() => number) | undefined;
   /** Says which applied commands are reported as ambiguous. */
   loseAnswer: ((command: Command) => boolean) | undefined;
+  /** A state of the past that optimistic transactions of this node look at; undefined: the present one. */
+  outdated: EngineReader | undefined;
   /** Sees every batch that reaches a range, and may answer instead of it. */
   intercept: ((batch: BatchRequest) => BatchResponse | undefined) | undefined;
   #nextRangeId = 2;
@@ -182,6 +186,7 @@ export class TestCluster {
       clock,
       nodeId,
       router: this.router,
+      peek: (key) => mvccPeek(this.outdated ?? this.engine, key),
       ...(options.rowPrograms === undefined ? {} : { rowPrograms: options.rowPrograms }),
     });
     const whole: RangeDescriptor = {

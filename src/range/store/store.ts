@@ -34,6 +34,7 @@ import {
   type EngineSnapshot,
   type MvccStats,
   type RaftLog,
+  mvccPeek,
 } from '../../storage/index.ts';
 import { nextKey, type Env } from '../../util/index.ts';
 import { type KeySender, type RangeExecutor, type ReplicaPort } from '../ports.ts';
@@ -293,6 +294,11 @@ export class Store implements ReplicaHost {
   }
 
   // ---- requests ----
+
+  /** What some replica here has as the newest committed value of `key`, however old that is. */
+  peek(key: Buffer): Buffer | undefined {
+    return this.running && !this.#failed ? mvccPeek(this.engine, key) : undefined;
+  }
 
   async send(batch: BatchRequest): Promise<BatchResponse> {
     const { header } = batch;

@@ -26,6 +26,10 @@ export class GuardedTxn implements Txn {
     return this.#txn.status;
   }
 
+  get assumes(): boolean {
+    return this.#txn.assumes;
+  }
+
   get(key: Buffer, options?: ReadOptions): Promise<Buffer | undefined> {
     return this.#txn.get(key, options);
   }

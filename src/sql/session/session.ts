@@ -520,11 +520,14 @@ export class Session {
     const mark = run.out.mark();
     for (let attempt = 0; ; attempt++) {
       try {
-        this.transaction.open('implicit');
+        this.transaction.open('implicit', attempt === 0 && statement.kind === 'query');
         await this.#runOnce(statement, run, true);
         return;
       } catch (error) {
+        // What follows from an assumption is not believed before it is found again without one.
+        const unsure = this.transaction.assumesStill;
         await this.#rollback();
+        if (unsure && this.#cancelReason === undefined && run.out.rewind(mark)) continue;
         if (!isAgain(error) || attempt >= this.services.limits.retries) throw error;
         if (statement.kind === 'copy' || !run.out.rewind(mark)) throw error;
         await this.#pause(attempt + 1);

@@ -64,6 +64,7 @@ export class SessionTransaction {
   startWallMicros = 0;
   #savepoints: NamedSavepoint[] = [];
   #isHistorical = false;
+  #optimistic = false;
 
   constructor(parts: TransactionParts) {
     this.#parts = parts;
@@ -74,11 +75,18 @@ export class SessionTransaction {
     return this.failed ? 'E' : 'T';
   }
 
-  /** Starts a block without touching the keys yet. */
-  open(state: 'implicit' | 'explicit'): void {
+  /** Starts a block without touching the keys yet. `optimistic`: see TxnOptions. */
+  open(state: 'implicit' | 'explicit', optimistic = false): void {
     if (this.state === 'idle') this.startWallMicros = this.#parts.env.clock.wallMicros();
     this.state = state;
+    this.#optimistic = optimistic;
     this.failed = false;
+  }
+
+  /** The open transaction rests on a value that nobody has checked; its failure may come from that. */
+  get assumesStill(): boolean {
+    const { txn } = this;
+    return txn?.assumes === true && txn.status !== 'committed' && txn.status !== 'ambiguous';
   }
 
   /** The kv transaction, begun if need be. */
@@ -94,7 +102,9 @@ export class SessionTransaction {
     }
     const { db, catalog } = this.#parts;
     await catalog.begin();
-    const txn = db.begin(asOf === undefined ? { name: 'sql' } : { name: 'sql', asOf });
+    const txn = db.begin(
+      asOf === undefined ? { name: 'sql', optimistic: this.#optimistic } : { name: 'sql', asOf },
+    );
     this.txn = txn;
     if (asOf !== undefined) {
       this.#isHistorical = true;

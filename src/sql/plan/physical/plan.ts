@@ -373,7 +373,9 @@ function planLock(
 function lockTarget(node: Phys, tableId: number): Phys {
   if (node.kind !== 'scan' || node.table.id !== tableId || node.lookup) return node;
   const exact = node.isPoint || node.filter.every((condition) => canPush(condition));
-  return exact ? { ...node, lock: { strength: 'update', waitPolicy: 'block' } } : node;
+  return exact
+    ? { ...node, lock: { strength: 'update', waitPolicy: 'block', isTarget: true } }
+    : node;
 }
 
 function lockPoint(

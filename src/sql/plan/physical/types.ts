@@ -54,6 +54,11 @@ interface Node {
   readonly order: readonly SortKey[];
 }
 
+export interface ScanLock extends LockClause {
+  /** Every row that is read is going to be written. */
+  readonly isTarget?: boolean;
+}
+
 export interface ScanNode extends Node {
   readonly kind: 'scan';
   readonly table: TableDescriptor;
@@ -65,7 +70,7 @@ export interface ScanNode extends Node {
   readonly lookup: boolean;
   readonly columns: readonly { readonly id: ColumnId; readonly position: number }[];
   readonly filter: readonly Expr[];
-  readonly lock: LockClause | undefined;
+  readonly lock: ScanLock | undefined;
   /** Rows wanted at most, when known: constant or parameter. */
   readonly limit: Expr | undefined;
   /** At most one row: every key column is given by one value. */
