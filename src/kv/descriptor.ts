@@ -1,4 +1,5 @@
 /** Range descriptors: who holds which keys. Stored under the range's own key and in meta1/meta2. */
+import { compareBytes } from '../util/index.ts';
 import { type NodeId, type RangeId, type ReplicaId, type StoreId } from './ids.ts';
 
 /** `learner` receives the log but has no vote. The `voter-*` states exist only inside a joint configuration (Raft thesis 4.3). */
@@ -27,12 +28,12 @@ export interface RangeDescriptor {
 }
 
 export function containsKey(range: RangeDescriptor, key: Buffer): boolean {
-  return key.compare(range.startKey) >= 0 && key.compare(range.endKey) < 0;
+  return compareBytes(key, range.startKey) >= 0 && compareBytes(key, range.endKey) < 0;
 }
 
 /** True when [start, end) lies inside the range. */
 export function containsSpan(range: RangeDescriptor, start: Buffer, end: Buffer): boolean {
-  return start.compare(range.startKey) >= 0 && end.compare(range.endKey) <= 0;
+  return compareBytes(start, range.startKey) >= 0 && compareBytes(end, range.endKey) <= 0;
 }
 
 export function replicaOnStore(

@@ -4,7 +4,7 @@
  *
  * INVARIANT: no block is empty; keys rise strictly within and across blocks.
  */
-import { assert } from '../util/index.ts';
+import { compareBytes, equalBytes, assert } from '../util/index.ts';
 
 const maxBlock = 256;
 
@@ -100,7 +100,7 @@ export class SortedMap<V> {
         const key = block.keys[at];
         const value = block.values[at];
         assert(key !== undefined, 'inside the block');
-        if (end !== undefined && key.compare(end) >= 0) return false;
+        if (end !== undefined && compareBytes(key, end) >= 0) return false;
         if (visit(key, value as V) === true) return true;
       }
     }
@@ -124,7 +124,7 @@ export class SortedMap<V> {
       for (at--; at >= 0; at--) {
         const key = block.keys[at];
         assert(key !== undefined, 'inside the block');
-        if (key.compare(start) < 0) return false;
+        if (compareBytes(key, start) < 0) return false;
         if (visit(key, block.values[at] as V) === true) return true;
       }
       blockIndex--;
@@ -138,7 +138,7 @@ export class SortedMap<V> {
     const block = this.#blocks[this.#blockFor(key)];
     if (block === undefined) return undefined;
     const at = lowerBound(block.keys, key);
-    const index = at < block.keys.length && block.keys[at]?.equals(key) === true ? at : at - 1;
+    const index = holds(block.keys, at, key) ? at : at - 1;
     const found = block.keys[index];
     return found === undefined ? undefined : { key: found, value: block.values[index] as V };
   }
@@ -148,14 +148,14 @@ export class SortedMap<V> {
     const near = this.#blocks[this.#block];
     const next = near?.keys[this.#at + 1];
     if (near !== undefined && next !== undefined) {
-      if (next.equals(key)) {
+      if (equalBytes(next, key)) {
         this.#at++;
         return true;
       }
     } else if (near !== undefined && this.#block === this.#blocks.length - 1) {
       // At the very end: most often an append.
       const last = near.keys[near.keys.length - 1];
-      if (last !== undefined && last.compare(key) < 0) {
+      if (last !== undefined && compareBytes(last, key) < 0) {
         this.#at = near.keys.length;
         return false;
       }
@@ -163,7 +163,7 @@ export class SortedMap<V> {
     this.#block = Math.max(0, this.#blockFor(key));
     const keys = this.#blocks[this.#block]?.keys ?? [];
     this.#at = lowerBound(keys, key);
-    return this.#at < keys.length && keys[this.#at]?.equals(key) === true;
+    return holds(keys, this.#at, key);
   }
 
   /** Index of the last block whose first key is at or below `key`; -1 when there is none. */
@@ -173,11 +173,16 @@ export class SortedMap<V> {
     while (low < high) {
       const middle = (low + high) >> 1;
       const first = this.#blocks[middle]?.keys[0];
-      if (first !== undefined && first.compare(key) <= 0) low = middle + 1;
+      if (first !== undefined && compareBytes(first, key) <= 0) low = middle + 1;
       else high = middle;
     }
     return low - 1;
   }
+}
+
+function holds(keys: readonly Buffer[], at: number, key: Buffer): boolean {
+  const found = keys[at];
+  return found !== undefined && equalBytes(found, key);
 }
 
 /** Index of the first key at or above `key`. */
@@ -187,7 +192,7 @@ function lowerBound(keys: readonly Buffer[], key: Buffer): number {
   while (low < high) {
     const middle = (low + high) >> 1;
     const candidate = keys[middle];
-    if (candidate !== undefined && candidate.compare(key) < 0) low = middle + 1;
+    if (candidate !== undefined && compareBytes(candidate, key) < 0) low = middle + 1;
     else high = middle;
   }
   return low;

@@ -10,8 +10,7 @@
  * A scan that begins while a flush is under way may see LevelDB before or after it: the frozen
  * overlay, which the scan reads too, hides all that the flush writes.
  */
-import { nextKey } from '../util/index.ts';
-import { compareKeys } from './byte-map.ts';
+import { compareBytes, nextKey } from '../util/index.ts';
 import { type CachePage, type Row } from './cache-page.ts';
 import { type EngineIterator } from './engine.ts';
 import { type PageCache } from './page-cache.ts';
@@ -121,8 +120,8 @@ export class CachedScan implements EngineIterator {
     if (this.#atEnd()) return false;
     const page = this.#reverse ? this.#cache.endingAt(this.#end) : this.#cache.holding(this.#start);
     if (page === undefined) return false;
-    const from = compareKeys(page.start, this.#start) < 0 ? page.lowerBound(this.#start) : 0;
-    const to = compareKeys(page.end, this.#end) > 0 ? page.lowerBound(this.#end) : page.count;
+    const from = compareBytes(page.start, this.#start) < 0 ? page.lowerBound(this.#start) : 0;
+    const to = compareBytes(page.end, this.#end) > 0 ? page.lowerBound(this.#end) : page.count;
     this.#pieces.push({ page, from, to });
     if (this.#reverse) this.#end = page.start;
     else this.#start = page.end;
@@ -130,7 +129,7 @@ export class CachedScan implements EngineIterator {
   }
 
   #atEnd(): boolean {
-    return this.#closed || compareKeys(this.#start, this.#end) >= 0;
+    return this.#closed || compareBytes(this.#start, this.#end) >= 0;
   }
 }
 

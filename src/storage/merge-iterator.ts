@@ -3,8 +3,9 @@
  * base that is read in pages. The newest layer that holds a key decides; `null` there is a deletion. There
  * are few layers: up to 31.
  */
+import { compareBytes } from '../util/index.ts';
 import { type EngineIterator } from './engine.ts';
-import { type ByteMapCursor, compareKeys } from './byte-map.ts';
+import { type ByteMapCursor } from './byte-map.ts';
 
 /** What an in-memory layer says of a key: a value, or null for a deletion that hides older layers. */
 export type LayerValue = Buffer | null;
@@ -55,7 +56,7 @@ export class MergeIterator implements EngineIterator {
     for (let i = this.#cursors.length - 1; i >= 0; i--) {
       const cursor = this.#cursors[i] as ByteMapCursor<LayerValue>;
       if (cursor.key === undefined) continue;
-      const order = best === undefined ? 1 : compareKeys(cursor.key, best);
+      const order = best === undefined ? 1 : compareBytes(cursor.key, best);
       if (order === 0) {
         inCursors |= 1 << i;
       } else {

@@ -14,7 +14,8 @@
  * Pages stand in a ring; a hand goes round when room is needed and takes what was not read since it last
  * came by (clock, or second chance). What is only ever written loses credit with each update, too.
  */
-import { type ByteMapCursor, ByteMap, compareKeys } from './byte-map.ts';
+import { compareBytes } from '../util/index.ts';
+import { type ByteMapCursor, ByteMap } from './byte-map.ts';
 import { type CachePage, type Row, packPages } from './cache-page.ts';
 import { type LayerValue } from './merge-iterator.ts';
 
@@ -73,7 +74,7 @@ export class PageCache {
   /** The page with start <= key < end. */
   holding(key: Buffer): CachePage | undefined {
     const page = this.#pages.floor(key);
-    if (page === undefined || compareKeys(key, page.end) >= 0) return undefined;
+    if (page === undefined || compareBytes(key, page.end) >= 0) return undefined;
     page.credit = creditMax;
     return page;
   }
@@ -81,7 +82,7 @@ export class PageCache {
   /** The page with start < key <= end: where a reverse scan from `key` begins. */
   endingAt(key: Buffer): CachePage | undefined {
     const page = this.#pages.lower(key);
-    if (page === undefined || compareKeys(key, page.end) > 0) return undefined;
+    if (page === undefined || compareBytes(key, page.end) > 0) return undefined;
     page.credit = creditMax;
     return page;
   }
@@ -110,14 +111,14 @@ export class PageCache {
     // From the end to the start: what is not yet covered becomes pages.
     let to = end;
     let rowsTo = rows.length;
-    while (compareKeys(start, to) < 0) {
+    while (compareBytes(start, to) < 0) {
       const before = this.#pages.lower(to);
-      if (before !== undefined && compareKeys(before.end, to) >= 0) {
+      if (before !== undefined && compareBytes(before.end, to) >= 0) {
         to = before.start;
         rowsTo = lowerBound(rows, to, rowsTo);
         continue;
       }
-      const isGap = before === undefined || compareKeys(before.end, start) <= 0;
+      const isGap = before === undefined || compareBytes(before.end, start) <= 0;
       const from = isGap ? start : before.end;
       const rowsFrom = isGap ? 0 : lowerBound(rows, from, rowsTo);
       this.#addGap(from, to, rows, { from: rowsFrom, to: rowsTo });
@@ -136,14 +137,14 @@ export class PageCache {
     let work = 0;
     while (cursor.key !== undefined && work < updateSlice) {
       const page = this.#pages.floor(cursor.key);
-      if (page === undefined || compareKeys(cursor.key, page.end) >= 0) {
+      if (page === undefined || compareBytes(cursor.key, page.end) >= 0) {
         work++;
         cursor.next();
         continue;
       }
       const keys: Buffer[] = [];
       const values: LayerValue[] = [];
-      while (cursor.key !== undefined && compareKeys(cursor.key, page.end) < 0) {
+      while (cursor.key !== undefined && compareBytes(cursor.key, page.end) < 0) {
         keys.push(cursor.key);
         values.push(cursor.value ?? null);
         cursor.next();
@@ -159,7 +160,7 @@ export class PageCache {
   drop(start: Buffer, end: Buffer): void {
     for (;;) {
       const page = this.#pages.lower(end);
-      if (page === undefined || compareKeys(page.end, start) <= 0) return;
+      if (page === undefined || compareBytes(page.end, start) <= 0) return;
       this.#remove(page);
     }
   }
@@ -180,7 +181,7 @@ export class PageCache {
   #joinAt(key: Buffer): void {
     const left = this.#pages.lower(key);
     const right = this.#pages.get(key);
-    if (left === undefined || right === undefined || compareKeys(left.end, key) !== 0) return;
+    if (left === undefined || right === undefined || compareBytes(left.end, key) !== 0) return;
     if (left.rowBytes + right.rowBytes > this.pageBytes) return;
     const joined = left.joined(right);
     joined.credit = Math.max(left.credit, right.credit);
@@ -253,7 +254,7 @@ function lowerBound(rows: readonly Row[], key: Buffer, to: number): number {
   let high = to;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    if (compareKeys((rows[middle] as Row)[0], key) < 0) low = middle + 1;
+    if (compareBytes((rows[middle] as Row)[0], key) < 0) low = middle + 1;
     else high = middle;
   }
   return low;

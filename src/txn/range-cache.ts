@@ -16,7 +16,7 @@ import {
   type ReplicaDescriptor,
 } from '../kv/index.ts';
 import { metaLookupSpan } from '../encoding/index.ts';
-import { nextKey } from '../util/index.ts';
+import { compareBytes, nextKey } from '../util/index.ts';
 
 export interface CachedRange {
   readonly range: RangeDescriptor;
@@ -121,7 +121,7 @@ export class RangeCache {
   #overlapping(range: RangeDescriptor): CachedRange[] {
     const found: CachedRange[] = [];
     this.#ranges.visit(nextKey(range.startKey), undefined, (_end, entry) => {
-      if (entry.range.startKey.compare(range.endKey) >= 0) return true;
+      if (compareBytes(entry.range.startKey, range.endKey) >= 0) return true;
       found.push(entry);
       return false;
     });
@@ -136,13 +136,13 @@ export class RangeCache {
     }
     // Records are filed under end keys: for keys just below `key` an end at `key` will do.
     let start = before ? span.start.subarray(0, -1) : span.start;
-    while (start.compare(span.end) < 0) {
+    while (compareBytes(start, span.end) < 0) {
       const holder = await this.find(start, false);
       if (holder === undefined) return undefined;
       // The way there may have passed the range itself: a small cluster's first range holds all.
       const met = this.cached(key, before);
       if (met !== undefined) return met;
-      const end = holder.range.endKey.compare(span.end) < 0 ? holder.range.endKey : span.end;
+      const end = compareBytes(holder.range.endKey, span.end) < 0 ? holder.range.endKey : span.end;
       const records = await this.#scanMeta(holder, { start, end });
       const found = records.map(decodeDescriptor);
       for (const range of found) if (!this.#isDoubted(range)) this.insert(range);
@@ -156,7 +156,7 @@ export class RangeCache {
 
 function holds(range: RangeDescriptor, key: Buffer, before: boolean): boolean {
   return before
-    ? range.startKey.compare(key) < 0 && range.endKey.compare(key) >= 0
+    ? compareBytes(range.startKey, key) < 0 && compareBytes(range.endKey, key) >= 0
     : containsKey(range, key);
 }
 

@@ -32,7 +32,7 @@ import {
   type TxnMeta,
 } from '../kv/index.ts';
 import { addressOf } from '../encoding/index.ts';
-import { maxBytes, minBytes, sleep, type Env } from '../util/index.ts';
+import { compareBytes, maxBytes, minBytes, sleep, type Env } from '../util/index.ts';
 import { RangeCache, type CachedRange } from './range-cache.ts';
 
 export interface RouterOptions {
@@ -273,7 +273,7 @@ export class Router {
         const found = await this.#find(start, false, deadlineMs);
         if (found.kind === 'error') return found;
         const { entry } = found;
-        if (span.end === undefined || span.end.compare(entry.range.endKey) <= 0) {
+        if (span.end === undefined || compareBytes(span.end, entry.range.endKey) <= 0) {
           add(entry, { index, request: clip(request, start, span.end) });
           last = entry;
           break;
@@ -455,7 +455,7 @@ function isUnrepeatable(txn: TxnMeta | undefined, requests: readonly KvRequest[]
 export function isInside(range: RangeDescriptor, span: Span): boolean {
   return (
     containsKey(range, addressOf(span.start)) &&
-    (span.end === undefined || span.end.compare(range.endKey) <= 0)
+    (span.end === undefined || compareBytes(span.end, range.endKey) <= 0)
   );
 }
 
@@ -484,7 +484,7 @@ function withRest(
   const rest = request.reverse
     ? { start: request.start, end: resume?.end ?? start }
     : { start: resume?.start ?? end, end: request.end };
-  return { ...result, resume: rest.start.compare(rest.end) < 0 ? rest : undefined };
+  return { ...result, resume: compareBytes(rest.start, rest.end) < 0 ? rest : undefined };
 }
 
 export function mergeTxn(a: TxnMeta | undefined, b: TxnMeta | undefined): TxnMeta | undefined {

@@ -5,7 +5,7 @@
  * INVARIANT: everything that was added is covered (trap X2: a superset is always safe).
  */
 import { SortedMap, type Span } from '../kv/index.ts';
-import { emptyBytes, maxBytes, nextKey } from '../util/index.ts';
+import { compareBytes, equalBytes, emptyBytes, maxBytes, nextKey } from '../util/index.ts';
 
 const defaultMaxBytes = 256 << 10;
 const entryOverheadBytes = 48;
@@ -27,7 +27,7 @@ export class SpanSet {
   add(start: Buffer, end: Buffer | undefined): void {
     const known = this.#spans.get(start);
     if (known !== undefined) {
-      if (end === undefined || end.compare(known) <= 0) return;
+      if (end === undefined || compareBytes(end, known) <= 0) return;
       this.#spans.set(start, end);
       return;
     }
@@ -41,7 +41,9 @@ export class SpanSet {
   has(key: Buffer): boolean {
     const below = this.#spans.floor(key);
     if (below === undefined) return false;
-    return below.value === undefined ? below.key.equals(key) : key.compare(below.value) < 0;
+    return below.value === undefined
+      ? equalBytes(below.key, key)
+      : compareBytes(key, below.value) < 0;
   }
 
   list(): Span[] {

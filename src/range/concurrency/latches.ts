@@ -13,7 +13,7 @@
  * guards that entered before it and have not been released.
  */
 import { compareTimestamps, SortedMap, zeroTimestamp, type Timestamp } from '../../kv/index.ts';
-import { emptyBytes, nextKey } from '../../util/index.ts';
+import { compareBytes, emptyBytes, nextKey } from '../../util/index.ts';
 
 export interface LatchSpan {
   readonly start: Buffer;
@@ -134,7 +134,7 @@ export const afterEverything: Buffer = Buffer.from([0xff, 0xff]);
 function overlaps(a: LatchSpan, b: LatchSpan): boolean {
   const aEnd = a.end ?? nextKey(a.start);
   const bEnd = b.end ?? nextKey(b.start);
-  return a.start.compare(bEnd) < 0 && b.start.compare(aEnd) < 0;
+  return compareBytes(a.start, bEnd) < 0 && compareBytes(b.start, aEnd) < 0;
 }
 
 function conflicts(a: LatchSpan, b: LatchSpan): boolean {

@@ -17,7 +17,7 @@ import {
   type TxnId,
   type TxnMeta,
 } from '../../kv/index.ts';
-import { emptyBytes } from '../../util/index.ts';
+import { compareBytes, emptyBytes } from '../../util/index.ts';
 import { type Intent } from '../../storage/index.ts';
 
 /** Keys of one range that are remembered as locked. */
@@ -165,7 +165,8 @@ export class LockTable {
       return;
     }
     for (const lock of this.#byTxn.get(txnId) ?? []) {
-      if (lock.key.compare(span.start) >= 0 && lock.key.compare(end) < 0) this.#drop(lock, txnId);
+      if (compareBytes(lock.key, span.start) >= 0 && compareBytes(lock.key, end) < 0)
+        this.#drop(lock, txnId);
     }
   }
 
@@ -202,7 +203,7 @@ export class LockTable {
   /** Hands the holders at or behind `splitKey` to `right`; who waits for them looks again there (rule T7). */
   moveTo(right: LockTable, splitKey: Buffer): void {
     for (const lock of this.#all()) {
-      if (lock.key.compare(splitKey) < 0) continue;
+      if (compareBytes(lock.key, splitKey) < 0) continue;
       this.#locks.delete(lock.key);
       const there = right.#make(lock.key);
       for (const [txnId, holder] of lock.holders) {

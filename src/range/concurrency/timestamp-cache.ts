@@ -10,6 +10,7 @@
  * INVARIANT 2: a read that is remembered for one transaction at t hides reads by others only at or
  *   below t; that transaction cannot write below its own read timestamp, so nothing is lost.
  */
+import { compareBytes, equalBytes } from '../../util/index.ts';
 import {
   compareTimestamps,
   equalTimestamps,
@@ -87,7 +88,7 @@ export class TimestampCache {
     txnId: TxnId | undefined,
   ): void {
     if (end === undefined) this.addPoint(start, timestamp, txnId);
-    else if (start.compare(end) < 0 && compareTimestamps(timestamp, this.#lowWater) > 0) {
+    else if (compareBytes(start, end) < 0 && compareTimestamps(timestamp, this.#lowWater) > 0) {
       addStep(this.#young.steps, start, end, timestamp, txnId);
       this.#grown(timestamp);
     }
@@ -182,7 +183,7 @@ function addStep(
   const behind = steps.floor(end)?.value ?? never;
   const inside: Buffer[] = [];
   const first = steps.floor(start);
-  if (first === undefined || !first.key.equals(start)) steps.set(start, first?.value ?? never);
+  if (first === undefined || !equalBytes(first.key, start)) steps.set(start, first?.value ?? never);
   steps.visit(start, end, (key) => {
     inside.push(key);
   });
@@ -194,7 +195,7 @@ function addStep(
     previous = read;
   }
   const atEnd = steps.floor(end);
-  if (atEnd === undefined || !atEnd.key.equals(end)) steps.set(end, behind);
+  if (atEnd === undefined || !equalBytes(atEnd.key, end)) steps.set(end, behind);
 }
 
 function same(a: CachedRead, b: CachedRead): boolean {

@@ -6,6 +6,7 @@
  * none: without a record and with a tombstone (or a beginning below the low water) it cannot commit
  * any more, which is what aborted means (trap X5).
  */
+import { compareBytes } from '../../util/index.ts';
 import {
   compareTimestamps,
   containsKey,
@@ -194,7 +195,7 @@ export function isLocal(ctx: EvaluationContext, span: Span): boolean {
   const range = ctx.state.port.descriptor;
   return (
     containsKey(range, addressOf(span.start)) &&
-    (span.end === undefined || span.end.compare(range.endKey) <= 0)
+    (span.end === undefined || compareBytes(span.end, range.endKey) <= 0)
   );
 }
 

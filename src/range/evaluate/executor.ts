@@ -29,7 +29,7 @@ import {
   type TxnMeta,
 } from '../../kv/index.ts';
 import { createMvccBatch, mvccGet } from '../../storage/index.ts';
-import { assert, unreachable, yieldTurn } from '../../util/index.ts';
+import { compareBytes, assert, unreachable, yieldTurn } from '../../util/index.ts';
 import { ConflictWaits, maxPushWaitMs } from '../concurrency/conflict-waits.ts';
 import { FinishedTxns } from '../concurrency/finished-txns.ts';
 import { IntentSweeper } from '../concurrency/intent-sweeper.ts';
@@ -452,7 +452,7 @@ class Executor implements RangeExecutor {
     for (const request of requests) {
       const { start, end } = requestSpan(request);
       const inside =
-        containsKey(range, start) && (end === undefined || end.compare(range.endKey) <= 0);
+        containsKey(range, start) && (end === undefined || compareBytes(end, range.endKey) <= 0);
       if (!inside) return { kind: 'range-key-mismatch', ranges: [range] };
     }
     const timestamp = txn === undefined ? this.#port.clock.now() : txn.writeTimestamp;

@@ -36,7 +36,7 @@ import {
   type RaftLog,
   mvccPeek,
 } from '../../storage/index.ts';
-import { nextKey, type Env } from '../../util/index.ts';
+import { compareBytes, nextKey, type Env } from '../../util/index.ts';
 import { type KeySender, type RangeExecutor, type ReplicaPort } from '../ports.ts';
 import { executeAdmin, isAdminRequest } from '../replica/admin.ts';
 import { type PreparedRight, type ReplicaHost } from '../replica/host.ts';
@@ -333,11 +333,14 @@ export class Store implements ReplicaHost {
     for (const replica of this.replicas.values()) {
       if (!replica.initialised) continue;
       const { descriptor } = replica;
-      if (start.compare(descriptor.endKey) < 0 && end.compare(descriptor.startKey) > 0) {
+      if (
+        compareBytes(start, descriptor.endKey) < 0 &&
+        compareBytes(end, descriptor.startKey) > 0
+      ) {
         found.push(descriptor);
       }
     }
-    return found.sort((a, b) => a.startKey.compare(b.startKey));
+    return found.sort((a, b) => compareBytes(a.startKey, b.startKey));
   }
 
   metrics(): StoreMetrics {
@@ -550,5 +553,5 @@ function decodeStoreAddress(value: unknown): StoreAddress | undefined {
 
 function isInside(range: RangeDescriptor, request: KvRequest): boolean {
   const { start, end } = requestSpan(request);
-  return containsKey(range, start) && (end === undefined || end.compare(range.endKey) <= 0);
+  return containsKey(range, start) && (end === undefined || compareBytes(end, range.endKey) <= 0);
 }
