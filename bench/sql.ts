@@ -2,9 +2,11 @@
  * sysbench (4 tables of 25,000 rows) and pgbench (TPC-B-like, scale 10) against Skein on three processes
  * and against three PostgreSQL servers with quorum-synchronous replication. Clients are spread over all
  * nodes for Skein; for PostgreSQL reads are spread too, writes go to the primary, the only node that takes
- * them. The systems take turns, so both see the same machine; figures are medians.
+ * them. The systems take turns, so both see the same machine; figures are medians. Before a workload is
+ * measured it runs on each system for a while, so that caches are filled and code is compiled.
  *
  *   --seconds=N   length of one measurement (default 10)
+ *   --warmup=N    seconds before the first measurement (default 10)
  *   --rounds=N    measurements per figure (default 3)
  *   --only=NAME   one workload (point_select, update_index, write_only, read_write, tpcb, ...)
  *   --no-peer     Skein alone
@@ -64,6 +66,7 @@ export async function runSqlBench(options: readonly string[]): Promise<void> {
     options.find((option) => option.startsWith(`--${name}=`))?.split('=')[1];
   const seconds = Number(value('seconds') ?? 10);
   const rounds = Number(value('rounds') ?? 3);
+  const warmup = Number(value('warmup') ?? 10);
   const only = value('only');
   const wanted = workloads.filter((workload) => only === undefined || workload.name.endsWith(only));
   const peer = options.includes('--no-peer') ? undefined : await startPostgresPeer(28432);
@@ -101,6 +104,7 @@ export async function runSqlBench(options: readonly string[]): Promise<void> {
     for (const workload of wanted) {
       const figures = targets.map((): number[] => []);
       const failures = targets.map(() => 0);
+      if (warmup > 0) for (const target of targets) await workload.measure(target, warmup);
       for (let round = 0; round < rounds; round++) {
         for (const [i, target] of targets.entries()) {
           const { perSecond, failed } = await workload.measure(target, seconds);
@@ -121,7 +125,7 @@ export async function runSqlBench(options: readonly string[]): Promise<void> {
       console.error(rows.at(-1)?.join('  '));
     }
     console.log(
-      `\n${machineLine()}; medians of ${rounds} runs of ${seconds} s, transactions per second\n`,
+      `\n${machineLine()}; medians of ${rounds} runs of ${seconds} s after ${warmup} s of warm-up, transactions per second\n`,
     );
     printTable(
       ['workload', 'clients', 'Skein', 'PostgreSQL x3', 'ratio', 'wanted', 'errors'],

@@ -116,12 +116,12 @@ export class Bank {
     this.#stopped = true;
   }
 
-  /** One read of everything; throws KvFailure. */
-  async readAll(db: Db): Promise<Statement> {
+  /** One read of everything, page by page, with `pause` between pages; throws KvFailure. */
+  async readAll(db: Db, pause?: () => Promise<void>): Promise<Statement> {
     const acknowledged = this.#clients.map((client) => client.acknowledged);
     return db.run({ name: 'bank read' }, async (txn) => ({
-      balances: await readIndex(txn, bankIndex),
-      receipts: await readIndex(txn, receiptIndex),
+      balances: await readIndex(txn, bankIndex, pause),
+      receipts: await readIndex(txn, receiptIndex, pause),
       acknowledged,
     }));
   }
@@ -173,7 +173,10 @@ export class Bank {
         }
         this.counts.transfersOk++;
       } else {
-        this.check(await this.readAll(db), 'read');
+        // A slow reader: what it has read must stay as it was while leases move and clocks differ.
+        const pauseMs = random.chance(0.5) ? random.between(5, 300) : 0;
+        const pause = (): Promise<void> => sleep(this.#world, pauseMs * random.float());
+        this.check(await this.readAll(db, pauseMs > 0 ? pause : undefined), 'read');
         this.counts.readsOk++;
       }
       this.lastSuccessMs = this.#world.nowMs;
@@ -189,16 +192,27 @@ export class Bank {
     const to = (from + random.between(1, this.#options.accounts - 1)) % this.#options.accounts;
     const amount = random.between(1, 5);
     const lock = random.chance(0.6) ? 'update' : 'none';
+    const optimistic = random.chance(0.3);
     const state = must(this.#clients[client]);
     const number = ++state.tried;
-    await db.run({ name: 'bank transfer' }, async (txn) => {
-      const [a, b] = await txn.getMany([accountKey(from), accountKey(to)], { lock });
+    let assume = optimistic;
+    await db.run({ name: 'bank transfer', optimistic }, async (txn) => {
+      const keys = [accountKey(from), accountKey(to)] as const;
+      const [a, b] = assume
+        ? await Promise.all(keys.map((key) => txn.get(key, { lock, mayAssume: true })))
+        : await txn.getMany(keys, { lock });
       if (a === undefined || b === undefined) {
         this.#violation(`transfer: account ${a === undefined ? from : to} is gone`);
         return;
       }
       // Also where nothing is moved: what is read together with it is ordered by it.
       txn.put(receiptKey(client), encodeNumber(number));
+      if (txn.assumes) {
+        // Only a write checks what was assumed, and a restart is not to assume the same again.
+        assume = false;
+        if (decodeNumber(a) < amount) txn.put(accountKey(from), a);
+        if (decodeNumber(a) < amount) txn.put(accountKey(to), b);
+      }
       if (decodeNumber(a) < amount) return;
       txn.put(accountKey(from), encodeNumber(decodeNumber(a) - amount));
       txn.put(accountKey(to), encodeNumber(decodeNumber(b) + amount));
@@ -218,6 +232,7 @@ function receiptKey(client: number): Buffer {
 async function readIndex(
   txn: Txn,
   index: { readonly tableId: number; readonly indexId: number },
+  pause: (() => Promise<void>) | undefined,
 ): Promise<number[]> {
   const numbers: number[] = [];
   const start = indexPrefix(index);
@@ -227,6 +242,7 @@ async function readIndex(
     const page = await txn.scan({ ...span, maxRows: 5 });
     for (const value of page.values) numbers.push(decodeNumber(value));
     span = page.resume;
+    if (span !== undefined && pause !== undefined) await pause();
   }
   return numbers;
 }

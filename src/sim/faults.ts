@@ -66,8 +66,8 @@ export class Faults {
     const draw = random.float();
     if (draw < 0.25) this.#crash([victim], kind);
     else if (draw < 0.3) this.#strandLeaseholder(all, kind);
-    else if (draw < 0.33) this.#crash(all, kind);
-    else if (draw < 0.38) this.#crash([victim, random.pick(others)], kind);
+    else if (draw < 0.35) this.#crash(all, kind);
+    else if (draw < 0.4) this.#crash([victim, random.pick(others)], kind);
     else if (draw < 0.5) {
       cluster.partition([victim], others, random.chance(0.7) ? 'both' : 'one-way');
       this.#healLater();

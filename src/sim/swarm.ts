@@ -31,7 +31,8 @@ export function drawConfiguration(random: SeededRandom, nodes: number): Configur
   return {
     delayMs,
     loss: random.chance(0.3) ? 0 : magnitude(random, 2, 200) / 10_000,
-    diskMs: { min: 0.05, max: 0.2 + random.float() * 10 },
+    // Slow disks show what is said before it is durable.
+    diskMs: { min: 0.05, max: magnitude(random, 1, 150) },
     skewMs: random.chance(0.3) ? 0 : random.float() * 200,
     driftPpm: random.float() * 200,
     rangeMaxBytes: random.between(2_000, 20_000),
@@ -63,6 +64,8 @@ function drawSettings(random: SeededRandom): Partial<StoreSettings> {
     clockBoundMarginMs: Math.round(livenessSupportMs * (0.8 + 1.2 * random.float())),
     appendBytesMax: magnitude(random, 500, 262_144),
     inflightMessagesMax: random.between(2, 64),
+    holdBytesMax: random.chance(0.3) ? 0 : magnitude(random, 100, 100_000),
+    holdMs: magnitude(random, 1, 200),
     checkpointMs: magnitude(random, 300, 30_000),
     logBytesPerCheckpoint: magnitude(random, 2_000, 4_000_000),
     logBytesPerRangeMax: magnitude(random, 1_000, 1_000_000),
@@ -72,6 +75,7 @@ function drawSettings(random: SeededRandom): Partial<StoreSettings> {
     snapshotsAtOnce: random.between(1, 3),
     queueIntervalMs: magnitude(random, 200, 2_000),
     timeUntilStoreDeadMs: magnitude(random, 6_000, 300_000),
-    replicaGcSilenceMs: magnitude(random, 3_000, 60_000),
+    // A removed replica whose leader lives on asks after five times this: within the time to converge.
+    replicaGcSilenceMs: magnitude(random, 1_000, 10_000),
   };
 }

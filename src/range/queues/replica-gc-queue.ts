@@ -7,13 +7,20 @@ import { decodeDescriptor, KvFailure } from '../../kv/index.ts';
 import { type Replica } from '../replica/replica.ts';
 import { type Store } from '../store/store.ts';
 
-/** No leader was heard of for long, and none is known: perhaps the range goes on without this replica. */
+/**
+ * A quiet range is silent for as long as it likes. But a replica that was removed while its messages were
+ * lost hears nothing either, and its leader may live on, so that it never doubts: now and then a silent
+ * one asks.
+ */
+const quietFactor = 5;
+
+/** No leader was heard of for long: perhaps the range goes on without this replica. */
 export function mayBeRemoved(store: Store, replica: Replica): boolean {
-  if (replica.raft.leader !== 0 && replica.raft.role === 'follower') {
-    const leader = replica.address(replica.raft.leader);
-    if (leader !== undefined && store.liveness.supports(leader.storeId)) return false;
-  }
-  if (replica.silentMs < store.settings.replicaGcSilenceMs) return false;
+  if (replica.raft.role === 'leader') return false;
+  const leader = replica.address(replica.raft.leader);
+  const isLed = leader !== undefined && store.liveness.supports(leader.storeId);
+  const patience = store.settings.replicaGcSilenceMs * (isLed ? quietFactor : 1);
+  if (replica.silentMs < patience) return false;
   replica.noteContact();
   return true;
 }
