@@ -62,6 +62,9 @@ interface IterateOptions {
 
 /** Memory of an entry beside its bytes, roughly. */
 const entryOverheadBytes = 64;
+/** Rows asked for when a get missed: about a page of rows of usual size. */
+const warmRows = 64;
+const lastKey = Buffer.from([0xff]);
 /** Operations put into a LevelDB batch before other work gets its turn. */
 const flushSlice = 256;
 
@@ -83,6 +86,8 @@ export class LevelEngine implements Engine {
   #poison: Error | undefined;
   #closed = false;
   #openReaders = 0;
+  /** A page is being read for a get that missed. */
+  #isWarming = false;
   /** Closing of native readers under way. */
   readonly #closing = new Set<Promise<void>>();
   /** Table files never change once LevelDB has made them: synced by an earlier barrier. */
@@ -145,7 +150,27 @@ export class LevelEngine implements Engine {
     let found = this.#active.get(key);
     if (found === undefined && this.#frozen !== undefined) found = this.#frozen.get(key);
     if (found === undefined) found = this.#cache.get(key);
-    return found === undefined ? this.#getStored(key, undefined) : (found ?? undefined);
+    if (found !== undefined) return found ?? undefined;
+    this.#warmUp(key);
+    return this.#getStored(key, undefined);
+  }
+
+  /**
+   * Gets find pages too: while the cache has room, the page that begins at a missed key is read in the
+   * background, one at a time. A full cache is left to the scans, or gets of much data would empty it.
+   */
+  #warmUp(key: Buffer): void {
+    if (this.#isWarming || this.#cache.bytes >= this.#cache.warmBytesMax) return;
+    this.#isWarming = true;
+    const span = { start: key, end: lastKey, reverse: false };
+    const scan = new CachedScan(this.#cache, span, this.#openLevel);
+    this.#scans.add(scan);
+    const work = scan.next(warmRows).finally(() => {
+      this.#isWarming = false;
+      this.#scans.delete(scan);
+      return scan.close();
+    });
+    this.#closeLater(work);
   }
 
   iterate(options: IterateOptions): EngineIterator {
@@ -417,7 +442,7 @@ export class LevelEngine implements Engine {
     return shown;
   }
 
-  #closeLater(closing: Promise<void>): void {
+  #closeLater(closing: Promise<unknown>): void {
     const done = closing
       .catch((error: unknown) => {
         this.#failed(error);

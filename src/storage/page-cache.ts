@@ -65,6 +65,11 @@ export class PageCache {
     return this.#bytesMax / 4;
   }
 
+  /** With more than this, pages come from scans only. */
+  get warmBytesMax(): number {
+    return this.#bytesMax * 0.75;
+  }
+
   /** Null when LevelDB has no such key, undefined when the cache does not know. */
   get(key: Buffer): Buffer | null | undefined {
     const page = this.holding(key);

@@ -229,9 +229,32 @@ describe('LevelEngine with cached pages', () => {
     for (const key of ['a', 'b', 'd', 'e', 'ee']) engine.get(bytes(key));
     expect(engine.cacheStats.levelReads).toBe(levelReads);
     engine.get(bytes('c'));
-    expect(engine.cacheStats.levelReads).toBe(levelReads + 1);
+    // The get itself, and the page that is read for those to come.
+    expect(engine.cacheStats.levelReads).toBe(levelReads + 2);
     await engine.close();
     directory.remove();
+  });
+
+  it('a get that missed brings its page in, while there is room', async () => {
+    for (const [pageCacheBytes, reads] of [
+      [1 << 20, 0],
+      [0, 2],
+    ] as const) {
+      const directory = temporaryDirectory();
+      const engine = await openLevel(directory.path, { pageCacheBytes });
+      engine.apply(['a', 'b', 'c', 'd', 'e'].map((key) => write(key, key)));
+      await engine.barrier();
+      expect(engine.get(bytes('b'))).toEqual(bytes('b'));
+      while (pageCacheBytes > 0 && engine.cacheStats.pages === 0) {
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      const { levelReads } = engine.cacheStats;
+      expect(engine.get(bytes('d'))).toEqual(bytes('d'));
+      expect(engine.get(bytes('cc'))).toBeUndefined();
+      expect(engine.cacheStats.levelReads).toBe(levelReads + reads);
+      await engine.close();
+      directory.remove();
+    }
   });
 
   it('one long scan leaves most of the cache alone', async () => {
