@@ -155,6 +155,16 @@ export class LevelEngine implements Engine {
     return this.#getStored(key, undefined);
   }
 
+  async #fill(scan: CachedScan): Promise<void> {
+    try {
+      await scan.next(warmRows);
+    } finally {
+      this.#isWarming = false;
+      this.#scans.delete(scan);
+      await scan.close();
+    }
+  }
+
   /**
    * Gets find pages too: while the cache has room, the page that begins at a missed key is read in the
    * background, one at a time. A full cache is left to the scans, or gets of much data would empty it.
@@ -165,12 +175,7 @@ export class LevelEngine implements Engine {
     const span = { start: key, end: lastKey, reverse: false };
     const scan = new CachedScan(this.#cache, span, this.#openLevel);
     this.#scans.add(scan);
-    const work = scan.next(warmRows).finally(() => {
-      this.#isWarming = false;
-      this.#scans.delete(scan);
-      return scan.close();
-    });
-    this.#closeLater(work);
+    this.#closeLater(this.#fill(scan));
   }
 
   iterate(options: IterateOptions): EngineIterator {
@@ -442,7 +447,7 @@ export class LevelEngine implements Engine {
     return shown;
   }
 
-  #closeLater(closing: Promise<unknown>): void {
+  #closeLater(closing: Promise<void>): void {
     const done = closing
       .catch((error: unknown) => {
         this.#failed(error);
