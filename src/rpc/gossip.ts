@@ -118,8 +118,10 @@ export class GossipNode implements Gossip {
     if (this.#stopped) return;
     const nowMs = this.#options.env.clock.monotonicMs();
     for (const [key, entry] of this.#entries) if (this.#expired(entry)) this.#entries.delete(key);
-    for (const [, info] of this.list(gossipKeys.nodePrefix)) {
-      const node = info as NodeInfo;
+    for (const [key, info] of this.list(gossipKeys.nodePrefix)) {
+      const node = info as NodeInfo | null | undefined;
+      // What a node says of itself stands under its own id; anything else has nobody to be told.
+      if (node?.nodeId === undefined || key !== gossipKeys.node(node.nodeId)) continue;
       if (node.nodeId === this.#options.nodeId) continue;
       this.#tell(node, nowMs);
     }
@@ -171,6 +173,20 @@ function decode(wire: unknown): WireEntry[] {
   if (!Array.isArray(wire)) return [];
   return wire.filter(
     (entry: unknown): entry is WireEntry =>
-      Array.isArray(entry) && typeof entry[0] === 'string' && typeof entry[3] === 'number',
+      Array.isArray(entry) &&
+      typeof entry[0] === 'string' &&
+      isTimestamp(entry[2]) &&
+      isCount(entry[3]) &&
+      isCount(entry[4]),
   );
+}
+
+function isTimestamp(value: unknown): value is Timestamp {
+  if (typeof value !== 'object' || value === null) return false;
+  const logical: unknown = Reflect.get(value, 'logical');
+  return isCount(Reflect.get(value, 'wall')) && isCount(logical) && logical <= 0xffff_ffff;
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && Number(value) >= 0;
 }

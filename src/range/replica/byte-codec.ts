@@ -82,7 +82,7 @@ export class ByteWriter {
   }
 }
 
-/** Throws a RangeError when the bytes end too early. */
+/** Throws a RangeError when the bytes end too early or hold an integer that is not safe. */
 export class ByteReader {
   readonly #buffer: Buffer;
   #at: number;
@@ -112,7 +112,10 @@ export class ByteReader {
     for (;;) {
       const byte = this.byte();
       value += (byte & 0x7f) * scale;
-      if (byte < 0x80) return value;
+      if (byte < 0x80) {
+        if (value > Number.MAX_SAFE_INTEGER) throw new RangeError('an integer is too large');
+        return value;
+      }
       scale *= 128;
       if (scale > 2 ** 56) throw new RangeError('an integer is too long');
     }

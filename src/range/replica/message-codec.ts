@@ -31,7 +31,7 @@ export interface RaftFrame {
   readonly envelopes: readonly RaftEnvelope[];
 }
 
-const formatVersion = 1;
+const formatVersion = 2;
 const kinds = [
   'vote-request',
   'vote-response',
@@ -62,17 +62,35 @@ export function encodeFrame(frame: RaftFrame): Buffer {
   return writer.finish();
 }
 
-/** Entries share `encoded`'s memory. Throws a RangeError on anything else than a frame. */
+/**
+ * Entries share `encoded`'s memory. Throws a RangeError on anything else than a whole frame: ids are
+ * positive, flags are known, nothing follows the last message.
+ */
 export function decodeFrame(encoded: Buffer): RaftFrame {
   const reader = new ByteReader(encoded);
   if (reader.byte() !== formatVersion) throw new RangeError('a raft frame has an unknown format');
-  const fromStore = asStoreId(reader.uint());
-  const toStore = asStoreId(reader.uint());
+  const fromStore = asStoreId(readId(reader));
+  const toStore = asStoreId(readId(reader));
   const now = { wall: reader.uint(), logical: reader.uint() };
+  if (now.logical > 0xffff_ffff) throw new RangeError('a raft frame has an impossible time');
   const count = reader.uint();
   const envelopes: RaftEnvelope[] = [];
   for (let i = 0; i < count; i++) envelopes.push(readEnvelope(reader));
+  if (!reader.done) throw new RangeError('bytes follow the last raft message');
   return { fromStore, toStore, now, envelopes };
+}
+
+function readId(reader: ByteReader): number {
+  const id = reader.uint();
+  if (id === 0) throw new RangeError('an id in a raft frame is zero');
+  return id;
+}
+
+/** A byte of which only the bits of `known` may be set. */
+function readFlags(reader: ByteReader, known: number): number {
+  const flags = reader.byte();
+  if ((flags & ~known) !== 0) throw new RangeError('a raft message has unknown flags');
+  return flags;
 }
 
 function writeMessage(message: Message, supportEpoch: number): void {
@@ -89,7 +107,8 @@ function writeMessage(message: Message, supportEpoch: number): void {
         .uint(message.lastTerm);
       return;
     case 'vote-response':
-      writer.byte((message.pre ? 1 : 0) | (message.granted ? 2 : 0));
+      writer.byte((message.pre ? 1 : 0) | (message.granted ? 2 : 0) | (message.committed ? 4 : 0));
+      if (message.committed) writer.uint(message.committed.index).uint(message.committed.term);
       return;
     case 'append':
       writer.uint(message.previousIndex).uint(message.previousTerm).uint(message.commit);
@@ -121,21 +140,23 @@ function writeMessage(message: Message, supportEpoch: number): void {
 }
 
 function readEnvelope(reader: ByteReader): RaftEnvelope {
-  const rangeId = asRangeId(reader.uint());
+  const rangeId = asRangeId(readId(reader));
   const kind = kinds[reader.byte()];
-  const base = { from: reader.uint(), to: reader.uint(), term: reader.uint() };
+  const base = { from: readId(reader), to: readId(reader), term: reader.uint() };
   const plain = (message: Message): RaftEnvelope => ({ rangeId, message, supportEpoch: 0 });
   switch (kind) {
     case 'vote-request': {
-      const flags = reader.byte();
+      const flags = readFlags(reader, 3);
       const lastIndex = reader.uint();
       const lastTerm = reader.uint();
       const pre = (flags & 1) !== 0;
       return plain({ kind, ...base, pre, lastIndex, lastTerm, transfer: (flags & 2) !== 0 });
     }
     case 'vote-response': {
-      const flags = reader.byte();
-      return plain({ kind, ...base, pre: (flags & 1) !== 0, granted: (flags & 2) !== 0 });
+      const flags = readFlags(reader, 7);
+      const vote = { kind, ...base, pre: (flags & 1) !== 0, granted: (flags & 2) !== 0 };
+      if ((flags & 4) === 0) return plain(vote);
+      return plain({ ...vote, committed: { index: reader.uint(), term: reader.uint() } });
     }
     case 'append': {
       const previousIndex = reader.uint();
@@ -147,7 +168,7 @@ function readEnvelope(reader: ByteReader): RaftEnvelope {
     case 'append-response': {
       const supportEpoch = reader.uint();
       const index = reader.uint();
-      const rejected = reader.byte() === 1;
+      const rejected = readFlags(reader, 1) === 1;
       const hintIndex = reader.uint();
       const hintTerm = reader.uint();
       const message: Message = { kind, ...base, index, rejected, hintIndex, hintTerm };
@@ -190,7 +211,7 @@ function readEntries(reader: ByteReader, firstIndex: number): Entry[] {
   const entries: Entry[] = [];
   for (let i = 0; i < count; i++) {
     const term = reader.uint();
-    const kind = reader.byte() === 1 ? 'config' : 'normal';
+    const kind = readFlags(reader, 1) === 1 ? 'config' : 'normal';
     entries.push({ term, index: firstIndex + i, kind, data: reader.bytes() });
   }
   return entries;

@@ -54,6 +54,8 @@ export class Intake {
     const from: PeerAddress = { nodeId: fromNode, storeId: frame.fromStore };
     for (const envelope of frame.envelopes) {
       this.#store.counters.raftMessagesReceived++;
+      // A snapshot is stepped in here when all of it is staged (`snapshotStaged`): nobody sends the bare message.
+      if (envelope.message.kind === 'snapshot') continue;
       const replica = this.#addressee(envelope, from);
       if (replica === undefined) continue;
       if (this.#isFromRemoved(replica, envelope)) this.#store.tellRemoved(from, replica.rangeId);
