@@ -104,6 +104,8 @@ export class LocalTransport implements Transport {
   readonly #network: LocalNetwork;
   readonly #env: Env;
   readonly #handlers = new HandlerTable();
+  /** Calls that this process was asked and has not answered; each entry tells the caller so. */
+  readonly #unanswered = new Set<() => void>();
   #nodeId = 0 as NodeId;
   #down = false;
 
@@ -118,10 +120,17 @@ export class LocalTransport implements Transport {
     this.#network.bind(nodeId, this);
   }
 
-  /** Nothing leaves or arrives any more: the process is gone. */
-  close(): void {
+  /**
+   * Nothing leaves or arrives any more: the process is gone. 'reset': its operating system breaks the
+   * connections, so calls that it has not answered fail at once. 'silent': the whole machine is gone, and
+   * only their timeouts tell the callers.
+   */
+  close(how: 'reset' | 'silent' = 'silent'): void {
     this.#down = true;
     this.#network.unbind(this);
+    const unanswered = [...this.#unanswered];
+    this.#unanswered.clear();
+    if (how === 'reset') for (const lost of unanswered) lost();
   }
 
   onCall(method: string, handler: CallHandler): void {
@@ -193,7 +202,12 @@ export class LocalTransport implements Transport {
           lost();
           return;
         }
+        const broken = (): void => {
+          if (!this.#down) lost();
+        };
+        receiver.#unanswered.add(broken);
         const answer = (result: unknown, ok: boolean): void => {
+          receiver.#unanswered.delete(broken);
           if (receiver.#down) {
             lost();
             return;

@@ -1,7 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { createRealEnv } from '../../src/cli/real-env.ts';
-import { HlcClock, asNodeId } from '../../src/kv/index.ts';
-import { GossipNode, GrpcTransport, LocalNetwork } from '../../src/rpc/index.ts';
+import { HlcClock, TransportFailure, asNodeId } from '../../src/kv/index.ts';
+import {
+  GossipNode,
+  GrpcTransport,
+  LocalNetwork,
+  type LocalTransport,
+} from '../../src/rpc/index.ts';
 import { silentLogger } from '../../src/util/index.ts';
 import { transportCompliance } from './transport-compliance.ts';
 
@@ -19,12 +24,60 @@ describe('local network', () => {
       b,
       idA,
       idB,
-      killB: async () => b.close(),
+      killB: async () => b.close('reset'),
       stop: async () => {
         a.close();
         b.close();
       },
     };
+  });
+});
+
+describe('a process of the local network that dies', () => {
+  const call = { timeoutMs: 3_600_000, traffic: 'batch' } as const;
+  const failureOf = (answer: Promise<unknown>): Promise<unknown> =>
+    answer.then(
+      () => 'an answer',
+      (error: unknown) => error,
+    );
+  const start = (): { a: LocalTransport; b: LocalTransport } => {
+    const network = new LocalNetwork(env);
+    const [a, b] = [network.endpoint(env, 'a'), network.endpoint(env, 'b')];
+    a.bind(asNodeId(1));
+    b.bind(asNodeId(2));
+    return { a, b };
+  };
+
+  it('fails the calls it has not answered at once: they were sent', async () => {
+    const { a, b } = start();
+    let asked = 0;
+    const all = new Promise<void>((resolve) => {
+      b.onCall('hang', () => {
+        if (++asked === 3) resolve();
+        return new Promise(() => {});
+      });
+    });
+    const failures = [1, 2, 3].map((n) => failureOf(a.call(asNodeId(2), 'hang', n, call)));
+    await all;
+    b.close('reset');
+    for (const failure of await Promise.all(failures)) {
+      expect(failure).toBeInstanceOf(TransportFailure);
+      expect(failure).toMatchObject({ sent: true });
+    }
+  });
+
+  it('fails calls that are on their way to it: they were sent', async () => {
+    const { a, b } = start();
+    b.onCall('echo', async (payload) => payload);
+    const failure = failureOf(a.call(asNodeId(2), 'echo', 1, call));
+    b.close('reset');
+    expect(await failure).toMatchObject({ sent: true });
+  });
+
+  it('fails later calls: they were not sent', async () => {
+    const { a, b } = start();
+    b.close('reset');
+    expect(await failureOf(a.call(asNodeId(2), 'echo', 1, call))).toMatchObject({ sent: false });
   });
 });
 
