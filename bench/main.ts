@@ -2,6 +2,7 @@
 import { runCopyBench } from './copy.ts';
 import { runIdleBench } from './idle.ts';
 import { runKvBench } from './kv.ts';
+import { runQuietBench } from './quiet.ts';
 import { runSqlBench } from './sql.ts';
 
 const benches: Record<string, (args: readonly string[]) => Promise<void>> = {
@@ -13,6 +14,8 @@ const benches: Record<string, (args: readonly string[]) => Promise<void>> = {
   kv: runKvBench,
   /** Processor time and memory of a cluster that does nothing. */
   idle: runIdleBench,
+  /** Processor time and memory of many ranges that nobody uses. */
+  quiet: runQuietBench,
 };
 
 const names = process.argv.slice(2).filter((word) => !word.startsWith('--'));

@@ -1,0 +1,158 @@
+/**
+ * What ranges cost that nobody uses: a table cut into many ranges, three nodes with real disks and gRPC in
+ * this one process. Share of one core per node over 30 quiet seconds, and live heap per replica (JavaScript
+ * objects; `outside`: buffers).
+ *
+ *   --ranges=N (default 10,000)   --seconds=N (default 30)   --heap=FILE writes a heap snapshot at the end
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setFlagsFromString, writeHeapSnapshot } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { createRealEnv } from '../src/cli/real-env.ts';
+import { syncPath } from '../src/cli/real-disk.ts';
+import { KeyWriter, writeIndexPrefix } from '../src/encoding/index.ts';
+import { GrpcTransport } from '../src/rpc/index.ts';
+import { SkeinNode } from '../src/server/node.ts';
+import { LevelEngine } from '../src/storage/index.ts';
+import { silentLogger } from '../src/util/index.ts';
+import { machineLine, printTable } from './process.ts';
+
+const nodeCount = 3;
+const splitsAtOnce = 8;
+const settleMs = 15_000;
+
+export async function runQuietBench(options: readonly string[]): Promise<void> {
+  const option = (name: string): string | undefined =>
+    options.find((o) => o.startsWith(`--${name}=`))?.slice(name.length + 3);
+  const ranges = Number(option('ranges') ?? 10_000);
+  const seconds = Number(option('seconds') ?? 30);
+  const root = mkdtempSync(join(tmpdir(), 'skein-quiet-'));
+  const nodes = await startNodes(root);
+  try {
+    const first = nodes[0];
+    if (first === undefined) return;
+    await replicated(first);
+    await sleep(settleMs);
+    const heapBefore = liveHeap();
+    const rangesBefore = (await rangesOf(first)).length;
+    const splitStartMs = performance.now();
+    await splitAll(first, ranges);
+    const splitSeconds = (performance.now() - splitStartMs) / 1000;
+    await sleep(settleMs);
+    const cpuBefore = process.cpuUsage();
+    await sleep(seconds * 1000);
+    const cpu = process.cpuUsage(cpuBefore);
+    const heapAfter = liveHeap();
+    const replicas = ((await rangesOf(first)).length - rangesBefore) * nodeCount;
+    const share = (cpu.user + cpu.system) / (seconds * 1e6 * nodeCount);
+    const perReplica = (after: number, before: number): string =>
+      `${((after - before) / replicas).toFixed(0)} B`;
+    console.log(
+      `\n${machineLine()}; ${replicas / nodeCount} ranges split off in ${splitSeconds.toFixed(0)} s, quiet for ${seconds} s\n`,
+    );
+    printTable(
+      ['what', 'measured', 'wanted'],
+      [
+        ['processor per node', `${(share * 100).toFixed(2)} %`, '< 3 %'],
+        ['heap per replica', perReplica(heapAfter.heapUsed, heapBefore.heapUsed), '< 4096 B'],
+        ['outside per replica', perReplica(heapAfter.arrayBuffers, heapBefore.arrayBuffers), ''],
+      ],
+    );
+    const snapshot = option('heap');
+    if (snapshot !== undefined) writeHeapSnapshot(snapshot);
+  } finally {
+    for (const node of nodes) await node.stop();
+    rmSync(root, { recursive: true, force: true });
+  }
+  process.exit(0);
+}
+
+/** What is still used after a full collection. */
+function liveHeap(): NodeJS.MemoryUsage {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  for (let i = 0; i < 3; i++) collect();
+  return process.memoryUsage();
+}
+
+/** Halves first, so that no range is cut by everybody at once. */
+async function splitAll(node: SkeinNode, ranges: number): Promise<void> {
+  let level: [from: number, to: number][] = [[0, ranges]];
+  while (level.length > 0) {
+    const next: [number, number][] = [];
+    const due = [...level];
+    await Promise.all(
+      Array.from({ length: splitsAtOnce }, async () => {
+        for (let span = due.pop(); span !== undefined; span = due.pop()) {
+          const [from, to] = span;
+          const middle = (from + to) >> 1;
+          await node.db.split(key(middle));
+          if (middle > from) next.push([from, middle]);
+          if (to > middle + 1) next.push([middle + 1, to]);
+        }
+      }),
+    );
+    level = next;
+  }
+}
+
+async function rangesOf(node: SkeinNode): ReturnType<SkeinNode['db']['ranges']> {
+  return node.db.ranges(Buffer.from([2]), Buffer.from([255]));
+}
+
+async function replicated(node: SkeinNode): Promise<void> {
+  while (!(await rangesOf(node)).every((info) => info.range.replicas.length === nodeCount)) {
+    await sleep(100);
+  }
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+async function startNodes(root: string): Promise<SkeinNode[]> {
+  const addresses = Array.from({ length: nodeCount }, (_, i) => `127.0.0.1:${27657 + i}`);
+  const nodes = await Promise.all(
+    addresses.map(async (address, i) => {
+      const env = createRealEnv({ log: silentLogger });
+      const transport: GrpcTransport = new GrpcTransport({
+        env,
+        nodeId: () => node.nodeId,
+        clusterId: () => node.clusterId,
+        resolve: (id) => node.addressOf(id),
+        queueBytesMax: 64 << 20,
+        frameBytesMax: 128 << 20,
+      });
+      await transport.listen(address);
+      const node: SkeinNode = new SkeinNode({
+        env,
+        transport,
+        storePath: join(root, `node${i}`),
+        openEngine: (directory, onPoison) =>
+          LevelEngine.open({ env, directory, syncPath, onPoison }),
+        openSql: undefined,
+        rowPrograms: undefined,
+        rpcAddress: address,
+        sqlAddress: '',
+        httpAddress: '',
+        locality: [],
+        join: addresses,
+        singleNode: i === 0,
+        version: 'bench',
+        maxOffsetMs: 500,
+        onFatal: (error) => {
+          throw error;
+        },
+      });
+      return node;
+    }),
+  );
+  await Promise.all(nodes.map((node) => node.start()));
+  return nodes;
+}
+
+function key(i: number): Buffer {
+  return writeIndexPrefix(new KeyWriter(), { tableId: 50_000, indexId: 1 }).uint(i).finish();
+}
