@@ -1,6 +1,7 @@
 /** Who a store is: written once into its folder, checked at every start (traps L9, L14). */
 import { type NodeId, type StoreId, asNodeId, asStoreId } from '../kv/index.ts';
 import { type Disk } from '../util/index.ts';
+import { crc32 } from 'node:zlib';
 
 export interface StoreIdentity {
   readonly clusterId: string;
@@ -14,7 +15,8 @@ export interface StoredIdentity extends StoreIdentity {
 }
 
 const fileName = 'STORE';
-const formatVersion = 1;
+/** Format 1 was the same without the second line, the checksum of the first. */
+const formatVersion = 2;
 
 /** The folder holds something else than a Skein store, or one this program cannot read. */
 export class ForeignStoreError extends Error {
@@ -35,7 +37,12 @@ export async function readIdentity(disk: Disk, path: string): Promise<StoreIdent
   }
   let parsed: unknown;
   try {
-    parsed = JSON.parse(content.toString('utf8'));
+    const [text = '', seal, ...rest] = content.toString('utf8').split('\n');
+    parsed = JSON.parse(text);
+    const format =
+      typeof parsed === 'object' && parsed !== null && 'format' in parsed && parsed.format;
+    const isOld = format === 1 && seal === '' && rest.length === 0;
+    if (!isOld && (seal !== sealOf(text) || rest.join() !== '')) parsed = undefined;
   } catch {
     parsed = undefined;
   }
@@ -47,9 +54,11 @@ export async function readIdentity(disk: Disk, path: string): Promise<StoreIdent
     !('nodeId' in parsed && typeof parsed.nodeId === 'number') ||
     !('storeId' in parsed && typeof parsed.storeId === 'number')
   ) {
-    throw new ForeignStoreError(`${path}/${fileName} is damaged; this store cannot be used.`);
+    throw new ForeignStoreError(
+      `${path}/${fileName} is damaged; this store cannot be used: remove the folder and start again, as a new node.`,
+    );
   }
-  if (parsed.format !== formatVersion) {
+  if (parsed.format !== formatVersion && parsed.format !== 1) {
     throw new ForeignStoreError(
       `${path} was written by another version of Skein (format ${String(parsed.format)}).`,
     );
@@ -71,7 +80,12 @@ export async function writeIdentity(
   path: string,
   identity: StoredIdentity,
 ): Promise<void> {
-  const content = `${JSON.stringify({ format: formatVersion, ...identity })}\n`;
+  const text = JSON.stringify({ format: formatVersion, ...identity });
+  const content = `${text}\n${sealOf(text)}\n`;
   await disk.mkdir(path);
   await disk.replaceFile(`${path}/${fileName}`, Buffer.from(content, 'utf8'));
+}
+
+function sealOf(text: string): string {
+  return `crc ${crc32(text)}`;
 }

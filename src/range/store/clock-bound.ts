@@ -11,7 +11,9 @@
  *
  * INVARIANT: the file on disk never says less than `upperBound` and `noVotesBefore` of this object.
  */
+import { crc32 } from 'node:zlib';
 import { type HlcClock } from '../../kv/index.ts';
+import { CorruptionError } from '../../storage/index.ts';
 import { sleep, type Env } from '../../util/index.ts';
 
 /** Wall microseconds. */
@@ -32,23 +34,44 @@ export function clockBoundOnDisk(env: Pick<Env, 'disk'>, path: string): ClockBou
     async load() {
       const content = await env.disk.readFile(path);
       if (content === undefined) return undefined;
-      const parsed: unknown = JSON.parse(content.toString('utf8'));
+      const parsed = parseSealed(content.toString('utf8'));
       if (
         typeof parsed !== 'object' ||
         parsed === null ||
         !('upperBound' in parsed && typeof parsed.upperBound === 'number') ||
         !('noVotesBefore' in parsed && typeof parsed.noVotesBefore === 'number')
       ) {
-        throw new RangeError(`${path} does not hold a clock bound`);
+        // Without it promises of support may be broken: the store must not vote again.
+        throw new CorruptionError(`${path} is damaged; this store must be replaced`);
       }
       return { upperBound: parsed.upperBound, noVotesBefore: parsed.noVotesBefore };
     },
     async persist(bounds) {
       const { upperBound, noVotesBefore } = bounds;
-      const text = `${JSON.stringify({ upperBound, noVotesBefore })}\n`;
-      await env.disk.replaceFile(path, Buffer.from(text, 'utf8'));
+      const text = JSON.stringify({ format: 2, upperBound, noVotesBefore });
+      await env.disk.replaceFile(path, Buffer.from(`${text}\n${sealOf(text)}\n`, 'utf8'));
     },
   };
+}
+
+/** Two lines, the second is the checksum of the first. Older files have neither it nor a `format`. */
+function parseSealed(content: string): unknown {
+  const [text = '', seal, ...rest] = content.split('\n');
+  try {
+    const parsed: unknown = JSON.parse(text);
+    const isOld = seal === '' && rest.length === 0;
+    if (isOld)
+      return typeof parsed === 'object' && parsed !== null && 'format' in parsed
+        ? undefined
+        : parsed;
+    return seal === sealOf(text) && rest.join() === '' ? parsed : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function sealOf(text: string): string {
+  return `crc ${crc32(text)}`;
 }
 
 export interface ClockBoundOptions {
