@@ -21,6 +21,7 @@ import {
 } from './options.ts';
 import { createRealEnv } from './real-env.ts';
 import { syncPath } from './real-disk.ts';
+import { foreignFiles } from './start-files.ts';
 import { version } from './version.ts';
 
 const defaultPorts = { sql: 26257, rpc: 26357, http: 8080 };
@@ -127,7 +128,8 @@ async function startNode(settings: Settings, options: { singleNode: boolean }): 
     env,
     transport,
     storePath,
-    openEngine: (path, onPoison) => LevelEngine.open({ env, directory: path, syncPath, onPoison }),
+    openEngine: (path, onPoison) =>
+      LevelEngine.open({ env, directory: path, syncPath, files: foreignFiles, onPoison }),
     openSql: openSqlFront,
     rowPrograms: rowProgramCompiler,
     rpcAddress: advertised(rpcPort),
@@ -248,6 +250,8 @@ function explain(error: unknown): string | undefined {
     (e) => e !== undefined && 'code' in e && e.code === 'LEVEL_LOCKED',
   );
   if (locked) return 'another process uses this data folder already.';
-  if (error.name === 'ForeignStoreError' || error.name === 'CorruptionError') return error.message;
+  if (['ForeignStoreError', 'CorruptionError', 'StorePoisonedError'].includes(error.name)) {
+    return error.message;
+  }
   return undefined;
 }

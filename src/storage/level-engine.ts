@@ -26,6 +26,7 @@ import {
   type EngineSnapshot,
   type EngineWrite,
 } from './engine.ts';
+import { SyncedFiles, isTable, type ForeignFiles } from './level-engine-synced.ts';
 import { LevelPages } from './level-pages.ts';
 import { MergeIterator, type LayerValue } from './merge-iterator.ts';
 import { PageCache } from './page-cache.ts';
@@ -37,6 +38,10 @@ export interface LevelEngineOptions {
   readonly directory: string;
   /** fsyncs an existing file or directory; a file that is gone by now is no error. */
   readonly syncPath: (path: string) => Promise<void>;
+  /** Keeps and checks a list of what is durable (see SyncedFiles). Default: LevelDB's own word is taken for it. */
+  readonly files?: ForeignFiles;
+  /** Tables are verified at the start up to this size in sum. Default 1 GiB. */
+  readonly verifyBytesMax?: number;
   /** Called once, at the first error: the store must not go on. */
   readonly onPoison?: (error: Error) => void;
   /** The overlay is flushed when it reaches this size: small enough for the processor's caches. Default 1 MiB. */
@@ -71,6 +76,7 @@ const flushSlice = 256;
 export class LevelEngine implements Engine {
   readonly #options: LevelEngineOptions;
   readonly #db: Level;
+  readonly #synced: SyncedFiles | undefined;
   readonly #cache: PageCache;
   /** Scans that must be pinned before LevelDB changes. */
   readonly #scans = new Set<CachedScan>();
@@ -93,9 +99,10 @@ export class LevelEngine implements Engine {
   /** Table files never change once LevelDB has made them: synced by an earlier barrier. */
   #syncedTables = new Set<string>();
 
-  private constructor(options: LevelEngineOptions, db: Level) {
+  private constructor(options: LevelEngineOptions, db: Level, synced: SyncedFiles | undefined) {
     this.#options = options;
     this.#db = db;
+    this.#synced = synced;
     this.#cache = new PageCache({
       bytesMax: options.pageCacheBytes ?? 32 * 1024 * 1024,
       pageBytes: options.pageBytes,
@@ -104,17 +111,24 @@ export class LevelEngine implements Engine {
     this.#overlayBytesMax = options.overlayBytesMax ?? 64 * 1024 * 1024;
   }
 
-  /** Throws CorruptionError when LevelDB had to drop anything. */
+  /** Throws CorruptionError when LevelDB had to drop anything, or cannot read its files. */
   static async open(options: LevelEngineOptions): Promise<LevelEngine> {
-    const db: Level = new ClassicLevel(options.directory, {
+    const { files, directory, verifyBytesMax = 1024 * 1024 * 1024 } = options;
+    const synced =
+      files === undefined ? undefined : await SyncedFiles.check(files, directory, verifyBytesMax);
+    const db: Level = new ClassicLevel(directory, {
       keyEncoding: 'buffer',
       valueEncoding: 'buffer',
       cacheSize: options.cacheBytes ?? 32 * 1024 * 1024,
       writeBufferSize: 16 * 1024 * 1024,
       maxFileSize: 8 * 1024 * 1024,
     });
-    await db.open();
-    const engine = new LevelEngine(options, db);
+    try {
+      await db.open();
+    } catch (error) {
+      throw explainOpen(directory, error);
+    }
+    const engine = new LevelEngine(options, db, synced);
     try {
       await refuseDroppedData(options);
       // LevelDB has made a manifest and a log file, and synced neither them nor the directory.
@@ -409,18 +423,23 @@ export class LevelEngine implements Engine {
   /** Makes durable what LevelDB has written: its log files, new tables, the manifest and all names. */
   async #syncFiles(): Promise<void> {
     const { env, directory, syncPath } = this.#options;
+    const names = await env.disk.list(directory);
     const tables = new Set<string>();
-    for (const name of await env.disk.list(directory)) {
-      if (name.endsWith('.ldb') || name.endsWith('.sst')) {
+    for (const name of names) {
+      if (isTable(name)) {
         tables.add(name);
-        if (this.#syncedTables.has(name)) continue;
-      } else if (!name.endsWith('.log') && !name.startsWith('MANIFEST-') && name !== 'CURRENT') {
+        const grown = await this.#synced?.read(name);
+        if (grown !== true && this.#syncedTables.has(name)) continue;
+      } else if (name.endsWith('.log') || name.startsWith('MANIFEST-')) {
+        await this.#synced?.read(name);
+      } else if (name !== 'CURRENT') {
         continue;
       }
       await syncPath(`${directory}/${name}`);
     }
     await syncPath(directory);
     this.#syncedTables = tables;
+    await this.#synced?.write(new Set(names));
   }
 
   async #guard<T>(work: () => Promise<T>): Promise<T> {
@@ -462,6 +481,20 @@ export class LevelEngine implements Engine {
     if (this.#poison !== undefined) throw this.#poison;
     if (this.#closed) throw new StorePoisonedError('the engine is closed');
   }
+}
+
+/** LevelDB says 'Corruption: ...' when its manifest, CURRENT or a table it needs cannot be read. */
+function explainOpen(directory: string, error: unknown): unknown {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : undefined;
+  const code = cause !== undefined && 'code' in cause ? cause.code : undefined;
+  if (cause === undefined || code === 'LEVEL_LOCKED') return error;
+  if (cause.message.startsWith('IO error') && !cause.message.includes('No such file')) {
+    return new StorePoisonedError(`LevelDB cannot open ${directory}: ${cause.message}`, { cause });
+  }
+  return new CorruptionError(
+    `LevelDB cannot open ${directory}: ${cause.message}; a damaged store must be replaced`,
+    { cause },
+  );
 }
 
 /** LevelDB skips damaged parts of its logs without an error and says so only in its LOG file (trap L3). */

@@ -6,6 +6,11 @@
  * something it promised, perhaps a vote, and it is refused (trap L3). To tell the two apart at the very end:
  * a torn write leaves a file that is too short or sectors of zeros; a block that is all there and
  * still wrong has rotted.
+ *
+ * So damage is told from a torn write but for two cases, both in the last segment: it lost its end after that was
+ * acknowledged, wherever it is cut, or the last block is damaged and has a sector of zeros, even if it was written so.
+ * Then the log comes back as it stood some writes ago. Part of that is still refused: a hard state, or a state
+ * engine, that has applied more than the log holds. Nothing but a second durable write could tell the rest.
  */
 import { crc32 } from 'node:zlib';
 import { CorruptionError } from './engine.ts';

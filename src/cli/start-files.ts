@@ -1,0 +1,27 @@
+/** LevelDB's files as the state engine looks at them: LevelDB writes and removes them by itself. */
+import { open } from 'node:fs/promises';
+import { type LevelEngineOptions } from '../storage/index.ts';
+import { realDisk } from './real-disk.ts';
+
+export const foreignFiles: NonNullable<LevelEngineOptions['files']> = {
+  async readRange(path, position, length) {
+    const file = await open(path, 'r').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return undefined;
+      throw error;
+    });
+    if (file === undefined) return undefined;
+    try {
+      const buffer = Buffer.allocUnsafeSlow(length);
+      let filled = 0;
+      while (filled < length) {
+        const { bytesRead } = await file.read(buffer, filled, length - filled, position + filled);
+        if (bytesRead === 0) break;
+        filled += bytesRead;
+      }
+      return buffer.subarray(0, filled);
+    } finally {
+      await file.close();
+    }
+  },
+  replaceFile: (path, content) => realDisk.replaceFile(path, content),
+};

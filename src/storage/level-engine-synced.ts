@@ -1,0 +1,166 @@
+/**
+ * What LevelDB's files held at the last barrier: the file `SYNCED` in its directory lists the size and
+ * the checksum of each table, log and manifest. LevelDB cannot tell a log that lost its end after it was synced from one
+ * that was torn, believes a damaged length in a log to be its end, and does not verify the keys it reads
+ * (traps L3, L4). Here all that is compared before LevelDB sees the directory.
+ *
+ * Tables never change; logs and manifests only grow. So a listed file either begins with the listed bytes or is
+ * gone, because LevelDB needed it no more (it refuses by itself to open without one it needs).
+ *
+ * INVARIANT: all bytes that the file lists were synced before it was replaced.
+ */
+import { crc32 } from 'node:zlib';
+import { CorruptionError } from './engine.ts';
+
+/** The part of a disk that is needed to look at files which somebody else writes and removes. */
+export interface ForeignFiles {
+  /** Up to `length` bytes from `position`, fewer only at the end; undefined when there is no such file. */
+  readRange(path: string, position: number, length: number): Promise<Buffer | undefined>;
+  /** Atomic, and durable when it resolves. */
+  replaceFile(path: string, content: Buffer): Promise<void>;
+}
+
+interface Prefix {
+  readonly bytes: number;
+  readonly crc: number;
+}
+
+const listName = 'SYNCED';
+const title = 'skein level files 1';
+/** LevelDB's last bytes of a table. */
+const tableMagic = Buffer.from('57fb808b247547db', 'hex');
+const chunkBytes = 1024 * 1024;
+
+export class SyncedFiles {
+  readonly #files: ForeignFiles;
+  readonly #directory: string;
+  #prefixes = new Map<string, Prefix>();
+  /** Content of the list on disk. */
+  #written = '';
+
+  private constructor(files: ForeignFiles, directory: string) {
+    this.#files = files;
+    this.#directory = directory;
+  }
+
+  /**
+   * Compares the files with the list, if there is one: logs and manifests, then tables, the newest first, until
+   * `tableBytesMax` are read. Throws CorruptionError.
+   */
+  static async check(
+    files: ForeignFiles,
+    directory: string,
+    tableBytesMax: number,
+  ): Promise<SyncedFiles> {
+    const synced = new SyncedFiles(files, directory);
+    const content = await readWhole(files, `${directory}/${listName}`);
+    if (content === undefined) return synced;
+    const listed = decode(content);
+    if (listed === undefined) {
+      throw new CorruptionError(`${directory}/${listName} is damaged: this store must be replaced`);
+    }
+    let tableBytes = 0;
+    for (const [name, prefix] of [...listed].reverse()) {
+      if (isTable(name)) {
+        tableBytes += prefix.bytes;
+        if (tableBytes > tableBytesMax) continue;
+      }
+      await synced.#compare(name, prefix);
+    }
+    synced.#prefixes = listed;
+    synced.#written = encode(listed);
+    return synced;
+  }
+
+  /** Reads what was added to a file, and says whether it must be synced now, before `write`. */
+  async read(name: string): Promise<boolean> {
+    const known = this.#prefixes.get(name);
+    if (known !== undefined && isTable(name)) return false;
+    const grown = await this.#hash(name, known ?? { bytes: 0, crc: 0 }, Infinity);
+    if (grown === undefined) return false;
+    // A table that is still being written has its turn at the next barrier.
+    if (isTable(name) && !(await this.#isCompleteTable(name, grown.bytes))) return false;
+    this.#prefixes.set(name, grown);
+    return true;
+  }
+
+  /** Everything that was read is synced, and `names` are the files there are. */
+  async write(names: ReadonlySet<string>): Promise<void> {
+    for (const name of this.#prefixes.keys()) if (!names.has(name)) this.#prefixes.delete(name);
+    const text = encode(this.#prefixes);
+    if (text === this.#written) return;
+    await this.#files.replaceFile(`${this.#directory}/${listName}`, Buffer.from(text));
+    this.#written = text;
+  }
+
+  async #compare(name: string, prefix: Prefix): Promise<void> {
+    const found = await this.#hash(name, { bytes: 0, crc: 0 }, prefix.bytes);
+    if (found === undefined) return;
+    const path = `${this.#directory}/${name}`;
+    if (found.bytes < prefix.bytes) {
+      throw new CorruptionError(
+        `${path} has lost its end: ${found.bytes} bytes of ${prefix.bytes} are left; this store must be replaced`,
+      );
+    }
+    if (found.crc !== prefix.crc) {
+      throw new CorruptionError(
+        `${path} does not hold what was written to it; this store must be replaced`,
+      );
+    }
+  }
+
+  async #isCompleteTable(name: string, bytes: number): Promise<boolean> {
+    if (bytes < tableMagic.length) return false;
+    const path = `${this.#directory}/${name}`;
+    const end = await this.#files.readRange(path, bytes - tableMagic.length, tableMagic.length);
+    return end?.equals(tableMagic) === true;
+  }
+
+  /** Goes on from `from` to the end of the file or to `bytesMax`; undefined when it is gone. */
+  async #hash(name: string, from: Prefix, bytesMax: number): Promise<Prefix | undefined> {
+    let { bytes, crc } = from;
+    while (bytes < bytesMax) {
+      const length = Math.min(chunkBytes, bytesMax - bytes);
+      const chunk = await this.#files.readRange(`${this.#directory}/${name}`, bytes, length);
+      if (chunk === undefined) return undefined;
+      crc = crc32(chunk, crc);
+      bytes += chunk.length;
+      if (chunk.length < length) break;
+    }
+    return { bytes, crc };
+  }
+}
+
+export function isTable(name: string): boolean {
+  return name.endsWith('.ldb') || name.endsWith('.sst');
+}
+
+/** By name, so the order of numbers is that of age. */
+function encode(prefixes: ReadonlyMap<string, Prefix>): string {
+  const lines = [...prefixes]
+    .map(([name, { bytes, crc }]) => `${name} ${bytes} ${crc}\n`)
+    .sort()
+    .join('');
+  const text = `${title}\n${lines}`;
+  return `${text}crc ${crc32(text)}\n`;
+}
+
+function decode(content: Buffer): Map<string, Prefix> | undefined {
+  const text = content.toString('latin1');
+  const out = new Map<string, Prefix>();
+  for (const [, name = '', bytes, crc] of text.matchAll(/^(\S+) (\d+) (\d+)$/gm)) {
+    out.set(name, { bytes: Number(bytes), crc: Number(crc) });
+  }
+  return encode(out) === text ? out : undefined;
+}
+
+async function readWhole(files: ForeignFiles, path: string): Promise<Buffer | undefined> {
+  const chunks: Buffer[] = [];
+  for (let position = 0; ;) {
+    const chunk = await files.readRange(path, position, chunkBytes);
+    if (chunk === undefined) return undefined;
+    chunks.push(chunk);
+    position += chunk.length;
+    if (chunk.length < chunkBytes) return Buffer.concat(chunks);
+  }
+}

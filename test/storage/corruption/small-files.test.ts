@@ -1,0 +1,67 @@
+/** Damage to the small files of a store: who it is, and what it promised about time. */
+import { describe, expect, it } from 'vitest';
+import { asNodeId, asStoreId } from '../../../src/kv/index.ts';
+import { clockBoundOnDisk } from '../../../src/range/index.ts';
+import { ForeignStoreError, readIdentity, writeIdentity } from '../../../src/server/identity.ts';
+import { CorruptionError } from '../../../src/storage/index.ts';
+import { testEnv } from '../env.ts';
+import { SeededRandom } from '../random.ts';
+import { damageBytes, firstSeed, trialsOf } from './damage.ts';
+
+const identity = { clusterId: 'a1b2c3d4', nodeId: asNodeId(3), storeId: asStoreId(3) };
+const bounds = { upperBound: 1_790_000_000_123_456, noVotesBefore: 1_790_000_003_123_456 };
+
+/** Runs `read` on damaged copies of the file; how often it refused. */
+async function refusals(
+  path: string,
+  env: ReturnType<typeof testEnv>,
+  read: () => Promise<unknown>,
+  expected: unknown,
+  refusal: new () => Error,
+): Promise<number> {
+  const content = env.disk.peek(path);
+  if (content === undefined) throw new Error(`${path} is missing`);
+  let refused = 0;
+  for (let seed = firstSeed; seed < firstSeed + trialsOf(400); seed++) {
+    const damage = damageBytes(content, new SeededRandom(seed));
+    env.disk.poke(path, damage.bytes);
+    try {
+      expect(await read(), `seed ${seed}: ${damage.what}`).toEqual(expected);
+    } catch (error) {
+      expect(error, `seed ${seed}: ${damage.what}`).toBeInstanceOf(refusal);
+      expect((error as Error).message).toMatch(/^store\/(STORE|CLOCK) .* store .*\.?$/);
+      refused++;
+    }
+  }
+  return refused;
+}
+
+describe('damaged small files', () => {
+  it('the identity is what was written, or refused', async () => {
+    const env = testEnv(1);
+    await writeIdentity(env.disk, 'store', { ...identity, complete: true });
+    const read = (): Promise<unknown> => readIdentity(env.disk, 'store');
+    expect(await read()).toEqual(identity);
+    const refused = await refusals('store/STORE', env, read, identity, ForeignStoreError);
+    expect(refused).toBeGreaterThan(trialsOf(400) / 2);
+  });
+
+  it('the clock bound is what was written, or refused', async () => {
+    const env = testEnv(1);
+    await env.disk.mkdir('store');
+    const file = clockBoundOnDisk(env, 'store/CLOCK');
+    await file.persist(bounds);
+    expect(await file.load()).toEqual(bounds);
+    const refused = await refusals('store/CLOCK', env, () => file.load(), bounds, CorruptionError);
+    expect(refused).toBeGreaterThan(trialsOf(400) / 2);
+  });
+
+  it('files from before there were checksums are read', async () => {
+    const env = testEnv(1);
+    await env.disk.mkdir('store');
+    env.disk.poke('store/STORE', Buffer.from(`${JSON.stringify({ format: 1, ...identity })}\n`));
+    env.disk.poke('store/CLOCK', Buffer.from(`${JSON.stringify(bounds)}\n`));
+    expect(await readIdentity(env.disk, 'store')).toEqual(identity);
+    expect(await clockBoundOnDisk(env, 'store/CLOCK').load()).toEqual(bounds);
+  });
+});
