@@ -297,3 +297,79 @@ describe('a store', () => {
     });
   });
 });
+
+const oddValues: readonly unknown[] = [
+  undefined,
+  null,
+  -1,
+  0.5,
+  NaN,
+  Infinity,
+  2 ** 53,
+  'text',
+  [],
+  {},
+  5n,
+  Buffer.from('bytes'),
+];
+
+function oddOne(random: Random): unknown {
+  return oddValues[random.u32() % oddValues.length];
+}
+
+describe('a peer that says what cannot be', () => {
+  it(`in liveness messages changes nothing (SEED=${seed})`, async () => {
+    const { cluster, deliver } = await startedCluster();
+    const random = seededRandom(seed);
+    const methods = ['store-heartbeat', 'store-support'];
+    await bombard(cluster, frames / 10, () => {
+      const whole = [oddOne(random), { from: oddOne(random) }, { to: oddOne(random), from: 0 }];
+      deliver(1, 2, pick(random, methods), whole[random.u32() % whole.length]);
+      // Of a former life, a promise that has long run out, or for another store.
+      const old = { from: 1, to: 2, wall: random.u32(), logical: 0, epoch: 1, expiration: 1 };
+      const other = { ...old, to: 3 + (random.u32() % 9) };
+      const ahead = { ...old, wall: Number.MAX_SAFE_INTEGER - (random.u32() % 9) };
+      deliver(1, 2, pick(random, methods), pick(random, [old, other, ahead]));
+    });
+  });
+
+  it(`in batches gets a failure, and changes nothing (SEED=${seed})`, async () => {
+    const { cluster } = await startedCluster();
+    const random = seededRandom(seed);
+    const answers: Promise<unknown>[] = [];
+    const from = must(cluster.machines[0]);
+    await bombard(cluster, frames / 10, () => {
+      const header: Record<string, unknown> = {
+        rangeId: 1,
+        generation: 0,
+        timestamp: from.clock.now(),
+        txn: undefined,
+        gatewayNodeId: 1,
+        waitPolicy: 'block',
+        lockTimeoutMs: 0,
+        consistency: 'current',
+        canForwardReadTimestamp: true,
+      };
+      const get = { kind: 'get', key: Buffer.from([2, 65]), lock: 'none' };
+      header['timestamp'] = { wall: Number.MAX_SAFE_INTEGER - (random.u32() % 9), logical: 0 };
+      const batches: unknown[] = [
+        oddOne(random),
+        { header: oddOne(random), requests: [get] },
+        { header, requests: [get] },
+        { header: { ...header, timestamp: undefined }, requests: [get] },
+        { header, requests: oddOne(random) },
+        { header: { ...header, timestamp: from.clock.now(), rangeId: 77 }, requests: [get] },
+      ];
+      const batch = batches[random.u32() % batches.length];
+      const call = { timeoutMs: 5000, traffic: 'batch' } as const;
+      answers.push(
+        from.transport.call(asNodeId(2), 'batch', batch, call).then(
+          (answer) => answer,
+          () => ({ kind: 'error' }),
+        ),
+      );
+    });
+    for (const answer of await Promise.all(answers))
+      expect(answer).toMatchObject({ kind: 'error' });
+  });
+});
