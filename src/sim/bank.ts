@@ -4,7 +4,9 @@
  *
  *   - the same total, and no balance below zero, because transfers look first (serializability);
  *   - of every client, the receipt of its last transfer that was acknowledged before the read began, or of
- *     a later one that it has asked for (durability, and no reads in the past).
+ *     a later one that it has asked for (durability, and no reads in the past);
+ *   - in the ledger, to which half of the transfers add a line: each acknowledged one, none that failed for
+ *     certain, and none twice. It is read in the end.
  */
 import { indexPrefix, KeyWriter, writeIndexPrefix } from '../encoding/index.ts';
 import { type Db, KvFailure, type Txn } from '../kv/index.ts';
@@ -14,6 +16,7 @@ import { type World } from './world.ts';
 
 const bankIndex = { tableId: 60_000, indexId: 1 };
 const receiptIndex = { tableId: 60_000, indexId: 2 };
+const ledgerIndex = { tableId: 60_000, indexId: 3 };
 
 export interface BankOptions {
   readonly accounts: number;
@@ -32,10 +35,19 @@ export interface Statement {
   readonly acknowledged: readonly number[];
 }
 
+/** A line of the ledger. One attempt of a transfer can write it, the next one has a line of its own. */
+interface LedgerLine {
+  readonly client: number;
+  readonly transfer: number;
+  readonly attempt: number;
+}
+
 interface ClientState {
   /** Number of the last transfer that was tried, and of the last that was acknowledged. */
   tried: number;
   acknowledged: number;
+  /** Transfers with a line in the ledger that have come to an end that is certain. */
+  readonly noted: Map<number, 'done' | 'failed'>;
 }
 
 export interface BankCounts {
@@ -74,7 +86,11 @@ export class Bank {
     this.#world = world;
     this.#options = options;
     this.#target = target;
-    this.#clients = Array.from({ length: options.clients }, () => ({ tried: 0, acknowledged: 0 }));
+    this.#clients = Array.from({ length: options.clients }, () => ({
+      tried: 0,
+      acknowledged: 0,
+      noted: new Map(),
+    }));
   }
 
   get total(): number {
@@ -120,10 +136,33 @@ export class Bank {
   async readAll(db: Db, pause?: () => Promise<void>): Promise<Statement> {
     const acknowledged = this.#clients.map((client) => client.acknowledged);
     return db.run({ name: 'bank read' }, async (txn) => ({
-      balances: await readIndex(txn, bankIndex, pause),
-      receipts: await readIndex(txn, receiptIndex, pause),
+      balances: await readIndex(txn, bankIndex, { decode: decodeNumber, pageRows: 5, pause }),
+      receipts: await readIndex(txn, receiptIndex, { decode: decodeNumber, pageRows: 5, pause }),
       acknowledged,
     }));
+  }
+
+  /** To be called when no client runs any more; throws KvFailure. */
+  async checkLedger(db: Db, where: string): Promise<void> {
+    const lines = await db.run({ name: 'bank ledger' }, (txn) =>
+      readIndex(txn, ledgerIndex, { decode: decodeLine, pageRows: 100 }),
+    );
+    const found = new Set<string>();
+    for (const { client, transfer } of lines) {
+      const name = `transfer ${transfer} of client ${client}`;
+      if (found.has(name)) this.#violation(`${where}: ${name} happened twice`);
+      found.add(name);
+      if (this.#clients[client]?.noted.get(transfer) === 'failed') {
+        this.#violation(`${where}: ${name} failed and happened nevertheless`);
+      }
+    }
+    for (const [client, { noted }] of this.#clients.entries()) {
+      for (const [transfer, end] of noted) {
+        const name = `transfer ${transfer} of client ${client}`;
+        if (end === 'failed' || found.has(name)) continue;
+        this.#violation(`${where}: ${name} was acknowledged and is lost`);
+      }
+    }
   }
 
   /** Notes a violation when the statement cannot be. */
@@ -195,8 +234,10 @@ export class Bank {
     const optimistic = random.chance(0.3);
     const state = must(this.#clients[client]);
     const number = ++state.tried;
+    const inLedger = random.chance(0.5);
     let assume = optimistic;
-    await db.run({ name: 'bank transfer', optimistic }, async (txn) => {
+    let attempt = 0;
+    const outcome = db.run({ name: 'bank transfer', optimistic }, async (txn) => {
       const keys = [accountKey(from), accountKey(to)] as const;
       const [a, b] = assume
         ? await Promise.all(keys.map((key) => txn.get(key, { lock, mayAssume: true })))
@@ -207,6 +248,10 @@ export class Bank {
       }
       // Also where nothing is moved: what is read together with it is ordered by it.
       txn.put(receiptKey(client), encodeNumber(number));
+      if (inLedger) {
+        const line = { client, transfer: number, attempt: ++attempt };
+        txn.put(ledgerKey(line), encodeLine(line));
+      }
       if (txn.assumes) {
         // Only a write checks what was assumed, and a restart is not to assume the same again.
         assume = false;
@@ -217,7 +262,15 @@ export class Bank {
       txn.put(accountKey(from), encodeNumber(decodeNumber(a) - amount));
       txn.put(accountKey(to), encodeNumber(decodeNumber(b) + amount));
     });
+    try {
+      await outcome;
+    } catch (error) {
+      const certain = error instanceof KvFailure && error.kvError.kind !== 'ambiguous-result';
+      if (inLedger && certain) state.noted.set(number, 'failed');
+      throw error;
+    }
     state.acknowledged = number;
+    if (inLedger) state.noted.set(number, 'done');
   }
 }
 
@@ -229,22 +282,47 @@ function receiptKey(client: number): Buffer {
   return writeIndexPrefix(new KeyWriter(), receiptIndex).uint(client).finish();
 }
 
-async function readIndex(
+function ledgerKey({ client, transfer, attempt }: LedgerLine): Buffer {
+  const writer = writeIndexPrefix(new KeyWriter(), ledgerIndex);
+  return writer.uint(client).uint(transfer).uint(attempt).finish();
+}
+
+async function readIndex<T>(
   txn: Txn,
   index: { readonly tableId: number; readonly indexId: number },
-  pause: (() => Promise<void>) | undefined,
-): Promise<number[]> {
-  const numbers: number[] = [];
+  how: {
+    readonly decode: (value: Buffer) => T;
+    readonly pageRows: number;
+    readonly pause?: (() => Promise<void>) | undefined;
+  },
+): Promise<T[]> {
+  const rows: T[] = [];
   const start = indexPrefix(index);
   const end = indexPrefix({ ...index, indexId: index.indexId + 1 });
   let span: { start: Buffer; end: Buffer } | undefined = { start, end };
   while (span !== undefined) {
-    const page = await txn.scan({ ...span, maxRows: 5 });
-    for (const value of page.values) numbers.push(decodeNumber(value));
+    const page = await txn.scan({ ...span, maxRows: how.pageRows });
+    for (const value of page.values) rows.push(how.decode(value));
     span = page.resume;
-    if (span !== undefined && pause !== undefined) await pause();
+    if (span !== undefined) await how.pause?.();
   }
-  return numbers;
+  return rows;
+}
+
+function encodeLine({ client, transfer, attempt }: LedgerLine): Buffer {
+  const value = Buffer.alloc(12);
+  value.writeInt32BE(client, 0);
+  value.writeInt32BE(transfer, 4);
+  value.writeInt32BE(attempt, 8);
+  return value;
+}
+
+function decodeLine(value: Buffer): LedgerLine {
+  return {
+    client: value.readInt32BE(0),
+    transfer: value.readInt32BE(4),
+    attempt: value.readInt32BE(8),
+  };
 }
 
 /** Padded, so that a few transactions make a range large enough to split. */

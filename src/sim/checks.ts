@@ -31,6 +31,28 @@ export function checkLeases(cluster: SimCluster): string[] {
   return problems;
 }
 
+/** At most one leader per range and term, in all of a run (Raft's election safety, paper 5.2). */
+export class LeaderHistory {
+  readonly #leaders = new Map<string, number>();
+
+  /** To be called now and then; returns what is wrong. */
+  check(cluster: SimCluster): string[] {
+    const problems: string[] = [];
+    for (const { index, node } of cluster.serving()) {
+      for (const { raft, rangeId } of node.store.replicas.values()) {
+        if (raft.role !== 'leader') continue;
+        const reign = `r${rangeId} in term ${raft.term}`;
+        const known = this.#leaders.get(reign);
+        if (known === undefined) this.#leaders.set(reign, index);
+        else if (known !== index) {
+          problems.push(`${reign} has two leaders: m${known + 1} and m${index + 1}`);
+        }
+      }
+    }
+    return problems;
+  }
+}
+
 export interface ReplicaPicture {
   /** Empty when everything is equal and complete. */
   readonly problems: string[];

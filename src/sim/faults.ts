@@ -2,7 +2,7 @@
  * Draws faults and what operators do, one about every `everyMs`. Mostly a minority of machines is down, now
  * and then all of them. Whatever happens here may cost time; it may not cost data.
  */
-import { containsKey, KvFailure } from '../kv/index.ts';
+import { containsKey, KvFailure, type NodeId, type StoreId } from '../kv/index.ts';
 import { type Bank } from './bank.ts';
 import { type SimCluster } from './cluster.ts';
 import { type SeededRandom } from './random.ts';
@@ -64,8 +64,9 @@ export class Faults {
     const others = all.filter((i) => i !== victim);
     const kind = random.chance(0.6) ? 'process' : 'power';
     const draw = random.float();
-    if (draw < 0.25) this.#crash([victim], kind);
-    else if (draw < 0.3) this.#strandLeaseholder(all, kind);
+    if (draw < 0.22) this.#crash([victim], kind);
+    else if (draw < 0.27) this.#moveWhileAway(victim);
+    else if (draw < 0.31) this.#strandLeaseholder(all, kind);
     else if (draw < 0.35) this.#crash(all, kind);
     else if (draw < 0.4) this.#crash([victim, random.pick(others)], kind);
     else if (draw < 0.5) {
@@ -122,15 +123,55 @@ export class Faults {
     const others = all.filter((i) => i !== holder.index);
     this.#cluster.partition([holder.index], others, 'both');
     this.#healLater();
-    this.#crash(others, kind);
+    this.#crash(others, kind, 'at-once');
   }
 
-  #crash(victims: readonly number[], kind: 'process' | 'power'): void {
+  /**
+   * A range moves to two other stores, and somewhere on the way one of its replicas, mostly the leaseholder's, is
+   * cut off from them. With luck it still meets those that have left the range: none of them may help it.
+   */
+  #moveWhileAway(victim: number): void {
+    const random = this.#random;
+    const serving = this.#cluster.serving();
+    const key = random.pick(this.#bank.splitKeys());
+    const holds = ({ node }: (typeof serving)[number]): boolean =>
+      [...node.store.replicas.values()].some(
+        (replica) => replica.initialised && containsKey(replica.descriptor, key),
+      );
+    const members = serving.filter(holds);
+    const others = serving.filter((each) => !members.includes(each));
+    const away = members.find(({ index }) => index === victim) ?? members[0];
+    if (away === undefined || members.length < 2 || others.length === 0) return;
+    const leaving = members.filter((each) => each !== away).slice(0, others.length);
+    const target = ({ node }: (typeof serving)[number]): { nodeId: NodeId; storeId: StoreId } => ({
+      nodeId: node.nodeId,
+      storeId: node.store.storeId,
+    });
+    const change = {
+      add: others.slice(0, leaving.length).map(target),
+      remove: leaving.map(target),
+    };
+    this.#admin('move', (node) => node.db.changeReplicas(key, change));
+    this.#world.after(random.float() * (random.chance(0.5) ? 100 : 1_000), () => {
+      const newer = others.map(({ index }) => index);
+      const older = members.map(({ index }) => index).filter((index) => index !== away.index);
+      const far = random.chance(0.5) ? newer : [...newer, ...older];
+      this.#cluster.partition([away.index], far, 'both');
+      if (random.chance(0.5)) this.#cluster.partition(older, newer, 'both');
+      this.#healLater();
+    });
+  }
+
+  #crash(
+    victims: readonly number[],
+    kind: 'process' | 'power',
+    restart: 'at-once' | 'some-time' = 'some-time',
+  ): void {
     for (const index of victims) {
       if (!this.#cluster.isUp(index)) continue;
       this.crashes++;
       this.#cluster.crash(index, kind);
-      this.#restartLater(index);
+      this.#restartLater(index, restart);
     }
   }
 
@@ -141,12 +182,14 @@ export class Faults {
     });
   }
 
-  #restartLater(index: number): void {
+  #restartLater(index: number, when: 'at-once' | 'some-time' = 'some-time'): void {
     // At once, as a supervisor does, or after somebody has looked at it.
-    const downMs = this.#random.chance(0.5) ? 50 + this.#random.float() * 400 : 8_000;
-    this.#world.after(downMs * (0.1 + 0.9 * this.#random.float()), () => {
-      if (!this.#stopped) this.#cluster.start(index);
-    });
+    const soon = when === 'at-once' || this.#random.chance(0.5);
+    const downMs = soon ? 50 + this.#random.float() * 400 : 8_000;
+    this.#world.after(downMs * (0.1 + 0.9 * this.#random.float()), () =>
+      // Also after the end of the faults: a disk may have failed shortly before.
+      this.#cluster.start(index),
+    );
   }
 
   #healLater(): void {

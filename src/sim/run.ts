@@ -5,7 +5,7 @@
 import { type Db, KvFailure } from '../kv/index.ts';
 import { type Disk } from '../util/index.ts';
 import { Bank, type BankCounts } from './bank.ts';
-import { checkLeases, checkReplicas } from './checks.ts';
+import { checkLeases, checkReplicas, LeaderHistory } from './checks.ts';
 import { SimCluster } from './cluster.ts';
 import { Faults } from './faults.ts';
 import { drawConfiguration } from './swarm.ts';
@@ -126,10 +126,11 @@ export function runSimulation(options: SimOptions): SimResult {
     diskFaults: configuration.diskFaults,
   });
   faults.start();
+  const leaders = new LeaderHistory();
   const endMs = world.nowMs + options.faultSeconds * 1000;
   while (world.nowMs < endMs && bank.violations.length + cluster.failures.length === 0) {
-    world.run(Math.min(endMs, world.nowMs + 250));
-    problems.push(...checkLeases(cluster), ...cluster.checkDisks());
+    world.run(Math.min(endMs, world.nowMs + 100));
+    problems.push(...checkLeases(cluster), ...leaders.check(cluster), ...cluster.checkDisks());
     if (problems.length > 0) return result(faults.count, faults.crashes, 0);
   }
   if (bank.violations.length + cluster.failures.length > 0) {
@@ -222,9 +223,13 @@ function finalReads(world: World, cluster: SimCluster, bank: Bank): string[] {
   const problems: string[] = [];
   for (const { index, node } of cluster.serving()) {
     let done = false;
-    bank.readAll(node.db).then(
-      (statement) => {
-        bank.check(statement, `final read on m${index + 1}`);
+    const where = `final read on m${index + 1}`;
+    const read = async (): Promise<void> => {
+      bank.check(await bank.readAll(node.db), where);
+      await bank.checkLedger(node.db, where);
+    };
+    read().then(
+      () => {
         done = true;
       },
       (error: unknown) => {

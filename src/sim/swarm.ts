@@ -28,11 +28,12 @@ export interface Configuration {
 
 export function drawConfiguration(random: SeededRandom, nodes: number): Configuration {
   const delayMs = { min: random.float() * 2, mean: 0.2 + random.float() * 15 };
+  // Slow disks show what is said before it is durable.
+  const diskMs = { min: 0.05, max: magnitude(random, 1, 150) };
   return {
     delayMs,
     loss: random.chance(0.3) ? 0 : magnitude(random, 2, 200) / 10_000,
-    // Slow disks show what is said before it is durable.
-    diskMs: { min: 0.05, max: magnitude(random, 1, 150) },
+    diskMs,
     skewMs: random.chance(0.3) ? 0 : random.float() * 200,
     driftPpm: random.float() * 200,
     rangeMaxBytes: random.between(2_000, 20_000),
@@ -43,7 +44,7 @@ export function drawConfiguration(random: SeededRandom, nodes: number): Configur
     firstSplits: random.between(0, 4),
     replicatedFirst: random.chance(0.85),
     lateNodes: nodes > 1 && random.chance(0.3) ? 1 : 0,
-    settings: random.chance(0.2) ? {} : drawSettings(random),
+    settings: random.chance(0.2) ? {} : drawSettings(random, diskMs.max),
   };
 }
 
@@ -52,16 +53,19 @@ function magnitude(random: SeededRandom, min: number, max: number): number {
   return Math.round(min * (max / min) ** random.float());
 }
 
-function drawSettings(random: SeededRandom): Partial<StoreSettings> {
-  const livenessSupportMs = random.between(1_000, 4_000);
+function drawSettings(random: SeededRandom, diskMaxMs: number): Partial<StoreSettings> {
+  const livenessSupportMs = random.between(1_000, 5_000);
+  // Two lost heartbeats in a row must not cost the support.
+  const livenessHeartbeatMs = Math.round(livenessSupportMs / (3 + random.float() * 7));
+  // The bound is renewed when half of it is left; the next heartbeat and two disk operations have to fit in.
+  const clockBoundLeastMs = 2.2 * (livenessHeartbeatMs + 2 * diskMaxMs);
   return {
     tickMs: random.between(50, 150),
     electionTicks: random.between(3, 8),
     livenessSupportMs,
-    // Two lost heartbeats in a row must not cost the support.
-    livenessHeartbeatMs: Math.round(livenessSupportMs / (3 + random.float() * 3)),
-    // Small ones leave promises behind that outlast a restart.
-    clockBoundMarginMs: Math.round(livenessSupportMs * (0.8 + 1.2 * random.float())),
+    livenessHeartbeatMs,
+    // A restart waits for the bound: only small ones leave promises behind that outlast it.
+    clockBoundMarginMs: Math.round(clockBoundLeastMs * (1 + 2 * random.float())),
     appendBytesMax: magnitude(random, 500, 262_144),
     inflightMessagesMax: random.between(2, 64),
     holdBytesMax: random.chance(0.3) ? 0 : magnitude(random, 100, 100_000),
