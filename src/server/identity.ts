@@ -1,7 +1,7 @@
 /** Who a store is: written once into its folder, checked at every start (traps L9, L14). */
+import { crc32 } from 'node:zlib';
 import { type NodeId, type StoreId, asNodeId, asStoreId } from '../kv/index.ts';
 import { type Disk } from '../util/index.ts';
-import { crc32 } from 'node:zlib';
 
 export interface StoreIdentity {
   readonly clusterId: string;
