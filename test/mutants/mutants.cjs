@@ -1,0 +1,220 @@
+'use strict';
+/**
+ * Planted bugs. Each is a patch of the sources: `text` stands in `file` exactly once and is replaced. A
+ * change of the sources that moves such a text away fails `mutants.test.ts` until the mutant is written anew.
+ */
+
+/** @typedef {{ file: string, text: string, replacement: string }} Patch */
+/**
+ * `hidden`: why the simulation has not found it; such a mutant is run and listed, and does not fail the whole.
+ * @typedef {{ name: string, wrong: string, hidden?: string, patches: Patch[] }} Mutant
+ */
+
+/** @type {Mutant[]} */
+exports.mutants = [
+  {
+    name: 'M1',
+    wrong: 'the leader counts an entry as committed that only its own log holds',
+    patches: [
+      {
+        file: 'src/raft/replication.ts',
+        text: `  const index = quorumIndex(state.configuration, (id) =>
+    id === state.id ? log.durableIndex : (reign.peers.get(id)?.match ?? 0),
+  );`,
+        replacement: '  const index = log.durableIndex;',
+      },
+    ],
+  },
+  {
+    name: 'M2a',
+    wrong: 'entries, terms and votes are acknowledged before they are durable',
+    patches: [
+      {
+        file: 'src/range/store/scheduler.ts',
+        text: 'this.#deps.host.raftLog.append(appends).then(',
+        replacement: `this.#deps.host.raftLog.append(appends).catch((e: unknown) => this.#deps.host.fatal(e));
+    Promise.resolve().then(`,
+      },
+    ],
+  },
+  {
+    name: 'M2b',
+    wrong: 'the vote is not written to the log',
+    hidden:
+      'a restarted store waits out its promises before it votes (Replica.#mayVote, clock-bound.ts): candidates of that term are gone by then',
+    patches: [
+      {
+        file: 'src/storage/raft-log.ts',
+        text: 'group.writer.hardState(append.rangeId, hardState);',
+        replacement: 'group.writer.hardState(append.rangeId, { ...hardState, vote: 0 });',
+      },
+    ],
+  },
+  {
+    name: 'M3',
+    wrong: 'a vote is answered before term and vote are durable',
+    hidden:
+      'a restarted store waits out its promises before it votes (Replica.#mayVote, clock-bound.ts): candidates of that term are gone by then',
+    patches: [
+      {
+        file: 'src/raft/election.ts',
+        text: 'state.messagesAfterPersist.push(voteResponse(state, m, state.term, granted));',
+        replacement: 'state.messages.push(voteResponse(state, m, state.term, granted));',
+      },
+    ],
+  },
+  {
+    name: 'M4',
+    wrong: 'where a replay begins is written before the state it stands for is durable',
+    patches: [
+      {
+        file: 'src/range/store/checkpoint.ts',
+        text: '    await host.engine.barrier();\n',
+        replacement: '',
+      },
+    ],
+  },
+  {
+    name: 'M5',
+    wrong: 'a proposal takes whatever is applied at its index for its own',
+    patches: [
+      {
+        file: 'src/range/replica/applier.ts',
+        text: '    if (proposal.term === entry.term) return proposal;\n',
+        replacement: '    if (proposal.term > 0) return proposal;\n',
+      },
+    ],
+  },
+  {
+    name: 'M13',
+    wrong: 'who believes to be the leader serves reads without a lease',
+    patches: [
+      {
+        file: 'src/range/replica/replica.ts',
+        text: `    return Math.min(
+      this.#support.expiration(this.raft.term, this.raft.configuration),
+      this.host.bound.upperBound,
+    );`,
+        replacement: '    return Number.MAX_SAFE_INTEGER;',
+      },
+    ],
+  },
+  {
+    name: 'M16',
+    wrong: 'a commit without an answer is reported as failed',
+    patches: [
+      {
+        file: 'src/txn/router.ts',
+        text: "return this.#failure({ kind: 'ambiguous-result', reason });",
+        replacement: "return this.#failure({ kind: 'unavailable', reason });",
+      },
+    ],
+  },
+  {
+    name: 'M17',
+    wrong: 'the gateway sends a commit again when the answer is lost',
+    patches: [
+      {
+        file: 'src/txn/router.ts',
+        text: "if (!error.sent || !once) return 'no-answer';",
+        replacement: "if (reasonless(error)) return 'no-answer';",
+      },
+      {
+        file: 'src/txn/router.ts',
+        text: 'function isUnrepeatable(txn: TxnMeta | undefined, ',
+        replacement: `function reasonless(_error: unknown): boolean {
+  return true;
+}
+
+function isUnrepeatable(txn: TxnMeta | undefined, `,
+      },
+    ],
+  },
+  {
+    name: 'M18',
+    wrong: 'a removed replica comes back, without its log, and votes',
+    patches: [
+      {
+        file: 'src/range/store/intake.ts',
+        text: 'if (to < this.#store.tombstone(rangeId)) {',
+        replacement: 'if (to < 0) {',
+      },
+    ],
+  },
+  {
+    name: 'M20',
+    wrong: 'a follower whose entries are truncated gets no snapshot',
+    patches: [
+      {
+        file: 'src/raft/replication.ts',
+        text: '    state.snapshotsWanted.push(peer.id);\n',
+        replacement: '',
+      },
+    ],
+  },
+  {
+    name: 'M21',
+    wrong: 'several voters change in one step: two majorities that do not meet',
+    patches: [
+      {
+        file: 'src/raft/configuration.ts',
+        text: 'return added + removed > 1;',
+        replacement: 'return added + removed < 0;',
+      },
+    ],
+  },
+  {
+    name: 'M22',
+    wrong: 'checksums of the raft log are not verified',
+    patches: [
+      {
+        file: 'src/storage/raft-log-format.ts',
+        text: '    if (crc32(payload.subarray(at + 4, end)) !== checksum) return undefined;\n',
+        replacement: '',
+      },
+    ],
+  },
+  {
+    name: 'M23',
+    wrong: 'the store goes on after its raft log could not be written',
+    patches: [
+      {
+        file: 'src/storage/raft-log.ts',
+        text: '    await this.#file.writeDurable(position, [block]);\n',
+        replacement:
+          '    await this.#file.writeDurable(position, [block]).catch(() => undefined);\n',
+      },
+    ],
+  },
+  {
+    name: 'M25',
+    wrong: 'the clock follows a wall clock that jumps back',
+    patches: [
+      {
+        file: 'src/kv/hlc.ts',
+        text: '    if (physical > this.#wall) {\n',
+        replacement: '    if (physical !== this.#wall) {\n',
+      },
+    ],
+  },
+  {
+    name: 'P1',
+    wrong: 'a store forgets its promises of support in a restart',
+    patches: [
+      {
+        file: 'src/range/store/clock-bound.ts',
+        text: '      this.#noVotesBefore = before.noVotesBefore;\n',
+        replacement: '',
+      },
+    ],
+  },
+];
+
+/** The patched text of a source; throws when the patch does not fit exactly once. */
+exports.patched = function patched(source, { file, text, replacement }) {
+  const parts = source.split(text);
+  if (parts.length !== 2) {
+    throw new Error(`${file} holds ${parts.length - 1} times, wanted once: ${text}`);
+  }
+  return parts.join(replacement);
+};

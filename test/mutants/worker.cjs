@@ -1,0 +1,36 @@
+'use strict';
+// One build, seeds one after the other: `worker.cjs <dist> <first seed> <seeds> <seconds>`. Prints one line of
+// JSON per seed; ends at the first one with a finding. A run that ends in an exception is a finding.
+const { join } = require('path');
+
+async function main() {
+  const [dist, first, seeds, seconds] = process.argv.slice(2);
+  const { microtaskDrain } = await import(join(dist, 'cli', 'sim.js'));
+  const { runSimulation } = await import(join(dist, 'sim', 'index.js'));
+  const drainMicrotasks = microtaskDrain();
+  const options = { nodes: 5, faultSeconds: Number(seconds), drainMicrotasks, trace: undefined };
+  let seed = Number(first);
+  const end = seed + Number(seeds);
+  // Not within a promise job: see microtaskDrain.
+  const next = () => {
+    let result;
+    try {
+      const { problems, simulatedSeconds } = runSimulation({ ...options, seed });
+      const findings = problems.filter((problem) => !problem.startsWith('vacuous'));
+      result = { seed, simulatedSeconds, finding: findings[0] };
+    } catch (error) {
+      result = { seed, simulatedSeconds: 0, finding: String(error) };
+    }
+    process.stdout.write(`${JSON.stringify(result)}\n`);
+    if (result.finding !== undefined || ++seed >= end) process.exit(0);
+    setImmediate(next);
+  };
+  setImmediate(next);
+}
+
+// What a bug throws behind a run's back: the parent takes the end of this process for a finding.
+process.on('unhandledRejection', (error) => {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(2);
+});
+void main();
