@@ -106,7 +106,8 @@ export class Cluster {
     if (running === undefined) return;
     member.running = undefined;
     running.env.kill();
-    running.transport.close();
+    // The operating system resets a dead process's connections.
+    running.transport.close('reset');
     member.disk?.kill();
     member.memory = member.memory.crash(keepAll);
     for (const socket of running.sockets) socket.destroy();

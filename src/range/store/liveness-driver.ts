@@ -185,18 +185,12 @@ interface Beat {
 
 function decode(payload: unknown): Beat | undefined {
   if (typeof payload !== 'object' || payload === null) return undefined;
-  const field = (name: string): number => {
-    const value: unknown = Reflect.get(payload, name);
-    return typeof value === 'number' ? value : 0;
-  };
-  const from = field('from');
-  if (from === 0) return undefined;
-  return {
-    from: asStoreId(from),
-    to: asStoreId(field('to')),
-    wall: field('wall'),
-    logical: field('logical'),
-    epoch: field('epoch'),
-    expiration: field('expiration'),
-  };
+  const names = ['from', 'to', 'wall', 'logical', 'epoch', 'expiration'] as const;
+  const [from = 0, to = 0, wall = 0, logical = 0, epoch = 0, expiration = 0] = names.map((name) => {
+    const value: unknown = Reflect.get(payload, name) ?? 0;
+    return typeof value === 'number' && Number.isSafeInteger(value) ? value : -1;
+  });
+  const hasBad = [from, to, wall, logical, epoch, expiration].some((value) => value < 0);
+  if (hasBad || from === 0 || logical > 0xffff_ffff) return undefined;
+  return { from: asStoreId(from), to: asStoreId(to), wall, logical, epoch, expiration };
 }
