@@ -7,13 +7,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createRealEnv } from '../src/cli/real-env.ts';
-import { syncPath } from '../src/cli/real-disk.ts';
-import { KeyWriter, writeIndexPrefix } from '../src/encoding/index.ts';
-import { GrpcTransport } from '../src/rpc/index.ts';
-import { SkeinNode } from '../src/server/node.ts';
-import { LevelEngine } from '../src/storage/index.ts';
-import { silentLogger } from '../src/util/index.ts';
+import { type SkeinNode } from '../src/server/node.ts';
+import { key, startNodes } from './nodes.ts';
 import { machineLine, printTable } from './process.ts';
 
 const rows = 10_000;
@@ -21,7 +16,7 @@ const rows = 10_000;
 export async function runKvBench(options: readonly string[]): Promise<void> {
   const seconds = Number(options.find((o) => o.startsWith('--seconds='))?.split('=')[1] ?? 5);
   const root = mkdtempSync(join(tmpdir(), 'skein-kv-'));
-  const nodes = await startNodes(root);
+  const nodes = await startNodes(root, 27557);
   try {
     const first = nodes[0];
     if (first === undefined) return;
@@ -99,49 +94,4 @@ async function drive(
     }),
   );
   return done / seconds;
-}
-
-async function startNodes(root: string): Promise<SkeinNode[]> {
-  const addresses = [0, 1, 2].map((i) => `127.0.0.1:${27557 + i}`);
-  const nodes = await Promise.all(
-    addresses.map(async (address, i) => {
-      const env = createRealEnv({ log: silentLogger });
-      const transport: GrpcTransport = new GrpcTransport({
-        env,
-        nodeId: () => node.nodeId,
-        clusterId: () => node.clusterId,
-        resolve: (id) => node.addressOf(id),
-        queueBytesMax: 64 << 20,
-        frameBytesMax: 128 << 20,
-      });
-      await transport.listen(address);
-      const node: SkeinNode = new SkeinNode({
-        env,
-        transport,
-        storePath: join(root, `node${i}`),
-        openEngine: (directory, onPoison) =>
-          LevelEngine.open({ env, directory, syncPath, onPoison }),
-        openSql: undefined,
-        rowPrograms: undefined,
-        rpcAddress: address,
-        sqlAddress: '',
-        httpAddress: '',
-        locality: [],
-        join: addresses,
-        singleNode: i === 0,
-        version: 'bench',
-        maxOffsetMs: 500,
-        onFatal: (error) => {
-          throw error;
-        },
-      });
-      return node;
-    }),
-  );
-  await Promise.all(nodes.map((node) => node.start()));
-  return nodes;
-}
-
-function key(i: number): Buffer {
-  return writeIndexPrefix(new KeyWriter(), { tableId: 50_000, indexId: 1 }).uint(i).finish();
 }

@@ -10,16 +10,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setFlagsFromString, writeHeapSnapshot } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { createRealEnv } from '../src/cli/real-env.ts';
-import { syncPath } from '../src/cli/real-disk.ts';
-import { KeyWriter, writeIndexPrefix } from '../src/encoding/index.ts';
-import { GrpcTransport } from '../src/rpc/index.ts';
-import { SkeinNode } from '../src/server/node.ts';
-import { LevelEngine } from '../src/storage/index.ts';
-import { silentLogger } from '../src/util/index.ts';
+import { type SkeinNode } from '../src/server/node.ts';
+import { key, nodeCount, startNodes } from './nodes.ts';
 import { machineLine, printTable } from './process.ts';
 
-const nodeCount = 3;
 const splitsAtOnce = 8;
 const settleMs = 15_000;
 
@@ -29,7 +23,7 @@ export async function runQuietBench(options: readonly string[]): Promise<void> {
   const ranges = Number(option('ranges') ?? 10_000);
   const seconds = Number(option('seconds') ?? 30);
   const root = mkdtempSync(join(tmpdir(), 'skein-quiet-'));
-  const nodes = await startNodes(root);
+  const nodes = await startNodes(root, 27657);
   try {
     const first = nodes[0];
     if (first === undefined) return;
@@ -110,49 +104,4 @@ async function replicated(node: SkeinNode): Promise<void> {
 
 function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-async function startNodes(root: string): Promise<SkeinNode[]> {
-  const addresses = Array.from({ length: nodeCount }, (_, i) => `127.0.0.1:${27657 + i}`);
-  const nodes = await Promise.all(
-    addresses.map(async (address, i) => {
-      const env = createRealEnv({ log: silentLogger });
-      const transport: GrpcTransport = new GrpcTransport({
-        env,
-        nodeId: () => node.nodeId,
-        clusterId: () => node.clusterId,
-        resolve: (id) => node.addressOf(id),
-        queueBytesMax: 64 << 20,
-        frameBytesMax: 128 << 20,
-      });
-      await transport.listen(address);
-      const node: SkeinNode = new SkeinNode({
-        env,
-        transport,
-        storePath: join(root, `node${i}`),
-        openEngine: (directory, onPoison) =>
-          LevelEngine.open({ env, directory, syncPath, onPoison }),
-        openSql: undefined,
-        rowPrograms: undefined,
-        rpcAddress: address,
-        sqlAddress: '',
-        httpAddress: '',
-        locality: [],
-        join: addresses,
-        singleNode: i === 0,
-        version: 'bench',
-        maxOffsetMs: 500,
-        onFatal: (error) => {
-          throw error;
-        },
-      });
-      return node;
-    }),
-  );
-  await Promise.all(nodes.map((node) => node.start()));
-  return nodes;
-}
-
-function key(i: number): Buffer {
-  return writeIndexPrefix(new KeyWriter(), { tableId: 50_000, indexId: 1 }).uint(i).finish();
 }
