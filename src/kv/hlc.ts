@@ -6,13 +6,20 @@
  * INVARIANT 1: `now()` returns strictly rising timestamps.
  * INVARIANT 2: after `observe(t)`, `now() > t`.
  */
-import { assert, type Clock } from '../util/index.ts';
+import { assert, isCount, type Clock } from '../util/index.ts';
 
 export interface Timestamp {
   /** Microseconds since the Unix epoch, an integer below 2^53. */
   readonly wall: number;
   /** Integer in [0, 2^32). */
   readonly logical: number;
+}
+
+/** For decoders: what somebody sent is a timestamp. */
+export function isTimestamp(value: unknown): value is Timestamp {
+  if (typeof value !== 'object' || value === null) return false;
+  const logical: unknown = Reflect.get(value, 'logical');
+  return isCount(Reflect.get(value, 'wall')) && isCount(logical) && logical <= 0xffff_ffff;
 }
 
 export const zeroTimestamp: Timestamp = { wall: 0, logical: 0 };

@@ -30,6 +30,7 @@ export {
   compareTimestamps,
   equalTimestamps,
   formatTimestamp,
+  isTimestamp,
   laterTimestamp,
   maxTimestamp,
   nextTimestamp,

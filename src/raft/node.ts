@@ -7,7 +7,7 @@
  * bound to a leader is thus moved by nothing but a new leader or a transfer, and a removed replica
  * disturbs nobody.
  */
-import { assert, unreachable } from '../util/index.ts';
+import { assert, isCount, unreachable } from '../util/index.ts';
 import { isMember, isVoter } from './configuration.ts';
 import {
   campaign,
@@ -404,8 +404,4 @@ function isWellFormed(m: Message, id: RaftId): boolean {
     default:
       return unreachable(m);
   }
-}
-
-function isCount(value: number): boolean {
-  return Number.isSafeInteger(value) && value >= 0;
 }

@@ -12,6 +12,7 @@
  */
 import { crc32 } from 'node:zlib';
 import { Packr, Unpackr } from 'msgpackr';
+import { isCount } from '../util/index.ts';
 
 export const frameKinds = { message: 0, call: 1, answer: 2, failure: 3 } as const;
 
@@ -60,8 +61,4 @@ export class FrameDecoder {
     });
     return { from, messages };
   }
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && Number(value) >= 0;
 }

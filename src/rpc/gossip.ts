@@ -14,9 +14,10 @@ import {
   type Timestamp,
   type Transport,
   compareTimestamps,
+  isTimestamp,
   gossipKeys,
 } from '../kv/index.ts';
-import { type Env, type TimerHandle } from '../util/index.ts';
+import { isCount, type Env, type TimerHandle } from '../util/index.ts';
 
 interface Entry {
   readonly value: unknown;
@@ -179,14 +180,4 @@ function decode(wire: unknown): WireEntry[] {
       isCount(entry[3]) &&
       isCount(entry[4]),
   );
-}
-
-function isTimestamp(value: unknown): value is Timestamp {
-  if (typeof value !== 'object' || value === null) return false;
-  const logical: unknown = Reflect.get(value, 'logical');
-  return isCount(Reflect.get(value, 'wall')) && isCount(logical) && logical <= 0xffff_ffff;
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && Number(value) >= 0;
 }

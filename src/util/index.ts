@@ -9,6 +9,7 @@ export {
   nextKey,
   prefixEnd,
 } from './bytes.ts';
+export { isCount } from './count.ts';
 export { silentLogger, sleep, yieldTurn } from './env.ts';
 export type {
   Clock,

@@ -10,7 +10,7 @@ import {
   type Transport,
 } from '../../kv/index.ts';
 import { asStoreId } from '../../kv/index.ts';
-import { type Env, type TimerHandle } from '../../util/index.ts';
+import { isCount, type Env, type TimerHandle } from '../../util/index.ts';
 import { type ClockBound } from './clock-bound.ts';
 import { SupportLedger } from './liveness.ts';
 
@@ -188,7 +188,7 @@ function decode(payload: unknown): Beat | undefined {
   const names = ['from', 'to', 'wall', 'logical', 'epoch', 'expiration'] as const;
   const [from = 0, to = 0, wall = 0, logical = 0, epoch = 0, expiration = 0] = names.map((name) => {
     const value: unknown = Reflect.get(payload, name) ?? 0;
-    return typeof value === 'number' && Number.isSafeInteger(value) ? value : -1;
+    return isCount(value) ? value : -1;
   });
   const hasBad = [from, to, wall, logical, epoch, expiration].some((value) => value < 0);
   if (hasBad || from === 0 || logical > 0xffff_ffff) return undefined;
