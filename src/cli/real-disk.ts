@@ -80,20 +80,8 @@ class RealFile implements DiskFile {
     return (await this.#handle.stat()).size;
   }
 
-  async read(position: number, length: number): Promise<Buffer> {
-    const buffer = Buffer.allocUnsafeSlow(length);
-    let filled = 0;
-    while (filled < length) {
-      const { bytesRead } = await this.#handle.read(
-        buffer,
-        filled,
-        length - filled,
-        position + filled,
-      );
-      if (bytesRead === 0) break;
-      filled += bytesRead;
-    }
-    return buffer.subarray(0, filled);
+  read(position: number, length: number): Promise<Buffer> {
+    return readAt(this.#handle, position, length);
   }
 
   async write(position: number, chunks: readonly Buffer[]): Promise<void> {
@@ -116,6 +104,22 @@ class RealFile implements DiskFile {
     await this.#handle.close();
     await (await this.#durable)?.close();
   }
+}
+
+/** Up to `length` bytes from `position`; fewer at the end of the file. */
+export async function readAt(
+  handle: fs.FileHandle,
+  position: number,
+  length: number,
+): Promise<Buffer> {
+  const buffer = Buffer.allocUnsafeSlow(length);
+  let filled = 0;
+  while (filled < length) {
+    const { bytesRead } = await handle.read(buffer, filled, length - filled, position + filled);
+    if (bytesRead === 0) break;
+    filled += bytesRead;
+  }
+  return buffer.subarray(0, filled);
 }
 
 async function writeAll(

@@ -1,7 +1,7 @@
 /** LevelDB's files as the state engine looks at them: LevelDB writes and removes them by itself. */
 import { open } from 'node:fs/promises';
 import { type LevelEngineOptions } from '../storage/index.ts';
-import { realDisk } from './real-disk.ts';
+import { readAt, realDisk } from './real-disk.ts';
 
 export const foreignFiles: NonNullable<LevelEngineOptions['files']> = {
   async readRange(path, position, length) {
@@ -11,14 +11,7 @@ export const foreignFiles: NonNullable<LevelEngineOptions['files']> = {
     });
     if (file === undefined) return undefined;
     try {
-      const buffer = Buffer.allocUnsafeSlow(length);
-      let filled = 0;
-      while (filled < length) {
-        const { bytesRead } = await file.read(buffer, filled, length - filled, position + filled);
-        if (bytesRead === 0) break;
-        filled += bytesRead;
-      }
-      return buffer.subarray(0, filled);
+      return await readAt(file, position, length);
     } finally {
       await file.close();
     }
