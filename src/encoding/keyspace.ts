@@ -106,10 +106,10 @@ export function tableKeyPrefix(tableId: number): Buffer {
   return new KeyWriter().byte(tablePrefix).uint(tableId).finish();
 }
 
-/** Table and index id of a row key; undefined for keys outside the tables. */
 /** Tables of users begin here; what lies before (catalog, meta records, counters) everybody needs all the time. */
 export const userTablesStart: Buffer = tableKeyPrefix(16_384);
 
+/** Table and index id of a row key; undefined for keys outside the tables. */
 export function decodeIndexPrefix(
   key: Buffer,
 ): { tableId: number; indexId: number | undefined; rest: number } | undefined {

@@ -36,8 +36,6 @@ export interface TableReader {
   /** From an index entry to the key of its row. */
   readonly primaryKey: (key: Buffer, value: Buffer) => Buffer;
   readonly options: ReadOptions;
-  /** For one row that is found by its key. */
-  readonly pointOptions: ReadOptions;
 }
 
 function allSync(compiled: readonly Compiled[]): Eval[] {
@@ -62,7 +60,6 @@ export function tableReader(node: ScanNode, env: Env): TableReader {
     node.table.columns.findIndex((column) => column.id === columnId),
   );
   const keyDecode = node.lookup ? index.decoder(keyPositions) : undefined;
-  const { lock } = node;
   return {
     node,
     layout,
@@ -82,13 +79,12 @@ export function tableReader(node: ScanNode, env: Env): TableReader {
       keyDecode?.(key, value, scratch);
       return primary.encodeKey(scratch);
     },
-    options: lock === undefined ? {} : { lock: lock.strength, waitPolicy: lock.waitPolicy },
-    pointOptions: pointOptions(node),
+    options: readOptions(node),
   };
 }
 
 /** A row that is found by its primary key and then written may be assumed: the write checks it. */
-function pointOptions({ lock, index, table }: ScanNode): ReadOptions {
+function readOptions({ lock, index, table }: ScanNode): ReadOptions {
   if (lock === undefined) return {};
   const mayAssume = lock.isTarget === true && index === table.primaryIndex;
   return { lock: lock.strength, waitPolicy: lock.waitPolicy, mayAssume };
@@ -135,7 +131,7 @@ class PointScan implements Operator {
       const rows: Row[] = [];
       const [only] = keys;
       if (keys.length === 1 && only !== undefined) {
-        const value = await this.#rt.txn.get(only, reader.pointOptions);
+        const value = await this.#rt.txn.get(only, reader.options);
         if (value !== undefined) await this.#add([only], [value], rows);
       } else {
         const values = await this.#rt.txn.getMany(keys, reader.options);
