@@ -60,7 +60,7 @@ export async function runSim(flags: Record<string, unknown>): Promise<void> {
     console.log(
       [
         `  ${result.configuration}`,
-        `  transfers ${counts.transfersOk}, reads ${counts.readsOk}, failed ${counts.failed}, ambiguous ${counts.ambiguous}; ` +
+        `  writes ${counts.writes}, reads ${counts.reads}, failed ${counts.failed}, ambiguous ${counts.ambiguous}; ` +
           `faults ${result.faults}, crashes ${result.crashes} (${result.diskStops} by disk errors), ranges ${result.ranges}, events ${result.events}`,
         `  ${result.simulatedSeconds.toFixed(0)} simulated seconds at ${factor.toFixed(1)} times real time`,
         ...result.problems.map((problem) => `  PROBLEM ${problem}`),

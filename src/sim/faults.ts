@@ -3,7 +3,6 @@
  * and then all of them. Whatever happens here may cost time; it may not cost data.
  */
 import { containsKey, KvFailure, type NodeId, type StoreId } from '../kv/index.ts';
-import { type Bank } from './bank.ts';
 import { type SimCluster } from './cluster.ts';
 import { type SeededRandom } from './random.ts';
 import { type World } from './world.ts';
@@ -16,23 +15,30 @@ export interface FaultOptions {
   readonly diskFaults: boolean;
 }
 
+/** What the faults have to know of the load. */
+export interface FaultLoad {
+  splitKeys(): Buffer[];
+  /** Writes under way. */
+  readonly writing: number;
+}
+
 export class Faults {
   count = 0;
   crashes = 0;
-  /** Faults that came while a transfer was under way. */
+  /** Faults that came while a write was under way. */
   overlapping = 0;
   readonly #world: World;
   readonly #cluster: SimCluster;
-  readonly #bank: Bank;
+  readonly #load: FaultLoad;
   readonly #options: FaultOptions;
   readonly #random: SeededRandom;
   #machines: number;
   #stopped = false;
 
-  constructor(world: World, cluster: SimCluster, bank: Bank, options: FaultOptions) {
+  constructor(world: World, cluster: SimCluster, load: FaultLoad, options: FaultOptions) {
     this.#world = world;
     this.#cluster = cluster;
-    this.#bank = bank;
+    this.#load = load;
     this.#options = options;
     this.#machines = options.firstMachines;
     this.#random = world.random.fork();
@@ -42,7 +48,7 @@ export class Faults {
     this.#world.after(this.#random.float() * 2 * this.#options.everyMs, () => {
       if (this.#stopped) return;
       this.count++;
-      if (this.#bank.transferring > 0) this.overlapping++;
+      if (this.#load.writing > 0) this.overlapping++;
       this.#one();
       this.start();
     });
@@ -85,12 +91,12 @@ export class Faults {
       if (this.#options.diskFaults) this.#failDisk(victim);
       else cluster.pause(victim, 50 + random.float() * 500);
     } else if (draw < 0.91) {
-      this.#admin('split', (node) => node.db.split(random.pick(this.#bank.splitKeys())));
+      this.#admin('split', (node) => node.db.split(random.pick(this.#load.splitKeys())));
     } else {
       const target = cluster.serving().find(({ index }) => index === victim)?.node.store.storeId;
       if (target === undefined) return;
       this.#admin('transfer', (node) =>
-        node.db.transferLease(random.pick(this.#bank.splitKeys()), target),
+        node.db.transferLease(random.pick(this.#load.splitKeys()), target),
       );
     }
   }
@@ -110,7 +116,7 @@ export class Faults {
 
   /** A leaseholder is cut off while all others restart: it still serves what they promised before. */
   #strandLeaseholder(all: readonly number[], kind: 'process' | 'power'): void {
-    const key = this.#random.pick(this.#bank.splitKeys());
+    const key = this.#random.pick(this.#load.splitKeys());
     const holder = this.#cluster
       .serving()
       .find(({ node }) =>
@@ -133,7 +139,7 @@ export class Faults {
   #moveWhileAway(victim: number): void {
     const random = this.#random;
     const serving = this.#cluster.serving();
-    const key = random.pick(this.#bank.splitKeys());
+    const key = random.pick(this.#load.splitKeys());
     const holds = ({ node }: (typeof serving)[number]): boolean =>
       [...node.store.replicas.values()].some(
         (replica) => replica.initialised && containsKey(replica.descriptor, key),

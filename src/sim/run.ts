@@ -1,19 +1,23 @@
 /**
- * One simulated run: a cluster drawn from the seed (swarm: also the fault rates are drawn), a bank
- * workload, faults for a while, then everything is healed and must converge. Prints nothing itself.
+ * One simulated run: a cluster drawn from the seed (swarm: also workload and fault rates are drawn),
+ * faults for a while, then everything is healed and must converge. Prints nothing itself.
  */
 import { type Db, KvFailure } from '../kv/index.ts';
 import { type Disk } from '../util/index.ts';
-import { Bank, type BankCounts } from './bank.ts';
+import { Clients, type ClientCounts } from './clients.ts';
 import { checkLeases, checkReplicas, LeaderHistory } from './checks.ts';
 import { SimCluster } from './cluster.ts';
 import { Faults } from './faults.ts';
 import { drawConfiguration } from './swarm.ts';
+import { type Workload } from './workload.ts';
+import { createWorkload, type WorkloadName } from './workloads/index.ts';
 import { World } from './world.ts';
 
 export interface SimOptions {
   readonly seed: number;
   readonly nodes: number;
+  /** Default: drawn from the seed. */
+  readonly workload?: WorkloadName;
   /** Simulated time under faults. */
   readonly faultSeconds: number;
   readonly drainMicrotasks: () => void;
@@ -25,9 +29,10 @@ export interface SimOptions {
 
 export interface SimResult {
   readonly seed: number;
+  readonly workload: WorkloadName;
   readonly traceHash: string;
   readonly problems: readonly string[];
-  readonly counts: BankCounts;
+  readonly counts: ClientCounts;
   readonly faults: number;
   readonly crashes: number;
   /** How often a node stopped itself because its disk failed. */
@@ -44,7 +49,8 @@ const convergeLimitMs = 60_000;
 /** Must be called outside of any promise job (see WorldOptions.drainMicrotasks). */
 export function runSimulation(options: SimOptions): SimResult {
   const world = new World(options);
-  const configuration = drawConfiguration(world.random.fork(), options.nodes);
+  const drawn = drawConfiguration(world.random.fork(), options.nodes);
+  const configuration = { ...drawn, workload: options.workload ?? drawn.workload };
   const described = JSON.stringify(configuration, (_key, value: unknown) =>
     typeof value === 'number' ? Math.round(value * 1000) / 1000 : value,
   );
@@ -56,29 +62,36 @@ export function runSimulation(options: SimOptions): SimResult {
     ...(options.wrapDisk === undefined ? {} : { wrapDisk: options.wrapDisk }),
     ...(options.log === undefined ? {} : { log: options.log }),
   });
-  const bank = new Bank(
-    world,
+  const violations: string[] = [];
+  const workload = createWorkload(
+    configuration.workload,
     {
-      accounts: configuration.accounts,
-      initialBalance: 20,
+      world,
       clients: configuration.clients,
-      pauseMs: 100,
-    },
-    {
-      connect(clientRandom) {
-        const nodes = cluster.serving();
-        if (nodes.length === 0) return undefined;
-        const { node, gone } = clientRandom.pick(nodes);
-        return { db: node.db, gone };
+      violation: (text) => {
+        violations.push(text);
+        world.story(`VIOLATION ${text}`);
       },
     },
+    world.random.fork(),
   );
+  const clients = new Clients(world, workload, {
+    clients: configuration.clients,
+    pauseMs: 100,
+    connect(clientRandom) {
+      const nodes = cluster.serving();
+      if (nodes.length === 0) return undefined;
+      const { node, gone } = clientRandom.pick(nodes);
+      return { db: node.db, gone };
+    },
+  });
   const problems: string[] = [];
   const result = (faults: number, crashes: number, ranges: number): SimResult => ({
     seed: options.seed,
+    workload: configuration.workload,
     traceHash: world.traceHash,
-    problems: [...problems, ...bank.violations, ...cluster.failures],
-    counts: bank.counts,
+    problems: [...problems, ...violations, ...cluster.failures],
+    counts: clients.counts,
     faults,
     crashes,
     diskStops: cluster.diskStops,
@@ -98,7 +111,7 @@ export function runSimulation(options: SimOptions): SimResult {
   const first = cluster.serving()[0];
   let loaded = false;
   if (first !== undefined) {
-    prepare(bank, first.node.db, configuration.firstSplits).then(
+    prepare(workload, first.node.db, configuration.firstSplits).then(
       () => {
         loaded = true;
       },
@@ -106,7 +119,7 @@ export function runSimulation(options: SimOptions): SimResult {
     );
   }
   if (!world.run(world.nowMs + startLimitMs, () => loaded || problems.length > 0) || !loaded) {
-    problems.push('the bank could not be loaded');
+    problems.push('the data could not be loaded');
     return result(0, 0, 0);
   }
   const replicas = Math.min(3, options.nodes);
@@ -118,9 +131,15 @@ export function runSimulation(options: SimOptions): SimResult {
     }
   }
   cluster.setLoss(configuration.loss);
-  bank.start();
+  clients.start();
 
-  const faults = new Faults(world, cluster, bank, {
+  const load = {
+    splitKeys: () => workload.splitKeys(),
+    get writing() {
+      return clients.writing;
+    },
+  };
+  const faults = new Faults(world, cluster, load, {
     everyMs: Math.min(configuration.faultEveryMs, (options.faultSeconds * 1000) / 4),
     firstMachines: options.nodes,
     diskFaults: configuration.diskFaults,
@@ -128,12 +147,12 @@ export function runSimulation(options: SimOptions): SimResult {
   faults.start();
   const leaders = new LeaderHistory();
   const endMs = world.nowMs + options.faultSeconds * 1000;
-  while (world.nowMs < endMs && bank.violations.length + cluster.failures.length === 0) {
+  while (world.nowMs < endMs && violations.length + cluster.failures.length === 0) {
     world.run(Math.min(endMs, world.nowMs + 100));
     problems.push(...checkLeases(cluster), ...leaders.check(cluster), ...cluster.checkDisks());
     if (problems.length > 0) return result(faults.count, faults.crashes, 0);
   }
-  if (bank.violations.length + cluster.failures.length > 0) {
+  if (violations.length + cluster.failures.length > 0) {
     return result(faults.count, faults.crashes, 0);
   }
 
@@ -149,26 +168,26 @@ export function runSimulation(options: SimOptions): SimResult {
   world.story('healed');
   const healedMs = world.nowMs;
   const servesAgain = (): boolean =>
-    cluster.serving().length === cluster.size && bank.lastSuccessMs > healedMs;
+    cluster.serving().length === cluster.size && clients.lastSuccessMs > healedMs;
   if (!world.run(healedMs + convergeLimitMs, servesAgain)) {
     problems.push('the healed cluster did not serve within 60 s');
     return result(faults.count, faults.crashes, 0);
   }
-  bank.stop();
-  problems.push(...vacuity(options.faultSeconds, bank, faults));
-  if (!world.run(world.nowMs + convergeLimitMs, () => bank.running === 0)) {
+  clients.stop();
+  problems.push(...vacuity(options.faultSeconds, clients, faults));
+  if (!world.run(world.nowMs + convergeLimitMs, () => clients.running === 0)) {
     problems.push('clients of the healed cluster did not finish within 60 s');
   }
   const picture = settle(world, cluster, replicas);
   problems.push(...picture.problems);
-  problems.push(...finalReads(world, cluster, bank));
+  problems.push(...finalChecks(world, cluster, workload));
   return result(faults.count, faults.crashes, picture.ranges);
 }
 
-/** Accounts, in some ranges from the beginning. */
-async function prepare(bank: Bank, db: Db, splits: number): Promise<void> {
-  await bank.load(db);
-  const keys = bank.splitKeys();
+/** The data, in some ranges from the beginning. */
+async function prepare(workload: Workload, db: Db, splits: number): Promise<void> {
+  await workload.load(db);
+  const keys = workload.splitKeys();
   for (let i = 1; i <= splits; i++) {
     const key = keys[Math.floor((i * keys.length) / (splits + 1))];
     try {
@@ -181,13 +200,13 @@ async function prepare(bank: Bank, db: Db, splits: number): Promise<void> {
 }
 
 /** A run in which nothing happened proves nothing. */
-function vacuity(faultSeconds: number, bank: Bank, faults: Faults): string[] {
+function vacuity(faultSeconds: number, clients: Clients, faults: Faults): string[] {
   const problems: string[] = [];
-  const { transfersOk } = bank.counts;
-  if (transfersOk < faultSeconds / 4) {
-    problems.push(`vacuous: only ${transfersOk} transfers in ${faultSeconds} s`);
+  const { writes } = clients.counts;
+  if (writes < faultSeconds / 4) {
+    problems.push(`vacuous: only ${writes} writes in ${faultSeconds} s`);
   }
-  if (faults.overlapping === 0) problems.push('vacuous: no fault met a transfer');
+  if (faults.overlapping === 0) problems.push('vacuous: no fault met a write');
   return problems;
 }
 
@@ -218,29 +237,27 @@ function settle(
   return picture;
 }
 
-/** Every node reads all accounts. */
-function finalReads(world: World, cluster: SimCluster, bank: Bank): string[] {
+/** Every node is read, and then the history is checked. */
+function finalChecks(world: World, cluster: SimCluster, workload: Workload): string[] {
   const problems: string[] = [];
-  for (const { index, node } of cluster.serving()) {
+  const within = (what: string, check: Promise<void>): void => {
     let done = false;
-    const where = `final read on m${index + 1}`;
-    const read = async (): Promise<void> => {
-      bank.check(await bank.readAll(node.db), where);
-      await bank.checkLedger(node.db, where);
-    };
-    read().then(
+    check.then(
       () => {
         done = true;
       },
       (error: unknown) => {
         const reason = error instanceof KvFailure ? error.kvError.kind : String(error);
-        problems.push(`the final read on m${index + 1} failed: ${reason}`);
+        problems.push(`${what} failed: ${reason}`);
         done = true;
       },
     );
-    if (!world.run(world.nowMs + convergeLimitMs, () => done)) {
-      problems.push(`the final read on m${index + 1} did not end`);
-    }
+    if (!world.run(world.nowMs + convergeLimitMs, () => done)) problems.push(`${what} did not end`);
+  };
+  for (const { index, node } of cluster.serving()) {
+    const what = `the final read on m${index + 1}`;
+    within(what, workload.checkNode(node.db, what));
   }
+  if (workload.conclude !== undefined) within('the last check', workload.conclude(cluster));
   return problems;
 }

@@ -5,8 +5,10 @@
  */
 import { type StoreSettings } from '../range/index.ts';
 import { type SeededRandom } from './random.ts';
+import { type WorkloadName, workloadNames } from './workloads/index.ts';
 
 export interface Configuration {
+  readonly workload: WorkloadName;
   readonly delayMs: { readonly min: number; readonly mean: number };
   readonly loss: number;
   readonly diskMs: { readonly min: number; readonly max: number };
@@ -16,7 +18,6 @@ export interface Configuration {
   readonly faultEveryMs: number;
   readonly diskFaults: boolean;
   readonly clients: number;
-  readonly accounts: number;
   /** Splits before the faults begin. */
   readonly firstSplits: number;
   /** Faults begin only when every range has all its replicas. */
@@ -31,6 +32,7 @@ export function drawConfiguration(random: SeededRandom, nodes: number): Configur
   // Slow disks show what is said before it is durable.
   const diskMs = { min: 0.05, max: magnitude(random, 1, 150) };
   return {
+    workload: random.pick(workloadNames),
     delayMs,
     loss: random.chance(0.3) ? 0 : magnitude(random, 2, 200) / 10_000,
     diskMs,
@@ -40,7 +42,6 @@ export function drawConfiguration(random: SeededRandom, nodes: number): Configur
     faultEveryMs: 1_000 + random.float() * 5_000,
     diskFaults: random.chance(0.5),
     clients: random.between(4, 12),
-    accounts: random.between(6, 16),
     firstSplits: random.between(0, 4),
     replicatedFirst: random.chance(0.85),
     lateNodes: nodes > 1 && random.chance(0.3) ? 1 : 0,

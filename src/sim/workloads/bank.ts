@@ -8,23 +8,17 @@
  *   - in the ledger, to which half of the transfers add a line: each acknowledged one, none that failed for
  *     certain, and none twice. It is read in the end.
  */
-import { indexPrefix, KeyWriter, writeIndexPrefix } from '../encoding/index.ts';
-import { type Db, KvFailure, type Txn } from '../kv/index.ts';
-import { must, sleep } from '../util/index.ts';
-import { type SeededRandom } from './random.ts';
-import { type World } from './world.ts';
+import { indexPrefix, KeyWriter, writeIndexPrefix } from '../../encoding/index.ts';
+import { type Db, KvFailure, type Txn } from '../../kv/index.ts';
+import { must, sleep } from '../../util/index.ts';
+import { type SeededRandom } from '../random.ts';
+import { type Operation, type Workload, type WorkloadContext } from '../workload.ts';
 
 const bankIndex = { tableId: 60_000, indexId: 1 };
 const receiptIndex = { tableId: 60_000, indexId: 2 };
 const ledgerIndex = { tableId: 60_000, indexId: 3 };
 
-export interface BankOptions {
-  readonly accounts: number;
-  readonly initialBalance: number;
-  readonly clients: number;
-  /** Mean pause of a client between two transactions. */
-  readonly pauseMs: number;
-}
+const initialBalance = 20;
 
 /** What one transaction saw. */
 export interface Statement {
@@ -50,90 +44,54 @@ interface ClientState {
   readonly noted: Map<number, 'done' | 'failed'>;
 }
 
-export interface BankCounts {
-  transfersOk: number;
-  readsOk: number;
-  ambiguous: number;
-  failed: number;
-}
-
-/** A node a client is connected to. `gone` settles when its process dies: answers never come then. */
-export interface Connection {
-  readonly db: Db;
-  readonly gone: Promise<void>;
-}
-
-export interface BankTarget {
-  /** Some node that is up; undefined when none is. */
-  connect(random: SeededRandom): Connection | undefined;
-}
-
-export class Bank {
-  readonly counts: BankCounts = { transfersOk: 0, readsOk: 0, ambiguous: 0, failed: 0 };
-  /** What was seen that may not be; empty at the end of a good run. */
-  readonly violations: string[] = [];
-  /** When something last succeeded, for availability checks. */
-  lastSuccessMs = 0;
-  readonly #world: World;
-  readonly #options: BankOptions;
-  readonly #target: BankTarget;
+export class Bank implements Workload {
+  readonly #context: WorkloadContext;
+  readonly #accounts: number;
   readonly #clients: readonly ClientState[];
-  #running = 0;
-  #transferring = 0;
-  #stopped = false;
 
-  constructor(world: World, options: BankOptions, target: BankTarget) {
-    this.#world = world;
-    this.#options = options;
-    this.#target = target;
-    this.#clients = Array.from({ length: options.clients }, () => ({
+  constructor(context: WorkloadContext, options: { readonly accounts: number }) {
+    this.#context = context;
+    this.#accounts = options.accounts;
+    this.#clients = Array.from({ length: context.clients }, () => ({
       tried: 0,
       acknowledged: 0,
       noted: new Map(),
     }));
   }
 
-  get total(): number {
-    return this.#options.accounts * this.#options.initialBalance;
-  }
-
-  get running(): number {
-    return this.#running;
-  }
-
-  /** Transfers under way. */
-  get transferring(): number {
-    return this.#transferring;
-  }
-
-  /** Keys between accounts, where ranges may be split. */
   splitKeys(): Buffer[] {
-    const accounts = Array.from({ length: this.#options.accounts }, (_, i) => accountKey(i));
+    const accounts = Array.from({ length: this.#accounts }, (_, i) => accountKey(i));
     return [...accounts, receiptKey(0), receiptKey(this.#clients.length >> 1)];
   }
 
   async load(db: Db): Promise<void> {
     await db.run({ name: 'bank load' }, async (txn) => {
-      for (let i = 0; i < this.#options.accounts; i++) {
-        txn.put(accountKey(i), encodeNumber(this.#options.initialBalance));
+      for (let i = 0; i < this.#accounts; i++) {
+        txn.put(accountKey(i), encodeNumber(initialBalance));
       }
       for (let i = 0; i < this.#clients.length; i++) txn.put(receiptKey(i), encodeNumber(0));
     });
   }
 
-  start(): void {
-    for (let i = 0; i < this.#clients.length; i++) {
-      this.#running++;
-      void this.#client(i, this.#world.random.fork()).finally(() => this.#running--);
+  next(client: number, random: SeededRandom): Operation {
+    if (random.chance(0.6)) {
+      return { kind: 'write', run: (db) => this.#transfer(db, client, random) };
     }
+    // A slow reader: what it has read must stay as it was while leases move and clocks differ.
+    const pauseMs = random.chance(0.5) ? random.between(5, 300) : 0;
+    const pause = (): Promise<void> => sleep(this.#context.world, pauseMs * random.float());
+    const run = async (db: Db): Promise<void> =>
+      this.#check(await this.#readAll(db, pauseMs > 0 ? pause : undefined), 'read');
+    return { kind: 'read', run };
   }
 
-  stop(): void {
-    this.#stopped = true;
+  async checkNode(db: Db, where: string): Promise<void> {
+    this.#check(await this.#readAll(db), where);
+    await this.#checkLedger(db, where);
   }
 
   /** One read of everything, page by page, with `pause` between pages; throws KvFailure. */
-  async readAll(db: Db, pause?: () => Promise<void>): Promise<Statement> {
+  async #readAll(db: Db, pause?: () => Promise<void>): Promise<Statement> {
     const acknowledged = this.#clients.map((client) => client.acknowledged);
     return db.run({ name: 'bank read' }, async (txn) => ({
       balances: await readIndex(txn, bankIndex, { decode: decodeNumber, pageRows: 5, pause }),
@@ -142,93 +100,52 @@ export class Bank {
     }));
   }
 
-  /** To be called when no client runs any more; throws KvFailure. */
-  async checkLedger(db: Db, where: string): Promise<void> {
+  async #checkLedger(db: Db, where: string): Promise<void> {
     const lines = await db.run({ name: 'bank ledger' }, (txn) =>
       readIndex(txn, ledgerIndex, { decode: decodeLine, pageRows: 100 }),
     );
     const found = new Set<string>();
     for (const { client, transfer } of lines) {
       const name = `transfer ${transfer} of client ${client}`;
-      if (found.has(name)) this.#violation(`${where}: ${name} happened twice`);
+      if (found.has(name)) this.#context.violation(`${where}: ${name} happened twice`);
       found.add(name);
       if (this.#clients[client]?.noted.get(transfer) === 'failed') {
-        this.#violation(`${where}: ${name} failed and happened nevertheless`);
+        this.#context.violation(`${where}: ${name} failed and happened nevertheless`);
       }
     }
     for (const [client, { noted }] of this.#clients.entries()) {
       for (const [transfer, end] of noted) {
         const name = `transfer ${transfer} of client ${client}`;
         if (end === 'failed' || found.has(name)) continue;
-        this.#violation(`${where}: ${name} was acknowledged and is lost`);
+        this.#context.violation(`${where}: ${name} was acknowledged and is lost`);
       }
     }
   }
 
   /** Notes a violation when the statement cannot be. */
-  check({ balances, receipts, acknowledged }: Statement, where: string): void {
+  #check({ balances, receipts, acknowledged }: Statement, where: string): void {
     const total = balances.reduce((sum, balance) => sum + balance, 0);
-    if (balances.length !== this.#options.accounts) {
-      this.#violation(`${where}: ${balances.length} of ${this.#options.accounts} accounts`);
+    if (balances.length !== this.#accounts) {
+      this.#context.violation(`${where}: ${balances.length} of ${this.#accounts} accounts`);
     }
-    if (total !== this.total) this.#violation(`${where}: total ${total}, wanted ${this.total}`);
+    const wanted = this.#accounts * initialBalance;
+    if (total !== wanted) this.#context.violation(`${where}: total ${total}, wanted ${wanted}`);
     if (balances.some((balance) => balance < 0)) {
-      this.#violation(`${where}: a balance is negative: ${balances.join(' ')}`);
+      this.#context.violation(`${where}: a balance is negative: ${balances.join(' ')}`);
     }
     for (const [i, { tried }] of this.#clients.entries()) {
       const receipt = receipts[i] ?? -1;
       const known = acknowledged[i] ?? 0;
       if (receipt >= known && receipt <= tried) continue;
-      this.#violation(
+      this.#context.violation(
         `${where}: client ${i} has receipt ${receipt}, transfer ${known} of ${tried} was acknowledged`,
       );
     }
   }
 
-  #violation(text: string): void {
-    this.violations.push(text);
-    this.#world.story(`VIOLATION ${text}`);
-  }
-
-  async #client(client: number, random: SeededRandom): Promise<void> {
-    while (!this.#stopped) {
-      await sleep(this.#world, random.float() * 2 * this.#options.pauseMs);
-      const connection = this.#target.connect(random);
-      if (connection === undefined) continue;
-      const broken = connection.gone.then(() => 'broken' as const);
-      const outcome = await Promise.race([this.#operation(connection.db, client, random), broken]);
-      if (outcome === 'broken') this.counts.ambiguous++;
-    }
-  }
-
-  async #operation(db: Db, client: number, random: SeededRandom): Promise<void> {
-    try {
-      if (random.chance(0.6)) {
-        this.#transferring++;
-        try {
-          await this.#transfer(db, client, random);
-        } finally {
-          this.#transferring--;
-        }
-        this.counts.transfersOk++;
-      } else {
-        // A slow reader: what it has read must stay as it was while leases move and clocks differ.
-        const pauseMs = random.chance(0.5) ? random.between(5, 300) : 0;
-        const pause = (): Promise<void> => sleep(this.#world, pauseMs * random.float());
-        this.check(await this.readAll(db, pauseMs > 0 ? pause : undefined), 'read');
-        this.counts.readsOk++;
-      }
-      this.lastSuccessMs = this.#world.nowMs;
-    } catch (error) {
-      if (!(error instanceof KvFailure)) throw error;
-      if (error.kvError.kind === 'ambiguous-result') this.counts.ambiguous++;
-      else this.counts.failed++;
-    }
-  }
-
   async #transfer(db: Db, client: number, random: SeededRandom): Promise<void> {
-    const from = random.between(0, this.#options.accounts - 1);
-    const to = (from + random.between(1, this.#options.accounts - 1)) % this.#options.accounts;
+    const from = random.between(0, this.#accounts - 1);
+    const to = (from + random.between(1, this.#accounts - 1)) % this.#accounts;
     const amount = random.between(1, 5);
     const lock = random.chance(0.6) ? 'update' : 'none';
     const optimistic = random.chance(0.3);
@@ -243,7 +160,7 @@ export class Bank {
         ? await Promise.all(keys.map((key) => txn.get(key, { lock, mayAssume: true })))
         : await txn.getMany(keys, { lock });
       if (a === undefined || b === undefined) {
-        this.#violation(`transfer: account ${a === undefined ? from : to} is gone`);
+        this.#context.violation(`transfer: account ${a === undefined ? from : to} is gone`);
         return;
       }
       // Also where nothing is moved: what is read together with it is ordered by it.

@@ -1,0 +1,20 @@
+/** The workloads by name. Each draws its sizes from the random generator that it is made with. */
+import { type SeededRandom } from '../random.ts';
+import { type Workload, type WorkloadContext } from '../workload.ts';
+import { Bank } from './bank.ts';
+
+const makers = {
+  bank: (context, random) => new Bank(context, { accounts: random.between(6, 16) }),
+} satisfies Record<string, (context: WorkloadContext, random: SeededRandom) => Workload>;
+
+export type WorkloadName = keyof typeof makers;
+
+export const workloadNames = Object.keys(makers) as readonly WorkloadName[];
+
+export function createWorkload(
+  name: WorkloadName,
+  context: WorkloadContext,
+  random: SeededRandom,
+): Workload {
+  return makers[name](context, random);
+}
