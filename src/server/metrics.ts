@@ -83,4 +83,5 @@ const gaugeHelp: Record<keyof StoreMetrics['gauges'], string> = {
   awakeReplicas: 'Replicas that take part in ticks',
   raftLogBytes: 'Live bytes of the raft log',
   queriesPerSecond: 'Requests per second at the leaseholders of this store',
+  clockOffsetMicros: "Mean distance of other machines' clocks from this one's, in microseconds",
 };

@@ -5,6 +5,7 @@
 import { containsKey, KvFailure, type NodeId, type StoreId } from '../kv/index.ts';
 import { type SimCluster } from './cluster.ts';
 import { type SeededRandom } from './random.ts';
+import { skewMsMax } from './swarm.ts';
 import { type World } from './world.ts';
 
 export interface FaultOptions {
@@ -86,7 +87,7 @@ export class Faults {
     } else if (draw < 0.68) {
       cluster.pause(victim, 50 + random.float() * 4_000);
     } else if (draw < 0.76) {
-      cluster.skew(victim, (random.float() * 2 - 1) * 200);
+      cluster.skew(victim, (random.float() * 2 - 1) * skewMsMax);
     } else if (draw < 0.82) {
       if (this.#options.diskFaults) this.#failDisk(victim);
       else cluster.pause(victim, 50 + random.float() * 500);

@@ -7,6 +7,9 @@ import { type StoreSettings } from '../range/index.ts';
 import { type SeededRandom } from './random.ts';
 import { type WorkloadName, workloadNames } from './workloads/index.ts';
 
+/** Two clocks are never so far apart that a store ends itself (80 % of the maximum offset, 500 ms), also after drifting. */
+export const skewMsMax = 170;
+
 export interface Configuration {
   readonly workload: WorkloadName;
   readonly delayMs: { readonly min: number; readonly mean: number };
@@ -36,7 +39,7 @@ export function drawConfiguration(random: SeededRandom, nodes: number): Configur
     delayMs,
     loss: random.chance(0.3) ? 0 : magnitude(random, 2, 200) / 10_000,
     diskMs,
-    skewMs: random.chance(0.3) ? 0 : random.float() * 200,
+    skewMs: random.chance(0.3) ? 0 : random.float() * skewMsMax,
     driftPpm: random.float() * 200,
     rangeMaxBytes: random.between(2_000, 20_000),
     faultEveryMs: 1_000 + random.float() * 5_000,

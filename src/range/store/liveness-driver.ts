@@ -1,6 +1,7 @@
 /**
- * Sends and answers the heartbeats of store liveness and keeps the clock bound ahead of the clock. All
- * decisions are in `liveness.ts`; this file only knows time and the network.
+ * Sends and answers the heartbeats of store liveness, keeps the clock bound ahead of the clock, and measures how far
+ * other clocks are away. All decisions are in `liveness.ts` and `clock-offsets.ts`; this file only knows time and the
+ * network.
  */
 import {
   type HlcClock,
@@ -12,6 +13,7 @@ import {
 import { asStoreId } from '../../kv/index.ts';
 import { isCount, type Env, type TimerHandle } from '../../util/index.ts';
 import { type ClockBound } from './clock-bound.ts';
+import { ClockOffsets } from './clock-offsets.ts';
 import { SupportLedger } from './liveness.ts';
 
 export interface StoreAddress {
@@ -37,15 +39,18 @@ export interface LivenessDeps {
   readonly supportChanged: (store: StoreId) => void;
   /** This store's promise to `store` has run out. */
   readonly promiseLapsed: (store: StoreId) => void;
-  /** The clock bound cannot be written: the store must not go on. */
+  /** The clock bound cannot be written, or this machine's clock is wrong: the store must not go on. */
   readonly fatal: (error: unknown) => void;
 }
 
 const heartbeatMethod = 'store-heartbeat';
 const supportMethod = 'store-support';
+/** An offset that was measured counts for so many heartbeats. */
+const offsetHeartbeats = 10;
 
 export class StoreLiveness {
   readonly ledger = new SupportLedger();
+  readonly #offsets: ClockOffsets;
   readonly #deps: LivenessDeps;
   readonly #supported = new Map<StoreId, boolean>();
   /** Monotonic milliseconds of the last sign of life. */
@@ -55,6 +60,10 @@ export class StoreLiveness {
 
   constructor(deps: LivenessDeps) {
     this.#deps = deps;
+    this.#offsets = new ClockOffsets({
+      maxOffsetMicros: deps.clock.maxOffsetMicros,
+      validMs: offsetHeartbeats * deps.options.heartbeatMs,
+    });
     deps.transport.onMessage(heartbeatMethod, (payload, from) => {
       this.#onHeartbeat(payload, from);
     });
@@ -93,6 +102,11 @@ export class StoreLiveness {
     return heard === undefined ? undefined : this.#deps.env.clock.monotonicMs() - heard;
   }
 
+  /** Mean distance of other machines' clocks from this one's, in microseconds. */
+  clockOffsetMicros(): number {
+    return this.#offsets.meanMicros(this.#deps.env.clock.monotonicMs());
+  }
+
   /** Called once per store tick: reports what has run out since. */
   checkExpirations(): void {
     const now = this.#deps.clock.now().wall;
@@ -117,7 +131,15 @@ export class StoreLiveness {
       transport.send(
         peer.nodeId,
         heartbeatMethod,
-        { from: storeId, to: peer.storeId, wall: now.wall, logical: now.logical, expiration },
+        {
+          from: storeId,
+          to: peer.storeId,
+          wall: now.wall,
+          logical: now.logical,
+          physical: clock.physicalMicros(),
+          sent: Math.floor(env.clock.monotonicMs() * 1000),
+          expiration,
+        },
         'system',
       );
     }
@@ -127,10 +149,12 @@ export class StoreLiveness {
   #onHeartbeat(payload: unknown, fromNode: NodeId): void {
     const message = decode(payload);
     if (message === undefined || this.#stopped || message.to !== this.#deps.storeId) return;
-    if (!this.#observe(message)) return;
-    this.#lastHeard.set(message.from, this.#deps.env.clock.monotonicMs());
-    const now = this.#deps.clock.now();
-    const granted = Math.min(message.expiration, this.#deps.bound.promiseLimit);
+    // Whoever is too far ahead gets no support, but an answer, from which it learns how far.
+    const trusted = this.#observe(message);
+    if (trusted) this.#lastHeard.set(message.from, this.#deps.env.clock.monotonicMs());
+    const { clock, bound } = this.#deps;
+    const now = clock.now();
+    const granted = trusted ? Math.min(message.expiration, bound.promiseLimit) : 0;
     const support = this.ledger.promise(message.from, granted, now.wall);
     this.#deps.transport.send(
       fromNode,
@@ -140,6 +164,8 @@ export class StoreLiveness {
         to: message.from,
         wall: now.wall,
         logical: now.logical,
+        physical: clock.physicalMicros(),
+        sent: message.sent,
         ...support,
       },
       'system',
@@ -149,12 +175,26 @@ export class StoreLiveness {
   #onSupport(payload: unknown): void {
     const message = decode(payload);
     if (message === undefined || this.#stopped || message.to !== this.#deps.storeId) return;
-    if (!this.#observe(message)) return;
+    this.#measure(message);
+    if (this.#stopped || !this.#observe(message)) return;
     this.#lastHeard.set(message.from, this.#deps.env.clock.monotonicMs());
     const { epoch, expiration } = message;
     if (this.ledger.receive(message.from, { epoch, expiration })) {
       this.#deps.supportChanged(message.from);
     }
+  }
+
+  /** `message` answers a heartbeat sent at `sent`: the answer was given half a round trip ago. */
+  #measure(message: Beat): void {
+    const { env, clock, fatal } = this.#deps;
+    const nowMs = env.clock.monotonicMs();
+    const roundTrip = Math.ceil(nowMs * 1000) - message.sent;
+    if (roundTrip < 0 || message.sent === 0 || message.physical === 0) return;
+    const uncertainty = roundTrip / 2;
+    const offset = message.physical - (clock.physicalMicros() - uncertainty);
+    this.#offsets.note(message.from, { offset, uncertainty }, nowMs);
+    const verdict = this.#offsets.verdict(nowMs);
+    if (verdict !== undefined) fatal(new ClockOffsetError(verdict));
   }
 
   #observe(message: Timestamp & { from: StoreId }): boolean {
@@ -174,23 +214,40 @@ export class StoreLiveness {
   }
 }
 
+/** This machine's clock is too far from those of the others. */
+export class ClockOffsetError extends Error {
+  override readonly name = 'ClockOffsetError';
+}
+
 interface Beat {
   readonly from: StoreId;
   readonly to: StoreId;
   readonly wall: number;
   readonly logical: number;
+  /** Reading of the sender's machine clock, which the HLC may be ahead of. */
+  readonly physical: number;
+  /** Monotonic microseconds of the heartbeat's sender; an answer carries it back. */
+  readonly sent: number;
   readonly epoch: number;
   readonly expiration: number;
 }
 
 function decode(payload: unknown): Beat | undefined {
   if (typeof payload !== 'object' || payload === null) return undefined;
-  const names = ['from', 'to', 'wall', 'logical', 'epoch', 'expiration'] as const;
-  const [from = 0, to = 0, wall = 0, logical = 0, epoch = 0, expiration = 0] = names.map((name) => {
+  const field = (name: keyof Beat): number => {
     const value: unknown = Reflect.get(payload, name) ?? 0;
     return isCount(value) ? value : -1;
-  });
-  const hasBad = [from, to, wall, logical, epoch, expiration].some((value) => value < 0);
-  if (hasBad || from === 0 || logical > 0xffff_ffff) return undefined;
-  return { from: asStoreId(from), to: asStoreId(to), wall, logical, epoch, expiration };
+  };
+  const beat = {
+    from: asStoreId(field('from')),
+    to: asStoreId(field('to')),
+    wall: field('wall'),
+    logical: field('logical'),
+    physical: field('physical'),
+    sent: field('sent'),
+    epoch: field('epoch'),
+    expiration: field('expiration'),
+  };
+  const isBad = Object.values(beat).some((value) => value < 0);
+  return isBad || beat.from === 0 || beat.logical > 0xffff_ffff ? undefined : beat;
 }

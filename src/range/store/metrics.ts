@@ -46,5 +46,7 @@ export interface StoreMetrics {
     readonly awakeReplicas: number;
     readonly raftLogBytes: number;
     readonly queriesPerSecond: number;
+    /** Mean distance of other machines' clocks from this one's. */
+    readonly clockOffsetMicros: number;
   };
 }

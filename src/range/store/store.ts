@@ -362,6 +362,7 @@ export class Store implements ReplicaHost {
         awakeReplicas: this.#scheduler.awakeCount,
         raftLogBytes: this.raftLog.liveBytes,
         queriesPerSecond,
+        clockOffsetMicros: this.liveness.clockOffsetMicros(),
       },
     };
   }

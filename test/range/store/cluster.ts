@@ -156,7 +156,10 @@ export class Cluster {
       zoneConfigFor: () => this.zone,
       settings: { queueIntervalMs: 0, ...this.#options.settings },
       onFatal: (error) => {
-        this.machine(id).fatal = error;
+        const machine = this.machine(id);
+        machine.fatal = error;
+        this.#end(machine);
+        machine.disk.kill();
       },
     });
     serveBatches(transport, local);
@@ -186,11 +189,16 @@ export class Cluster {
   /** The power goes: only what was synced is sure to be there. */
   crash(id: number): void {
     const machine = this.machine(id);
+    this.#end(machine);
+    machine.disk.crash();
+  }
+
+  /** The process is gone. */
+  #end(machine: Machine): void {
     machine.up = false;
     machine.env.killed = true;
     machine.transport.close();
     machine.engine = machine.engine.crash(this.random);
-    machine.disk.crash();
   }
 
   async stop(id: number, drain: boolean): Promise<void> {

@@ -156,6 +156,9 @@ class Runner {
         this.it.machine(Number(args[0])).env.pausedUntilMs =
           this.it.time.nowMs + number('ms', 1000);
         return '';
+      case 'clock':
+        this.it.machine(Number(args[0])).env.offsetMs = number('ms', 0);
+        return '';
       case 'stop':
         await this.it.stop(Number(args[0]), options.get('drain') === 'true');
         return '';
@@ -195,11 +198,15 @@ class Runner {
     }
   }
 
+  /** What nodes failed of since it was last asked. */
   fatal(): string {
-    return this.it.machines
-      .filter(({ fatal }) => fatal !== undefined)
-      .map(({ id, fatal }) => `node ${id} failed: ${String(fatal)}`)
-      .join('\n');
+    const lines: string[] = [];
+    for (const machine of this.it.machines) {
+      if (machine.fatal === undefined) continue;
+      lines.push(`node ${machine.id} failed: ${String(machine.fatal)}`);
+      machine.fatal = undefined;
+    }
+    return lines.join('\n');
   }
 
   async ask(node: number, request: KvRequest): Promise<string> {
