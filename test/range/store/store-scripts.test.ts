@@ -202,8 +202,11 @@ class Runner {
   fatal(): string {
     const lines: string[] = [];
     for (const machine of this.it.machines) {
-      if (machine.fatal === undefined) continue;
-      lines.push(`node ${machine.id} failed: ${String(machine.fatal)}`);
+      const { id, fatal } = machine;
+      if (fatal === undefined) continue;
+      lines.push(
+        `node ${id} failed: ${fatal instanceof Error ? `${fatal.name}: ${fatal.message}` : JSON.stringify(fatal)}`,
+      );
       machine.fatal = undefined;
     }
     return lines.join('\n');
