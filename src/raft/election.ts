@@ -38,6 +38,7 @@ function askLeader(state: RaftState): void {
     from: state.id,
     to: state.leader,
     term: state.term,
+    round: 0,
   });
 }
 

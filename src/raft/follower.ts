@@ -60,6 +60,7 @@ export function handleHeartbeat(state: RaftState, m: Heartbeat): void {
     from: state.id,
     to: m.from,
     term: state.term,
+    round: m.round,
   });
 }
 

@@ -20,6 +20,8 @@ export type {
   RaftCore,
   RaftId,
   RaftStatus,
+  ReadResult,
+  ReadState,
   Ready,
   Role,
   SnapshotMeta,

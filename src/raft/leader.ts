@@ -22,6 +22,7 @@ import {
 import { entryBytes } from './log.ts';
 import { Progress } from './progress.ts';
 import { hasQuorum } from './quorum.ts';
+import { confirmReads, hasReads } from './read-index.ts';
 import { advanceCommit, orderCampaign, sendHeartbeat } from './replication.ts';
 import { type RaftState, type Reign } from './state.ts';
 import {
@@ -47,6 +48,9 @@ export function becomeLeader(state: RaftState): void {
     pendingConfigIndex: log.lastIndex,
     transfer: undefined,
     loggedBytes: 0,
+    readsWait: false,
+    readRound: undefined,
+    readable: undefined,
     urgent: false,
     heartbeatTicks: 0,
     unsupportedTicks: 0,
@@ -74,7 +78,7 @@ export function tickLeader(state: RaftState, reign: Reign): boolean {
   }
   if (++reign.heartbeatTicks >= state.config.heartbeatTicks) {
     reign.heartbeatTicks = 0;
-    for (const peer of reign.peers.values()) sendHeartbeat(state, peer);
+    for (const peer of reign.peers.values()) sendHeartbeat(state, reign, peer);
   }
   return false;
 }
@@ -86,8 +90,9 @@ function stepDown(state: RaftState): boolean {
 
 /** A member asked for votes: it does not know that there is a leader. */
 export function greet(state: RaftState, to: RaftId): void {
-  const peer = state.reign?.peers.get(to);
-  if (peer !== undefined) sendHeartbeat(state, peer);
+  const { reign } = state;
+  const peer = reign?.peers.get(to);
+  if (reign !== undefined && peer !== undefined) sendHeartbeat(state, reign, peer);
 }
 
 export function propose(state: RaftState, data: Buffer): ProposeResult {
@@ -178,6 +183,7 @@ export function configurationChanged(state: RaftState, reign: Reign): boolean {
   }
   // A smaller quorum may hold more; new members get their first append.
   advanceCommit(state, reign);
+  confirmReads(state, reign);
   for (const peer of reign.peers.values()) if (!peer.active) peer.wantsAppend = true;
   return false;
 }
@@ -201,12 +207,13 @@ export function transferLeadership(state: RaftState, to: RaftId): void {
   orderCampaign(state, reign, peer);
 }
 
-/** Nothing is unacknowledged, unapplied, unknown to a follower or in transfer. */
+/** Nothing is unacknowledged, unapplied, unknown to a follower, asked or in transfer. */
 export function isSettled(state: RaftState): boolean {
   const { reign, log } = state;
   if (reign === undefined || reign.transfer !== undefined || isJoint(state.configuration)) {
     return false;
   }
+  if (reign.readRound !== undefined || hasReads(reign)) return false;
   const end = log.lastIndex;
   if (log.durableIndex !== end || log.commit !== end || log.applied !== end) return false;
   for (const peer of reign.peers.values()) {

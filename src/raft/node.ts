@@ -38,6 +38,7 @@ import {
   tickLeader,
   transferLeadership,
 } from './leader.ts';
+import { countReadAnswer, hasReads, readIndex, takeReadable } from './read-index.ts';
 import {
   announceCommit,
   handleAppendResponse,
@@ -61,6 +62,7 @@ import {
   type RaftCore,
   type RaftId,
   type RaftStatus,
+  type ReadResult,
   type Ready,
   type Role,
 } from './types.ts';
@@ -159,8 +161,10 @@ export class RaftNode implements RaftCore {
         return;
       case 'heartbeat-response':
         if (!this.reachTerm(m)) return;
-        if (state.reign) handleHeartbeatResponse(state, state.reign, m.from);
-        else release(state, m.from, m.term);
+        if (state.reign) {
+          handleHeartbeatResponse(state, state.reign, m.from);
+          countReadAnswer(state, state.reign, m.from, m.round);
+        } else release(state, m.from, m.term);
         return;
       default:
         unreachable(m);
@@ -211,6 +215,10 @@ export class RaftNode implements RaftCore {
     }
   }
 
+  readIndex(): ReadResult {
+    return readIndex(this.state);
+  }
+
   /** The buffer belongs to the core from here on. */
   propose(data: Buffer): ProposeResult {
     return propose(this.state, data);
@@ -257,7 +265,7 @@ export class RaftNode implements RaftCore {
     const { state } = this;
     return (
       state.messages.length > 0 ||
-      (state.reign !== undefined && hasAppendsDue(state, state.reign)) ||
+      (state.reign !== undefined && (hasAppendsDue(state, state.reign) || hasReads(state.reign))) ||
       state.snapshotsWanted.length > 0 ||
       state.log.hasCommitted ||
       this.hasWrite() ||
@@ -281,6 +289,7 @@ export class RaftNode implements RaftCore {
       state.reign === undefined
         ? log.takeCommitted(committedBytesMax)
         : handOut(state, state.reign, committedBytesMax);
+    const readable = state.reign === undefined ? undefined : takeReadable(state, state.reign);
     // Appends first: an order to campaign comes behind what its receiver should hold.
     const appends = state.reign === undefined ? [] : takeAppends(state, state.reign);
     const messages = appends.length === 0 ? state.messages : appends.concat(state.messages);
@@ -300,6 +309,7 @@ export class RaftNode implements RaftCore {
       messagesAfterPersist,
       committed,
       snapshotsWanted,
+      readable,
       status,
     };
   }
@@ -393,12 +403,13 @@ function isWellFormed(m: Message, id: RaftId): boolean {
     case 'append-response':
       return isCount(m.index) && isCount(m.hintIndex) && isCount(m.hintTerm);
     case 'heartbeat':
-      return isCount(m.commit);
+      return isCount(m.commit) && isCount(m.round);
     case 'snapshot':
       return isCount(m.snapshot.index) && isCount(m.snapshot.term) && m.snapshot.term <= m.term;
     case 'vote-response':
       return m.committed === undefined || isCount(m.committed.index);
     case 'heartbeat-response':
+      return isCount(m.round);
     case 'timeout-now':
       return true;
     default:

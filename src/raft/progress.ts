@@ -34,6 +34,8 @@ export class Progress {
   /** Commit index that the follower is believed to know: the one in the last answered heartbeat. */
   commitKnown = 0;
   private heartbeatCommit = 0;
+  /** The last read round that it has confirmed. */
+  readRound = 0;
   /** probe: an append is under way; nothing more until a response. */
   private probing = false;
   private readonly window = new ByteWindow();

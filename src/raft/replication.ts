@@ -103,11 +103,13 @@ export function announceCommit(reign: Reign): void {
   for (const peer of reign.peers.values()) peer.wantsAppend = true;
 }
 
-export function sendHeartbeat(state: RaftState, peer: Progress): void {
+export function sendHeartbeat(state: RaftState, reign: Reign, peer: Progress): void {
   // Never more than the peer is known to hold: its log may end differently behind that.
   const commit = Math.min(peer.match, state.log.handedOut);
   peer.heartbeatSent(commit);
-  state.messages.push({ kind: 'heartbeat', from: state.id, to: peer.id, term: state.term, commit });
+  const round = reign.readRound?.round ?? 0;
+  const head = { kind: 'heartbeat', from: state.id, to: peer.id, term: state.term } as const;
+  state.messages.push({ ...head, commit, round });
 }
 
 export function handleHeartbeatResponse(state: RaftState, reign: Reign, from: RaftId): void {

@@ -17,6 +17,7 @@ import {
   type Message,
   type RaftConfig,
   type RaftId,
+  type ReadState,
   type Role,
 } from './types.ts';
 
@@ -31,6 +32,12 @@ export interface Reign {
   transfer: { readonly to: RaftId; ticks: number } | undefined;
   /** Bytes of entries appended in this reign. */
   loggedBytes: number;
+  /** Reads wait for the next round (`read-index.ts`). */
+  readsWait: boolean;
+  /** The round under way. */
+  readRound: ReadState | undefined;
+  /** The last round, when it is over and was not handed out. */
+  readable: ReadState | undefined;
   /** The next Ready holds nothing back. */
   urgent: boolean;
   heartbeatTicks: number;
@@ -60,6 +67,8 @@ export class RaftState {
   /** Go out when everything decided so far is durable. */
   messagesAfterPersist: Message[] = [];
   snapshotsWanted: RaftId[] = [];
+  /** Read rounds that began. They outnumber reigns: a round of an earlier one is never mistaken for a new one. */
+  readRounds = 0;
 
   constructor(config: RaftConfig) {
     assert(config.id > 0, 'a replica id is positive');

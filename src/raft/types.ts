@@ -89,8 +89,14 @@ export type Message =
       readonly hintIndex: number;
       readonly hintTerm: number;
     })
-  | (MessageBase & { readonly kind: 'heartbeat'; readonly commit: number })
-  | (MessageBase & { readonly kind: 'heartbeat-response' })
+  | (MessageBase & {
+      readonly kind: 'heartbeat';
+      readonly commit: number;
+      /** The read round under way, which the answer confirms; 0: none is. */
+      readonly round: number;
+    })
+  /** `round`: that of the heartbeat; 0 for an answer to none. */
+  | (MessageBase & { readonly kind: 'heartbeat-response'; readonly round: number })
   /** Only the metadata: the driver streams the state itself and steps this message in at the receiver when all of it is there. */
   | (MessageBase & { readonly kind: 'snapshot'; readonly snapshot: SnapshotMeta })
   | (MessageBase & { readonly kind: 'timeout-now' });
@@ -106,6 +112,8 @@ export interface Ready {
   readonly committed: readonly Entry[];
   /** Followers that need the state itself (their next entry is compacted away): the driver streams it and reports `snapshotSent`. */
   readonly snapshotsWanted: readonly RaftId[];
+  /** Reads of `readIndex` that may be answered now. */
+  readonly readable: ReadState | undefined;
   /** Set when the role, the term or the known leader changed in this Ready. */
   readonly status: RaftStatus | undefined;
 }
@@ -172,6 +180,18 @@ export type ProposeResult =
   /** Uncommitted bytes at the limit, a transfer in progress, or a config change still in flight. */
   | { readonly kind: 'busy'; readonly reason: 'backlog' | 'transfer' | 'config-change' };
 
+export type ReadResult =
+  | { readonly kind: 'accepted'; readonly round: number }
+  | { readonly kind: 'not-leader' }
+  /** No entry of this leader's term is committed: it does not know yet what was committed before it. */
+  | { readonly kind: 'nothing-committed' };
+
+/** Reads that were accepted for `round` or an earlier one may be answered by a state that has applied `index`. */
+export interface ReadState {
+  readonly round: number;
+  readonly index: number;
+}
+
 /** Progress of one follower, for status pages and allocator decisions. */
 export interface FollowerProgress {
   readonly id: RaftId;
@@ -198,6 +218,11 @@ export interface RaftCore {
 
   tick(): void;
   step(message: Message): void;
+  /**
+   * Leader: asks for an index whose state shows everything committed by now (thesis 6.4). The answer is a
+   * `Ready.readable` of this round or a later one; a leader that steps down first never gives it.
+   */
+  readIndex(): ReadResult;
   /** Starts an election now (PreVote first). */
   campaign(): void;
   propose(data: Buffer): ProposeResult;

@@ -156,10 +156,11 @@ export class Cluster {
   ready(member: Member): boolean {
     if (!member.up || !member.core.hasReady()) return false;
     const ready = member.core.ready();
-    const { status, snapshot } = ready;
+    const { status, snapshot, readable } = ready;
     if (status) {
       this.log(`${member.id} ${status.role} t${status.term} leader=${status.leader || '-'}`);
     }
+    if (readable) this.log(`${member.id} readable r${readable.round} at ${readable.index}`);
     if (snapshot) member.memory.reset(snapshot);
     member.memory.append(ready.entries);
     this.observer.ready?.(member, ready);
@@ -372,6 +373,10 @@ function entriesText(entries: readonly Entry[], before: string): string {
   return `${before}[${entries.map((entry) => `${entry.index}@${entry.term}`).join(' ')}]`;
 }
 
+function roundText(round: number): string {
+  return round === 0 ? '' : ` r${round}`;
+}
+
 export function messageText(m: Message): string {
   const head = `${m.from}>${m.to} t${m.term}`;
   switch (m.kind) {
@@ -388,9 +393,9 @@ export function messageText(m: Message): string {
         ? `${head} rejects ${m.index} hint=${m.hintIndex}@${m.hintTerm}`
         : `${head} holds ${m.index}`;
     case 'heartbeat':
-      return `${head} heartbeat c${m.commit}`;
+      return `${head} heartbeat c${m.commit}${roundText(m.round)}`;
     case 'heartbeat-response':
-      return `${head} alive`;
+      return `${head} alive${roundText(m.round)}`;
     case 'snapshot':
       return `${head} snapshot ${m.snapshot.index}@${m.snapshot.term}`;
     case 'timeout-now':

@@ -80,7 +80,8 @@ it('ignores messages that cannot be true and keeps its state', () => {
     append(0, 1, [entry(1, 1)]),
     append(1, 1.5, [entry(1, 1)]),
     { ...append(1, 1, []), to: 2 },
-    { kind: 'heartbeat', from: 1, to: 3, term: 1, commit: -1 },
+    { kind: 'heartbeat', from: 1, to: 3, term: 1, commit: -1, round: 0 },
+    { kind: 'heartbeat', from: 1, to: 3, term: 1, commit: 0, round: -1 },
     { kind: 'timeout-now', from: 1, to: 3, term: Number.NaN },
   ];
   for (const message of bad) {

@@ -30,6 +30,9 @@ function demand(condition: boolean, message: () => string): void {
   if (!condition) throw new Unsafe(message());
 }
 
+/** Reads that one life of a replica was asked for: the round, and the last index that was committed by then. */
+type Reads = { readonly round: number; readonly floor: number }[];
+
 /** Watches every replica; each rule throws as soon as it is broken. */
 class SafetyChecker {
   private readonly leaders = new Map<number, string>();
@@ -41,12 +44,16 @@ class SafetyChecker {
   /** index -> a term in which it was committed already. */
   private readonly committedIn = new Map<number, number>();
 
+  private readonly reads = new Map<string, Reads>();
+  readsAnswered = 0;
+
   constructor(cluster: Cluster) {
     cluster.observer = {
       ready: (member, ready) => {
         for (const entry of ready.entries) this.logMatching(member, entry);
         if (ready.status?.role === 'leader') this.newLeader(member);
         this.appliesFirst(member, ready);
+        this.readIndex(member, ready);
       },
       applied: (member, entry) => this.stateMachine(member, entry),
       installed: (member, state) => {
@@ -77,6 +84,33 @@ class SafetyChecker {
         () => `leader completeness: ${who} leads term ${term} without entry ${index}`,
       );
     }
+  }
+
+  /** A read is asked at `member`. */
+  ask(member: Member): void {
+    const asked = member.core.readIndex();
+    if (asked.kind !== 'accepted') return;
+    const who = `${member.id}.${member.incarnation}`;
+    const reads = this.reads.get(who) ?? [];
+    reads.push({ round: asked.round, floor: Math.max(...this.committed.keys()) });
+    this.reads.set(who, reads);
+  }
+
+  /** A read sees everything that was committed when it was asked (thesis 6.4). */
+  private readIndex(member: Member, { readable }: Ready): void {
+    if (readable === undefined) return;
+    const who = `${member.id}.${member.incarnation}`;
+    const { round, index } = readable;
+    for (const read of this.reads.get(who) ?? []) {
+      if (read.round > round) continue;
+      demand(
+        index >= read.floor,
+        () => `read index: ${who} reads at ${index} in r${round}, ${read.floor} was committed`,
+      );
+      this.readsAnswered++;
+    }
+    const later = this.reads.get(who)?.filter((read) => read.round > round);
+    this.reads.set(who, later ?? []);
   }
 
   /** Nobody is told of a commit that its leader has not handed out for applying at the latest in the same Ready. */
@@ -245,6 +279,7 @@ function proposeSomething(run: Run): void {
   const leader = pick(random, leaders);
   if (leader === undefined) return;
   const dice = random();
+  if (random() < 0.5) run.checker.ask(leader);
   if (dice < 0.85) leader.core.propose(Buffer.from(`p${run.proposals++}`));
   else if (dice < 0.95) {
     const roles = everyone.map((id) => ({ id, dice: random() }));
@@ -318,9 +353,15 @@ it('keeps every safety property on random schedules', () => {
   const seeds =
     fixedSeed === undefined ? Array.from({ length: 150 }, (_, i) => i + 1) : [+fixedSeed];
   let committed = 0;
-  for (const seed of seeds) committed += runSeed(seed, 5000).checker.committed.size;
+  let reads = 0;
+  for (const seed of seeds) {
+    const { checker } = runSeed(seed, 5000);
+    committed += checker.committed.size;
+    reads += checker.readsAnswered;
+  }
   // The schedules get work done, or the checks would mean little.
   expect(committed).toBeGreaterThan(seeds.length * 20);
+  expect(reads).toBeGreaterThan(seeds.length * 5);
 });
 
 it('notices acknowledgements that do not wait for the disk', () => {

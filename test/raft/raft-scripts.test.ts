@@ -3,6 +3,7 @@
  *
  *     cluster voters=1,2,3 [learners=4] [spares=5] [bytes=100] [hold=0]   limits: uncommitted bytes, bytes held back
  *     tick 1 [2 ..] [n=3]      campaign 1      propose 1 text [text ..]
+ *     read 1                   asks for a read index, which a round confirms (r1, r2, ..)
  *     config 1 voters=.. [learners=..]         transfer 1 to=2
  *     run                      everything is delivered, persisted and applied until nothing is left
  *     elect 1                  campaign and run, without the trace
@@ -104,6 +105,10 @@ class Script {
         return [statusText(first)];
       case 'propose':
         return args.slice(1).map((text) => outcome(first.core.propose(Buffer.from(text))));
+      case 'read': {
+        const asked = first.core.readIndex();
+        return [asked.kind === 'accepted' ? `accepted r${asked.round}` : asked.kind];
+      }
       case 'config':
         return [
           outcome(

@@ -31,7 +31,7 @@ export interface RaftFrame {
   readonly envelopes: readonly RaftEnvelope[];
 }
 
-const formatVersion = 2;
+const formatVersion = 3;
 const kinds = [
   'vote-request',
   'vote-response',
@@ -123,10 +123,10 @@ function writeMessage(message: Message, supportEpoch: number): void {
         .uint(message.hintTerm);
       return;
     case 'heartbeat':
-      writer.uint(message.commit);
+      writer.uint(message.commit).uint(message.round);
       return;
     case 'heartbeat-response':
-      writer.uint(supportEpoch);
+      writer.uint(supportEpoch).uint(message.round);
       return;
     case 'snapshot':
       writer.uint(message.snapshot.index).uint(message.snapshot.term);
@@ -175,10 +175,10 @@ function readEnvelope(reader: ByteReader): RaftEnvelope {
       return { rangeId, message, supportEpoch };
     }
     case 'heartbeat':
-      return plain({ kind, ...base, commit: reader.uint() });
+      return plain({ kind, ...base, commit: reader.uint(), round: reader.uint() });
     case 'heartbeat-response': {
       const supportEpoch = reader.uint();
-      return { rangeId, message: { kind, ...base }, supportEpoch };
+      return { rangeId, message: { kind, ...base, round: reader.uint() }, supportEpoch };
     }
     case 'snapshot': {
       const index = reader.uint();

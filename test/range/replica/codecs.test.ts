@@ -115,8 +115,8 @@ describe('codecs', () => {
         commit: 10,
       },
       { ...base, kind: 'append-response', index: 3, rejected: true, hintIndex: 2, hintTerm: 1 },
-      { ...base, kind: 'heartbeat', commit: 77 },
-      { ...base, kind: 'heartbeat-response' },
+      { ...base, kind: 'heartbeat', commit: 77, round: 300 },
+      { ...base, kind: 'heartbeat-response', round: 4 },
       { ...base, kind: 'snapshot', snapshot: { index: 5, term: 4, configuration } },
       { ...base, kind: 'timeout-now' },
     ];
