@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type SkeinNode } from '../src/server/node.ts';
-import { key, startNodes } from './nodes.ts';
+import { key, replicatedEverywhere, startNodes } from './nodes.ts';
 import { machineLine, printTable } from './process.ts';
 
 const rows = 10_000;
@@ -16,7 +16,7 @@ const rows = 10_000;
 export async function runKvBench(options: readonly string[]): Promise<void> {
   const seconds = Number(options.find((o) => o.startsWith('--seconds='))?.split('=')[1] ?? 5);
   const root = mkdtempSync(join(tmpdir(), 'skein-kv-'));
-  const nodes = await startNodes(root, 27557);
+  const nodes = await startNodes({ root, firstPort: 27557 });
   try {
     const first = nodes[0];
     if (first === undefined) return;
@@ -26,11 +26,7 @@ export async function runKvBench(options: readonly string[]): Promise<void> {
       });
     }
     // Three replicas everywhere before anything is measured.
-    for (;;) {
-      const ranges = await first.db.ranges(Buffer.from([2]), Buffer.from([255]));
-      if (ranges.every((info) => info.range.replicas.length === 3)) break;
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
+    await replicatedEverywhere(first);
     const table: string[][] = [];
     for (const [name, clients, operation] of [
       ['commit one row', 1, commitOne],

@@ -1,4 +1,5 @@
 /** `npm run bench [-- name ...]`: each benchmark prints one table. Without a name: sql and idle. */
+import { runConsensusBench } from './consensus.ts';
 import { runCopyBench } from './copy.ts';
 import { runIdleBench } from './idle.ts';
 import { runKvBench } from './kv.ts';
@@ -10,6 +11,8 @@ const benches: Record<string, (args: readonly string[]) => Promise<void>> = {
   sql: runSqlBench,
   /** Rows per second loaded by COPY. */
   copy: runCopyBench,
+  /** Commits below SQL on three processes, layer by layer. */
+  consensus: runConsensusBench,
   /** Commits and reads below SQL. */
   kv: runKvBench,
   /** Processor time and memory of a cluster that does nothing. */

@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { setFlagsFromString, writeHeapSnapshot } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { type SkeinNode } from '../src/server/node.ts';
-import { key, nodeCount, startNodes } from './nodes.ts';
+import { key, nodeCount, replicatedEverywhere, startNodes } from './nodes.ts';
 import { machineLine, printTable } from './process.ts';
 
 const splitsAtOnce = 8;
@@ -23,11 +23,11 @@ export async function runQuietBench(options: readonly string[]): Promise<void> {
   const ranges = Number(option('ranges') ?? 10_000);
   const seconds = Number(option('seconds') ?? 30);
   const root = mkdtempSync(join(tmpdir(), 'skein-quiet-'));
-  const nodes = await startNodes(root, 27657);
+  const nodes = await startNodes({ root, firstPort: 27657 });
   try {
     const first = nodes[0];
     if (first === undefined) return;
-    await replicated(first);
+    await replicatedEverywhere(first);
     await sleep(settleMs);
     const heapBefore = liveHeap();
     const rangesBefore = (await rangesOf(first)).length;
@@ -94,12 +94,6 @@ async function splitAll(node: SkeinNode, ranges: number): Promise<void> {
 
 async function rangesOf(node: SkeinNode): ReturnType<SkeinNode['db']['ranges']> {
   return node.db.ranges(Buffer.from([2]), Buffer.from([255]));
-}
-
-async function replicated(node: SkeinNode): Promise<void> {
-  while (!(await rangesOf(node)).every((info) => info.range.replicas.length === nodeCount)) {
-    await sleep(100);
-  }
 }
 
 function sleep(ms: number): Promise<void> {
