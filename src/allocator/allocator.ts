@@ -93,7 +93,8 @@ function replaceDead(situation: Situation, zone: ZoneConfig): AllocatorAction | 
     voters.filter((each) => each !== dead),
   );
   // With nowhere to go the dead voter stays: it may come back, and two of two are no better than two of three.
-  return add === undefined ? undefined : { kind: 'replace', add: place(add), remove, reason };
+  if (add === undefined) return undefined;
+  return { kind: 'replace', add: place(add), remove, purpose: 'recovery', reason };
 }
 
 function addMissing(situation: Situation, zone: ZoneConfig): AllocatorAction | undefined {
@@ -170,7 +171,7 @@ function balanceRanges(situation: Situation): AllocatorAction | undefined {
   }
   if (best === undefined) return undefined;
   const { from, to, reason } = best;
-  return { kind: 'replace', add: place(to), remove: place(from), reason };
+  return { kind: 'replace', add: place(to), remove: place(from), purpose: 'rebalance', reason };
 }
 
 function balanceLeases(situation: Situation): AllocatorAction | undefined {

@@ -3,6 +3,7 @@ export { distance, diversityOf } from './diversity.ts';
 export type {
   AllocatorAction,
   AllocatorTarget,
+  ChangePurpose,
   RangePicture,
   StorePicture,
   StoreStatus,

@@ -34,6 +34,9 @@ export interface RangePicture {
   readonly balance?: boolean;
 }
 
+/** 'recovery': the range lacks a replica that lives. 'rebalance': it has all of them, and one moves. */
+export type ChangePurpose = 'recovery' | 'rebalance';
+
 export interface AllocatorTarget {
   readonly nodeId: NodeId;
   readonly storeId: StoreId;
@@ -51,6 +54,7 @@ export type AllocatorAction =
       readonly kind: 'replace';
       readonly add: AllocatorTarget;
       readonly remove: AllocatorTarget;
+      readonly purpose: ChangePurpose;
       readonly reason: string;
     }
   | { readonly kind: 'transfer-lease'; readonly to: StoreId; readonly reason: string };

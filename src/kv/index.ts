@@ -18,6 +18,8 @@ export type {
   Sender,
   WaitPolicy,
 } from './api.ts';
+export { ClusterSettings, kvSettings, settingValue } from './cluster-settings.ts';
+export type { ClusterSetting, SettingType } from './cluster-settings.ts';
 export type { Db, ReadOptions, Savepoint, ScanOptions, ScanPage, Txn, TxnOptions } from './db.ts';
 export { containsKey, containsSpan, replicaOnStore } from './descriptor.ts';
 export { decodeDescriptor, encodeDescriptor } from './descriptor-codec.ts';

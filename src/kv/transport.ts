@@ -54,8 +54,8 @@ export interface NodeInfo {
 }
 
 /**
- * Cluster-wide facts that spread without consensus: node and store descriptors, the first range,
- * cluster settings. Every key has one writer at a time; the larger version wins. Values are JSON-like.
+ * Cluster-wide facts that spread without consensus: node and store descriptors, the first range.
+ * Every key has one writer at a time; the larger version wins. Values are JSON-like.
  */
 export interface Gossip {
   get(key: string): unknown;
@@ -76,5 +76,4 @@ export const gossipKeys = {
   /** Value: the RangeDescriptor of the range that holds meta1. */
   firstRange: 'first-range',
   clusterId: 'cluster-id',
-  settingPrefix: 'setting:',
 } as const;

@@ -71,6 +71,7 @@ const counterHelp: Record<keyof StoreMetrics['counters'], string> = {
   splits: 'Range splits applied',
   snapshotsSent: 'Range snapshots sent',
   snapshotsReceived: 'Range snapshots received',
+  snapshotBytesSent: 'Bytes sent in range snapshots',
   replicasRemoved: 'Replicas removed from this store',
   checkpoints: 'Barriers of the state engine',
   versionsCollected: 'Old versions removed by garbage collection',

@@ -17,6 +17,7 @@ import {
   type NodeInfo,
   type RowProgramCompiler,
   type Sender,
+  ClusterSettings,
   HlcClock,
   asNodeId,
   asStoreId,
@@ -82,6 +83,7 @@ const gossipPullMs = 200;
 export class SkeinNode {
   readonly #parts: NodeParts;
   readonly clock: HlcClock;
+  readonly #clusterSettings = new ClusterSettings();
   #identity: StoreIdentity | undefined;
   #gossip: GossipNode | undefined;
   #store: Store | undefined;
@@ -292,6 +294,7 @@ export class SkeinNode {
       storeId,
       directory: storePath,
       clockBound: clockBoundOnDisk(env, `${storePath}/CLOCK`),
+      clusterSettings: this.#clusterSettings,
       zoneConfigFor: (key) => this.#zoneConfig(key),
       locality,
       ...(this.#parts.storeSettings === undefined ? {} : { settings: this.#parts.storeSettings }),
@@ -310,7 +313,14 @@ export class SkeinNode {
       { node: String(nodeId) },
     );
     if (this.#parts.openSql !== undefined) {
-      this.#sql = await this.#parts.openSql({ env, db, gossip, transport, nodeId });
+      this.#sql = await this.#parts.openSql({
+        env,
+        db,
+        gossip,
+        transport,
+        nodeId,
+        clusterSettings: this.#clusterSettings,
+      });
     }
   }
 

@@ -1,7 +1,14 @@
 /** The SQL side of a node: catalog, sessions and the wire protocol over the node's Db. */
 import { type Duplex } from 'node:stream';
 import { type ZoneConfig } from '../allocator/index.ts';
-import { asNodeId, type Db, type Gossip, type NodeId, type Transport } from '../kv/index.ts';
+import {
+  asNodeId,
+  type ClusterSettings,
+  type Db,
+  type Gossip,
+  type NodeId,
+  type Transport,
+} from '../kv/index.ts';
 import { PgListener } from '../pgwire/index.ts';
 import { createSqlService, nodeOfBackend, zoneConfigFor } from '../sql/index.ts';
 import { sleep, type Env } from '../util/index.ts';
@@ -11,6 +18,8 @@ export interface SqlFrontParts {
   readonly db: Db;
   readonly gossip: Gossip;
   readonly transport: Transport;
+  /** Filled by SQL, read by the store. */
+  readonly clusterSettings: ClusterSettings;
   readonly nodeId: NodeId;
 }
 
@@ -32,8 +41,15 @@ const gracePollMs = 20;
 const leaveMs = 1_000;
 
 export async function openSqlFront(parts: SqlFrontParts): Promise<SqlFront> {
-  const { env, db, gossip, transport, nodeId } = parts;
-  const service = await createSqlService({ env, db, nodeId, gossip, transport });
+  const { env, db, gossip, transport, nodeId, clusterSettings } = parts;
+  const service = await createSqlService({
+    env,
+    db,
+    nodeId,
+    gossip,
+    transport,
+    clusterSettings,
+  });
   // A cancel request may arrive at any node; the session's number tells where it belongs.
   transport.onCall('cancel', async (payload) => {
     const { pid, secret } = payload as { pid: number; secret: number };

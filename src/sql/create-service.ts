@@ -1,5 +1,11 @@
 /** Puts the parts of the SQL layer together for one node. */
-import { type Db, type Gossip, type NodeId, type Transport } from '../kv/index.ts';
+import {
+  type ClusterSettings,
+  type Db,
+  type Gossip,
+  type NodeId,
+  type Transport,
+} from '../kv/index.ts';
 import { type Env } from '../util/index.ts';
 import { bootstrapCatalog, CatalogCache } from './catalog/index.ts';
 import { resumeJobs, type RunUtility, runUtility } from './ddl/index.ts';
@@ -23,6 +29,8 @@ export interface SqlServiceOptions {
   /** Absent: this node is alone. */
   readonly gossip?: Gossip | undefined;
   readonly transport?: Transport | undefined;
+  /** Told what system.settings holds, from the first reading on: for the layers below. */
+  readonly clusterSettings?: ClusterSettings | undefined;
   readonly limits?: Partial<SessionLimits>;
   readonly maxSessions?: number;
   readonly parts?: Partial<SqlParts>;
@@ -30,10 +38,11 @@ export interface SqlServiceOptions {
 
 /** Loads the parser, makes the catalog if the cluster has none yet, and begins to follow it. */
 export async function createSqlService(options: SqlServiceOptions): Promise<SqlService> {
-  const { env, db, nodeId, gossip, transport } = options;
+  const { env, db, nodeId, gossip, transport, clusterSettings } = options;
   await loadParser();
   await bootstrapCatalog(db);
   const catalogCache = new CatalogCache({ env, db, nodeId, gossip, transport });
+  catalogCache.onChange(({ data }) => clusterSettings?.update(data.settings));
   await catalogCache.start();
   resumeJobs(catalogCache).catch((error: unknown) => {
     env.log.warn({ error }, 'could not finish what was left of schema changes');

@@ -1,6 +1,6 @@
 /** A SQL service over an in-memory Db, and the wire protocol on top of it, in this process. */
 import { createServer, type AddressInfo, type Server } from 'node:net';
-import { asNodeId, HlcClock, LocalDb } from '../../src/kv/index.ts';
+import { asNodeId, ClusterSettings, HlcClock, LocalDb } from '../../src/kv/index.ts';
 import { createRealEnv } from '../../src/cli/real-env.ts';
 import { type ConnectionLimits, PgListener } from '../../src/pgwire/index.ts';
 import {
@@ -15,6 +15,8 @@ export interface TestService {
   readonly env: Env;
   readonly db: LocalDb;
   readonly service: SqlService;
+  /** What the layers below SQL would see. */
+  readonly clusterSettings: ClusterSettings;
   stop(): Promise<void>;
 }
 
@@ -27,8 +29,9 @@ export async function startService(limits: Partial<SessionLimits> = {}): Promise
     timers: env.timers,
     rowPrograms: rowProgramCompiler,
   });
-  const service = await createSqlService({ env, db, nodeId, limits });
-  return { env, db, service, stop: () => service.stop() };
+  const clusterSettings = new ClusterSettings();
+  const service = await createSqlService({ env, db, nodeId, limits, clusterSettings });
+  return { env, db, service, clusterSettings, stop: () => service.stop() };
 }
 
 export interface TestServer extends TestService {

@@ -47,13 +47,25 @@ function perform(
   const deps = changeDeps(store);
   switch (action.kind) {
     case 'finish-change':
-      return finishChange(replica, deps, { add: [], remove: [] });
+      return finishChange(replica, deps, []);
     case 'add':
-      return changeReplicas(replica, deps, { add: [action.target], remove: [] });
+      return changeReplicas(replica, deps, {
+        add: [action.target],
+        remove: [],
+        purpose: 'recovery',
+      });
     case 'remove':
-      return changeReplicas(replica, deps, { add: [], remove: [action.target] });
+      return changeReplicas(replica, deps, {
+        add: [],
+        remove: [action.target],
+        purpose: 'rebalance',
+      });
     case 'replace':
-      return changeReplicas(replica, deps, { add: [action.add], remove: [action.remove] });
+      return changeReplicas(replica, deps, {
+        add: [action.add],
+        remove: [action.remove],
+        purpose: action.purpose,
+      });
     case 'transfer-lease':
       return transferLease(replica, action.to, store.settings.transferTimeoutMs);
     default:

@@ -52,7 +52,9 @@ function perform(
         transferLease(replica, request.to, store.settings.transferTimeoutMs),
       );
     case 'admin-change-replicas':
-      return replica.exclusively(() => changeReplicas(replica, changeDeps(store), request));
+      return replica.exclusively(() =>
+        changeReplicas(replica, changeDeps(store), { ...request, purpose: 'rebalance' }),
+      );
     default:
       return unreachable(request);
   }

@@ -20,6 +20,7 @@ import {
   type ReplicaDescriptor,
   type StoreId,
 } from '../../kv/index.ts';
+import { type ChangePurpose } from '../../allocator/index.ts';
 import { commitDescriptors } from './descriptor-txn.ts';
 import { configurationOf, type PeerAddress, type Replica } from './replica.ts';
 import { transferLease } from './transfer.ts';
@@ -32,6 +33,7 @@ export interface Target {
 export interface ReplicaChange {
   readonly add: readonly Target[];
   readonly remove: readonly Target[];
+  readonly purpose: ChangePurpose;
 }
 
 export interface ChangeDeps {
@@ -53,7 +55,8 @@ export async function changeReplicas(
   if (change.remove.some((target) => target.storeId === replica.storeId)) {
     return leave(replica, change);
   }
-  const unfinished = await finishChange(replica, deps, change);
+  replica.changePurpose = change.purpose;
+  const unfinished = await finishChange(replica, deps, change.add);
   if (unfinished !== undefined) return unfinished;
   const learned = await addLearners(replica, deps, change.add);
   if (learned !== undefined) return learned;
@@ -67,18 +70,18 @@ export async function changeReplicas(
   return finishJoint(replica, deps);
 }
 
-/** Brings a descriptor that was left in the middle of a change to rest; learners in `keep.add` stay. */
+/** Brings a descriptor that was left in the middle of a change to rest; learners on `keep` stay. */
 export async function finishChange(
   replica: Replica,
   deps: ChangeDeps,
-  keep: ReplicaChange,
+  keep: readonly Target[],
 ): Promise<KvError | undefined> {
   const joint = await finishJoint(replica, deps);
   if (joint !== undefined) return joint;
   return removeLearners(
     replica,
     deps,
-    (learner) => !keep.add.some((target) => target.storeId === learner.storeId),
+    (learner) => !keep.some((target) => target.storeId === learner.storeId),
   );
 }
 
@@ -148,16 +151,23 @@ async function addLearners(
 async function awaitLearners(replica: Replica): Promise<KvError | undefined> {
   const learners = replica.descriptor.replicas.filter((each) => each.kind === 'learner');
   if (learners.length === 0) return undefined;
-  const met = await replica.waitUntil(() => {
+  const { host, rangeId } = replica;
+  const timeoutMs = host.settings.changeReplicasTimeoutMs;
+  const haveCaughtUp = (): boolean => {
     if (!replica.holdsLease) return true;
     const progress = replica.raft.progress();
     return learners.every((learner) => {
       const at = progress.find((each) => each.id === learner.replicaId);
       return at?.state === 'replicate' && at.match + lagMax >= replica.raft.commitIndex;
     });
-  }, replica.host.settings.changeReplicasTimeoutMs);
-  if (!replica.holdsLease) return replica.notLeaseholder();
-  if (met) return undefined;
+  };
+  for (;;) {
+    const met = await replica.waitUntil(haveCaughtUp, timeoutMs);
+    if (!replica.holdsLease) return replica.notLeaseholder();
+    if (met) return undefined;
+    // However long a snapshot takes at the rate it is allowed, as long as it gets ahead.
+    if (!learners.some((each) => host.snapshotAdvances(rangeId, each.replicaId, timeoutMs))) break;
+  }
   return {
     kind: 'unavailable',
     reason: `range ${replica.rangeId}: a new replica did not catch up in time`,

@@ -3,6 +3,8 @@ import {
   type HlcClock,
   type NodeId,
   type RangeDescriptor,
+  type RangeId,
+  type ReplicaId,
   type RowProgramCompiler,
   type StoreId,
 } from '../../kv/index.ts';
@@ -52,6 +54,8 @@ export interface ReplicaHost {
   /** Applied something since the last checkpoint. */
   noteDirty(replica: Replica): void;
   leaseAcquired(replica: Replica): void;
+  /** A snapshot to this replica waits for its turn, or got ahead within the last `withinMs`. */
+  snapshotAdvances(rangeId: RangeId, to: ReplicaId, withinMs: number): boolean;
   prepareRight(left: Replica, right: RangeDescriptor, stats: MvccStats): PreparedRight;
   /** The descriptor (already set) changed; `removed`: this store is not in it any more. */
   descriptorChanged(replica: Replica, removed: boolean): void;

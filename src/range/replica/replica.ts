@@ -28,6 +28,7 @@ import {
   type Timestamp,
   zeroTimestamp,
 } from '../../kv/index.ts';
+import { type ChangePurpose } from '../../allocator/index.ts';
 import {
   type Configuration,
   type HardState,
@@ -122,6 +123,8 @@ export class Replica implements ReplicaPort {
   /** Installing a snapshot or waiting for a first durable write: Readys are not taken meanwhile. */
   suspended = 0;
   destroyed = false;
+  /** Why learners are being added: how fast they are filled. Owned by `change-replicas.ts`. */
+  changePurpose: ChangePurpose = 'rebalance';
   /** Owned by the scheduler. */
   queuedForTurn = false;
   /** Set together with `activate`, for new proposals: their turn may wait a little. */

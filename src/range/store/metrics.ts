@@ -12,6 +12,7 @@ export interface StoreCounters {
   splits: number;
   snapshotsSent: number;
   snapshotsReceived: number;
+  snapshotBytesSent: number;
   replicasRemoved: number;
   checkpoints: number;
   versionsCollected: number;
@@ -30,6 +31,7 @@ export function newStoreCounters(): StoreCounters {
     splits: 0,
     snapshotsSent: 0,
     snapshotsReceived: 0,
+    snapshotBytesSent: 0,
     replicasRemoved: 0,
     checkpoints: 0,
     versionsCollected: 0,

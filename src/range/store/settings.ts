@@ -1,4 +1,7 @@
-/** Limits and intervals of a store; every one has a unit. */
+/**
+ * Limits and intervals of a store; every one has a unit. What operators may change while it runs is a cluster setting
+ * (`kv/cluster-settings.ts`) instead.
+ */
 
 export interface StoreSettings {
   readonly tickMs: number;
@@ -34,10 +37,10 @@ export interface StoreSettings {
   readonly logWaitMs: number;
   readonly logBytesMax: number;
   readonly snapshotChunkBytes: number;
-  readonly snapshotBytesPerSecond: number;
+  /** One call of a snapshot; a receiver that hears nothing for so long gives the snapshot up. */
   readonly snapshotTimeoutMs: number;
   readonly snapshotsAtOnce: number;
-  /** Waiting for a new replica to catch up, or for a configuration to change. */
+  /** Waiting for a new replica to get ahead, or for a configuration to change. */
   readonly changeReplicasTimeoutMs: number;
   /** Pause between two passes of the background queues; 0 turns them off (tests drive them by hand). */
   readonly queueIntervalMs: number;
@@ -77,7 +80,6 @@ export const defaultStoreSettings: StoreSettings = {
   logWaitMs: 60_000,
   logBytesMax: 256 << 20,
   snapshotChunkBytes: 256 << 10,
-  snapshotBytesPerSecond: 64 << 20,
   snapshotTimeoutMs: 60_000,
   snapshotsAtOnce: 2,
   changeReplicasTimeoutMs: 60_000,

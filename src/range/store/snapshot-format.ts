@@ -1,4 +1,4 @@
-/** How a range's state travels: a header, chunks of engine entries with checksums, an end. */
+/** Bytes of a snapshot: its header, its chunks of engine entries, and the record of an installation. */
 import { crc32 } from 'node:zlib';
 import {
   decodeDescriptor,
@@ -14,6 +14,7 @@ import { type EngineWrite, type MvccStats } from '../../storage/index.ts';
 import { ByteReader, ByteWriter } from '../replica/byte-codec.ts';
 import { readStats, writeStats } from '../replica/command-codec.ts';
 import { readConfiguration, writeConfiguration } from '../replica/message-codec.ts';
+import { type StagedContent } from './snapshot-staging.ts';
 
 export interface SnapshotHeader {
   readonly rangeId: RangeId;
@@ -33,21 +34,39 @@ export interface InstallRecord {
   readonly hardState: HardState;
   /** Name of the file with the staged chunks. */
   readonly file: string;
+  readonly content: StagedContent;
   /** Key span the replica held before, if any: cleared too. */
   readonly before: { readonly startKey: Buffer; readonly endKey: Buffer } | undefined;
 }
 
-const formatVersion = 1;
+const formatVersion = 2;
+const checksumBytes = 4;
 const writer = new ByteWriter();
 
 export function encodeHeader(header: SnapshotHeader): Buffer {
   writer.reset();
   putHeader(header);
-  return writer.finish();
+  return sealed(writer.finish());
 }
 
+/** Throws RangeError for what is damaged. */
 export function decodeHeader(encoded: Buffer): SnapshotHeader {
-  return takeHeader(new ByteReader(encoded));
+  return takeHeader(new ByteReader(unsealed(encoded, 'the header of a snapshot')));
+}
+
+function sealed(body: Buffer): Buffer {
+  const out = Buffer.allocUnsafe(checksumBytes + body.length);
+  out.writeUInt32BE(crc32(body));
+  body.copy(out, checksumBytes);
+  return out;
+}
+
+function unsealed(encoded: Buffer, what: string): Buffer {
+  const body = encoded.subarray(checksumBytes);
+  if (encoded.length < checksumBytes || encoded.readUInt32BE(0) !== crc32(body)) {
+    throw new RangeError(`${what} failed its checksum`);
+  }
+  return body;
 }
 
 function putHeader(header: SnapshotHeader): void {
@@ -91,26 +110,22 @@ export function encodeInstallRecord(record: InstallRecord): Buffer {
   putHeader(record.header);
   const { term, vote, commit } = record.hardState;
   writer.uint(term).uint(vote).uint(commit).bytes(Buffer.from(record.file, 'utf8'));
+  writer.uint(record.content.chunks).uint(record.content.checksum);
   if (record.before === undefined) writer.byte(0);
   else writer.byte(1).bytes(record.before.startKey).bytes(record.before.endKey);
-  const body = writer.finish();
-  const sum = Buffer.alloc(4);
-  sum.writeUInt32BE(crc32(body));
-  return Buffer.concat([sum, body]);
+  return sealed(writer.finish());
 }
 
+/** Throws RangeError for what is damaged. */
 export function decodeInstallRecord(encoded: Buffer): InstallRecord {
-  const body = encoded.subarray(4);
-  if (encoded.length < 4 || encoded.readUInt32BE(0) !== crc32(body)) {
-    throw new RangeError('an installation record failed its checksum');
-  }
-  const reader = new ByteReader(body);
+  const reader = new ByteReader(unsealed(encoded, 'an installation record'));
   const header = takeHeader(reader);
   const hardState = { term: reader.uint(), vote: reader.uint(), commit: reader.uint() };
   const file = reader.bytes().toString('utf8');
+  const content = { chunks: reader.uint(), checksum: reader.uint() };
   const before =
     reader.byte() === 0 ? undefined : { startKey: reader.bytes(), endKey: reader.bytes() };
-  return { header, hardState, file, before };
+  return { header, hardState, file, content, before };
 }
 
 /** Collects engine entries into chunks of about `bytesMax`. */
@@ -135,10 +150,6 @@ export class ChunkBuilder {
     this.#out.reset();
     return chunk;
   }
-}
-
-export function chunkChecksum(chunk: Buffer): number {
-  return crc32(chunk);
 }
 
 /** Entries share the chunk's memory. */

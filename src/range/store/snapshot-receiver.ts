@@ -2,6 +2,9 @@
  * Takes a streamed snapshot: chunks go to a file, raft hears of it when all of them are there and
  * durable, and if raft accepts, the state is installed as a whole.
  *
+ * INVARIANT: from `begin` until the replica has its descriptor, the key span of a snapshot is reserved: nothing else
+ *   comes to life in it (trap R8).
+ *
  * Installation (traps R9, R12), each step repeatable after a crash:
  *   1. an installation record becomes durable: from now on the old state is void;
  *   2. a checkpoint, so that no other range's replay can write into the span afterwards;
@@ -19,12 +22,11 @@ import {
 } from '../../kv/index.ts';
 import { type HardState, type Ready } from '../../raft/index.ts';
 import { rangeSpans } from '../../storage/index.ts';
-import { assert, must, yieldTurn, type DiskFile } from '../../util/index.ts';
+import { assert, must, unreachable, yieldTurn, type TimerHandle } from '../../util/index.ts';
 import { type ReplicaHost } from '../replica/host.ts';
 import { encodeApplied, encodeFloor, rangeStateKeys } from '../replica/range-state.ts';
 import { type Replica } from '../replica/replica.ts';
 import {
-  chunkChecksum,
   decodeChunk,
   decodeHeader,
   decodeInstallRecord,
@@ -32,7 +34,14 @@ import {
   type InstallRecord,
   type SnapshotHeader,
 } from './snapshot-format.ts';
-import { snapshotMethod } from './snapshot-sender.ts';
+import {
+  readRequest,
+  refuse,
+  snapshotMethod,
+  type SnapshotAnswer,
+  type SnapshotRequest,
+} from './snapshot-protocol.ts';
+import { readStaged, StagingFile, type StagedContent } from './snapshot-staging.ts';
 
 export interface ReceiverDeps {
   readonly host: ReplicaHost;
@@ -48,22 +57,30 @@ export interface ReceiverDeps {
 
 interface Incoming {
   readonly token: number;
+  readonly from: NodeId;
   readonly header: SnapshotHeader;
   readonly name: string;
-  readonly file: DiskFile;
-  position: number;
-  sequence: number;
-  startedAtMs: number;
+  readonly file: StagingFile;
+  /** Fires when the sender has been silent for too long. */
+  timer: TimerHandle;
+}
+
+interface Staged {
+  readonly header: SnapshotHeader;
+  readonly name: string;
+  readonly content: StagedContent;
 }
 
 const receivedAtOnceMax = 8;
-const frameHeaderBytes = 8;
+const recordName = /^install-\d+$/;
 
 export class SnapshotReceiver {
   readonly #deps: ReceiverDeps;
   readonly #incoming = new Map<number, Incoming>();
-  readonly #staged = new Map<RangeId, { header: SnapshotHeader; name: string }>();
-  #nextToken = 1;
+  /** Complete, and raft is asked. */
+  readonly #staged = new Map<RangeId, Staged>();
+  readonly #installing = new Map<RangeId, SnapshotHeader>();
+  #lastToken = 0;
   #stopped = false;
 
   constructor(deps: ReceiverDeps) {
@@ -71,16 +88,18 @@ export class SnapshotReceiver {
     deps.transport.onCall(snapshotMethod, (payload, from) => this.#serve(payload, from));
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
     this.#stopped = true;
+    await Promise.all([...this.#incoming.values()].map((incoming) => this.#drop(incoming)));
   }
 
   /** Key spans of snapshots that are on their way in: nobody else may take them. */
   reservedSpans(): { rangeId: RangeId; descriptor: RangeDescriptor }[] {
-    return [...this.#incoming.values()].map(({ header }) => ({
-      rangeId: header.rangeId,
-      descriptor: header.descriptor,
-    }));
+    const headers = [
+      ...[...this.#incoming.values(), ...this.#staged.values()].map(({ header }) => header),
+      ...this.#installing.values(),
+    ];
+    return headers.map(({ rangeId, descriptor }) => ({ rangeId, descriptor }));
   }
 
   /** Removes files that a crash left behind; returns the installations to be finished. */
@@ -90,7 +109,7 @@ export class SnapshotReceiver {
     const names = await host.env.disk.list(directory);
     const records: InstallRecord[] = [];
     const keep = new Set<string>();
-    for (const name of names.filter((each) => each.startsWith('install-'))) {
+    for (const name of names.filter((each) => recordName.test(each))) {
       const content = must(await host.env.disk.readFile(`${directory}/${name}`));
       const record = decodeInstallRecord(content);
       const log = host.raftLog.range(record.header.rangeId);
@@ -126,6 +145,16 @@ export class SnapshotReceiver {
     const staged = must(this.#staged.get(replica.rangeId), 'raft accepts only what is staged');
     assert(staged.header.meta.index === meta.index, 'raft accepts what was staged last');
     this.#staged.delete(replica.rangeId);
+    this.#installing.set(replica.rangeId, staged.header);
+    try {
+      await this.#installStaged(replica, ready, staged);
+    } finally {
+      this.#installing.delete(replica.rangeId);
+    }
+  }
+
+  async #installStaged(replica: Replica, ready: Ready, staged: Staged): Promise<void> {
+    const { meta } = staged.header;
     const { host } = this.#deps;
     const known = ready.hardState ?? host.raftLog.range(replica.rangeId).hardState;
     const hardState: HardState = { ...known, commit: meta.index };
@@ -133,6 +162,7 @@ export class SnapshotReceiver {
       header: staged.header,
       hardState,
       file: staged.name,
+      content: staged.content,
       before: replica.initialised
         ? { startKey: replica.descriptor.startKey, endKey: replica.descriptor.endKey }
         : undefined,
@@ -178,134 +208,109 @@ export class SnapshotReceiver {
 
   async #applyChunks(record: InstallRecord): Promise<void> {
     const { host, directory } = this.#deps;
-    const file = await host.env.disk.open(`${directory}/${record.file}`);
-    try {
-      const size = await file.sizeBytes();
-      for (let at = 0; at < size;) {
-        const head = await file.read(at, frameHeaderBytes);
-        const length = head.readUInt32BE(0);
-        const data = await file.read(at + frameHeaderBytes, length);
-        if (data.length !== length || chunkChecksum(data) !== head.readUInt32BE(4)) {
-          throw new RangeError(`${record.file}: a staged snapshot chunk failed its checksum`);
-        }
-        host.engine.apply(decodeChunk(data));
-        at += frameHeaderBytes + length;
-        await yieldTurn(host.env);
-      }
-    } finally {
-      await file.close();
-    }
+    const path = `${directory}/${record.file}`;
+    await readStaged(host.env.disk, path, record.content, async (chunk) => {
+      await host.engine.waitForRoom();
+      host.engine.apply(decodeChunk(chunk));
+      await yieldTurn(host.env);
+    });
   }
 
-  async #serve(payload: unknown, from: NodeId): Promise<unknown> {
+  async #serve(payload: unknown, from: NodeId): Promise<SnapshotAnswer> {
     if (this.#stopped) return refuse('the store is stopping');
-    const field = (name: string): unknown =>
-      typeof payload === 'object' && payload !== null ? Reflect.get(payload, name) : undefined;
-    const token = field('token');
-    switch (field('kind')) {
-      case 'begin': {
-        const header = field('header');
-        if (!Buffer.isBuffer(header)) return refuse('a snapshot without a header');
-        return this.#begin(decodeHeader(header));
-      }
-      case 'chunk': {
-        const incoming = this.#incoming.get(Number(token));
-        const data = field('data');
-        if (incoming === undefined || !Buffer.isBuffer(data)) return refuse('no such snapshot');
-        return this.#chunk(incoming, Number(field('sequence')), Number(field('checksum')), data);
-      }
-      case 'end': {
-        const incoming = this.#incoming.get(Number(token));
-        if (incoming === undefined) return refuse('no such snapshot');
-        return this.#end(incoming, Number(field('chunks')), from);
-      }
-      default:
-        return refuse('an unknown snapshot message');
+    const request = readRequest(payload);
+    if (request === undefined) return refuse('an unknown snapshot message');
+    if (request.kind === 'begin') return this.#begin(decodeHeader(request.header), from);
+    const incoming = this.#incoming.get(request.token);
+    if (incoming === undefined || incoming.from !== from) return refuse('no such snapshot');
+    try {
+      const refused = await this.#goOn(incoming, request);
+      if (refused === undefined) return { ok: true, token: request.token };
+      await this.#drop(incoming);
+      return refuse(refused);
+    } catch (error) {
+      // A disk that cannot stage costs nothing but this snapshot.
+      await this.#drop(incoming);
+      throw error;
     }
   }
 
-  async #begin(header: SnapshotHeader): Promise<unknown> {
+  #begin(header: SnapshotHeader, from: NodeId): SnapshotAnswer {
     const { host, directory } = this.#deps;
-    const nowMs = host.env.clock.monotonicMs();
+    const { rangeId } = header;
     for (const other of this.#incoming.values()) {
-      const stale = nowMs - other.startedAtMs > host.settings.snapshotTimeoutMs * 2;
       // A sender that begins anew has given up what it began before.
-      if (stale || other.header.rangeId === header.rangeId) await this.#drop(other);
+      if (other.header.rangeId === rangeId) this.#forget(other);
     }
     if (this.#incoming.size >= receivedAtOnceMax) return refuse('too many snapshots at once');
-    if (this.#staged.has(header.rangeId)) return refuse('a snapshot is being installed');
+    if (this.#staged.has(rangeId) || this.#installing.has(rangeId)) {
+      return refuse('a snapshot is being installed');
+    }
     const reason = this.#deps.admit(header);
     if (reason !== undefined) return refuse(reason);
-    const token = this.#nextToken++;
-    const name = `snapshot-${header.rangeId}-${token}`;
-    const path = `${directory}/${name}`;
-    await host.env.disk.remove(path).catch(() => undefined);
-    const file = await host.env.disk.open(path);
-    this.#incoming.set(token, {
-      token,
-      header,
-      name,
-      file,
-      position: 0,
-      sequence: 0,
-      startedAtMs: nowMs,
-    });
+    // Never one of an earlier life of this store: its clock does not go back.
+    this.#lastToken = Math.max(this.#lastToken + 1, host.clock.now().wall);
+    const token = this.#lastToken;
+    const name = `snapshot-${rangeId}-${token}`;
+    const file = new StagingFile(host.env.disk, `${directory}/${name}`);
+    this.#incoming.set(token, { token, from, header, name, file, timer: this.#patience(token) });
     return { ok: true, token };
   }
 
-  async #chunk(
+  /** A chunk or the end. Undefined when it was taken, otherwise why this snapshot is of no use any more. */
+  async #goOn(
     incoming: Incoming,
-    sequence: number,
-    checksum: number,
-    data: Buffer,
-  ): Promise<unknown> {
-    if (sequence !== incoming.sequence || chunkChecksum(data) !== checksum) {
-      await this.#drop(incoming);
-      return refuse('a chunk is missing or damaged');
+    request: Exclude<SnapshotRequest, { kind: 'begin' }>,
+  ): Promise<string | undefined> {
+    incoming.timer.cancel();
+    incoming.timer = this.#patience(incoming.token);
+    switch (request.kind) {
+      case 'chunk':
+        return incoming.file.add(request.sequence, request.checksum, request.data);
+      case 'end':
+        return this.#end(incoming, { chunks: request.chunks, checksum: request.checksum });
+      default:
+        return unreachable(request);
     }
-    const head = Buffer.alloc(frameHeaderBytes);
-    head.writeUInt32BE(data.length, 0);
-    head.writeUInt32BE(checksum, 4);
-    const at = incoming.position;
-    incoming.position += frameHeaderBytes + data.length;
-    incoming.sequence++;
-    incoming.startedAtMs = this.#deps.host.env.clock.monotonicMs();
-    await incoming.file.write(at, [head, data]);
-    return { ok: true };
   }
 
-  async #end(incoming: Incoming, chunks: number, from: NodeId): Promise<unknown> {
-    if (chunks !== incoming.sequence) {
-      await this.#drop(incoming);
-      return refuse('chunks are missing');
-    }
-    await incoming.file.sync();
-    await incoming.file.close();
-    await this.#deps.host.env.disk.syncDir(this.#deps.directory);
-    this.#incoming.delete(incoming.token);
-    const { header } = incoming;
-    const reason = this.#stopped ? 'the store is stopping' : this.#deps.admit(header);
-    if (reason === undefined) {
-      this.#staged.set(header.rangeId, { header, name: incoming.name });
-      // Raft decides; see `turned`.
-      if (this.#deps.staged(header, from)) return { ok: true };
-      this.#staged.delete(header.rangeId);
-    }
-    await this.#deps.host.env.disk.remove(`${this.#deps.directory}/${incoming.name}`);
-    return reason === undefined ? { ok: true } : refuse(reason);
+  async #end(incoming: Incoming, content: StagedContent): Promise<string | undefined> {
+    const { host, directory, admit, staged } = this.#deps;
+    const { header, name, file, token, timer, from } = incoming;
+    const refused = await file.complete(content);
+    if (refused !== undefined) return refused;
+    await host.env.disk.syncDir(directory);
+    if (this.#incoming.get(token) !== incoming) return 'the snapshot was given up';
+    const reason = this.#stopped ? 'the store is stopping' : admit(header);
+    if (reason !== undefined) return reason;
+    timer.cancel();
+    this.#incoming.delete(token);
+    this.#staged.set(header.rangeId, { header, name, content });
+    // Raft decides; see `turned`.
+    if (staged(header, from)) return undefined;
+    this.#staged.delete(header.rangeId);
+    return 'the replica is gone';
   }
 
-  async #drop(incoming: Incoming): Promise<void> {
+  #patience(token: number): TimerHandle {
+    const { env, settings } = this.#deps.host;
+    return env.timers.after(settings.snapshotTimeoutMs, () => {
+      const incoming = this.#incoming.get(token);
+      if (incoming !== undefined) this.#forget(incoming);
+    });
+  }
+
+  #forget(incoming: Incoming): void {
+    this.#drop(incoming).catch((error: unknown) => this.#deps.host.fatal(error));
+  }
+
+  #drop(incoming: Incoming): Promise<void> {
+    incoming.timer.cancel();
     this.#incoming.delete(incoming.token);
-    await incoming.file.close();
-    await this.#deps.host.env.disk.remove(`${this.#deps.directory}/${incoming.name}`);
+    return incoming.file.discard();
   }
 
   #recordPath(record: InstallRecord): string {
     return `${this.#deps.directory}/install-${record.header.rangeId}`;
   }
-}
-
-function refuse(reason: string): { ok: false; reason: string } {
-  return { ok: false, reason };
 }

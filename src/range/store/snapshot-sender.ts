@@ -1,96 +1,100 @@
 /**
  * Streams a range's state to a follower whose next log entry is gone. The state, the applied index and
  * the descriptor are read in one moment; the stream then reads from an engine snapshot while the range
- * goes on. One call per chunk, at a bounded rate, few at once.
+ * goes on. One call per chunk, at the pace of all snapshots of this store, few at once. One that fails is not
+ * resumed: the state has moved on meanwhile, and raft asks for a new one.
  */
-import { type NodeId, type RangeId, type Transport } from '../../kv/index.ts';
+import { crc32 } from 'node:zlib';
+import { asReplicaId, type NodeId, type RangeId, type Transport } from '../../kv/index.ts';
+import { type ChangePurpose } from '../../allocator/index.ts';
 import { rangeSpans, type EngineSnapshot } from '../../storage/index.ts';
 import { sleep } from '../../util/index.ts';
 import { type ReplicaHost } from '../replica/host.ts';
 import { type Replica } from '../replica/replica.ts';
-import { asReplicaId } from '../../kv/index.ts';
-import {
-  ChunkBuilder,
-  chunkChecksum,
-  encodeHeader,
-  type SnapshotHeader,
-} from './snapshot-format.ts';
-
-export const snapshotMethod = 'range-snapshot';
-
-/** Answers are `{ok: true, token}` or `{ok: false, reason}`. */
-export type SnapshotRequest =
-  | { readonly kind: 'begin'; readonly header: Buffer }
-  | {
-      readonly kind: 'chunk';
-      readonly token: number;
-      readonly sequence: number;
-      readonly checksum: number;
-      readonly data: Buffer;
-    }
-  | { readonly kind: 'end'; readonly token: number; readonly chunks: number };
+import { ChunkBuilder, encodeHeader, type SnapshotHeader } from './snapshot-format.ts';
+import { type SnapshotPace } from './snapshot-pace.ts';
+import { readAnswer, snapshotMethod, type SnapshotRequest } from './snapshot-protocol.ts';
 
 const rowsPerPage = 256;
 const retryPauseMs = 500;
 
+interface Outgoing {
+  readonly rangeId: RangeId;
+  /** The log behind this index must stay: the follower continues there. */
+  index: number;
+  /** Monotonic milliseconds of the last chunk that arrived; Infinity while it waits for its turn. */
+  advancedAtMs: number;
+}
+
 export class SnapshotSender {
   readonly #host: ReplicaHost;
   readonly #transport: Transport;
-  readonly #active = new Map<string, number>();
+  readonly #pace: SnapshotPace;
+  readonly #outgoing = new Map<string, Outgoing>();
+  #running = 0;
   readonly #waiting: (() => void)[] = [];
 
-  constructor(host: ReplicaHost, transport: Transport) {
+  constructor(host: ReplicaHost, transport: Transport, pace: SnapshotPace) {
     this.#host = host;
     this.#transport = transport;
+    this.#pace = pace;
   }
 
   /** The oldest index that a snapshot under way ends at: the log behind it must stay. */
   pin(rangeId: RangeId): number | undefined {
     let oldest: number | undefined;
-    for (const [name, index] of this.#active) {
-      if (!name.startsWith(`${rangeId}/`)) continue;
-      oldest = oldest === undefined ? index : Math.min(oldest, index);
+    for (const { rangeId: of, index } of this.#outgoing.values()) {
+      if (of === rangeId) oldest = oldest === undefined ? index : Math.min(oldest, index);
     }
     return oldest;
   }
 
+  /** A snapshot to this replica waits for its turn, or got ahead within the last `withinMs`. */
+  advances(rangeId: RangeId, to: number, withinMs: number): boolean {
+    const outgoing = this.#outgoing.get(`${rangeId}/${to}`);
+    if (outgoing === undefined) return false;
+    return outgoing.advancedAtMs + withinMs > this.#host.env.clock.monotonicMs();
+  }
+
   /** Starts a stream unless one to this replica is under way; the raft core learns how it ended. */
   send(replica: Replica, to: number): void {
-    const name = `${replica.rangeId}/${to}`;
-    if (this.#active.has(name)) return;
-    this.#active.set(name, replica.applier.appliedIndex);
-    this.#run(replica, to, name).then(
-      () => undefined,
-      (error: unknown) => this.#host.fatal(error),
-    );
+    const { rangeId, applier } = replica;
+    const name = `${rangeId}/${to}`;
+    if (this.#outgoing.has(name)) return;
+    const outgoing = { rangeId, index: applier.appliedIndex, advancedAtMs: Infinity };
+    this.#outgoing.set(name, outgoing);
+    this.#run(replica, to, outgoing)
+      .finally(() => this.#outgoing.delete(name))
+      .then(
+        (ok) => {
+          if (replica.destroyed) return;
+          replica.raft.snapshotSent(to, { ok, index: ok ? outgoing.index : 0 });
+          replica.activate();
+        },
+        (error: unknown) => this.#host.fatal(error),
+      );
   }
 
-  async #run(replica: Replica, to: number, name: string): Promise<void> {
-    let result = { ok: false, index: 0 };
+  async #run(replica: Replica, to: number, outgoing: Outgoing): Promise<boolean> {
+    if (this.#running < this.#host.settings.snapshotsAtOnce) this.#running++;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    outgoing.advancedAtMs = -Infinity;
+    let ok: boolean;
     try {
-      if (this.#active.size > this.#host.settings.snapshotsAtOnce) {
-        await new Promise<void>((resolve) => this.#waiting.push(resolve));
-      }
-      result = await this.#stream(replica, to, name);
-      if (result.ok) this.#host.counters.snapshotsSent++;
-      else await sleep(this.#host.env, retryPauseMs);
+      ok = await this.#stream(replica, to, outgoing);
     } finally {
-      this.#active.delete(name);
-      this.#waiting.shift()?.();
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#running--;
+      else next();
     }
-    if (replica.destroyed) return;
-    replica.raft.snapshotSent(to, result);
-    replica.activate();
+    if (ok) this.#host.counters.snapshotsSent++;
+    else await sleep(this.#host.env, retryPauseMs);
+    return ok;
   }
 
-  async #stream(
-    replica: Replica,
-    to: number,
-    name: string,
-  ): Promise<{ ok: boolean; index: number }> {
+  async #stream(replica: Replica, to: number, outgoing: Outgoing): Promise<boolean> {
     const address = replica.address(to);
-    const failed = { ok: false, index: 0 };
-    if (address === undefined || replica.destroyed || !replica.isLeader) return failed;
+    if (address === undefined || replica.destroyed || !replica.isLeader) return false;
     // One moment: no await between these reads.
     const snapshot = this.#host.engineSnapshot();
     const { applier, descriptor } = replica;
@@ -107,44 +111,38 @@ export class SnapshotSender {
       descriptor,
       stats: applier.stats,
     };
-    this.#active.set(name, header.meta.index);
+    outgoing.index = header.meta.index;
+    const node = address.nodeId;
+    const purpose = purposeOf(replica, to);
     try {
-      await this.#transfer(snapshot, header, address.nodeId, () => replica.destroyed);
-      return { ok: true, index: header.meta.index };
+      const token = await this.#call(node, { kind: 'begin', header: encodeHeader(header) });
+      let chunks = 0;
+      let whole = 0;
+      for await (const data of this.#chunks(snapshot, header)) {
+        await this.#pace.take(purpose, data.length);
+        if (replica.destroyed) throw new SnapshotRefused('the sending replica is gone');
+        const checksum = crc32(data);
+        whole = crc32(data, whole);
+        await this.#call(node, { kind: 'chunk', token, sequence: chunks++, checksum, data });
+        outgoing.advancedAtMs = this.#host.env.clock.monotonicMs();
+        this.#host.counters.snapshotBytesSent += data.length;
+      }
+      await this.#call(node, { kind: 'end', token, chunks, checksum: whole });
+      return true;
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       this.#host.env.log.info(
         { range: replica.rangeId, to: address.storeId, reason },
         'a snapshot was not delivered and is tried again',
       );
-      return failed;
+      return false;
     } finally {
       snapshot.close();
     }
   }
 
-  async #transfer(
-    snapshot: EngineSnapshot,
-    header: SnapshotHeader,
-    node: NodeId,
-    cancelled: () => boolean,
-  ): Promise<void> {
-    const { env, settings } = this.#host;
-    const begun = await this.#call(node, { kind: 'begin', header: encodeHeader(header) });
-    const token = begun.token;
-    const builder = new ChunkBuilder(settings.snapshotChunkBytes);
-    const startMs = env.clock.monotonicMs();
-    let sequence = 0;
-    let bytes = 0;
-    const ship = async (data: Buffer): Promise<void> => {
-      if (cancelled()) throw new SnapshotRefused('the sending replica is gone');
-      const checksum = chunkChecksum(data);
-      await this.#call(node, { kind: 'chunk', token, sequence: sequence++, checksum, data });
-      bytes += data.length;
-      const dueMs = (bytes / settings.snapshotBytesPerSecond) * 1000;
-      const aheadMs = dueMs - (env.clock.monotonicMs() - startMs);
-      if (aheadMs > 1) await sleep(env, aheadMs);
-    };
+  async *#chunks(snapshot: EngineSnapshot, header: SnapshotHeader): AsyncGenerator<Buffer> {
+    const builder = new ChunkBuilder(this.#host.settings.snapshotChunkBytes);
     for (const span of rangeSpans(header.descriptor)) {
       const iterator = snapshot.iterate(span);
       try {
@@ -153,7 +151,7 @@ export class SnapshotSender {
           if (rows.length === 0) break;
           for (const [key, value] of rows) {
             const chunk = builder.add(key, value);
-            if (chunk !== undefined) await ship(chunk);
+            if (chunk !== undefined) yield chunk;
           }
         }
       } finally {
@@ -161,23 +159,26 @@ export class SnapshotSender {
       }
     }
     const rest = builder.take();
-    if (rest !== undefined) await ship(rest);
-    await this.#call(node, { kind: 'end', token, chunks: sequence });
+    if (rest !== undefined) yield rest;
   }
 
-  async #call(node: NodeId, request: SnapshotRequest): Promise<{ token: number }> {
-    const answer = await this.#transport.call(node, snapshotMethod, request, {
-      timeoutMs: this.#host.settings.snapshotTimeoutMs,
-      traffic: 'bulk',
-    });
-    if (typeof answer === 'object' && answer !== null && 'ok' in answer && answer.ok === true) {
-      const token = 'token' in answer && typeof answer.token === 'number' ? answer.token : 0;
-      return { token };
-    }
-    const reason: unknown =
-      typeof answer === 'object' && answer !== null ? Reflect.get(answer, 'reason') : undefined;
-    throw new SnapshotRefused(typeof reason === 'string' ? reason : 'refused');
+  /** The token. Throws unless the receiver agrees. */
+  async #call(node: NodeId, request: SnapshotRequest): Promise<number> {
+    const answer = readAnswer(
+      await this.#transport.call(node, snapshotMethod, request, {
+        timeoutMs: this.#host.settings.snapshotTimeoutMs,
+        traffic: 'bulk',
+      }),
+    );
+    if (!answer.ok) throw new SnapshotRefused(answer.reason);
+    return answer.token;
   }
+}
+
+/** A voter without its log is a copy too few; why a learner comes is known to the change that adds it. */
+function purposeOf(replica: Replica, to: number): ChangePurpose {
+  const member = replica.descriptor.replicas.find((each) => each.replicaId === to);
+  return member?.kind === 'learner' ? replica.changePurpose : 'recovery';
 }
 
 class SnapshotRefused extends Error {

@@ -15,6 +15,7 @@ import {
   requestSpan,
   type BatchRequest,
   type BatchResponse,
+  type ClusterSettings,
   type Db,
   type Gossip,
   type HlcClock,
@@ -55,6 +56,7 @@ import { Remover } from './remover.ts';
 import { prepareRight } from './right-side.ts';
 import { RaftScheduler, raftMethod } from './scheduler.ts';
 import { defaultStoreSettings, type StoreSettings } from './settings.ts';
+import { SnapshotPace } from './snapshot-pace.ts';
 import { SnapshotReceiver } from './snapshot-receiver.ts';
 import { SnapshotSender } from './snapshot-sender.ts';
 import { Queues } from '../queues/queues.ts';
@@ -75,6 +77,7 @@ export interface StoreDeps {
   /** Directory of this store's small files and staged snapshots. */
   readonly directory: string;
   readonly clockBound: ClockBoundFile;
+  readonly clusterSettings: ClusterSettings;
   readonly zoneConfigFor: (key: Buffer) => ZoneConfig;
   readonly locality?: readonly (readonly [string, string])[];
   readonly settings?: Partial<StoreSettings>;
@@ -179,7 +182,8 @@ export class Store implements ReplicaHost {
       this.#setOpened = resolve;
     });
     this.remover = new Remover(this);
-    this.#sender = new SnapshotSender(this, transport);
+    const pace = new SnapshotPace(env, deps.clusterSettings);
+    this.#sender = new SnapshotSender(this, transport, pace);
     this.#receiver = new SnapshotReceiver({
       host: this,
       transport,
@@ -240,7 +244,7 @@ export class Store implements ReplicaHost {
     if (options.drain && this.#state === 'running') await this.drain();
     this.#state = 'stopped';
     this.#queues.stop();
-    this.#receiver.stop();
+    await this.#receiver.stop();
     this.liveness.stop();
     this.#scheduler.stop();
     for (const stop of this.#unwatch) stop();
@@ -427,6 +431,10 @@ export class Store implements ReplicaHost {
   leaseAcquired(replica: Replica): void {
     this.#gossipFirstRange(replica);
     this.#queues.add(replica);
+  }
+
+  snapshotAdvances(rangeId: RangeId, to: ReplicaId, withinMs: number): boolean {
+    return this.#sender.advances(rangeId, to, withinMs);
   }
 
   prepareRight(left: Replica, right: RangeDescriptor, stats: MvccStats): PreparedRight {

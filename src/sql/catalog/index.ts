@@ -42,9 +42,7 @@ export {
   parseDuration,
   parseSetting,
   settingText,
-  settingValue,
 } from './settings.ts';
-export type { ClusterSetting, SettingType } from './settings.ts';
 export { CatalogSnapshot, emptySnapshot, isImplicitKey } from './snapshot.ts';
 export type { CatalogData, NamedRelation, RelationDescriptor } from './snapshot.ts';
 export { newDescriptorId, putRow, readDescriptor, readRows } from './store.ts';

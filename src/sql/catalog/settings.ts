@@ -1,27 +1,13 @@
 /**
- * Cluster settings: a typed registry. Values that differ from their default are rows of system.settings
- * and reach every node with the catalog; readers ask `settingValue` with a snapshot.
+ * Cluster settings as SQL shows and changes them. Values that differ from their default are rows of system.settings
+ * and reach every node with the catalog. What a setting is, and which ones the layers below obey, stands in
+ * `kv/cluster-settings.ts`.
  *
- * Types: b boolean, i integer, f float, z bytes, d duration, e enumeration, s string. The stored form is text:
- * z in bytes, d in milliseconds, the others as shown.
+ * The stored form is text: bytes and milliseconds as plain numbers, the others as shown.
  */
+import { kvSettings, settingValue, type ClusterSetting, type SettingType } from '../../kv/index.ts';
 import { sqlError } from '../errors.ts';
 import { type CatalogSnapshot } from './snapshot.ts';
-
-export type SettingType = 'b' | 'i' | 'f' | 'z' | 'd' | 'e' | 's';
-
-export interface ClusterSetting {
-  readonly name: string;
-  readonly type: SettingType;
-  /** Stored form. */
-  readonly defaultValue: string;
-  readonly description: string;
-  /** Values of an enumeration in order of their numbers. */
-  readonly choices?: readonly string[];
-  readonly min?: number;
-  /** Old name that still works. */
-  readonly alias?: string;
-}
 
 const mib = 1_048_576;
 const gib = 1024 * mib;
@@ -29,16 +15,17 @@ const gib = 1024 * mib;
 function setting(
   name: string,
   type: SettingType,
-  defaultValue: string | number | boolean,
+  defaultValue: ClusterSetting['defaultValue'],
   description: string,
   more: Partial<ClusterSetting> = {},
 ): ClusterSetting {
-  return { name, type, defaultValue: String(defaultValue), description, ...more };
+  return { name, type, defaultValue, description, ...more };
 }
 
-/** Only what is obeyed stands here: whoever adds a setting adds its reader. */
+/** In the order of their names. */
 export const clusterSettings: readonly ClusterSetting[] = [
   setting('cluster.organization', 's', '', 'name of the organization that owns the cluster'),
+  ...Object.values(kvSettings),
   setting(
     'sql.defaults.idle_in_session_timeout',
     'd',
@@ -71,7 +58,7 @@ export function sessionDefaults(snapshot: CatalogSnapshot): Map<string, string> 
     ['idle_in_transaction_session_timeout', 'sql.defaults.idle_in_transaction_session_timeout'],
     ['statement_timeout', 'sql.defaults.statement_timeout'],
   ] as const) {
-    const value = settingValue(snapshot, own);
+    const value = settingValue(findSetting(own), snapshot.data.settings.get(own));
     if (value !== 0) defaults.set(name, `${value}ms`);
   }
   return defaults;
@@ -92,24 +79,7 @@ export function findSetting(name: string): ClusterSetting {
 
 /** The stored form of the value in force. */
 export function settingText(snapshot: CatalogSnapshot, entry: ClusterSetting): string {
-  return snapshot.data.settings.get(entry.name) ?? entry.defaultValue;
-}
-
-/** The value in force: bytes and milliseconds as numbers. */
-export function settingValue(snapshot: CatalogSnapshot, name: string): string | number | boolean {
-  const entry = findSetting(name);
-  const text = settingText(snapshot, entry);
-  switch (entry.type) {
-    case 'b':
-      return text === 'true';
-    case 'i':
-    case 'f':
-    case 'z':
-    case 'd':
-      return Number(text);
-    default:
-      return text;
-  }
+  return snapshot.data.settings.get(entry.name) ?? String(entry.defaultValue);
 }
 
 /** Checks what a client wrote and turns it into the stored form. Throws 22023. */
@@ -228,7 +198,7 @@ export function formatBytes(bytes: number): string {
     value /= 1024;
     at++;
   }
-  return at === 0 ? `${value} B` : `${value.toFixed(1)} ${units[at]}`;
+  return `${Number.isInteger(value) ? value : value.toFixed(1)} ${units[at]}`;
 }
 
 export function formatDuration(ms: number): string {

@@ -270,7 +270,7 @@ export function settingRows(snapshot: CatalogSnapshot): Row[] {
     setting.type,
     true,
     setting.description,
-    formatSetting(setting, setting.defaultValue),
+    formatSetting(setting, String(setting.defaultValue)),
     snapshot.data.settings.has(setting.name) ? 'override' : 'default',
   ]);
 }

@@ -3,6 +3,7 @@ import {
   asNodeId,
   asRangeId,
   asStoreId,
+  ClusterSettings,
   containsKey,
   HlcClock,
   KvFailure,
@@ -26,6 +27,7 @@ import { MemoryEngine, SegmentedRaftLog } from '../../../src/storage/index.ts';
 import { ClusterDb, Router, serveBatches } from '../../../src/txn/index.ts';
 import { type ZoneConfig } from '../../../src/allocator/index.ts';
 import { must, type Random } from '../../../src/util/index.ts';
+import { TamperedTransport } from './tampered-transport.ts';
 import { seededRandom, VirtualEnv, VirtualTime } from './virtual-time.ts';
 
 /** The network here loses messages without a trace; a real connection would break. */
@@ -38,6 +40,8 @@ export interface Machine {
   env: VirtualEnv;
   clock: HlcClock;
   transport: LocalTransport;
+  /** What the store sends through. */
+  tampered: TamperedTransport;
   store: Store;
   router: Router;
   up: boolean;
@@ -62,6 +66,10 @@ export class Cluster {
   /** Pairs of nodes that cannot hear each other: "1-2". */
   readonly cut = new Set<string>();
   latencyMs = 1;
+  /** How fast the connections of a slow cluster carry bulk data. */
+  bulkBytesPerSecond = Number.POSITIVE_INFINITY;
+  /** One for all machines: the catalog brings them everywhere. */
+  readonly settings = new ClusterSettings();
   zone: ZoneConfig;
 
   constructor(options: ClusterOptions) {
@@ -85,7 +93,11 @@ export class Cluster {
           },
         },
       },
-      ({ from, to }) => (this.isCut(from, to) ? 'drop' : this.latencyMs),
+      ({ from, to, traffic, bytes }) => {
+        if (this.isCut(from, to)) return 'drop';
+        const bulkMs = traffic === 'bulk' ? (bytes / this.bulkBytesPerSecond) * 1000 : 0;
+        return this.latencyMs + bulkMs;
+      },
     );
   }
 
@@ -125,13 +137,16 @@ export class Cluster {
     disk: MemoryDisk,
     engine: MemoryEngine,
     founding: boolean,
-  ): Promise<Pick<Machine, 'engine' | 'env' | 'clock' | 'transport' | 'store' | 'router'>> {
+  ): Promise<
+    Pick<Machine, 'engine' | 'env' | 'clock' | 'transport' | 'tampered' | 'store' | 'router'>
+  > {
     const env = new VirtualEnv(this.time, disk, this.random.u32());
     const clock = new HlcClock(env.clock, { maxOffsetMicros: 500_000 });
     const transport = this.#network.endpoint(env, `machine-${id}`);
     const nodeId = asNodeId(id);
     const storeId = asStoreId(id);
     transport.bind(nodeId);
+    const tampered = new TamperedTransport(transport);
     const raftLog = await SegmentedRaftLog.open({ env, directory: '/log' });
     if (founding) await bootstrapCluster({ engine, raftLog, clock, nodeId, storeId });
     const gossip = this.#gossip();
@@ -143,7 +158,7 @@ export class Cluster {
       clock,
       engine,
       raftLog,
-      transport,
+      transport: tampered,
       gossip,
       sender: router.keySender,
       db,
@@ -153,6 +168,7 @@ export class Cluster {
       storeId,
       directory: '/store',
       clockBound: clockBoundOnDisk(env, '/store/clock'),
+      clusterSettings: this.settings,
       zoneConfigFor: () => this.zone,
       settings: { queueIntervalMs: 0, ...this.#options.settings },
       onFatal: (error) => {
@@ -163,7 +179,7 @@ export class Cluster {
       },
     });
     serveBatches(transport, local);
-    return { engine, env, clock, transport, store, router };
+    return { engine, env, clock, transport, tampered, store, router };
   }
 
   #gossip(): Gossip {

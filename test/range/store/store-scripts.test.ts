@@ -11,11 +11,13 @@ import {
   addStats,
   computeStats,
   keySpans,
+  rangeSpans,
   subtractStats,
   zeroStats,
 } from '../../../src/storage/index.ts';
 import { runScripts, type ScriptCase } from '../../script.ts';
 import { Cluster, values } from './cluster.ts';
+import { type Tampering } from './tampered-transport.ts';
 
 const directory = new URL('testdata', import.meta.url).pathname;
 
@@ -33,6 +35,7 @@ function nameOf(key: Buffer): string {
 class Runner {
   cluster: Cluster | undefined;
   background = false;
+  readonly settings = new Map<string, string>();
 
   get it(): Cluster {
     if (this.cluster === undefined) throw new Error('a script begins with `cluster`');
@@ -143,6 +146,22 @@ class Runner {
       case 'isolate':
         this.it.isolate(Number(args[0]));
         return '';
+      case 'setting': {
+        const [name = '', value = ''] = args;
+        this.settings.set(name, value);
+        this.it.settings.update(new Map(this.settings));
+        return '';
+      }
+      case 'tamper': {
+        const how = args[1] as Tampering['how'];
+        this.it.machine(Number(args[0])).tampered.next = { how, at: number('at', 1) };
+        return '';
+      }
+      case 'tampered':
+        return this.it.machines.every(({ tampered }) => tampered.next === undefined) ? 'yes' : 'no';
+      case 'slow':
+        this.it.bulkBytesPerSecond = Number(args[0]);
+        return '';
       case 'latency':
         this.it.latencyMs = Number(args[0]);
         return '';
@@ -191,6 +210,8 @@ class Runner {
             return `${id}: ${args.map((name) => `${name}=${Reflect.get(counters, name)}`).join(' ')}`;
           })
           .join('\n');
+      case 'equal':
+        return this.equal(Number(args[0] ?? 1));
       case 'drift':
         return this.drift(number('node', 1));
       default:
@@ -253,6 +274,28 @@ class Runner {
         return `${machine.id}: replica ${replica.replicaId} ${keys} ${liveCount} keys, ${liveBytes} bytes`;
       })
       .join('\n');
+  }
+
+  /** Whether all replicas hold the same entries. */
+  async equal(rangeId: number): Promise<string> {
+    const contents = new Set<string>();
+    const replicas = this.it.replicas(rangeId).filter(({ replica }) => replica.initialised);
+    for (const { machine, replica } of replicas) {
+      const entries: string[] = [];
+      for (const span of rangeSpans(replica.descriptor)) {
+        const iterator = machine.engine.iterate(span);
+        for (
+          let rows = await iterator.next(100);
+          rows.length > 0;
+          rows = await iterator.next(100)
+        ) {
+          for (const row of rows) entries.push(row.map((each) => each.toString('hex')).join('='));
+        }
+        await iterator.close();
+      }
+      contents.add(entries.join('\n'));
+    }
+    return contents.size === 1 ? `${replicas.length} equal replicas` : 'they differ';
   }
 
   /** Where recorded sizes differ from what a scan finds. */
