@@ -8,7 +8,6 @@
  * A node starts in this order: who am I (identity, or wait to be admitted), what do I hold (engine, raft
  * log), whom do I know (gossip), serve ranges (store), serve SQL (catalog, sessions).
  */
-import { type Duplex } from 'node:stream';
 import {
   type BatchRequest,
   type BatchResponse,
@@ -35,6 +34,7 @@ import {
 import { GossipNode } from '../rpc/index.ts';
 import { type ZoneConfig } from '../allocator/index.ts';
 import { type Engine, SegmentedRaftLog } from '../storage/index.ts';
+import { type SocketLike } from '../pgwire/index.ts';
 import { Router, ClusterDb, serveBatches } from '../txn/index.ts';
 import { type Env, type TimerHandle } from '../util/index.ts';
 import { answerHttp, type HttpRequest, type HttpResponse } from './http.ts';
@@ -181,7 +181,7 @@ export class SkeinNode {
   }
 
   /** One client connection. */
-  serveSql(socket: Duplex): void {
+  serveSql(socket: SocketLike): void {
     if (this.#sql === undefined || this.#state !== 'running') socket.destroy();
     else this.#sql.serve(socket);
   }

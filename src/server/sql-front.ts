@@ -1,5 +1,4 @@
 /** The SQL side of a node: catalog, sessions and the wire protocol over the node's Db. */
-import { type Duplex } from 'node:stream';
 import { type ZoneConfig } from '../allocator/index.ts';
 import {
   asNodeId,
@@ -9,7 +8,7 @@ import {
   type NodeId,
   type Transport,
 } from '../kv/index.ts';
-import { PgListener } from '../pgwire/index.ts';
+import { PgListener, type SocketLike } from '../pgwire/index.ts';
 import { createSqlService, nodeOfBackend, zoneConfigFor } from '../sql/index.ts';
 import { sleep, type Env } from '../util/index.ts';
 
@@ -24,7 +23,7 @@ export interface SqlFrontParts {
 }
 
 export interface SqlFront {
-  serve(socket: Duplex): void;
+  serve(socket: SocketLike): void;
   /** New connections are refused, idle ones are closed, running transactions get a moment to end. */
   stop(): Promise<void>;
   /** Counters, and gauges whose names begin with `open`. */

@@ -5,11 +5,13 @@
 import { asNodeId, type NodeId } from '../kv/index.ts';
 import { type StoreSettings } from '../range/index.ts';
 import { type Delivery, LocalNetwork } from '../rpc/index.ts';
-import { SkeinNode } from '../server/index.ts';
+import { openSqlFront, SkeinNode } from '../server/index.ts';
+import { rowProgramCompiler } from '../sql/index.ts';
 import { MemoryEngine } from '../storage/index.ts';
 import { must, silentLogger, type Disk, type Logger } from '../util/index.ts';
 import { DiskError, MemoryDisk, type DiskOperation } from './memory-disk.ts';
 import { type SeededRandom } from './random.ts';
+import { SimSocket } from './sql-socket.ts';
 import { SimTransport } from './transport.ts';
 import { type ClockSkew, ProcessEnv, type World } from './world.ts';
 
@@ -28,6 +30,8 @@ export interface SimClusterOptions {
   /** Probability that a message, call or answer is lost. */
   readonly loss: number;
   readonly diskMs: { readonly min: number; readonly max: number };
+  /** Nodes take SQL, too: that costs time, so only where it is needed. The parser must be loaded (`loadParser`). */
+  readonly sql?: boolean;
   readonly log?: (node: number, line: string) => void;
   /** Plants a bug in what the nodes get: only tests of the simulation itself do. */
   readonly wrapDisk?: (disk: Disk) => Disk;
@@ -49,6 +53,8 @@ interface Run {
   readonly env: ProcessEnv;
   readonly transport: SimTransport;
   readonly node: SkeinNode;
+  /** The clients' ends of the SQL connections to it. */
+  readonly sqlClients: Set<SimSocket>;
   readonly gone: Promise<void>;
   readonly markGone: () => void;
   serving: boolean;
@@ -155,8 +161,8 @@ export class SimCluster {
       transport,
       storePath: 'store',
       openEngine: async () => machine.engine,
-      openSql: undefined,
-      rowPrograms: undefined,
+      openSql: this.#options.sql === true ? openSqlFront : undefined,
+      rowPrograms: this.#options.sql === true ? rowProgramCompiler : undefined,
       rpcAddress: machine.address,
       sqlAddress: '',
       httpAddress: '',
@@ -177,7 +183,15 @@ export class SimCluster {
         if (env.alive) this.#stopped(index, error);
       },
     });
-    const run: Run = { env, transport, node, gone, markGone, serving: false };
+    const run: Run = {
+      env,
+      transport,
+      node,
+      sqlClients: new Set(),
+      gone,
+      markGone,
+      serving: false,
+    };
     machine.running = run;
     this.world.story(`m${index + 1} starts`);
     node.start({ onIdentity: (id) => transport.bind(id) }).then(
@@ -193,6 +207,22 @@ export class SimCluster {
     );
   }
 
+  /** A PostgreSQL client connects to a node; undefined when nothing listens there. */
+  dialSql(index: number): SimSocket | undefined {
+    const { running } = must(this.#machines[index]);
+    if (running?.serving !== true) return undefined;
+    const { clock, timers } = this.world;
+    const delayMs = (): number => this.#delayMs();
+    const { client, server } = SimSocket.pair(
+      { timers, clock, delayMs },
+      { timers: running.env.timers, clock, delayMs },
+    );
+    running.sqlClients.add(client);
+    client.on('close', () => running.sqlClients.delete(client));
+    running.node.serveSql(server);
+    return client;
+  }
+
   /** kill -9, or a power failure that loses writes that were not synced. */
   crash(index: number, kind: 'process' | 'power'): void {
     const machine = must(this.#machines[index]);
@@ -204,6 +234,7 @@ export class SimCluster {
     machine.disk.fault = undefined;
     running.env.kill();
     running.transport.close(kind);
+    for (const client of running.sqlClients) client.break(kind);
     if (kind === 'power') machine.disk.crash();
     else machine.disk.kill();
     // LevelDB's own writes are in the page cache: they survive the process, not the machine.
@@ -287,8 +318,12 @@ export class SimCluster {
     this.world.mix(`${delivery.from}>${delivery.to} ${delivery.method} ${delivery.bytes}`);
     if (from !== undefined && to !== undefined && this.#cut.has(`${from} ${to}`)) return 'drop';
     if (random.chance(this.#loss)) return 'reset';
+    return this.#delayMs();
+  }
+
+  #delayMs(): number {
     const { min, mean } = this.#options.delayMs;
-    return min - Math.log(1 - random.float()) * mean;
+    return min - Math.log(1 - this.#netRandom.float()) * mean;
   }
 
   #indexOf(nodeId: NodeId): number | undefined {
