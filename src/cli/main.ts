@@ -103,6 +103,10 @@ program
   .option('--seed <n>', 'replays exactly this run (default: drawn)')
   .option('--nodes <n>', 'number of nodes (default 5)')
   .option('--seconds <n>', 'simulated seconds under faults (default 60)')
+  .option(
+    '--workload <file>',
+    'your own: a JavaScript module or an SQL script (docs/SIMULATION.md)',
+  )
   .option('--runs <n>', 'so many runs, with the seeds that follow')
   .option('--trace', 'print what happens')
   .option('--verbose', 'print the logs of the nodes too')

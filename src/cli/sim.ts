@@ -3,6 +3,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInThisContext } from 'node:vm';
 import { runSimulation } from '../sim/index.ts';
 import { Settings, UsageError } from './options.ts';
+import { isWorkloadFile, openWorkloadFile } from './workload-file.ts';
 
 /**
  * Runs all promise jobs at once (V8's own checkpoint), so that one call drives a whole simulated run.
@@ -23,6 +24,10 @@ export async function runSim(flags: Record<string, unknown>): Promise<void> {
   const given = settings.integer('seed', seedRange);
   const runs = settings.integer('runs', { min: 1, max: 1_000_000 }) ?? 1;
   const nodes = settings.integer('nodes', { min: 1, max: 9 }) ?? 5;
+  const workload = settings.text('workload');
+  if (workload !== undefined && !isWorkloadFile(workload)) {
+    throw new UsageError('--workload takes a file: MODULE.mjs or SCRIPT.sql.');
+  }
   const faultSeconds = settings.integer('seconds', { min: 1, max: 100_000 }) ?? 60;
   const trace = settings.flag('trace') || settings.flag('verbose');
   const drainMicrotasks = microtaskDrain();
@@ -30,6 +35,7 @@ export async function runSim(flags: Record<string, unknown>): Promise<void> {
   for (let i = 0; i < runs; i++) {
     const seed = given === undefined ? Math.floor(Math.random() * 0xffffffff) : given + i;
     console.log(`seed ${seed}`);
+    const file = workload === undefined ? undefined : await openWorkloadFile(workload);
     const startMs = performance.now();
     // Not within a promise job: there the microtask checkpoint does nothing.
     const result = await new Promise<ReturnType<typeof runSimulation>>((resolve, reject) => {
@@ -39,6 +45,7 @@ export async function runSim(flags: Record<string, unknown>): Promise<void> {
             runSimulation({
               seed,
               nodes,
+              ...(file === undefined ? {} : { workload: file.workload }),
               faultSeconds,
               drainMicrotasks,
               trace: trace ? (line) => console.log(line) : undefined,
@@ -52,6 +59,8 @@ export async function runSim(flags: Record<string, unknown>): Promise<void> {
           );
         } catch (error) {
           reject(error instanceof Error ? error : new Error(String(error)));
+        } finally {
+          file?.close();
         }
       });
     });
@@ -64,7 +73,7 @@ export async function runSim(flags: Record<string, unknown>): Promise<void> {
           `faults ${result.faults}, crashes ${result.crashes} (${result.diskStops} by disk errors), ranges ${result.ranges}, events ${result.events}`,
         `  ${result.simulatedSeconds.toFixed(0)} simulated seconds at ${factor.toFixed(1)} times real time`,
         ...result.problems.map((problem) => `  PROBLEM ${problem}`),
-        `  trace hash ${result.traceHash} ${result.problems.length === 0 ? 'ok' : `FAILED; replay: npm run sim -- --seed ${seed} --nodes ${nodes} --seconds ${faultSeconds} --trace`}`,
+        `  trace hash ${result.traceHash} ${result.problems.length === 0 ? 'ok' : `FAILED; replay: npm run sim -- --seed ${seed} --nodes ${nodes}${workload === undefined ? '' : ` --workload ${workload}`} --seconds ${faultSeconds} --trace`}`,
       ].join('\n'),
     );
     if (result.problems.length > 0) failed++;

@@ -9,7 +9,7 @@ import { checkLeases, checkReplicas, LeaderHistory } from './checks.ts';
 import { SimCluster } from './cluster.ts';
 import { Faults } from './faults.ts';
 import { drawConfiguration } from './swarm.ts';
-import { type Workload } from './workload.ts';
+import { type GivenWorkload, type Workload } from './workload.ts';
 import { createWorkload, type WorkloadName } from './workloads/index.ts';
 import { World } from './world.ts';
 
@@ -17,7 +17,7 @@ export interface SimOptions {
   readonly seed: number;
   readonly nodes: number;
   /** Default: drawn from the seed. */
-  readonly workload?: WorkloadName;
+  readonly workload?: WorkloadName | GivenWorkload;
   /** Simulated time under faults. */
   readonly faultSeconds: number;
   readonly drainMicrotasks: () => void;
@@ -29,7 +29,7 @@ export interface SimOptions {
 
 export interface SimResult {
   readonly seed: number;
-  readonly workload: WorkloadName;
+  readonly workload: string;
   readonly traceHash: string;
   readonly problems: readonly string[];
   readonly counts: ClientCounts;
@@ -50,7 +50,13 @@ const convergeLimitMs = 60_000;
 export function runSimulation(options: SimOptions): SimResult {
   const world = new World(options);
   const drawn = drawConfiguration(world.random.fork(), options.nodes);
-  const configuration = { ...drawn, workload: options.workload ?? drawn.workload };
+  const given = typeof options.workload === 'object' ? options.workload : undefined;
+  const named = typeof options.workload === 'string' ? options.workload : drawn.workload;
+  const configuration = {
+    ...drawn,
+    workload: given?.name ?? named,
+    clients: given?.clients ?? drawn.clients,
+  };
   const described = JSON.stringify(configuration, (_key, value: unknown) =>
     typeof value === 'number' ? Math.round(value * 1000) / 1000 : value,
   );
@@ -59,22 +65,22 @@ export function runSimulation(options: SimOptions): SimResult {
     maxOffsetMs: 500,
     ...configuration,
     nodes: options.nodes + configuration.lateNodes,
+    sql: given?.sql ?? false,
     ...(options.wrapDisk === undefined ? {} : { wrapDisk: options.wrapDisk }),
     ...(options.log === undefined ? {} : { log: options.log }),
   });
   const violations: string[] = [];
-  const workload = createWorkload(
-    configuration.workload,
-    {
-      world,
-      clients: configuration.clients,
-      violation: (text) => {
-        violations.push(text);
-        world.story(`VIOLATION ${text}`);
-      },
+  const context = {
+    world,
+    clients: configuration.clients,
+    violation: (text: string) => {
+      violations.push(text);
+      world.story(`VIOLATION ${text}`);
     },
-    world.random.fork(),
-  );
+  };
+  const workloadRandom = world.random.fork();
+  const workload =
+    given?.make(context, workloadRandom, cluster) ?? createWorkload(named, context, workloadRandom);
   const clients = new Clients(world, workload, {
     clients: configuration.clients,
     pauseMs: 100,
@@ -82,7 +88,8 @@ export function runSimulation(options: SimOptions): SimResult {
       const nodes = cluster.serving();
       if (nodes.length === 0) return undefined;
       const { node, gone } = clientRandom.pick(nodes);
-      return { db: node.db, gone };
+      const never = new Promise<void>(() => undefined);
+      return { db: node.db, gone: workload.hasOwnConnections === true ? never : gone };
     },
   });
   const problems: string[] = [];

@@ -25,6 +25,8 @@ export interface Operation {
 }
 
 export interface Workload {
+  /** Its operations do not use the client's connection, and settle whatever dies. */
+  readonly hasOwnConnections?: boolean;
   /** Keys between the data, where ranges may be split. */
   splitKeys(): Buffer[];
   /** Writes the initial data, before the clients start. Throws KvFailure. */
@@ -35,4 +37,14 @@ export interface Workload {
   checkNode(db: Db, where: string): Promise<void>;
   /** Once, after every node was checked: the history as a whole, against what the stores hold. */
   conclude?(cluster: SimCluster): Promise<void>;
+}
+
+/** A workload from outside. */
+export interface GivenWorkload {
+  readonly name: string;
+  /** Default: drawn from the seed. */
+  readonly clients: number | undefined;
+  /** The nodes take SQL. */
+  readonly sql: boolean;
+  make(context: WorkloadContext, random: SeededRandom, cluster: SimCluster): Workload;
 }

@@ -1,0 +1,112 @@
+/**
+ * A user's own program as a workload: each client has an SQL session of its own, which connects to any node that is
+ * up and to another one when that dies.
+ */
+import { type Db, KvFailure } from '../../kv/index.ts';
+import { keyMax, userTablesStart } from '../../encoding/index.ts';
+import { must } from '../../util/index.ts';
+import { type SimCluster } from '../cluster.ts';
+import { type SeededRandom } from '../random.ts';
+import { type SqlProgram } from '../sql-program.ts';
+import { codeOf, SqlSession } from '../sql-session.ts';
+import { type Operation, type Workload, type WorkloadContext } from '../workload.ts';
+
+export interface SqlWorkloadParts {
+  readonly program: SqlProgram;
+  readonly cluster: SimCluster;
+  readonly random: SeededRandom;
+}
+
+const invariantShare = 0.2;
+/** Rows that are looked at for places to split, and how many of them become one. */
+const sampledRows = 1_000;
+const splitKeysMax = 50;
+
+export class SqlWorkload implements Workload {
+  readonly hasOwnConnections = true;
+  readonly #context: WorkloadContext;
+  readonly #parts: SqlWorkloadParts;
+  readonly #sessions: readonly SqlSession[];
+  #splitKeys: Buffer[] = [];
+
+  constructor(context: WorkloadContext, parts: SqlWorkloadParts) {
+    this.#context = context;
+    this.#parts = parts;
+    this.#sessions = Array.from({ length: context.clients }, (_, client) =>
+      this.#session(`c${client}`),
+    );
+  }
+
+  splitKeys(): Buffer[] {
+    return this.#splitKeys;
+  }
+
+  async load(db: Db): Promise<void> {
+    const { program } = this.#parts;
+    const session = this.#session('setup', db);
+    await this.#watch('setup', () => program.setup?.(session));
+    await session.close();
+    const { keys } = await db.run({ name: 'split keys' }, (txn) =>
+      txn.scan({ start: userTablesStart, end: keyMax, maxRows: sampledRows }),
+    );
+    const every = Math.ceil(keys.length / splitKeysMax);
+    this.#splitKeys = [userTablesStart, ...keys.filter((_, i) => i % every === 0)];
+  }
+
+  next(client: number, random: SeededRandom): Operation {
+    const { program } = this.#parts;
+    const session = must(this.#sessions[client]);
+    if (program.invariant !== undefined && random.chance(invariantShare)) {
+      return {
+        kind: 'read',
+        run: () => this.#watch('invariant', () => program.invariant?.(session)),
+      };
+    }
+    const step = (): unknown => program.step(session, random, client);
+    return { kind: 'write', run: () => this.#watch(`step of client ${client}`, step) };
+  }
+
+  async checkNode(db: Db, where: string): Promise<void> {
+    const { program } = this.#parts;
+    const session = this.#session('check', db);
+    await this.#watch(where, () => program.invariant?.(session));
+    await this.#watch(where, () => program.check?.(session));
+    await session.close();
+  }
+
+  /** Throws KvFailure where the database could not do it; any other failure of the user's function is a finding. */
+  async #watch(what: string, run: () => unknown): Promise<void> {
+    try {
+      if ((await run()) === false) this.#context.violation(`${what} returned false`);
+    } catch (error) {
+      if (isTransient(error)) throw asKvFailure(error);
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      this.#context.violation(`${what}: ${text}`);
+    }
+  }
+
+  /** On the node of `db`, or on any. */
+  #session(name: string, db?: Db): SqlSession {
+    const { cluster } = this.#parts;
+    const random = this.#parts.random.fork();
+    const dial = (): ReturnType<SimCluster['dialSql']> => {
+      const nodes = cluster.serving().filter(({ node }) => db === undefined || node.db === db);
+      return nodes.length === 0 ? undefined : cluster.dialSql(random.pick(nodes).index);
+    };
+    return new SqlSession({ world: this.#context.world, random, name, dial });
+  }
+}
+
+/** Classes 08, 40, 53, 57, 58 of SQLSTATE, and broken connections: what a client has to expect under faults. */
+function isTransient(error: unknown): boolean {
+  return /^(08|40|53|57|58|ECONN|ETIMEDOUT)/.test(codeOf(error) ?? '');
+}
+
+/** A client that lost its connection does not know what became of its last statement either. */
+function asKvFailure(error: unknown): KvFailure {
+  const code = codeOf(error) ?? '';
+  const reason = String(error);
+  return code === '40003' || /^(08|ECONNRESET|ETIMEDOUT)/.test(code)
+    ? new KvFailure({ kind: 'ambiguous-result', reason })
+    : new KvFailure({ kind: 'unavailable', reason });
+}
