@@ -7,7 +7,9 @@ import { mustRun } from './process.ts';
 
 export interface BenchCluster {
   readonly cluster: LocalCluster;
+  /** SQL, one per node. */
   readonly ports: readonly number[];
+  readonly httpPorts: readonly number[];
   stop(): Promise<void>;
 }
 
@@ -19,12 +21,13 @@ export async function startBenchCluster(options: {
   const nodes = options.nodes ?? 3;
   const data = mkdtempSync(join(tmpdir(), 'skein-bench-'));
   const sqlPort = 27257;
+  const httpPort = 27457;
   const cluster = new LocalCluster({
     nodes,
     data: join(data, 'cluster'),
     sqlPort,
     rpcPort: 27357,
-    httpPort: 27457,
+    httpPort,
     fresh: false,
     restart: false,
     say: () => {},
@@ -38,6 +41,7 @@ export async function startBenchCluster(options: {
   return {
     cluster,
     ports: Array.from({ length: nodes }, (_, i) => sqlPort + i),
+    httpPorts: Array.from({ length: nodes }, (_, i) => httpPort + i),
     async stop() {
       await cluster.stop();
       rmSync(data, { recursive: true, force: true });

@@ -1,6 +1,7 @@
 /** `npm run bench [-- name ...]`: each benchmark prints one table. Without a name: sql and idle. */
 import { runConsensusBench } from './consensus.ts';
 import { runCopyBench } from './copy.ts';
+import { runFailoverBench } from './failover.ts';
 import { runIdleBench } from './idle.ts';
 import { runKvBench } from './kv.ts';
 import { runQuietBench } from './quiet.ts';
@@ -15,6 +16,8 @@ const benches: Record<string, (args: readonly string[]) => Promise<void>> = {
   consensus: runConsensusBench,
   /** Commits and reads below SQL. */
   kv: runKvBench,
+  /** Time without an acknowledged write when a leaseholder goes away. */
+  failover: runFailoverBench,
   /** Processor time and memory of a cluster that does nothing. */
   idle: runIdleBench,
   /** Processor time and memory of many ranges that nobody uses. */

@@ -92,13 +92,18 @@ export class LocalCluster {
     this.#writeMarker({ founded: true });
   }
 
-  /** SIGKILL: the node gets no chance to say goodbye. Resolves when it is gone; it is started again when `restart` is on. */
-  async kill(index: number): Promise<void> {
+  /** SIGKILL: the node gets no chance to say goodbye; SIGTERM: it drains. Resolves when it is gone; it is started again when `restart` is on. */
+  async kill(index: number, signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<void> {
     const child = this.#nodes[index]?.process;
     if (child === undefined) return;
     const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-    child.kill('SIGKILL');
+    child.kill(signal);
     await gone;
+  }
+
+  /** SIGSTOP: the node stands still, its connections stay open. SIGCONT: it goes on. */
+  signal(index: number, signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#nodes[index]?.process?.kill(signal);
   }
 
   /** Starts a node that ended; resolves when it is ready. */
