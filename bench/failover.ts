@@ -28,9 +28,7 @@ const giveUpMs = 60_000;
 
 export async function runFailoverBench(options: readonly string[]): Promise<void> {
   const count = (name: string, otherwise: number): number =>
-    Number(
-      options.find((option) => option.startsWith(`--${name}=`))?.split('=')[1] ?? otherwise,
-    );
+    Number(options.find((option) => option.startsWith(`--${name}=`))?.split('=')[1] ?? otherwise);
   const events: readonly Event[] = [
     {
       name: 'kill -9',
@@ -68,7 +66,10 @@ export async function runFailoverBench(options: readonly string[]): Promise<void
     console.log(
       `\n${machineLine()}; ${clients} clients through the surviving nodes, milliseconds without an acknowledged write\n`,
     );
-    printTable(['leaseholder', 'rounds', 'p50', 'wanted', 'max', 'wanted', 'failed statements'], rows);
+    printTable(
+      ['leaseholder', 'rounds', 'p50', 'wanted', 'max', 'wanted', 'failed statements'],
+      rows,
+    );
   } finally {
     await skein.stop();
   }
@@ -156,7 +157,7 @@ function longestGap(acknowledgedAtMs: readonly number[], struckMs: number): numb
 /** No replica has anything to do any more: all of them have everything (a leader falls silent only then). */
 async function untilQuiet(skein: BenchCluster): Promise<void> {
   const deadlineMs = performance.now() + giveUpMs;
-  for (let quiet = 0; quiet < 2; ) {
+  for (let quiet = 0; quiet < 2;) {
     await pause(200);
     const awake = await Promise.all(skein.httpPorts.map(awakeReplicas));
     quiet = awake.every((replicas) => replicas === 0) ? quiet + 1 : 0;
