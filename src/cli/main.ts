@@ -104,8 +104,8 @@ program
   .option('--nodes <n>', 'number of nodes (default 5)')
   .option('--seconds <n>', 'simulated seconds under faults (default 60)')
   .option(
-    '--workload <file>',
-    'your own: a JavaScript module or an SQL script (docs/SIMULATION.md)',
+    '--workload <name>',
+    'what the clients do (default: drawn), or your own: a JavaScript module or SQL script (docs/SIMULATION.md)',
   )
   .option('--runs <n>', 'so many runs, with the seeds that follow')
   .option('--trace', 'print what happens')

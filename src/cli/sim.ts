@@ -1,7 +1,7 @@
 /** `skein sim`: one simulated run, or many with `--runs`. */
 import { setFlagsFromString } from 'node:v8';
 import { runInThisContext } from 'node:vm';
-import { runSimulation } from '../sim/index.ts';
+import { runSimulation, workloadNames } from '../sim/index.ts';
 import { Settings, UsageError } from './options.ts';
 import { isWorkloadFile, openWorkloadFile } from './workload-file.ts';
 
@@ -25,8 +25,12 @@ export async function runSim(flags: Record<string, unknown>): Promise<void> {
   const runs = settings.integer('runs', { min: 1, max: 1_000_000 }) ?? 1;
   const nodes = settings.integer('nodes', { min: 1, max: 9 }) ?? 5;
   const workload = settings.text('workload');
-  if (workload !== undefined && !isWorkloadFile(workload)) {
-    throw new UsageError('--workload takes a file: MODULE.mjs or SCRIPT.sql.');
+  const shipped = workloadNames.find((name) => name === workload);
+  const isFile = workload !== undefined && shipped === undefined;
+  if (isFile && !isWorkloadFile(workload)) {
+    throw new UsageError(
+      `--workload takes a file, MODULE.mjs or SCRIPT.sql, or one of ${workloadNames.join(', ')}.`,
+    );
   }
   const faultSeconds = settings.integer('seconds', { min: 1, max: 100_000 }) ?? 60;
   const trace = settings.flag('trace') || settings.flag('verbose');
@@ -35,7 +39,8 @@ export async function runSim(flags: Record<string, unknown>): Promise<void> {
   for (let i = 0; i < runs; i++) {
     const seed = given === undefined ? Math.floor(Math.random() * 0xffffffff) : given + i;
     console.log(`seed ${seed}`);
-    const file = workload === undefined ? undefined : await openWorkloadFile(workload);
+    const file = isFile ? await openWorkloadFile(workload) : undefined;
+    const chosen = file?.workload ?? shipped;
     const startMs = performance.now();
     // Not within a promise job: there the microtask checkpoint does nothing.
     const result = await new Promise<ReturnType<typeof runSimulation>>((resolve, reject) => {
@@ -45,8 +50,8 @@ export async function runSim(flags: Record<string, unknown>): Promise<void> {
             runSimulation({
               seed,
               nodes,
-              ...(file === undefined ? {} : { workload: file.workload }),
               faultSeconds,
+              ...(chosen === undefined ? {} : { workload: chosen }),
               drainMicrotasks,
               trace: trace ? (line) => console.log(line) : undefined,
               ...(settings.flag('verbose')

@@ -112,7 +112,7 @@ const planted: readonly Planted[] = [
 
 for (const { bug, plant, seeds, sign } of planted) {
   it(`finds: ${bug}`, async () => {
-    const options = plant();
+    const options = { workload: 'bank', ...plant() } as const;
     const seen: string[] = [];
     for (let seed = 1; seed <= seeds; seed++) {
       const { problems } = await simulate(seed, 15, options);

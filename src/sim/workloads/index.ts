@@ -2,9 +2,15 @@
 import { type SeededRandom } from '../random.ts';
 import { type Workload, type WorkloadContext } from '../workload.ts';
 import { Bank } from './bank.ts';
+import { ListAppend } from './list-append.ts';
 
 const makers = {
   bank: (context, random) => new Bank(context, { accounts: random.between(6, 16) }),
+  'list-append': (context, random) =>
+    new ListAppend(context, {
+      activeKeys: random.between(4, 12),
+      appendsPerKey: random.between(8, 64),
+    }),
 } satisfies Record<string, (context: WorkloadContext, random: SeededRandom) => Workload>;
 
 export type WorkloadName = keyof typeof makers;

@@ -1,0 +1,29 @@
+/**
+ * What clients did and what they were told, as the checkers take it: every operation with its interval between
+ * invocation and completion on one clock of events, and how it ended.
+ */
+
+/**
+ * 'ok': it happened. 'fail': it certainly did not. 'info': nobody knows, it may even happen later
+ * (the words are Jepsen's).
+ */
+export type Outcome = 'ok' | 'fail' | 'info';
+
+export interface Recorded<What> {
+  /** A process makes one operation after the other; nothing follows one that ended as 'info'. */
+  readonly process: number;
+  readonly what: What;
+  /** Position among all invocations and completions; no two are equal. */
+  readonly invoked: number;
+  /** Infinity when the outcome is 'info'. */
+  readonly completed: number;
+  readonly outcome: Outcome;
+  /** When it was invoked, for whoever compares it with a trace. */
+  readonly invokedMs: number;
+}
+
+/** What a checker found: the name of the anomaly, and the operations that show it. */
+export interface Finding {
+  readonly anomaly: string;
+  readonly text: string;
+}

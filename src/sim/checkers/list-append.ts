@@ -1,0 +1,38 @@
+/**
+ * Checks transactions that append unique elements to lists and read lists. A list tells all its earlier versions,
+ * so the order of the writes of each key, and with it who must come before whom, follows from what was
+ * read (Kingsbury, Alvaro: "Elle", VLDB 2020). A history is serializable if and only if that
+ * relation has no cycle.
+ */
+import { appendAnomalies } from './append-anomalies.ts';
+import { inferDependencies } from './append-dependencies.ts';
+import { describe, type AppendTransaction } from './append-history.ts';
+import { inferVersions } from './append-versions.ts';
+import { findCycles, type Dependency } from './dependency-cycles.ts';
+import { type Finding } from './history.ts';
+
+/**
+ * Every anomaly found, with its transactions; empty when the history is serializable, and in an order that
+ * agrees with each process and, where transactions conflict, with real time. No element may be
+ * appended twice to a key.
+ */
+export function checkListAppend(history: readonly AppendTransaction[]): Finding[] {
+  const versions = inferVersions(history);
+  const cycles = findCycles(history.length, inferDependencies(history, versions));
+  return [
+    ...appendAnomalies(history, versions),
+    ...cycles.map(({ anomaly, dependencies }) => ({
+      anomaly,
+      text: describeCycle(history, dependencies),
+    })),
+  ];
+}
+
+function describeCycle(
+  history: readonly AppendTransaction[],
+  dependencies: readonly Dependency[],
+): string {
+  const transactions = dependencies.map(({ from }) => describe(history, from));
+  const edges = dependencies.map(({ from, to, kind }) => `T${from} -${kind}-> T${to}`);
+  return `${edges.join(', ')}; ${transactions.join('; ')}`;
+}

@@ -1,0 +1,44 @@
+/**
+ * Histories of list appends and what is wrong with them. A case is `check one-by-one` or `check at-once`; a line
+ * of its input is a transaction: `ax1` appends 1 to x, `rx12` reads [1 2], `rx` reads []. Before them may stand
+ * when it ran (`2-5`), its process (`p1`; one of its own by default) and its outcome (`fail`, `info`).
+ */
+import { join } from 'node:path';
+import { checkListAppend } from '../../../src/sim/checkers/list-append.ts';
+import { type AppendTransaction, type MicroOp } from '../../../src/sim/checkers/append-history.ts';
+import { runScripts } from '../../script.ts';
+
+runScripts(join(import.meta.dirname, 'testdata/list-append'), () => ({ args, input }) => {
+  const lines = input.split('\n');
+  const history = lines.map((line, i): AppendTransaction =>
+    parse(line, i, args[0] === 'one-by-one' ? [2 * i, 2 * i + 1] : [i, lines.length + i]),
+  );
+  const findings = checkListAppend(history).map(({ anomaly, text }) => {
+    const [edges = ''] = text.split(';');
+    return edges.includes('->') ? `${anomaly}: ${edges}` : anomaly;
+  });
+  return findings.length === 0 ? 'nothing' : [...new Set(findings)].join('\n');
+});
+
+function parse(line: string, index: number, interval: readonly number[]): AppendTransaction {
+  let process = 1000 + index;
+  let [invoked = 0, completed = 0] = interval;
+  let outcome: AppendTransaction['outcome'] = 'ok';
+  const what: MicroOp[] = [];
+  for (const word of line.split(' ')) {
+    const [kind = '', key = ''] = word;
+    if (/^\d+-\d+$/.test(word)) [invoked = 0, completed = 0] = word.split('-').map(Number);
+    else if (/^p\d+$/.test(word)) process = Number(word.slice(1));
+    else if (word === 'fail' || word === 'info') outcome = word;
+    else if (kind === 'a')
+      what.push({ kind: 'append', key: keyNumber(key), element: Number(word.slice(2)) });
+    else
+      what.push({ kind: 'read', key: keyNumber(key), list: word.slice(2).split('').map(Number) });
+  }
+  if (outcome === 'info') completed = Number.POSITIVE_INFINITY;
+  return { process, what, invoked, completed, outcome, invokedMs: 0 };
+}
+
+function keyNumber(name: string): number {
+  return name.charCodeAt(0);
+}
