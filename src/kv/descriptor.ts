@@ -36,6 +36,11 @@ export function containsSpan(range: RangeDescriptor, start: Buffer, end: Buffer)
   return compareBytes(start, range.startKey) >= 0 && compareBytes(end, range.endKey) <= 0;
 }
 
+export function replicaById(range: RangeDescriptor, id: number): ReplicaDescriptor | undefined {
+  for (const replica of range.replicas) if (replica.replicaId === id) return replica;
+  return undefined;
+}
+
 export function replicaOnStore(
   range: RangeDescriptor,
   storeId: StoreId,

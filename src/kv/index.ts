@@ -21,7 +21,7 @@ export type {
 export { ClusterSettings, kvSettings, settingValue } from './cluster-settings.ts';
 export type { ClusterSetting, SettingType } from './cluster-settings.ts';
 export type { Db, ReadOptions, Savepoint, ScanOptions, ScanPage, Txn, TxnOptions } from './db.ts';
-export { containsKey, containsSpan, replicaOnStore } from './descriptor.ts';
+export { containsKey, containsSpan, replicaById, replicaOnStore } from './descriptor.ts';
 export { decodeDescriptor, encodeDescriptor } from './descriptor-codec.ts';
 export type { RangeDescriptor, ReplicaDescriptor, ReplicaKind } from './descriptor.ts';
 export { KvFailure } from './errors.ts';
@@ -42,6 +42,7 @@ export {
 export type { Timestamp } from './hlc.ts';
 export { asNodeId, asRangeId, asReplicaId, asStoreId, asTxnId } from './ids.ts';
 export type { NodeId, RangeId, ReplicaId, StoreId, TxnId } from './ids.ts';
+export { keepDescriptor } from './kept-descriptor.ts';
 export { LocalDb } from './local-db.ts';
 export type { LocalDbOptions } from './local-db.ts';
 export { PageBuilder } from './page-builder.ts';

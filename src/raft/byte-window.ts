@@ -25,14 +25,15 @@ export class ByteWindow {
       this.total -= item.bytes;
       this.head++;
     }
-    if (this.head > 64 && this.head * 2 > this.items.length) {
+    if (this.head === this.items.length) this.clear();
+    else if (this.head > 64 && this.head * 2 > this.items.length) {
       this.items = this.items.slice(this.head);
       this.head = 0;
     }
   }
 
   clear(): void {
-    this.items = [];
+    if (this.items.length > 0) this.items = [];
     this.head = 0;
     this.total = 0;
   }

@@ -73,6 +73,21 @@ export function isValidChange(change: ConfigChange): boolean {
   );
 }
 
+/** Bounded: beyond it the collection begins anew, and some equal configurations are two objects for a while. */
+const sharedMax = 1024;
+const shared = new Map<string, Configuration>();
+
+/** The same configuration, in one object for all ranges that have it: thousands of them have the same members. */
+export function sharedConfiguration(configuration: Configuration): Configuration {
+  const { voters, votersOutgoing, learners } = configuration;
+  const name = `${voters.join()};${votersOutgoing.join()};${learners.join()}`;
+  const known = shared.get(name);
+  if (known !== undefined) return known;
+  if (shared.size >= sharedMax) shared.clear();
+  shared.set(name, configuration);
+  return configuration;
+}
+
 const formatVersion = 1;
 const idBytes = 6;
 const idMax = 2 ** 48 - 1;

@@ -8,7 +8,7 @@
  */
 import { isVoter, votersOf } from './configuration.ts';
 import { voteResult } from './quorum.ts';
-import { type RaftState } from './state.ts';
+import { noVotes, type RaftState } from './state.ts';
 import { type HardState, type Message, type RaftId } from './types.ts';
 
 type VoteRequest = Extract<Message, { kind: 'vote-request' }>;
@@ -81,7 +81,8 @@ export function campaign(state: RaftState, transfer: boolean): void {
 function startPreVote(state: RaftState): void {
   state.role = 'pre-candidate';
   state.drawElectionTimeout();
-  state.votes = new Map([[state.id, true]]);
+  state.votes = noVotes;
+  state.countVote(state.id, true);
   if (voteResult(state.configuration, state.votes) === 'won') {
     startElection(state, false);
     return;
@@ -191,7 +192,7 @@ export function handleVoteResponse(state: RaftState, m: VoteResponse): boolean {
       m.term === (m.granted ? state.term + 1 : state.term)) ||
     (state.role === 'candidate' && !m.pre && m.term === state.term);
   if (!answersUs || state.votes.has(m.from)) return false;
-  state.votes.set(m.from, m.granted);
+  state.countVote(m.from, m.granted);
   return tally(state);
 }
 
@@ -199,7 +200,7 @@ export function handleVoteResponse(state: RaftState, m: VoteResponse): boolean {
 export function countOwnVote(state: RaftState, durable: HardState): boolean {
   if (state.role !== 'candidate' || state.votes.has(state.id)) return false;
   if (durable.term !== state.term || durable.vote !== state.id) return false;
-  state.votes.set(state.id, true);
+  state.countVote(state.id, true);
   return tally(state);
 }
 

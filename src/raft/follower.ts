@@ -2,6 +2,7 @@
  * The follower's side of replication: it accepts what a leader of its term sends, and acknowledges
  * only what is durable (such answers wait for the write).
  */
+import { sharedConfiguration } from './configuration.ts';
 import { type RaftState } from './state.ts';
 import { type Entry, type Message } from './types.ts';
 
@@ -73,7 +74,7 @@ export function handleSnapshot(state: RaftState, m: SnapshotMessage): void {
       log.commitTo(snapshot.index);
     } else {
       log.restore(snapshot);
-      state.configuration = snapshot.configuration;
+      state.configuration = sharedConfiguration(snapshot.configuration);
     }
   }
   accept(state, m.from, log.commit);

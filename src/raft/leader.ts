@@ -24,7 +24,7 @@ import { Progress } from './progress.ts';
 import { hasQuorum } from './quorum.ts';
 import { confirmReads, hasReads } from './read-index.ts';
 import { advanceCommit, orderCampaign, sendHeartbeat } from './replication.ts';
-import { type RaftState, type Reign } from './state.ts';
+import { noVotes, type RaftState, type Reign } from './state.ts';
 import {
   type ConfigChange,
   type Configuration,
@@ -40,7 +40,7 @@ export function becomeLeader(state: RaftState): void {
   const { log } = state;
   state.role = 'leader';
   state.leader = state.id;
-  state.votes = new Map();
+  state.votes = noVotes;
   const reign: Reign = {
     peers: new Map(),
     uncommitted: new ByteWindow(),
@@ -63,20 +63,20 @@ export function becomeLeader(state: RaftState): void {
 
 /** One tick. True when this replica gave up leading and should stand for election again at once. */
 export function tickLeader(state: RaftState, reign: Reign): boolean {
-  if (reign.transfer !== undefined && ++reign.transfer.ticks >= state.config.electionTicks) {
+  if (reign.transfer !== undefined && ++reign.transfer.ticks >= state.settings.electionTicks) {
     // Nobody took over. The order to campaign may still arrive somewhere, so this reign is over.
     return stepDown(state);
   }
   const supported = hasQuorum(
     state.configuration,
-    (id) => id === state.id || state.config.supportedBy(id),
+    (id) => id === state.id || state.host.supportedBy(id),
   );
   reign.unsupportedTicks = supported ? 0 : reign.unsupportedTicks + 1;
-  if (reign.unsupportedTicks >= state.config.electionTicks) {
+  if (reign.unsupportedTicks >= state.settings.electionTicks) {
     state.becomeFollower(state.term, 0);
     return false;
   }
-  if (++reign.heartbeatTicks >= state.config.heartbeatTicks) {
+  if (++reign.heartbeatTicks >= state.settings.heartbeatTicks) {
     reign.heartbeatTicks = 0;
     for (const peer of reign.peers.values()) sendHeartbeat(state, reign, peer);
   }
@@ -101,7 +101,7 @@ export function propose(state: RaftState, data: Buffer): ProposeResult {
   if (reign.transfer !== undefined) return { kind: 'busy', reason: 'transfer' };
   const backlog = reign.uncommitted.bytes;
   // One proposal is always let through, however large.
-  if (backlog > 0 && backlog + data.length > state.config.uncommittedBytesMax) {
+  if (backlog > 0 && backlog + data.length > state.settings.uncommittedBytesMax) {
     return { kind: 'busy', reason: 'backlog' };
   }
   const index = appendEntry(state, reign, 'normal', data);

@@ -8,7 +8,7 @@
  * disturbs nobody.
  */
 import { assert, isCount, unreachable } from '../util/index.ts';
-import { isMember, isVoter } from './configuration.ts';
+import { isMember, isVoter, sharedConfiguration } from './configuration.ts';
 import {
   campaign,
   countOwnVote,
@@ -233,7 +233,7 @@ export class RaftNode implements RaftCore {
     const { state } = this;
     assert(entry.kind === 'config', 'an entry with a configuration change');
     assert(entry.index > state.log.applied, 'a configuration change is applied once');
-    state.configuration = configurationAfter(state.configuration, entry);
+    state.configuration = sharedConfiguration(configurationAfter(state.configuration, entry));
     if (state.reign !== undefined) {
       if (configurationChanged(state, state.reign)) campaign(state, false);
     } else if (state.role !== 'follower' && !isVoter(state.configuration, state.id)) {

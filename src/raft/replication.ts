@@ -19,18 +19,18 @@ type AppendResponse = Extract<Message, { kind: 'append-response' }>;
 
 /** There are entries for this peer, and room for them. */
 function canTakeEntries(state: RaftState, peer: Progress): boolean {
-  return peer.next <= state.log.lastIndex && !peer.paused(state.config);
+  return peer.next <= state.log.lastIndex && !peer.paused(state.settings);
 }
 
 /** Changes of members and transfers are not held back: others wait for them. */
 function isHeldBack(state: RaftState, reign: Reign, peer: Progress): boolean {
   if (reign.urgent || reign.transfer !== undefined) return false;
-  const { holdBytesMax = 0, appendBytesMax } = state.config;
+  const { holdBytesMax = 0, appendBytesMax } = state.settings;
   return peer.holdsBack(reign.loggedBytes, Math.min(holdBytesMax, appendBytesMax));
 }
 
 function isDue(state: RaftState, reign: Reign, peer: Progress): boolean {
-  if (peer.wantsAppend) return peer.state === 'replicate' || !peer.paused(state.config);
+  if (peer.wantsAppend) return peer.state === 'replicate' || !peer.paused(state.settings);
   return canTakeEntries(state, peer) && !isHeldBack(state, reign, peer);
 }
 
@@ -62,7 +62,7 @@ export function takeAppends(state: RaftState, reign: Reign): Message[] {
 
 /** One append with the next entries, if there are any and room for them; or a snapshot is wanted. */
 function sendAppend(state: RaftState, reign: Reign, peer: Progress, appends: Message[]): void {
-  const { log, config } = state;
+  const { log, settings } = state;
   const previousIndex = peer.next - 1;
   const previousTerm = log.term(previousIndex);
   if (previousTerm === undefined) {
@@ -75,9 +75,9 @@ function sendAppend(state: RaftState, reign: Reign, peer: Progress, appends: Mes
     state.snapshotsWanted.push(peer.id);
     return;
   }
-  const entries = peer.paused(config)
+  const entries = peer.paused(settings)
     ? []
-    : log.entries(peer.next, log.lastIndex + 1, config.appendBytesMax);
+    : log.entries(peer.next, log.lastIndex + 1, settings.appendBytesMax);
   appends.push({
     kind: 'append',
     from: state.id,
@@ -129,7 +129,7 @@ export function handleAppendResponse(state: RaftState, reign: Reign, m: AppendRe
     if (peer.rejected(m.index, agree.index)) peer.wantsAppend = true;
     return;
   }
-  const wasPaused = peer.paused(state.config);
+  const wasPaused = peer.paused(state.settings);
   if (!peer.accepted(m.index, log.firstIndex)) {
     orderCampaign(state, reign, peer);
     return;
@@ -179,7 +179,7 @@ export function handOut(state: RaftState, reign: Reign, maxBytes: number): Entry
  * members are told at once: others wait for them.
  */
 function isUrgent(state: RaftState, reign: Reign, before: number): boolean {
-  if (state.config.announceCommits !== 'with-traffic') return true;
+  if (state.settings.announceCommits !== 'with-traffic') return true;
   const { log, term } = state;
   const isChange = before < reign.pendingConfigIndex && reign.pendingConfigIndex <= log.handedOut;
   return isChange || log.term(before) !== term;

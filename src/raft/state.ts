@@ -8,7 +8,7 @@
  */
 import { assert } from '../util/index.ts';
 import { type ByteWindow } from './byte-window.ts';
-import { isVoter } from './configuration.ts';
+import { isVoter, sharedConfiguration } from './configuration.ts';
 import { LogView } from './log.ts';
 import { type Progress } from './progress.ts';
 import {
@@ -16,7 +16,9 @@ import {
   type HardState,
   type Message,
   type RaftConfig,
+  type RaftHost,
   type RaftId,
+  type RaftSettings,
   type ReadState,
   type Role,
 } from './types.ts';
@@ -45,8 +47,12 @@ export interface Reign {
   unsupportedTicks: number;
 }
 
+/** Shared by all that do not stand for election. */
+export const noVotes: ReadonlyMap<RaftId, boolean> = new Map();
+
 export class RaftState {
-  readonly config: RaftConfig;
+  readonly settings: RaftSettings;
+  readonly host: RaftHost;
   readonly id: RaftId;
   readonly log: LogView;
   term: number;
@@ -56,7 +62,7 @@ export class RaftState {
   configuration: Configuration;
   reign: Reign | undefined;
   /** (Pre-)candidates: the answers so far, own vote included once it counts. */
-  votes = new Map<RaftId, boolean>();
+  votes: ReadonlyMap<RaftId, boolean> = noVotes;
   /** Ticks without a live leader. */
   electionElapsed = 0;
   electionTimeout = 0;
@@ -72,18 +78,20 @@ export class RaftState {
 
   constructor(config: RaftConfig) {
     assert(config.id > 0, 'a replica id is positive');
+    const { settings } = config;
     assert(
-      config.electionTicks > config.heartbeatTicks,
+      settings.electionTicks > settings.heartbeatTicks,
       'heartbeats come more often than elections',
     );
-    assert(config.heartbeatTicks > 0, 'heartbeatTicks is positive');
-    assert(config.inflightMessagesMax > 0, 'inflightMessagesMax is positive');
-    this.config = config;
+    assert(settings.heartbeatTicks > 0, 'heartbeatTicks is positive');
+    assert(settings.inflightMessagesMax > 0, 'inflightMessagesMax is positive');
+    this.settings = settings;
+    this.host = config.host;
     this.id = config.id;
     this.log = new LogView(config.log, config.hardState.commit, config.applied);
     this.term = config.hardState.term;
     this.vote = config.hardState.vote;
-    this.configuration = config.configuration;
+    this.configuration = sharedConfiguration(config.configuration);
     this.drawElectionTimeout();
   }
 
@@ -92,9 +100,13 @@ export class RaftState {
   }
 
   drawElectionTimeout(): void {
-    const ticks = this.config.electionTicks;
+    const ticks = this.settings.electionTicks;
     this.electionElapsed = 0;
-    this.electionTimeout = ticks + Math.floor(this.config.random() * ticks);
+    this.electionTimeout = ticks + Math.floor(this.host.random() * ticks);
+  }
+
+  countVote(from: RaftId, granted: boolean): void {
+    this.votes = new Map(this.votes).set(from, granted);
   }
 
   becomeFollower(term: number, leader: RaftId): void {
@@ -104,7 +116,7 @@ export class RaftState {
     this.role = 'follower';
     this.leader = leader;
     this.reign = undefined;
-    this.votes = new Map();
+    this.votes = noVotes;
     this.snapshotsWanted = [];
     this.silentTicks = 0;
     this.drawElectionTimeout();
@@ -127,6 +139,6 @@ export class RaftState {
     ) {
       return false;
     }
-    return this.config.supports(this.leader);
+    return this.host.supports(this.leader);
   }
 }

@@ -137,15 +137,8 @@ export interface LogReader {
   entries(from: number, to: number, maxBytes: number): Entry[];
 }
 
-export interface RaftConfig {
-  readonly id: RaftId;
-  readonly log: LogReader;
-  readonly hardState: HardState;
-  readonly configuration: Configuration;
-  /** Last applied index: committed entries up to it are not handed out again. */
-  readonly applied: number;
-  /** Uniform in [0,1): draws election timeouts. */
-  readonly random: () => number;
+/** Times and limits; one object for all replicas of a store. */
+export interface RaftSettings {
   /** Ticks without a live leader before an election; the actual timeout is drawn from [n, 2n). */
   readonly electionTicks: number;
   /** Ticks between heartbeats of a leader that is not quiescent. */
@@ -164,14 +157,31 @@ export interface RaftConfig {
    * follower is unanswered, until the answer or `releaseHeld` (Nagle's algorithm, RFC 896). Default 0: none are.
    */
   readonly holdBytesMax?: number;
+}
+
+/** What the core asks of its driver. */
+export interface RaftHost {
+  /** Uniform in [0,1): draws election timeouts. */
+  random(): number;
   /**
    * True while this replica's store promises its support to the store of replica `leader`: as long as it
    * does, this replica neither campaigns nor votes (except in a transfer). Replaces "heard from a
    * leader within an election timeout" (thesis 4.2.3) for PreVote and CheckQuorum.
    */
-  readonly supports: (leader: RaftId) => boolean;
+  supports(leader: RaftId): boolean;
   /** Leader only: true while replica `peer`'s store supports this store. A leader without a supporting quorum steps down (CheckQuorum). */
-  readonly supportedBy: (peer: RaftId) => boolean;
+  supportedBy(peer: RaftId): boolean;
+}
+
+export interface RaftConfig {
+  readonly id: RaftId;
+  readonly log: LogReader;
+  readonly hardState: HardState;
+  readonly configuration: Configuration;
+  /** Last applied index: committed entries up to it are not handed out again. */
+  readonly applied: number;
+  readonly settings: RaftSettings;
+  readonly host: RaftHost;
 }
 
 export type ProposeResult =

@@ -72,6 +72,15 @@ export interface ReplicaPort {
   propose(command: Command, leaseSequence: number): Promise<ProposeOutcome>;
 }
 
+/**
+ * What an executor that was given up leaves to the next one: everything may have been read up to `reads`, and
+ * a transaction that began up to `txns` may have been ended here before its record was made (rules T1, X5).
+ */
+export interface LowWater {
+  readonly reads: Timestamp;
+  readonly txns: Timestamp;
+}
+
 /** Sends requests by the address of their first key: range lookups, retries and redirects are its business. */
 export type KeySender = Sender;
 
@@ -96,4 +105,9 @@ export interface RangeExecutor {
   quiesce(): Promise<() => void>;
   /** Requests served in the last seconds, for load decisions. */
   queriesPerSecond(): number;
+  /**
+   * Nobody has asked for anything for a while, and nobody holds, waits or works: this executor may be thrown
+   * away. Its successor under the same lease begins at the result. Undefined: it is still needed.
+   */
+  retire(): LowWater | undefined;
 }

@@ -32,7 +32,10 @@ export function storeKey(name: string): Buffer {
 }
 
 export function rangeStateKey(rangeId: RangeId, name: string): Buffer {
-  return Buffer.concat([rangeStatePrefix(rangeId), Buffer.from(name, 'utf8')]);
+  const key = Buffer.allocUnsafe(rangePrefixBytes + name.length);
+  writeRangePrefix(key, rangeId);
+  key.write(name, rangePrefixBytes, 'latin1');
+  return key;
 }
 
 /** All state of one range. */
@@ -176,12 +179,18 @@ function tagged(tag: number, rest: Buffer): Buffer {
   return out;
 }
 
+const rangePrefixBytes = 9;
+
 function rangeStatePrefix(rangeId: RangeId): Buffer {
-  const out = Buffer.allocUnsafe(9);
+  const out = Buffer.allocUnsafe(rangePrefixBytes);
+  writeRangePrefix(out, rangeId);
+  return out;
+}
+
+function writeRangePrefix(out: Buffer, rangeId: RangeId): void {
   out[0] = rangeTag;
   out.writeUInt32BE(Math.floor(rangeId / two32), 1);
   out.writeUInt32BE(rangeId % two32, 5);
-  return out;
 }
 
 function writeInverted32(value: number): void {

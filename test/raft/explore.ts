@@ -592,16 +592,16 @@ export class Explorer {
       hardState,
       configuration: this.configuration,
       applied: birth.index,
-      random: () => 0,
-      electionTicks: 2,
-      heartbeatTicks: 1,
-      appendBytesMax: this.model.smallAppends === true ? 1 : 1024,
-      inflightBytesMax: 4096,
-      inflightMessagesMax: 4,
-      uncommittedBytesMax: 1024,
+      settings: {
+        electionTicks: 2,
+        heartbeatTicks: 1,
+        appendBytesMax: this.model.smallAppends === true ? 1 : 1024,
+        inflightBytesMax: 4096,
+        inflightMessagesMax: 4,
+        uncommittedBytesMax: 1024,
+      },
       // No store ever promises support, so nobody waits; leaders are never out of support either.
-      supports: () => false,
-      supportedBy: () => true,
+      host: { random: () => 0, supports: () => false, supportedBy: () => true },
     });
   }
 

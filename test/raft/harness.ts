@@ -9,7 +9,7 @@ import {
   type Entry,
   type HardState,
   type Message,
-  type RaftConfig,
+  type RaftSettings,
   type RaftId,
   type Ready,
   type SnapshotMeta,
@@ -58,7 +58,7 @@ export interface ClusterOptions {
   readonly random?: (id: RaftId) => number;
   /** The core reads entries that are written but not durable (as the store's log shows them). */
   readonly readsUndurable?: boolean;
-  readonly config?: Partial<RaftConfig>;
+  readonly settings?: Partial<RaftSettings>;
 }
 
 export interface Observer {
@@ -324,16 +324,20 @@ export class Cluster {
       hardState,
       configuration: applied.configuration,
       applied: applied.index,
-      random: () => this.options.random?.(id) ?? 0,
-      electionTicks: 3,
-      heartbeatTicks: 1,
-      appendBytesMax: 1024,
-      inflightBytesMax: 4096,
-      inflightMessagesMax: 4,
-      uncommittedBytesMax: 1024,
-      supports: (leader) => this.supports(id, leader),
-      supportedBy: (peer) => this.supports(peer, id),
-      ...this.options.config,
+      settings: {
+        electionTicks: 3,
+        heartbeatTicks: 1,
+        appendBytesMax: 1024,
+        inflightBytesMax: 4096,
+        inflightMessagesMax: 4,
+        uncommittedBytesMax: 1024,
+        ...this.options.settings,
+      },
+      host: {
+        random: () => this.options.random?.(id) ?? 0,
+        supports: (leader) => this.supports(id, leader),
+        supportedBy: (peer) => this.supports(peer, id),
+      },
     });
     return {
       id,

@@ -16,15 +16,15 @@ function follower(log = new MemoryLog()): RaftNode {
     hardState: { term: log.lastIndex > 0 ? 1 : 0, vote: 0, commit: 0 },
     configuration: { voters: [1, 2, 3], votersOutgoing: [], learners: [] },
     applied: 0,
-    random: () => 0,
-    electionTicks: 3,
-    heartbeatTicks: 1,
-    appendBytesMax: 1024,
-    inflightBytesMax: 4096,
-    inflightMessagesMax: 4,
-    uncommittedBytesMax: 1024,
-    supports: () => false,
-    supportedBy: () => true,
+    settings: {
+      electionTicks: 3,
+      heartbeatTicks: 1,
+      appendBytesMax: 1024,
+      inflightBytesMax: 4096,
+      inflightMessagesMax: 4,
+      uncommittedBytesMax: 1024,
+    },
+    host: { random: () => 0, supports: () => false, supportedBy: () => true },
   });
 }
 

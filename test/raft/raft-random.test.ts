@@ -179,7 +179,7 @@ function start(seed: number, bug: Cluster['bug']): Run {
     spares: everyone.filter((id) => !voters.includes(id)),
     random,
     readsUndurable: random() < 0.5,
-    config: {
+    settings: {
       appendBytesMax: random() < 0.5 ? 1 : 256,
       holdBytesMax: random() < 0.3 ? 0 : 1 + random() * 300,
     },

@@ -84,7 +84,7 @@ class Script {
           learners: ids(options.get('learners')),
           spares: ids(options.get('spares')),
           random: (id) => (id - 1) / 5,
-          config: {
+          settings: {
             uncommittedBytesMax: Number(options.get('bytes') ?? 1024),
             holdBytesMax: Number(options.get('hold') ?? 0),
           },

@@ -37,6 +37,10 @@ export class IntentSweeper {
     else if (key.compare(met.last) > 0) met.last = key;
   }
 
+  get idle(): boolean {
+    return this.#met.size === 0;
+  }
+
   clear(): void {
     this.#met.clear();
   }

@@ -62,6 +62,11 @@ export class TimestampCache {
     return this.#lowWater;
   }
 
+  /** No read above it is remembered. */
+  get ceiling(): Timestamp {
+    return laterTimestamp(this.#lowWater, laterTimestamp(this.#old.max, this.#young.max));
+  }
+
   /** Forgets everything: all of the keyspace counts as read at `lowWater` (rule T1). */
   reset(lowWater: Timestamp): void {
     this.#lowWater = lowWater;

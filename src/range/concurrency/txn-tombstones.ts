@@ -36,6 +36,11 @@ export class TxnTombstones {
     this.#maxEntries = maxEntries;
   }
 
+  /** Nothing is remembered of a transaction that began above it. */
+  get ceiling(): Timestamp {
+    return laterTimestamp(this.#lowWater, laterTimestamp(this.#old.max, this.#young.max));
+  }
+
   reset(lowWater: Timestamp): void {
     this.#lowWater = lowWater;
     this.#young = newGeneration();

@@ -67,6 +67,11 @@ export class TxnWaitQueue {
     for (const waiter of this.#entries.get(pushee)?.waiters ?? []) waiter.wake();
   }
 
+  get hasWaiters(): boolean {
+    for (const { waiters } of this.#entries.values()) if (waiters.size > 0) return true;
+    return false;
+  }
+
   wakeAll(): void {
     for (const pushee of this.#entries.keys()) this.wake(pushee);
   }

@@ -39,7 +39,7 @@ import { Pusher } from '../concurrency/pusher.ts';
 import { TimestampCache } from '../concurrency/timestamp-cache.ts';
 import { TxnTombstones } from '../concurrency/txn-tombstones.ts';
 import { TxnWaitQueue } from '../concurrency/txn-wait-queue.ts';
-import { type RangeExecutor, type ReplicaPort } from '../ports.ts';
+import { type LowWater, type RangeExecutor, type ReplicaPort } from '../ports.ts';
 import {
   EvaluationContext,
   invalid,
@@ -65,8 +65,9 @@ import {
 } from './txn-requests.ts';
 import { evaluateClearRange, evaluateIncrement, evaluateWrite, isWrite } from './writes.ts';
 
-export function createRangeExecutor(port: ReplicaPort): RangeExecutor {
-  return new Executor(port);
+/** `lowWater`: of an executor that was given up under this lease. */
+export function createRangeExecutor(port: ReplicaPort, lowWater?: LowWater): RangeExecutor {
+  return new Executor(port, lowWater ?? { reads: port.leaseStart, txns: port.leaseStart });
 }
 
 /** How one attempt at a batch ended. */
@@ -82,6 +83,8 @@ type Conflict = Extract<Outcome, { kind: 'locked' | 'intents' | 'wait-push' }>;
 
 /** A batch that moves up this often without success gives up; the sender tries again. */
 const maxAttempts = 1_000;
+/** An executor that was not used for so long is not worth its memory. */
+const restMs = 60_000;
 
 class Executor implements RangeExecutor {
   readonly #port: ReplicaPort;
@@ -90,10 +93,12 @@ class Executor implements RangeExecutor {
   readonly #waits: ConflictWaits;
   readonly #load: LoadMeter;
   readonly #sweeper: IntentSweeper;
+  /** Requests under way, whether they hold latches or not. */
+  #running = 0;
   /** A split has handed locks over, and no lease has begun since. */
   #inherited = false;
 
-  constructor(port: ReplicaPort) {
+  constructor(port: ReplicaPort, lowWater: LowWater) {
     this.#port = port;
     const sweeper = new IntentSweeper(port.env, (span, txn) => pusher.resolveHere([span], txn));
     this.#sweeper = sweeper;
@@ -101,8 +106,8 @@ class Executor implements RangeExecutor {
     this.#state = {
       port,
       locks: new LockTable(),
-      reads: new TimestampCache(port.leaseStart),
-      tombstones: new TxnTombstones(port.leaseStart),
+      reads: new TimestampCache(lowWater.reads),
+      tombstones: new TxnTombstones(lowWater.txns),
       pushes: new TxnWaitQueue(),
       finished,
     };
@@ -166,6 +171,18 @@ class Executor implements RangeExecutor {
     return this.#load.perSecond();
   }
 
+  retire(): LowWater | undefined {
+    const { locks, pushes, reads, tombstones } = this.#state;
+    const isNeeded =
+      this.#running > 0 ||
+      this.#latches.size > 0 ||
+      locks.size > 0 ||
+      pushes.hasWaiters ||
+      !this.#sweeper.idle ||
+      this.#load.idleMs < restMs;
+    return isNeeded ? undefined : { reads: reads.ceiling, txns: tombstones.ceiling };
+  }
+
   /** The hot path: one plain read of one key that nothing is in the way of, in one synchronous step. */
   #readOneKey(batch: BatchRequest): BatchResponse | undefined {
     const request = batch.requests[0];
@@ -208,27 +225,32 @@ class Executor implements RangeExecutor {
    * way: those spans are latched.
    */
   async #resolve(batch: BatchRequest): Promise<BatchResponse> {
-    const requests: Resolve[] = [];
-    for (const request of batch.requests) {
-      if (request.kind !== 'resolve-locks') continue;
-      requests.push(request);
-      // Final facts; from here on reads go through these intents.
-      this.#state.finished.add(request.txn);
+    this.#running++;
+    try {
+      const requests: Resolve[] = [];
+      for (const request of batch.requests) {
+        if (request.kind !== 'resolve-locks') continue;
+        requests.push(request);
+        // Final facts; from here on reads go through these intents.
+        this.#state.finished.add(request.txn);
+      }
+      const refused = this.#refusal(requests, undefined);
+      if (refused !== undefined) return this.#failure(refused, undefined);
+      const pages = new ResolvePages((page) => this.#serve({ ...batch, requests: page }));
+      for (const request of requests) {
+        const { span, txn } = request;
+        if (pages.failure !== undefined) break;
+        if (span.end !== undefined && txn.status === 'committed') {
+          await this.#resolveCommitted(span, txn, pages);
+        } else await pages.add(request);
+      }
+      const failure = await pages.finish();
+      if (failure !== undefined) return failure;
+      const results = requests.map((): KvResult => ({ kind: 'resolve-locks' }));
+      return { kind: 'ok', now: this.#port.clock.now(), txn: undefined, results };
+    } finally {
+      this.#running--;
     }
-    const refused = this.#refusal(requests, undefined);
-    if (refused !== undefined) return this.#failure(refused, undefined);
-    const pages = new ResolvePages((page) => this.#serve({ ...batch, requests: page }));
-    for (const request of requests) {
-      const { span, txn } = request;
-      if (pages.failure !== undefined) break;
-      if (span.end !== undefined && txn.status === 'committed') {
-        await this.#resolveCommitted(span, txn, pages);
-      } else await pages.add(request);
-    }
-    const failure = await pages.finish();
-    if (failure !== undefined) return failure;
-    const results = requests.map((): KvResult => ({ kind: 'resolve-locks' }));
-    return { kind: 'ok', now: this.#port.clock.now(), txn: undefined, results };
   }
 
   async #resolveCommitted(span: Span, txn: FinishedTxn, pages: ResolvePages): Promise<void> {
@@ -246,43 +268,48 @@ class Executor implements RangeExecutor {
   }
 
   async #serve(batch: BatchRequest): Promise<BatchResponse> {
-    let requests = batch.requests;
-    let txn = batch.header.txn;
-    const pushDeadlineMs = this.#port.env.clock.monotonicMs() + maxPushWaitMs;
-    for (let attempts = 0; attempts < maxAttempts;) {
-      const spans = latchSpans(requests, txn, this.#port.clock.now());
-      const guard = this.#latches.acquire(spans);
-      let attempt: Attempt;
-      try {
-        if (guard.waitingFor > 0) await this.#latches.granted(guard);
-        do {
-          attempts++;
-          attempt = await this.#attempt(batch, requests, txn);
-          if (attempt.kind === 'again') txn = attempt.txn;
-        } while (attempt.kind === 'again' && !attempt.relatch && attempts < maxAttempts);
-      } finally {
-        this.#latches.release(guard);
-      }
-      if (attempt.kind === 'answer') return attempt.response;
-      if (attempt.kind === 'again') continue;
-      if (attempt.kind === 'next-page') {
-        const { rest } = attempt;
-        requests = requests.map((request) =>
-          request.kind === 'resolve-locks' ? { ...request, span: rest } : request,
-        );
+    this.#running++;
+    try {
+      let requests = batch.requests;
+      let txn = batch.header.txn;
+      const pushDeadlineMs = this.#port.env.clock.monotonicMs() + maxPushWaitMs;
+      for (let attempts = 0; attempts < maxAttempts;) {
+        const spans = latchSpans(requests, txn, this.#port.clock.now());
+        const guard = this.#latches.acquire(spans);
+        let attempt: Attempt;
+        try {
+          if (guard.waitingFor > 0) await this.#latches.granted(guard);
+          do {
+            attempts++;
+            attempt = await this.#attempt(batch, requests, txn);
+            if (attempt.kind === 'again') txn = attempt.txn;
+          } while (attempt.kind === 'again' && !attempt.relatch && attempts < maxAttempts);
+        } finally {
+          this.#latches.release(guard);
+        }
+        if (attempt.kind === 'answer') return attempt.response;
+        if (attempt.kind === 'again') continue;
+        if (attempt.kind === 'next-page') {
+          const { rest } = attempt;
+          requests = requests.map((request) =>
+            request.kind === 'resolve-locks' ? { ...request, span: rest } : request,
+          );
+          attempts = 0;
+          continue;
+        }
         attempts = 0;
-        continue;
+        const error = await this.#wait(batch, requests, txn, attempt.for);
+        if (error !== undefined) return this.#failure(error, attempt.index);
+        if (this.#port.env.clock.monotonicMs() >= pushDeadlineMs) {
+          requests = requests.map((request) =>
+            request.kind === 'push-txn' ? { ...request, wait: false } : request,
+          );
+        }
       }
-      attempts = 0;
-      const error = await this.#wait(batch, requests, txn, attempt.for);
-      if (error !== undefined) return this.#failure(error, attempt.index);
-      if (this.#port.env.clock.monotonicMs() >= pushDeadlineMs) {
-        requests = requests.map((request) =>
-          request.kind === 'push-txn' ? { ...request, wait: false } : request,
-        );
-      }
+      return this.#failure({ kind: 'txn-retry', reason: 'too much contention' }, undefined);
+    } finally {
+      this.#running--;
     }
-    return this.#failure({ kind: 'txn-retry', reason: 'too much contention' }, undefined);
   }
 
   async #wait(

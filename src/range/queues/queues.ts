@@ -1,7 +1,8 @@
 /**
- * The background queues of a store: one pass looks at every range this store leads and does what is due,
- * one range at a time; followers only ask whether they still belong to their range. A pass costs a few
- * comparisons per range when nothing is due.
+ * The background queues of a store: a pass looks at ranges and does what is due, one range at a time;
+ * followers only ask whether they still belong to their range. It looks at those that were written to or have
+ * changed, and goes on around the others: around all of them in a small store, around a bounded number in one
+ * with thousands of ranges, so that ranges that nobody uses cost next to nothing.
  */
 import { type RangeId } from '../../kv/index.ts';
 import { type TimerHandle } from '../../util/index.ts';
@@ -14,9 +15,14 @@ import { checkMembership, mayBeRemoved } from './replica-gc-queue.ts';
 import { replicateOnce } from './replicate-queue.ts';
 import { splitIfLarge } from './split-queue.ts';
 
+/** A look at a range with nothing to do takes a microsecond or two. */
+const looksPerPass = 1_000;
+
 export class Queues {
   readonly #store: Store;
   readonly #view: ClusterView;
+  /** Where the way around all replicas has got to; it meets those that are added meanwhile. */
+  #walk: Iterator<Replica>;
   /** Ranges to look at first: something about them changed. */
   readonly #urgent = new Set<RangeId>();
   readonly #membership = new Set<RangeId>();
@@ -27,6 +33,7 @@ export class Queues {
   constructor(store: Store) {
     this.#store = store;
     this.#view = new ClusterView(store);
+    this.#walk = store.replicas.values();
   }
 
   start(): void {
@@ -45,12 +52,13 @@ export class Queues {
   /** The replica may have been removed from its range. */
   checkMembership(replica: Replica): void {
     this.#membership.add(replica.rangeId);
+    this.#urgent.add(replica.rangeId);
     if (this.#store.settings.queueIntervalMs > 0) {
       this.#store.env.timers.immediate(() => this.#start());
     }
   }
 
-  /** One pass over everything; passes do not overlap. */
+  /** One pass; passes do not overlap. */
   pass(): Promise<void> {
     this.#running ??= this.#pass().finally(() => {
       this.#running = undefined;
@@ -74,7 +82,7 @@ export class Queues {
   async #pass(): Promise<void> {
     const store = this.#store;
     this.#view.refresh();
-    for (const replica of this.#inOrder()) {
+    for (const replica of this.#next()) {
       if (this.#stopped || !store.running) return;
       if (replica.destroyed || !replica.initialised) continue;
       try {
@@ -86,18 +94,29 @@ export class Queues {
     }
   }
 
-  #inOrder(): Replica[] {
-    const urgent: Replica[] = [];
-    const others: Replica[] = [];
-    for (const replica of this.#store.replicas.values()) {
-      (this.#urgent.has(replica.rangeId) ? urgent : others).push(replica);
+  /** Those that something happened to, then as many of the others as are due. */
+  #next(): Set<Replica> {
+    const { replicas } = this.#store;
+    const next = new Set<Replica>();
+    for (const rangeId of this.#urgent) {
+      const replica = replicas.get(rangeId);
+      if (replica !== undefined) next.add(replica);
     }
     this.#urgent.clear();
-    return [...urgent, ...others];
+    for (let left = Math.min(looksPerPass, replicas.size); left > 0; left--) {
+      let at = this.#walk.next();
+      if (at.done === true) {
+        this.#walk = replicas.values();
+        at = this.#walk.next();
+      }
+      if (at.done !== true) next.add(at.value);
+    }
+    return next;
   }
 
   async #look(replica: Replica): Promise<void> {
     const store = this.#store;
+    replica.retireExecutor();
     if (replica.holdsLease) {
       this.#membership.delete(replica.rangeId);
       if (await splitIfLarge(store, replica)) this.#urgent.add(replica.rangeId);

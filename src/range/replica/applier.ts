@@ -10,6 +10,7 @@ import { type Configuration, type Entry } from '../../raft/index.ts';
 import {
   addStats,
   engineSpans,
+  rangeStateKey,
   subtractStats,
   type EngineWrite,
   type MvccStats,
@@ -17,15 +18,9 @@ import {
 import { assert, must, unreachable } from '../../util/index.ts';
 import { type Command, type ProposeOutcome } from '../ports.ts';
 import { decodeCommand, type SplitEffects } from './command-codec.ts';
+import { type PendingProposal } from './proposals.ts';
 import { encodeApplied, type ReplayFloor } from './range-state.ts';
 import { type Replica } from './replica.ts';
-
-export interface PendingProposal {
-  readonly term: number;
-  readonly command: Command;
-  readonly split: SplitEffects | undefined;
-  readonly resolve: (outcome: ProposeOutcome) => void;
-}
 
 export interface ApplierStart {
   readonly index: number;
@@ -41,10 +36,11 @@ interface Finished {
 }
 
 const applied: ProposeOutcome = { kind: 'applied' };
+const nothing: readonly Entry[] = [];
 
 export class Applier {
   readonly #replica: Replica;
-  #queue: readonly Entry[] = [];
+  #queue: readonly Entry[] = nothing;
   #at = 0;
   #paused = false;
   #splitsQueued = 0;
@@ -134,16 +130,15 @@ export class Applier {
       this.#advance(entry);
       if (proposal !== undefined) this.#finished.push({ proposal, outcome: applied });
     }
+    this.#queue = nothing;
+    this.#at = 0;
     this.#flush();
   }
 
   /** The proposal of this very entry; one of another term at its index is refused. */
   #takeProposal(entry: Entry): PendingProposal | undefined {
-    const proposals = this.#replica.proposals;
-    if (proposals.size === 0) return undefined;
-    const proposal = proposals.get(entry.index);
+    const proposal = this.#replica.proposals.take(entry.index);
     if (proposal === undefined) return undefined;
-    proposals.delete(entry.index);
     if (proposal.term === entry.term) return proposal;
     const error = this.#replica.notLeaseholder();
     this.#finished.push({ proposal, outcome: { kind: 'rejected', error } });
@@ -215,7 +210,10 @@ export class Applier {
   }
 
   #descriptorWrite(range: RangeDescriptor): EngineWrite {
-    return { key: this.#replica.keys.descriptor, value: encodeDescriptor(range) };
+    return {
+      key: rangeStateKey(this.#replica.rangeId, 'descriptor'),
+      value: encodeDescriptor(range),
+    };
   }
 
   #advance(entry: Entry): void {
@@ -232,7 +230,7 @@ export class Applier {
       // During a replay the surviving record is ahead and stays.
       if (this.appliedIndex > this.#statsIndex) {
         const value = encodeApplied(this.appliedIndex, this.appliedTerm, this.stats);
-        writes.push({ key: replica.keys.applied, value });
+        writes.push({ key: rangeStateKey(replica.rangeId, 'applied'), value });
       }
       if (writes.length > 0) replica.host.engine.apply(writes);
       replica.host.counters.entriesApplied += this.appliedIndex - replica.raft.appliedIndex;

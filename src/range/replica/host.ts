@@ -16,7 +16,8 @@ import {
   type RaftLog,
 } from '../../storage/index.ts';
 import { type Env } from '../../util/index.ts';
-import { type KeySender, type RangeExecutor, type ReplicaPort } from '../ports.ts';
+import { type RaftSettings } from '../../raft/index.ts';
+import { type KeySender, type LowWater, type RangeExecutor, type ReplicaPort } from '../ports.ts';
 import { type ClockBound } from '../store/clock-bound.ts';
 import { type StoreLiveness } from '../store/liveness-driver.ts';
 import { type StoreCounters } from '../store/metrics.ts';
@@ -41,10 +42,11 @@ export interface ReplicaHost {
   readonly nodeId: NodeId;
   readonly storeId: StoreId;
   readonly settings: StoreSettings;
+  readonly raftSettings: RaftSettings;
   readonly counters: StoreCounters;
   readonly rowPrograms: RowProgramCompiler | undefined;
   readonly sender: KeySender;
-  readonly executorFactory: (port: ReplicaPort) => RangeExecutor;
+  readonly executorFactory: (port: ReplicaPort, lowWater: LowWater | undefined) => RangeExecutor;
 
   engineSnapshot(): EngineSnapshot;
   /** The replica has something to do: include it in the next turn and in ticks. */
@@ -53,7 +55,8 @@ export interface ReplicaHost {
   isDraining(storeId: StoreId): boolean;
   /** Applied something since the last checkpoint. */
   noteDirty(replica: Replica): void;
-  leaseAcquired(replica: Replica): void;
+  /** The replica has won or lost the lease. */
+  leaseChanged(replica: Replica): void;
   /** A snapshot to this replica waits for its turn, or got ahead within the last `withinMs`. */
   snapshotAdvances(rangeId: RangeId, to: ReplicaId, withinMs: number): boolean;
   prepareRight(left: Replica, right: RangeDescriptor, stats: MvccStats): PreparedRight;

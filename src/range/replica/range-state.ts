@@ -22,12 +22,11 @@ import { rangeDescriptorKey } from '../../encoding/index.ts';
 import {
   asReplicaId,
   type RangeDescriptor,
-  type RangeId,
   type ReplicaId,
   type Timestamp,
 } from '../../kv/index.ts';
 import { type Configuration } from '../../raft/index.ts';
-import { rangeStateKey, unversionedKey, type MvccStats } from '../../storage/index.ts';
+import { unversionedKey, type MvccStats } from '../../storage/index.ts';
 import { ByteReader, ByteWriter } from './byte-codec.ts';
 import { readStats, writeStats } from './command-codec.ts';
 import { readConfiguration, writeConfiguration } from './message-codec.ts';
@@ -48,13 +47,6 @@ export interface ReplayFloor {
 export const initialLogIndex = 10;
 export const initialLogTerm = 5;
 
-export interface RangeStateKeys {
-  readonly descriptor: Buffer;
-  readonly applied: Buffer;
-  readonly floor: Buffer;
-  readonly tombstone: Buffer;
-}
-
 /**
  * Where a range keeps its GC threshold: no read below it is served, because versions that it would need
  * may be gone (trap T13). Part of the replicated data, so snapshots carry it; splits copy it.
@@ -72,15 +64,6 @@ export function encodeThreshold(threshold: Timestamp): Buffer {
 export function decodeThreshold(encoded: Buffer): Timestamp {
   const reader = new ByteReader(encoded);
   return { wall: reader.uint(), logical: reader.uint() };
-}
-
-export function rangeStateKeys(rangeId: RangeId): RangeStateKeys {
-  return {
-    descriptor: rangeStateKey(rangeId, 'descriptor'),
-    applied: rangeStateKey(rangeId, 'applied'),
-    floor: rangeStateKey(rangeId, 'floor'),
-    tombstone: rangeStateKey(rangeId, 'tombstone'),
-  };
 }
 
 const writer = new ByteWriter();

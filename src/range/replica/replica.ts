@@ -15,7 +15,9 @@
  */
 import {
   compareTimestamps,
+  keepDescriptor,
   laterTimestamp,
+  replicaById,
   type BatchRequest,
   type BatchResponse,
   type KvError,
@@ -33,6 +35,7 @@ import {
   type Configuration,
   type HardState,
   type RaftCore,
+  type RaftHost,
   type RaftId,
   type Ready,
   RaftNode,
@@ -47,21 +50,21 @@ import {
 import { assert, must, type Env, type TimerHandle } from '../../util/index.ts';
 import {
   type Command,
+  type LowWater,
   type ProposeOutcome,
   type RangeExecutor,
   type ReplicaPort,
 } from '../ports.ts';
-import { Applier, type PendingProposal } from './applier.ts';
+import { Applier } from './applier.ts';
 import { encodeCommand, type SplitEffects } from './command-codec.ts';
 import { type ReplicaHost } from './host.ts';
 import { LeaseSupport } from './lease.ts';
 import { type RaftEnvelope } from './message-codec.ts';
+import { Proposals } from './proposals.ts';
 import {
   decodeThreshold,
   gcThresholdKey,
   initialLogTerm,
-  rangeStateKeys,
-  type RangeStateKeys,
   type ReplayFloor,
 } from './range-state.ts';
 import { RightSideStats } from './split-stats.ts';
@@ -69,7 +72,7 @@ import { RightSideStats } from './split-stats.ts';
 export interface ReplicaStart {
   readonly rangeId: RangeId;
   readonly replicaId: ReplicaId;
-  /** Undefined: uninitialised. */
+  /** One to keep (`keepDescriptor`); undefined: uninitialised. */
   readonly descriptor: RangeDescriptor | undefined;
   readonly stats: MvccStats;
   /** Where applying begins (0 and empty when uninitialised). */
@@ -90,21 +93,24 @@ interface Waiter {
   readonly settle: (met: boolean) => void;
 }
 
-export class Replica implements ReplicaPort {
+export class Replica implements ReplicaPort, RaftHost {
   readonly rangeId: RangeId;
   readonly replicaId: ReplicaId;
-  readonly keys: RangeStateKeys;
   readonly raft: RaftCore;
   readonly host: ReplicaHost;
   readonly applier: Applier;
 
   #descriptor: RangeDescriptor | undefined;
-  readonly #addresses = new Map<RaftId, PeerAddress>();
-  readonly #support: LeaseSupport;
+  /** Peers that the descriptor does not name (any more). */
+  #strangers: Map<RaftId, PeerAddress> | undefined;
+  /** Of a leader; what was acknowledged in the current term. */
+  #support: LeaseSupport | undefined;
   #executor: RangeExecutor | undefined;
+  /** Where the next executor begins, when an earlier one of this lease was given up. */
+  #lowWater: LowWater | undefined;
 
-  readonly proposals = new Map<number, PendingProposal>();
-  readonly #waiters = new Set<Waiter>();
+  readonly proposals = new Proposals();
+  #waiters: Set<Waiter> | undefined;
 
   #holdsLease = false;
   #leaseTerm = 0;
@@ -117,7 +123,8 @@ export class Replica implements ReplicaPort {
 
   /** Commands applied while a split is being prepared are attributed to its sides here. */
   #splitStats: RightSideStats | undefined;
-  #adminQueue: Promise<unknown> = Promise.resolve();
+  /** The end of the administrative work under way. */
+  #adminQueue: Promise<unknown> | undefined;
   #lastContactMs: number;
 
   /** Installing a snapshot or waiting for a first durable write: Readys are not taken meanwhile. */
@@ -134,44 +141,21 @@ export class Replica implements ReplicaPort {
     this.host = host;
     this.rangeId = start.rangeId;
     this.replicaId = start.replicaId;
-    this.keys = rangeStateKeys(start.rangeId);
     this.#descriptor = start.descriptor;
     this.#lastContactMs = host.env.clock.monotonicMs();
-    this.#noteAddresses();
-    this.#support = new LeaseSupport(
-      start.replicaId,
-      host.liveness.ledger,
-      (id) => this.#addresses.get(id)?.storeId,
-    );
-    const { settings, liveness } = host;
     this.raft = new RaftNode({
       id: start.replicaId,
       log: host.raftLog.range(start.rangeId),
       hardState: start.hardState,
       configuration: start.floor.configuration,
       applied: start.floor.index,
-      random: () => host.env.random.float(),
-      electionTicks: settings.electionTicks,
-      heartbeatTicks: settings.heartbeatTicks,
-      appendBytesMax: settings.appendBytesMax,
-      inflightBytesMax: settings.inflightBytesMax,
-      inflightMessagesMax: settings.inflightMessagesMax,
-      holdBytesMax: settings.holdBytesMax,
-      uncommittedBytesMax: settings.uncommittedBytesMax,
-      announceCommits: 'with-traffic',
-      supports: (leader) => {
-        const store = this.#addresses.get(leader)?.storeId;
-        return store !== undefined && (store === host.storeId || liveness.supports(store));
-      },
-      supportedBy: (peer) => {
-        const store = this.#addresses.get(peer)?.storeId;
-        return store !== undefined && (store === host.storeId || liveness.supportedBy(store));
-      },
+      settings: host.raftSettings,
+      host: this,
     });
     this.applier = new Applier(this, {
       index: start.floor.index,
       term: start.floor.term,
-      configuration: start.floor.configuration,
+      configuration: this.raft.configuration,
       stats: start.stats,
       statsIndex: start.statsIndex,
     });
@@ -247,6 +231,22 @@ export class Replica implements ReplicaPort {
     return this.#propose(command, undefined, leaseSequence);
   }
 
+  // ---- RaftHost ----
+
+  random(): number {
+    return this.host.env.random.float();
+  }
+
+  supports(leader: RaftId): boolean {
+    const store = this.address(leader)?.storeId;
+    return store !== undefined && (store === this.storeId || this.host.liveness.supports(store));
+  }
+
+  supportedBy(peer: RaftId): boolean {
+    const store = this.address(peer)?.storeId;
+    return store !== undefined && (store === this.storeId || this.host.liveness.supportedBy(store));
+  }
+
   // ---- lease ----
 
   get isLeader(): boolean {
@@ -266,7 +266,7 @@ export class Replica implements ReplicaPort {
   /** HLC wall microseconds: nothing at or beyond it is served. */
   leaseExpiration(): number {
     return Math.min(
-      this.#support.expiration(this.raft.term, this.raft.configuration),
+      this.#leaseSupport().expiration(this.raft.term, this.raft.configuration),
       this.host.bound.upperBound,
     );
   }
@@ -275,7 +275,7 @@ export class Replica implements ReplicaPort {
   leaseholder(): ReplicaDescriptor | undefined {
     const transfer = this.#transfer;
     const id = transfer?.term === this.raft.term ? transfer.to : this.raft.leader;
-    return this.#descriptor?.replicas.find((replica) => replica.replicaId === id);
+    return this.#descriptor && replicaById(this.#descriptor, id);
   }
 
   notLeaseholder(): KvError {
@@ -303,12 +303,16 @@ export class Replica implements ReplicaPort {
       this.#leaseSequence++;
       this.#lostLeadershipAtMs = this.host.env.clock.monotonicMs();
       this.#executor?.leaseLost();
+      this.#executor = undefined;
       this.host.counters.leasesLost++;
+      this.host.leaseChanged(this);
     }
     if (holds && !this.#holdsLease) {
       this.#holdsLease = true;
       this.#leaseTerm = term;
-      this.#refuseOlderProposals(term);
+      // An entry of an earlier term that lies behind the first one of this term is not in this leader's log:
+      // it was not committed and never will be (leader completeness, paper 5.4.3).
+      this.proposals.refuseBefore(term, this.notLeaseholder());
       this.#leaseSequence++;
       // Above every read that an earlier leaseholder served: a voter brought its clock along (rule T1).
       this.#leaseStart = this.host.clock.now();
@@ -317,9 +321,10 @@ export class Replica implements ReplicaPort {
       // One leader per term: in the range's first term nobody else has served since the split.
       this.executor().leaseAcquired(this.#leaseStart, term === initialLogTerm + 1);
       this.host.counters.leasesAcquired++;
-      this.host.leaseAcquired(this);
+      this.host.leaseChanged(this);
       this.reconcileConfiguration();
     }
+    if (!this.isLeader) this.#support = undefined;
   }
 
   /** Called before the versions below it are deleted, while no request is under way. */
@@ -338,8 +343,16 @@ export class Replica implements ReplicaPort {
   // ---- executor ----
 
   executor(): RangeExecutor {
-    this.#executor ??= this.host.executorFactory(this);
+    this.#executor ??= this.host.executorFactory(this, this.#lowWater);
     return this.#executor;
+  }
+
+  /** Gives the executor up when nobody needs it; a request makes a new one. */
+  retireExecutor(): void {
+    const lowWater = this.#executor?.retire();
+    if (lowWater === undefined) return;
+    this.#lowWater = lowWater;
+    this.#executor = undefined;
   }
 
   get queriesPerSecond(): number {
@@ -357,7 +370,8 @@ export class Replica implements ReplicaPort {
   }
 
   address(id: RaftId): PeerAddress | undefined {
-    return this.#addresses.get(id);
+    const member = this.#descriptor && replicaById(this.#descriptor, id);
+    return member ?? this.#strangers?.get(id);
   }
 
   /** Milliseconds since a message of a leader arrived. */
@@ -376,7 +390,7 @@ export class Replica implements ReplicaPort {
 
   step(envelope: RaftEnvelope, from: PeerAddress): void {
     const { message } = envelope;
-    if (!this.#addresses.has(message.from)) this.#addresses.set(message.from, from);
+    if (this.address(message.from) === undefined) this.#noteStranger(message.from, from);
     switch (message.kind) {
       case 'vote-request':
         // A promise made before a restart may still bind this store. A transfer is the leader's own wish.
@@ -389,8 +403,8 @@ export class Replica implements ReplicaPort {
         break;
       case 'append-response':
       case 'heartbeat-response':
-        if (envelope.supportEpoch > 0 && message.term === this.raft.term) {
-          this.#support.acknowledge(message.from, message.term, envelope.supportEpoch);
+        if (envelope.supportEpoch > 0 && message.term === this.raft.term && this.isLeader) {
+          this.#leaseSupport().acknowledge(message.from, message.term, envelope.supportEpoch);
         }
         break;
       case 'vote-response':
@@ -404,7 +418,7 @@ export class Replica implements ReplicaPort {
   /** The epoch to stamp on a response: only while this replica follows exactly that leader in that term. */
   supportEpochFor(message: { readonly to: RaftId; readonly term: number }): number {
     if (this.raft.term !== message.term || this.raft.leader !== message.to) return 0;
-    const store = this.#addresses.get(message.to)?.storeId;
+    const store = this.address(message.to)?.storeId;
     return store === undefined ? 0 : this.host.liveness.ledger.promisedEpoch(store);
   }
 
@@ -412,16 +426,16 @@ export class Replica implements ReplicaPort {
   tick(): boolean {
     if (this.destroyed) return false;
     this.#expireProposals();
-    if (this.suspended > 0 || this.#descriptor === undefined) return this.#waiters.size > 0;
+    if (this.suspended > 0 || this.#descriptor === undefined) return this.#waiters !== undefined;
     if (!this.isLeader) {
-      const leaderStore = this.#addresses.get(this.raft.leader)?.storeId;
+      const leaderStore = this.address(this.raft.leader)?.storeId;
       const supported = leaderStore !== undefined && this.host.liveness.supports(leaderStore);
       if (supported && this.raft.role === 'follower') {
-        return this.proposals.size > 0 || this.#waiters.size > 0;
+        return this.proposals.size > 0 || this.#waiters !== undefined;
       }
       if (!this.#mayVote()) return true;
     } else if (this.#mayFallSilent()) {
-      return this.#waiters.size > 0;
+      return this.#waiters !== undefined;
     }
     this.raft.tick();
     return true;
@@ -435,7 +449,7 @@ export class Replica implements ReplicaPort {
 
   afterTurn(): void {
     this.updateLease();
-    for (const waiter of this.#waiters) {
+    for (const waiter of this.#waiters ?? []) {
       if (waiter.condition()) waiter.settle(true);
     }
   }
@@ -451,19 +465,29 @@ export class Replica implements ReplicaPort {
         condition,
         settle: (met) => {
           timer?.cancel();
-          this.#waiters.delete(waiter);
+          this.#forgetWaiter(waiter);
           resolve(met);
         },
       };
       timer = this.host.env.timers.after(timeoutMs, () => waiter.settle(condition()));
+      this.#waiters ??= new Set();
       this.#waiters.add(waiter);
     });
   }
 
+  #forgetWaiter(waiter: Waiter): void {
+    this.#waiters?.delete(waiter);
+    if (this.#waiters?.size === 0) this.#waiters = undefined;
+  }
+
   /** Runs `work` when earlier administrative work on this range has ended. */
   exclusively<T>(work: () => Promise<T>): Promise<T> {
-    const run = this.#adminQueue.then(work, work);
-    this.#adminQueue = run.catch(() => undefined);
+    const run = this.#adminQueue === undefined ? work() : this.#adminQueue.then(work);
+    const ended = (): void => {
+      if (this.#adminQueue === end) this.#adminQueue = undefined;
+    };
+    const end: Promise<void> = run.then(ended, ended);
+    this.#adminQueue = end;
     return run;
   }
 
@@ -473,8 +497,12 @@ export class Replica implements ReplicaPort {
 
   /** Called by the applier when the descriptor changed, together with the batch that says so. */
   setDescriptor(descriptor: RangeDescriptor): void {
-    this.#descriptor = descriptor;
-    this.#noteAddresses();
+    const former = this.#descriptor;
+    this.#descriptor = keepDescriptor(descriptor, former);
+    for (const member of former?.replicas ?? []) {
+      const { replicaId } = member;
+      if (replicaById(descriptor, replicaId) === undefined) this.#noteStranger(replicaId, member);
+    }
   }
 
   /** Counts a command for the split that is being prepared, if there is one. */
@@ -504,20 +532,13 @@ export class Replica implements ReplicaPort {
     if (this.destroyed) return;
     this.destroyed = true;
     this.updateLease();
-    for (const proposal of this.proposals.values()) {
-      proposal.resolve({ kind: 'ambiguous', reason });
-    }
-    this.proposals.clear();
-    for (const waiter of this.#waiters) waiter.settle(false);
+    this.proposals.abandon(Infinity, reason);
+    for (const waiter of this.#waiters ?? []) waiter.settle(false);
   }
 
   /** A snapshot made everything up to `index` happen without saying what became of each proposal. */
   abandonProposals(index: number): void {
-    for (const [at, proposal] of this.proposals) {
-      if (at > index) continue;
-      this.proposals.delete(at);
-      proposal.resolve({ kind: 'ambiguous', reason: 'a snapshot replaced the log' });
-    }
+    this.proposals.abandon(index, 'a snapshot replaced the log');
   }
 
   #propose(
@@ -549,7 +570,7 @@ export class Replica implements ReplicaPort {
         this.activate();
         this.host.counters.proposals++;
         return new Promise((resolve) => {
-          this.proposals.set(result.index, { term: result.term, command, split, resolve });
+          this.proposals.add(result.index, { term: result.term, command, split, resolve });
         });
     }
   }
@@ -581,7 +602,7 @@ export class Replica implements ReplicaPort {
       await counting.scan(this.host.engineSnapshot());
       await counting.addWrites(command, this.host.engine);
       // Proposals that are not applied yet come before the split in the log.
-      for (const proposal of this.proposals.values()) counting.add(proposal.command);
+      for (const earlier of this.proposals.commands()) counting.add(earlier);
       const rightStats = counting.result();
       return await this.#propose(command, { rightStats }, leaseSequence);
     } finally {
@@ -589,11 +610,18 @@ export class Replica implements ReplicaPort {
     }
   }
 
-  #noteAddresses(): void {
-    for (const replica of this.#descriptor?.replicas ?? []) {
-      const { nodeId, storeId } = replica;
-      this.#addresses.set(replica.replicaId, { nodeId, storeId });
-    }
+  #noteStranger(id: RaftId, address: PeerAddress): void {
+    this.#strangers ??= new Map();
+    this.#strangers.set(id, address);
+  }
+
+  #leaseSupport(): LeaseSupport {
+    this.#support ??= new LeaseSupport(
+      this.replicaId,
+      this.host.liveness.ledger,
+      (id) => this.address(id)?.storeId,
+    );
+    return this.#support;
   }
 
   #mayVote(): boolean {
@@ -608,19 +636,7 @@ export class Replica implements ReplicaPort {
     if (this.proposals.size > 0 || !this.holdsLease || !this.raft.canQuiesce()) return false;
     const now = this.host.clock.now().wall;
     const { term, configuration } = this.raft;
-    return now < this.leaseExpiration() && this.#support.settled(term, configuration, now);
-  }
-
-  /**
-   * An entry of an earlier term that lies behind the first one of this term is not in this leader's log:
-   * it was not committed and never will be (leader completeness, paper 5.4.3).
-   */
-  #refuseOlderProposals(term: number): void {
-    for (const [index, proposal] of this.proposals) {
-      if (proposal.term >= term) continue;
-      this.proposals.delete(index);
-      proposal.resolve({ kind: 'rejected', error: this.notLeaseholder() });
-    }
+    return now < this.leaseExpiration() && this.#leaseSupport().settled(term, configuration, now);
   }
 
   /** A former leader that cannot learn what became of its proposals says so after a while. */
@@ -628,10 +644,7 @@ export class Replica implements ReplicaPort {
     if (this.proposals.size === 0 || this.holdsLease) return;
     const waited = this.host.env.clock.monotonicMs() - this.#lostLeadershipAtMs;
     if (waited < this.host.settings.ambiguousAfterMs) return;
-    for (const proposal of this.proposals.values()) {
-      proposal.resolve({ kind: 'ambiguous', reason: 'leadership was lost' });
-    }
-    this.proposals.clear();
+    this.proposals.abandon(Infinity, 'leadership was lost');
   }
 }
 

@@ -18,14 +18,13 @@ import {
   type RangeDescriptor,
   type StoreId,
 } from '../../kv/index.ts';
-import { createMvccBatch, type Engine, type RaftLog } from '../../storage/index.ts';
+import { createMvccBatch, rangeStateKey, type Engine, type RaftLog } from '../../storage/index.ts';
 import { assert } from '../../util/index.ts';
 import {
   encodeApplied,
   encodeFloor,
   initialLogIndex,
   initialLogTerm,
-  rangeStateKeys,
 } from '../replica/range-state.ts';
 
 /** Counters (`Db.increment`) from which ids are drawn; they hold the last id that was given out. */
@@ -70,14 +69,16 @@ export async function bootstrapCluster(options: BootstrapOptions): Promise<Range
     const result = await batch.put(key, value, { timestamp, txn: undefined, sequence: 0 });
     assert(result.kind === 'ok', 'an empty engine takes every write');
   }
-  const keys = rangeStateKeys(range.rangeId);
   const configuration = { voters: [1], votersOutgoing: [], learners: [] };
   const floor = { index: initialLogIndex, term: initialLogTerm, configuration };
   engine.apply([
     ...batch.writes,
-    { key: keys.descriptor, value: stored },
-    { key: keys.applied, value: encodeApplied(floor.index, floor.term, batch.stats) },
-    { key: keys.floor, value: encodeFloor(floor) },
+    { key: rangeStateKey(range.rangeId, 'descriptor'), value: stored },
+    {
+      key: rangeStateKey(range.rangeId, 'applied'),
+      value: encodeApplied(floor.index, floor.term, batch.stats),
+    },
+    { key: rangeStateKey(range.rangeId, 'floor'), value: encodeFloor(floor) },
   ]);
   await engine.barrier();
   await raftLog.reset(

@@ -8,7 +8,7 @@
  * range's floor.
  */
 import { type RangeId } from '../../kv/index.ts';
-import { type EngineWrite } from '../../storage/index.ts';
+import { rangeStateKey, type EngineWrite } from '../../storage/index.ts';
 import { type ReplicaHost } from '../replica/host.ts';
 import { encodeFloor, type ReplayFloor } from '../replica/range-state.ts';
 import { type Replica } from '../replica/replica.ts';
@@ -89,7 +89,8 @@ export class Checkpointer {
     for (const entry of captured) {
       if (entry.replica.destroyed || entry.replica.suspended > 0) continue;
       written.push(entry);
-      writes.push({ key: entry.replica.keys.floor, value: encodeFloor(entry.floor) });
+      const key = rangeStateKey(entry.replica.rangeId, 'floor');
+      writes.push({ key, value: encodeFloor(entry.floor) });
     }
     if (writes.length > 0) host.engine.apply(writes);
     this.#written = written;

@@ -7,6 +7,7 @@
  */
 import {
   decodeDescriptor,
+  keepDescriptor,
   replicaOnStore,
   type RangeDescriptor,
   type RangeId,
@@ -73,7 +74,8 @@ async function readStates(store: Store): Promise<Map<RangeId, StoredRange>> {
         if (decoded === undefined) continue;
         const state = states.get(decoded.rangeId) ?? {};
         states.set(decoded.rangeId, state);
-        if (decoded.name === 'descriptor') state.descriptor = decodeDescriptor(value);
+        if (decoded.name === 'descriptor')
+          state.descriptor = keepDescriptor(decodeDescriptor(value));
         else if (decoded.name === 'applied') state.applied = decodeApplied(value);
         else if (decoded.name === 'floor') state.floor = decodeFloor(value);
         else if (decoded.name === clearingName) state.clearing = value;

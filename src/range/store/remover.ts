@@ -70,17 +70,17 @@ export class Remover {
   remove(replica: Replica, nextReplicaId: ReplicaId): void {
     const store = this.#store;
     if (replica.destroyed) return;
-    const { rangeId, keys } = replica;
+    const { rangeId } = replica;
     const span = replica.initialised
       ? { startKey: replica.descriptor.startKey, endKey: replica.descriptor.endKey }
       : undefined;
     const note: ClearingNote = { span, removeLog: true };
     store.dropReplica(replica);
     store.engine.apply([
-      { key: keys.tombstone, value: encodeTombstone(nextReplicaId) },
-      { key: keys.descriptor, value: undefined },
-      { key: keys.applied, value: undefined },
-      { key: keys.floor, value: undefined },
+      { key: rangeStateKey(rangeId, 'tombstone'), value: encodeTombstone(nextReplicaId) },
+      { key: rangeStateKey(rangeId, 'descriptor'), value: undefined },
+      { key: rangeStateKey(rangeId, 'applied'), value: undefined },
+      { key: rangeStateKey(rangeId, 'floor'), value: undefined },
       { key: rangeStateKey(rangeId, clearingName), value: encodeClearing(note) },
     ]);
     store.counters.replicasRemoved++;

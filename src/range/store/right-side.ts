@@ -7,9 +7,14 @@
  *                                                         lagged: its data is dropped
  *   an initialised replica                                the split is being replayed: nothing to do
  */
-import { encodeDescriptor, replicaOnStore, type RangeDescriptor } from '../../kv/index.ts';
+import {
+  encodeDescriptor,
+  keepDescriptor,
+  replicaOnStore,
+  type RangeDescriptor,
+} from '../../kv/index.ts';
 import { type HardState } from '../../raft/index.ts';
-import { type MvccStats } from '../../storage/index.ts';
+import { rangeStateKey, type MvccStats } from '../../storage/index.ts';
 import { type PreparedRight } from '../replica/host.ts';
 import {
   encodeApplied,
@@ -17,7 +22,6 @@ import {
   gcThresholdKey,
   initialLogIndex,
   initialLogTerm,
-  rangeStateKeys,
   type ReplayFloor,
 } from '../replica/range-state.ts';
 import { configurationOf, Replica } from '../replica/replica.ts';
@@ -45,19 +49,22 @@ export function prepareRight(
     const dropped = store.remover.prepareDiscard(right);
     return { writes: [dropped.write], finish: dropped.finish };
   }
-  const keys = rangeStateKeys(right.rangeId);
   const floor: ReplayFloor = {
     index: initialLogIndex,
     term: initialLogTerm,
     configuration: configurationOf(right),
   };
-  const threshold = store.engine.get(gcThresholdKey(left.descriptor));
+  const former = left.descriptor;
+  const threshold = store.engine.get(gcThresholdKey(former));
   return {
     writes: [
       ...(threshold === undefined ? [] : [{ key: gcThresholdKey(right), value: threshold }]),
-      { key: keys.descriptor, value: encodeDescriptor(right) },
-      { key: keys.applied, value: encodeApplied(floor.index, floor.term, stats) },
-      { key: keys.floor, value: encodeFloor(floor) },
+      { key: rangeStateKey(right.rangeId, 'descriptor'), value: encodeDescriptor(right) },
+      {
+        key: rangeStateKey(right.rangeId, 'applied'),
+        value: encodeApplied(floor.index, floor.term, stats),
+      },
+      { key: rangeStateKey(right.rangeId, 'floor'), value: encodeFloor(floor) },
     ],
     finish() {
       if (existing !== undefined) store.dropReplica(existing);
@@ -65,7 +72,7 @@ export function prepareRight(
       const replica = new Replica(store, {
         rangeId: right.rangeId,
         replicaId: mine.replicaId,
-        descriptor: right,
+        descriptor: keepDescriptor(right, former, left.descriptor),
         stats,
         floor,
         hardState: recoveredHardState(store, right.rangeId, floor, undefined),

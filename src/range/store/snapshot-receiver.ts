@@ -21,10 +21,10 @@ import {
   type RangeId,
 } from '../../kv/index.ts';
 import { type HardState, type Ready } from '../../raft/index.ts';
-import { rangeSpans } from '../../storage/index.ts';
+import { rangeSpans, rangeStateKey } from '../../storage/index.ts';
 import { assert, must, unreachable, yieldTurn, type TimerHandle } from '../../util/index.ts';
 import { type ReplicaHost } from '../replica/host.ts';
-import { encodeApplied, encodeFloor, rangeStateKeys } from '../replica/range-state.ts';
+import { encodeApplied, encodeFloor } from '../replica/range-state.ts';
 import { type Replica } from '../replica/replica.ts';
 import {
   decodeChunk,
@@ -175,13 +175,13 @@ export class SnapshotReceiver {
       { index: meta.index, term: meta.term, configuration: meta.configuration },
       staged.header.stats,
     );
+    host.descriptorChanged(replica, false);
     if (ready.entries.length > 0) {
       await host.raftLog.append([
         { rangeId: replica.rangeId, hardState: undefined, entries: ready.entries },
       ]);
     }
     host.counters.snapshotsReceived++;
-    host.descriptorChanged(replica, false);
   }
 
   /** Steps 2 to 5. */
@@ -193,12 +193,20 @@ export class SnapshotReceiver {
     if (record.before !== undefined) spans.push(...rangeSpans(record.before));
     for (const span of spans) await host.engine.clear(span.start, span.end);
     await this.#applyChunks(record);
-    const keys = rangeStateKeys(header.rangeId);
     const { index, term, configuration } = header.meta;
     host.engine.apply([
-      { key: keys.descriptor, value: encodeDescriptor(header.descriptor) },
-      { key: keys.applied, value: encodeApplied(index, term, header.stats) },
-      { key: keys.floor, value: encodeFloor({ index, term, configuration }) },
+      {
+        key: rangeStateKey(header.rangeId, 'descriptor'),
+        value: encodeDescriptor(header.descriptor),
+      },
+      {
+        key: rangeStateKey(header.rangeId, 'applied'),
+        value: encodeApplied(index, term, header.stats),
+      },
+      {
+        key: rangeStateKey(header.rangeId, 'floor'),
+        value: encodeFloor({ index, term, configuration }),
+      },
     ]);
     await host.engine.barrier();
     await host.raftLog.reset(header.rangeId, { index, term }, hardState);

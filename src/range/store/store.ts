@@ -36,16 +36,19 @@ import {
   type MvccStats,
   type RaftLog,
   mvccPeek,
+  rangeStateKey,
 } from '../../storage/index.ts';
 import { compareBytes, nextKey, type Env } from '../../util/index.ts';
-import { type KeySender, type RangeExecutor, type ReplicaPort } from '../ports.ts';
+import { type KeySender } from '../ports.ts';
+import { type RaftSettings } from '../../raft/index.ts';
 import { executeAdmin, isAdminRequest } from '../replica/admin.ts';
 import { type PreparedRight, type ReplicaHost } from '../replica/host.ts';
-import { decodeTombstone, rangeStateKeys } from '../replica/range-state.ts';
+import { decodeTombstone } from '../replica/range-state.ts';
 import { type PeerAddress, type Replica } from '../replica/replica.ts';
 import { transferLease } from '../replica/transfer.ts';
 import { type ZoneConfig } from '../../allocator/index.ts';
 import { CapacityPublisher } from './capacity.ts';
+import { Census, type ReplicaCounts } from './census.ts';
 import { Checkpointer } from './checkpoint.ts';
 import { ClockBound, type ClockBoundFile } from './clock-bound.ts';
 import { StoreLiveness, type StoreAddress } from './liveness-driver.ts';
@@ -70,7 +73,7 @@ export interface StoreDeps {
   readonly gossip: Gossip;
   readonly sender: KeySender;
   readonly db: Db;
-  readonly executorFactory: (port: ReplicaPort) => RangeExecutor;
+  readonly executorFactory: ReplicaHost['executorFactory'];
   readonly rowPrograms: RowProgramCompiler | undefined;
   readonly nodeId: NodeId;
   readonly storeId: StoreId;
@@ -110,10 +113,11 @@ export class Store implements ReplicaHost {
   readonly nodeId: NodeId;
   readonly storeId: StoreId;
   readonly settings: StoreSettings;
+  readonly raftSettings: RaftSettings;
   readonly counters: StoreCounters = newStoreCounters();
   readonly rowPrograms: RowProgramCompiler | undefined;
   readonly sender: KeySender;
-  readonly executorFactory: (port: ReplicaPort) => RangeExecutor;
+  readonly executorFactory: ReplicaHost['executorFactory'];
   readonly liveness: StoreLiveness;
   readonly bound: ClockBound;
   readonly deps: StoreDeps;
@@ -131,8 +135,9 @@ export class Store implements ReplicaHost {
   readonly #intake: Intake;
   readonly #queues: Queues;
   readonly #publisher: CapacityPublisher;
-  #peers: readonly StoreAddress[] = [];
-  #peersChanged = true;
+  readonly #census: Census;
+  /** Of the members and of gossip; undefined when either has changed. */
+  #peers: readonly StoreAddress[] | undefined;
   #state: 'new' | 'loading' | 'running' | 'draining' | 'stopped' = 'new';
   #failed = false;
   readonly #unwatch: (() => void)[] = [];
@@ -148,7 +153,9 @@ export class Store implements ReplicaHost {
     this.raftLog = deps.raftLog;
     this.nodeId = deps.nodeId;
     this.storeId = deps.storeId;
+    this.#census = new Census(deps.storeId, this.replicas);
     this.settings = { ...defaultStoreSettings, ...deps.settings };
+    this.raftSettings = { ...this.settings, announceCommits: 'with-traffic' };
     this.rowPrograms = deps.rowPrograms;
     this.sender = deps.sender;
     this.executorFactory = deps.executorFactory;
@@ -220,7 +227,7 @@ export class Store implements ReplicaHost {
     this.#setOpened();
     this.#unwatch.push(
       this.deps.gossip.watch(gossipKeys.storePrefix, () => {
-        this.#peersChanged = true;
+        this.#peers = undefined;
       }),
     );
     this.liveness.start();
@@ -333,18 +340,7 @@ export class Store implements ReplicaHost {
 
   /** Descriptors of this store's replicas that hold some of [start, end): for senders with stale ones. */
   rangesOverlapping(start: Buffer, end: Buffer): RangeDescriptor[] {
-    const found: RangeDescriptor[] = [];
-    for (const replica of this.replicas.values()) {
-      if (!replica.initialised) continue;
-      const { descriptor } = replica;
-      if (
-        compareBytes(start, descriptor.endKey) < 0 &&
-        compareBytes(end, descriptor.startKey) > 0
-      ) {
-        found.push(descriptor);
-      }
-    }
-    return found.sort((a, b) => compareBytes(a.startKey, b.startKey));
+    return this.#census.overlapping(start, end);
   }
 
   metrics(): StoreMetrics {
@@ -371,16 +367,8 @@ export class Store implements ReplicaHost {
     };
   }
 
-  /** Replicas that take part in their range (none that waits for its first snapshot), and leases. */
-  counts(): { readonly ranges: number; readonly leases: number } {
-    let ranges = 0;
-    let leases = 0;
-    for (const replica of this.replicas.values()) {
-      if (!replica.initialised) continue;
-      if (replicaOnStore(replica.descriptor, this.storeId) !== undefined) ranges++;
-      if (replica.holdsLease) leases++;
-    }
-    return { ranges, leases };
+  counts(): ReplicaCounts {
+    return this.#census.counts;
   }
 
   async capacity(): Promise<StoreCapacity> {
@@ -426,11 +414,12 @@ export class Store implements ReplicaHost {
 
   noteDirty(replica: Replica): void {
     this.checkpointer.noteDirty(replica);
+    if (replica.isLeader) this.#queues.add(replica);
   }
 
-  leaseAcquired(replica: Replica): void {
-    this.#gossipFirstRange(replica);
-    this.#queues.add(replica);
+  leaseChanged(replica: Replica): void {
+    this.#census.noteLease();
+    this.#noteLed(replica);
   }
 
   snapshotAdvances(rangeId: RangeId, to: ReplicaId, withinMs: number): boolean {
@@ -442,22 +431,28 @@ export class Store implements ReplicaHost {
   }
 
   descriptorChanged(replica: Replica, removed: boolean): void {
-    this.#peersChanged = true;
+    this.#census.note(replica);
+    this.#peers = undefined;
     if (removed) {
       // Decided by raft: there is nothing to ask. Not in the middle of applying, though.
       const { nextReplicaId } = replica.descriptor;
       this.env.timers.immediate(() => this.remover.remove(replica, nextReplicaId));
-    } else if (replica.holdsLease) {
-      this.#gossipFirstRange(replica);
-      this.#queues.add(replica);
-    }
+    } else this.#noteLed(replica);
+  }
+
+  /** A leaseholder with something new about it: others are told, the queues look soon. */
+  #noteLed(replica: Replica): void {
+    if (!replica.holdsLease) return;
+    this.#gossipFirstRange(replica);
+    this.#queues.add(replica);
   }
 
   // ---- replicas ----
 
   addReplica(replica: Replica): void {
     this.replicas.set(replica.rangeId, replica);
-    this.#peersChanged = true;
+    this.#census.note(replica);
+    this.#peers = undefined;
   }
 
   /** A right side whose log is being begun. */
@@ -475,13 +470,15 @@ export class Store implements ReplicaHost {
   /** Out of sight at once; `Remover` does the rest. */
   dropReplica(replica: Replica): void {
     if (this.replicas.get(replica.rangeId) === replica) this.replicas.delete(replica.rangeId);
+    this.#census.remove(replica);
+    this.#peers = undefined;
     this.#scheduler.forget(replica);
     replica.destroy('the replica was removed from this store');
   }
 
   /** Replica ids of this range below the result were removed from this store for good. */
   tombstone(rangeId: RangeId): ReplicaId {
-    const stored = this.engine.get(rangeStateKeys(rangeId).tombstone);
+    const stored = this.engine.get(rangeStateKey(rangeId, 'tombstone'));
     return stored === undefined ? asReplicaId(0) : decodeTombstone(stored);
   }
 
@@ -518,15 +515,8 @@ export class Store implements ReplicaHost {
   }
 
   #knownPeers(): readonly StoreAddress[] {
-    if (!this.#peersChanged) return this.#peers;
-    this.#peersChanged = false;
-    const peers = new Map<StoreId, StoreAddress>();
-    for (const replica of this.replicas.values()) {
-      if (!replica.initialised) continue;
-      for (const { nodeId, storeId } of replica.descriptor.replicas) {
-        peers.set(storeId, { nodeId, storeId });
-      }
-    }
+    if (this.#peers !== undefined) return this.#peers;
+    const peers = new Map(this.#census.members);
     for (const [, value] of this.deps.gossip.list(gossipKeys.storePrefix)) {
       const address = decodeStoreAddress(value);
       if (address !== undefined) peers.set(address.storeId, address);
