@@ -44,8 +44,8 @@ export async function startNode(
     env,
     transport,
     storePath: join(root, `node${i}`),
-    openEngine: (directory, onPoison) =>
-      LevelEngine.open({ env, directory, syncPath, files: foreignFiles, onPoison }),
+    openEngine: (directory, hooks) =>
+      LevelEngine.open({ env, directory, syncPath, files: foreignFiles, ...hooks }),
     openSql: undefined,
     rowPrograms: undefined,
     rpcAddress: address,

@@ -20,6 +20,7 @@ import { LevelEngine, MemoryEngine } from '../storage/index.ts';
 import { must, silentLogger, type Env, type Logger } from '../util/index.ts';
 import { createRealEnv } from './real-env.ts';
 import { syncPath } from './real-disk.ts';
+import { foreignFiles } from './start-files.ts';
 import { version } from './version.ts';
 
 export interface ClusterOptions {
@@ -172,9 +173,10 @@ export class Cluster {
       transport,
       storePath:
         this.#options.path === undefined ? 'store' : join(this.#options.path, `node${index + 1}`),
-      openEngine: async (directory, onPoison) => {
+      openEngine: async (directory, hooks) => {
         if (member.disk !== undefined) return member.memory;
-        running.engine = await LevelEngine.open({ env, directory, syncPath, onPoison });
+        const files = foreignFiles;
+        running.engine = await LevelEngine.open({ env, directory, syncPath, files, ...hooks });
         return running.engine;
       },
       openSql: openSqlFront,

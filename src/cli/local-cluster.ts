@@ -35,6 +35,8 @@ interface LocalNode {
   process: ChildProcess | undefined;
   ready: Promise<void>;
   restarts: number;
+  /** The end of what the process wrote to standard error. */
+  lastWords: string;
 }
 
 const program = join(packageRoot, 'bin', 'skein.cjs');
@@ -58,6 +60,7 @@ export class LocalCluster {
       process: undefined,
       ready: Promise.resolve(),
       restarts: 0,
+      lastWords: '',
     }));
   }
 
@@ -112,6 +115,7 @@ export class LocalCluster {
     if (node === undefined || node.process !== undefined) return;
     this.#spawn(node);
     await node.ready;
+    if (node.process !== undefined) this.#readyNodes.add(node.process);
   }
 
   /** Drains and stops all nodes. */
@@ -153,19 +157,19 @@ export class LocalCluster {
       { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], detached: true },
     );
     node.process = child;
-    let lastWords = '';
+    node.lastWords = '';
     child.stderr?.on('data', (chunk: Buffer) => {
-      lastWords = (lastWords + chunk.toString('utf8')).slice(-2000);
+      node.lastWords = (node.lastWords + chunk.toString('utf8')).slice(-2000);
     });
     node.ready = new Promise<void>((resolve, reject) => {
       child.on('message', (message: { kind: string; message?: string }) => {
         if (message.kind === 'ready') resolve();
-        if (message.kind === 'failed') lastWords = message.message ?? lastWords;
+        if (message.kind === 'failed') node.lastWords = message.message ?? node.lastWords;
       });
       child.once('exit', (code, signal) => {
         reject(
           new UsageError(
-            `node ${index + 1} ended (${signal ?? `status ${code}`}): ${lastWords.trim() || 'no message'}`,
+            `node ${index + 1} ended (${signal ?? `status ${code}`}): ${node.lastWords.trim() || 'no message'}`,
           ),
         );
       });
@@ -178,12 +182,12 @@ export class LocalCluster {
   #ended(node: LocalNode, child: ChildProcess, how: string): void {
     if (node.process === child) node.process = undefined;
     const wasReady = this.#readyNodes.has(child);
-    if (this.#stopping || !wasReady || this.#options.restart === false) return;
-    if (node.restarts++ >= restartsMax) {
-      this.#options.say(`node ${node.index + 1} ended (${how}) and is not started again`);
-      return;
-    }
-    this.#options.say(`node ${node.index + 1} ended (${how}); it is started again`);
+    if (this.#stopping || !wasReady) return;
+    const isAgain = this.#options.restart !== false && node.restarts++ < restartsMax;
+    const next = isAgain ? 'it is started again' : 'it is not started again';
+    const why = node.lastWords.trim();
+    this.#options.say(`node ${node.index + 1} ended (${how}); ${next}${why && `: ${why}`}`);
+    if (!isAgain) return;
     setTimeout(() => {
       if (this.#stopping || node.process !== undefined) return;
       this.#spawn(node);

@@ -25,6 +25,10 @@ const nodeFlags = (command: Command): Command =>
     .option('--advertise-addr <addr>', 'address told to other nodes (default: --listen-addr)')
     .option('--locality <tiers>', 'where the node stands: region=eu,zone=a')
     .option('--max-offset <ms>', 'largest clock difference between nodes in milliseconds')
+    .option(
+      '--max-sync-duration <ms>',
+      'a disk that does not answer for so long ends the node (default 20000)',
+    )
     .option('--insecure', 'no TLS and no passwords: trusted networks only')
     .option('--config <file>', 'YAML or JSON file with the same names as the flags')
     .option('--log-level <level>', 'debug, info, warn or error (default info)')

@@ -42,10 +42,11 @@ export const realDisk: Disk = {
   async remove(path) {
     await fs.rm(path, { force: true });
   },
+  rename: fs.rename,
   syncDir: syncPath,
-  async freeBytes(dir) {
+  async space(dir) {
     const stats = await fs.statfs(dir);
-    return stats.bavail * stats.bsize;
+    return { freeBytes: stats.bavail * stats.bsize, totalBytes: stats.blocks * stats.bsize };
   },
 };
 

@@ -6,9 +6,9 @@ import { createServer as createHttpServer, type Server as HttpServer } from 'nod
 import { createServer as createNetServer, type Server as NetServer, type Socket } from 'node:net';
 import { join, resolve } from 'node:path';
 import { GrpcTransport } from '../rpc/index.ts';
-import { SkeinNode, openSqlFront } from '../server/index.ts';
+import { ForeignStoreError, SkeinNode, openSqlFront } from '../server/index.ts';
 import { rowProgramCompiler } from '../sql/index.ts';
-import { LevelEngine } from '../storage/index.ts';
+import { LevelEngine, StorePoisonedError, storeFaultOf } from '../storage/index.ts';
 import { type Logger } from '../util/index.ts';
 import { createLogger, type LogFormat } from './log.ts';
 import {
@@ -22,6 +22,7 @@ import {
 import { createRealEnv } from './real-env.ts';
 import { syncPath } from './real-disk.ts';
 import { foreignFiles } from './start-files.ts';
+import { exitCodes, storeFailure } from './store-failure.ts';
 import { version } from './version.ts';
 
 const defaultPorts = { sql: 26257, rpc: 26357, http: 8080 };
@@ -38,9 +39,7 @@ export async function runStart(
   } catch (error) {
     const sentence = explain(error);
     if (sentence === undefined) throw error;
-    report({ kind: 'failed', message: sentence });
-    console.error(`skein: ${sentence}`);
-    process.exit(1);
+    end(sentence, exitCodes.failed);
   }
 }
 
@@ -128,8 +127,8 @@ async function startNode(settings: Settings, options: { singleNode: boolean }): 
     env,
     transport,
     storePath,
-    openEngine: (path, onPoison) =>
-      LevelEngine.open({ env, directory: path, syncPath, files: foreignFiles, onPoison }),
+    openEngine: (directory, hooks) =>
+      LevelEngine.open({ env, directory, syncPath, files: foreignFiles, ...hooks }),
     openSql: openSqlFront,
     rowPrograms: rowProgramCompiler,
     rpcAddress: advertised(rpcPort),
@@ -140,10 +139,11 @@ async function startNode(settings: Settings, options: { singleNode: boolean }): 
     singleNode: options.singleNode,
     version,
     maxOffsetMs: settings.integer('max-offset', { min: 1, max: 10_000 }) ?? 500,
+    maxSyncMs: settings.integer('max-sync-duration', { min: 5_000, max: 3_600_000 }),
     onFatal: (error) => {
       log.error({ err: error }, 'the store failed; this node ends, the others go on');
-      console.error(`skein: the store failed: ${error.message}; this node ends.`);
-      process.exit(1);
+      const { sentence, exitCode } = storeFailure(error, storePath);
+      end(sentence, exitCode);
     },
   });
 
@@ -173,7 +173,13 @@ async function startNode(settings: Settings, options: { singleNode: boolean }): 
   // Started by a runner: without it nobody would ever stop this node.
   if (process.send !== undefined) process.on('disconnect', () => stop('the runner ended'));
 
-  await node.start({ onWaiting: () => report({ kind: 'waiting' }) });
+  try {
+    await node.start({ onWaiting: () => report({ kind: 'waiting' }) });
+  } catch (error) {
+    if (!(error instanceof Error) || !isOfStore(error)) throw error;
+    const { sentence, exitCode } = storeFailure(error, storePath);
+    end(sentence, exitCode);
+  }
   await listenOn(sql, { host: listen.sql.host, port: sqlPort });
   report({ kind: 'ready', nodeId: node.nodeId });
   const took = ((performance.now() - startedMs) / 1000).toFixed(1);
@@ -190,6 +196,14 @@ async function startNode(settings: Settings, options: { singleNode: boolean }): 
       `status:     ${node.startKind}`,
     ].join('\n'),
   );
+}
+
+/** The last words. Without a code only a signal ends the process: an exit waits for what its threads wait for. */
+function end(sentence: string, exitCode: number | undefined): never {
+  report({ kind: 'failed', message: sentence });
+  console.error(`skein: ${sentence}`);
+  if (exitCode === undefined) process.kill(process.pid, 'SIGKILL');
+  process.exit(exitCode);
 }
 
 /** Tells the runner, when there is one. */
@@ -231,6 +245,11 @@ function crashOnStrayErrors(log: Logger): void {
   process.on('unhandledRejection', crash);
 }
 
+function isOfStore(error: Error): boolean {
+  const isDiskError = 'code' in error && error.code === 'EIO';
+  return isDiskError || error instanceof StorePoisonedError || storeFaultOf(error) !== 'failed';
+}
+
 /** One sentence for the failures that a user can do something about. */
 function explain(error: unknown): string | undefined {
   if (error instanceof UsageError) return error.message;
@@ -245,13 +264,9 @@ function explain(error: unknown): string | undefined {
   }
   if (code === 'EADDRNOTAVAIL') return `an address is not of this machine: ${error.message}`;
   if (code === 'EACCES' || code === 'EROFS') return `no permission: ${error.message}`;
-  if (code === 'ENOSPC') return `the disk is full: ${error.message}`;
   const locked = [error, cause].some(
     (e) => e !== undefined && 'code' in e && e.code === 'LEVEL_LOCKED',
   );
   if (locked) return 'another process uses this data folder already.';
-  if (['ForeignStoreError', 'CorruptionError', 'StorePoisonedError'].includes(error.name)) {
-    return error.message;
-  }
-  return undefined;
+  return error instanceof ForeignStoreError ? error.message : undefined;
 }

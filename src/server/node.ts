@@ -36,7 +36,7 @@ import { type ZoneConfig } from '../allocator/index.ts';
 import { type Engine, SegmentedRaftLog } from '../storage/index.ts';
 import { type SocketLike } from '../pgwire/index.ts';
 import { Router, ClusterDb, serveBatches } from '../txn/index.ts';
-import { type Env, type TimerHandle } from '../util/index.ts';
+import { DiskWatch, watchedDisk, type Disk, type Env, type TimerHandle } from '../util/index.ts';
 import { answerHttp, type HttpRequest, type HttpResponse } from './http.ts';
 import { type StoreIdentity, readIdentity, writeIdentity } from './identity.ts';
 import { Membership, type NodeTransport } from './membership.ts';
@@ -48,7 +48,10 @@ export interface NodeParts {
   /** Listening already; it reads `nodeId` and `clusterId` of this node once they are known. */
   readonly transport: NodeTransport;
   readonly storePath: string;
-  readonly openEngine: (path: string, onPoison: (error: Error) => void) => Promise<Engine>;
+  readonly openEngine: (
+    path: string,
+    hooks: { readonly onPoison: (error: Error) => void; readonly watch: DiskWatch },
+  ) => Promise<Engine>;
   /** Runs filters and projections of SQL beside the data. */
   readonly rowPrograms: RowProgramCompiler | undefined;
   /** Undefined: a node without SQL, for tests of the layers below. */
@@ -65,7 +68,9 @@ export interface NodeParts {
   readonly storeSettings?: Partial<StoreSettings>;
   /** Overrides zone configurations: simulation wants small ranges. */
   readonly zoneConfigFor?: (key: Buffer) => ZoneConfig;
-  /** The store failed: the process must end. Called once. */
+  /** A disk operation that has not come back for so long ends the node. Default 20 s. */
+  readonly maxSyncMs?: number | undefined;
+  /** The store failed (`storeFaultOf` says how) and serves nobody any more: the process must end. Called once. */
   readonly onFatal: (error: Error) => void;
 }
 
@@ -76,12 +81,15 @@ const defaultZoneConfig: ZoneConfig = {
   numReplicas: 3,
   gcTtlSeconds: 14_400,
 };
+/** As CockroachDB's `storage.max_sync_duration`. */
+const defaultMaxSyncMs = 20_000;
 const gossipIntervalMs = 200;
 const gossipFullSyncMs = 10_000;
 const gossipPullMs = 200;
 
 export class SkeinNode {
   readonly #parts: NodeParts;
+  readonly #diskWatch: DiskWatch;
   readonly clock: HlcClock;
   readonly #clusterSettings = new ClusterSettings();
   #identity: StoreIdentity | undefined;
@@ -100,7 +108,12 @@ export class SkeinNode {
   readonly #closers: (() => Promise<void>)[] = [];
 
   constructor(parts: NodeParts) {
-    this.#parts = parts;
+    this.#diskWatch = new DiskWatch(parts.env, {
+      limitMs: parts.maxSyncMs ?? defaultMaxSyncMs,
+      onStall: (error) => this.#fail(error),
+    });
+    const disk = watchedDisk(parts.env.disk, this.#diskWatch);
+    this.#parts = { ...parts, env: withDisk(parts.env, disk) };
     this.clock = new HlcClock(parts.env.clock, { maxOffsetMicros: parts.maxOffsetMs * 1000 });
     this.#membership = new Membership({
       env: parts.env,
@@ -227,7 +240,10 @@ export class SkeinNode {
     const { env, storePath } = this.#parts;
     await env.disk.mkdir(storePath);
     const onPoison = (error: Error): void => this.#fail(error);
-    const engine = await this.#parts.openEngine(`${storePath}/engine`, onPoison);
+    const engine = await this.#parts.openEngine(`${storePath}/engine`, {
+      onPoison,
+      watch: this.#diskWatch,
+    });
     const raftLog = await SegmentedRaftLog.open({ env, directory: `${storePath}/raft`, onPoison });
     this.#closers.push(
       () => raftLog.close(),
@@ -295,6 +311,7 @@ export class SkeinNode {
       directory: storePath,
       clockBound: clockBoundOnDisk(env, `${storePath}/CLOCK`),
       clusterSettings: this.#clusterSettings,
+      diskWatch: this.#diskWatch,
       zoneConfigFor: (key) => this.#zoneConfig(key),
       locality,
       ...(this.#parts.storeSettings === undefined ? {} : { settings: this.#parts.storeSettings }),
@@ -367,6 +384,21 @@ export class SkeinNode {
   #fail(error: Error): void {
     if (this.#state === 'failed' || this.#state === 'stopped') return;
     this.#state = 'failed';
+    // Whatever noticed it: from here on nothing is answered, acknowledged or promised.
+    this.#store?.fatal(error);
     this.#parts.onFatal(error);
   }
+}
+
+function withDisk(env: Env, disk: Disk): Env {
+  const { clock, timers, random, log, checks } = env;
+  return {
+    clock,
+    timers,
+    random,
+    disk,
+    log,
+    checks,
+    sometimes: (percent) => env.sometimes(percent),
+  };
 }

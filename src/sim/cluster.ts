@@ -106,8 +106,9 @@ export class SimCluster {
         },
         engine: new MemoryEngine({
           barrierDelay: async () => {
-            const error = disk.fault?.({ kind: 'sync', path: 'store/engine' });
-            if (error !== undefined) throw error;
+            const fault = disk.fault?.({ kind: 'sync', path: 'store/engine' });
+            if (fault instanceof Error) throw fault;
+            await fault;
           },
           onPoison: (error) => this.#stopped(index, error),
         }),

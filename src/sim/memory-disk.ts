@@ -5,7 +5,7 @@
  *
  * Faults are injected by `fault` (an error for any operation), `capacityBytes` (ENOSPC) and `flipBit`.
  */
-import { type Disk, type DiskFile, type Random } from '../util/index.ts';
+import { type Disk, type DiskFile, type DiskSpace, type Random } from '../util/index.ts';
 
 export interface DiskOperation {
   readonly kind:
@@ -18,6 +18,7 @@ export interface DiskOperation {
     | 'truncate'
     | 'replace'
     | 'remove'
+    | 'rename'
     | 'sync-dir';
   readonly path: string;
 }
@@ -115,17 +116,18 @@ class Inode {
 
 export class MemoryDisk implements Disk {
   readonly #random: Random;
-  readonly #capacityBytes: number;
   readonly #delay: (operation: DiskOperation) => Promise<void>;
   #names = new Map<string, Inode>();
   #durableNames = new Map<string, Inode>();
   #epoch = 0;
-  /** Returns the error with which an operation shall fail. */
-  fault: ((operation: DiskOperation) => Error | undefined) | undefined;
+  /** Sum of all file sizes beyond which writes fail with ENOSPC. */
+  capacityBytes: number;
+  /** The error with which an operation shall fail, or a promise that it waits for before it takes effect. */
+  fault: ((operation: DiskOperation) => Error | Promise<void> | undefined) | undefined;
 
   constructor(options: MemoryDiskOptions) {
     this.#random = options.random;
-    this.#capacityBytes = options.capacityBytes ?? Number.MAX_SAFE_INTEGER;
+    this.capacityBytes = options.capacityBytes ?? Number.MAX_SAFE_INTEGER;
     this.#delay = options.delay ?? (() => Promise.resolve());
   }
 
@@ -147,7 +149,8 @@ export class MemoryDisk implements Disk {
       replaceFile: (path, content) => alive(() => this.replaceFile(path, content)),
       remove: (path) => alive(() => this.remove(path)),
       syncDir: (dir) => alive(() => this.syncDir(dir)),
-      freeBytes: () => alive(() => this.freeBytes()),
+      rename: (from, to) => alive(() => this.rename(from, to)),
+      space: () => alive(() => this.space()),
     };
   }
 
@@ -196,6 +199,16 @@ export class MemoryDisk implements Disk {
     this.#names.delete(path);
   }
 
+  /** Directories are prefixes of names here: renaming one renames all below it. */
+  async rename(from: string, to: string): Promise<void> {
+    await this.#begin({ kind: 'rename', path: from });
+    for (const [path, inode] of Array.from(this.#names)) {
+      if (path !== from && !path.startsWith(`${from}/`)) continue;
+      this.#names.delete(path);
+      this.#names.set(to + path.slice(from.length), inode);
+    }
+  }
+
   async syncDir(dir: string): Promise<void> {
     await this.#begin({ kind: 'sync-dir', path: dir });
     this.#syncNames(dir);
@@ -210,8 +223,9 @@ export class MemoryDisk implements Disk {
     }
   }
 
-  freeBytes(): Promise<number> {
-    return Promise.resolve(Math.max(0, this.#capacityBytes - this.#usedBytes()));
+  space(): Promise<DiskSpace> {
+    const freeBytes = Math.max(0, this.capacityBytes - this.#usedBytes());
+    return Promise.resolve({ freeBytes, totalBytes: this.capacityBytes });
   }
 
   /** The machine loses power: open files and operations under way fail, unsynced changes are up to chance. */
@@ -341,12 +355,15 @@ export class MemoryDisk implements Disk {
   async #begin(operation: DiskOperation, epoch = this.#epoch): Promise<void> {
     await this.#delay(operation);
     if (epoch !== this.#epoch) throw new DiskError('EIO', `${operation.path}: the machine crashed`);
-    const error = this.fault?.(operation);
-    if (error !== undefined) throw error;
+    const fault = this.fault?.(operation);
+    if (fault instanceof Error) throw fault;
+    if (fault === undefined) return;
+    await fault;
+    if (epoch !== this.#epoch) throw new DiskError('EIO', `${operation.path}: the machine crashed`);
   }
 
   #reserve(more: number): void {
-    if (more > 0 && this.#usedBytes() + more > this.#capacityBytes) {
+    if (more > 0 && this.#usedBytes() + more > this.capacityBytes) {
       throw new DiskError('ENOSPC', 'no space left on device');
     }
   }

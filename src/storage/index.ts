@@ -50,6 +50,8 @@ export type {
   MvccWriteResult,
 } from './mvcc-types.ts';
 export { createMvccBatch } from './mvcc-write.ts';
+export { storeFaultOf } from './store-fault.ts';
+export type { StoreFault } from './store-fault.ts';
 export { SegmentedRaftLog } from './raft-log.ts';
 export type { RaftLogOptions } from './raft-log.ts';
 export type { LogAppend, RaftLog, RangeLog } from './raft-log-types.ts';

@@ -15,7 +15,7 @@
  * carries a checksum; `barrier` syncs LevelDB's files and directory itself.
  */
 import { ClassicLevel } from 'classic-level';
-import { type Disk, type Env } from '../util/index.ts';
+import { type Disk, type DiskWatch, type Env } from '../util/index.ts';
 import { ByteMap, type ByteMapView } from './byte-map.ts';
 import { CachedScan, type ScanSpan } from './cached-scan.ts';
 import {
@@ -42,6 +42,8 @@ export interface LevelEngineOptions {
   readonly files?: ForeignFiles;
   /** Tables are verified at the start up to this size in sum. Default 1 GiB. */
   readonly verifyBytesMax?: number;
+  /** Watches writes and fsyncs; without it a disk that does not answer is waited for for ever. */
+  readonly watch?: DiskWatch;
   /** Called once, at the first error: the store must not go on. */
   readonly onPoison?: (error: Error) => void;
   /** The overlay is flushed when it reaches this size: small enough for the processor's caches. Default 1 MiB. */
@@ -380,6 +382,7 @@ export class LevelEngine implements Engine {
 
   async #flushActive(): Promise<void> {
     if (this.#active.size === 0) return;
+    const { directory } = this.#options;
     const frozen = this.#active.freeze();
     this.#frozen = frozen;
     this.#frozenBytes = this.#activeBytes;
@@ -394,7 +397,7 @@ export class LevelEngine implements Engine {
       if (++count % flushSlice === 0) await this.#turn();
     }
     this.#beginChange();
-    await batch.write({ sync: false });
+    await this.#watched('write', directory, () => batch.write({ sync: false }));
     for (const cursor = frozen.cursor(); this.#cache.update(cursor);) await this.#turn();
     this.#cache.endChange();
     // Until now it hid what differed between the cached pages and LevelDB.
@@ -435,11 +438,17 @@ export class LevelEngine implements Engine {
       } else if (name !== 'CURRENT') {
         continue;
       }
-      await syncPath(`${directory}/${name}`);
+      const path = `${directory}/${name}`;
+      await this.#watched('fsync', path, () => syncPath(path));
     }
-    await syncPath(directory);
+    await this.#watched('fsync', directory, () => syncPath(directory));
     this.#syncedTables = tables;
     await this.#synced?.write(new Set(names));
+  }
+
+  #watched<T>(verb: string, path: string, operation: () => Promise<T>): Promise<T> {
+    const { watch } = this.#options;
+    return watch === undefined ? operation() : watch.run(`${verb} ${path}`, operation);
   }
 
   async #guard<T>(work: () => Promise<T>): Promise<T> {
@@ -452,7 +461,7 @@ export class LevelEngine implements Engine {
 
   /** Poisons the store, whatever failed, and returns the error to throw. */
   #failed(error: unknown): Error {
-    const cause = error instanceof Error ? error : new Error(String(error));
+    const cause = levelError(error);
     const known = cause instanceof CorruptionError || cause instanceof StorePoisonedError;
     const shown = known
       ? cause
@@ -483,13 +492,26 @@ export class LevelEngine implements Engine {
   }
 }
 
+/** LevelDB hands over the operating system's error as text alone (`strerror`): gives a full disk its code back. */
+function levelError(error: unknown): Error {
+  if (!(error instanceof Error)) return new Error(String(error));
+  const isFull =
+    error.message.startsWith('IO error') &&
+    /No space left on device|Disk quota exceeded/.test(error.message);
+  return isFull
+    ? Object.assign(new Error(error.message, { cause: error }), { code: 'ENOSPC' })
+    : error;
+}
+
 /** LevelDB says 'Corruption: ...' when its manifest, CURRENT or a table it needs cannot be read. */
 function explainOpen(directory: string, error: unknown): unknown {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : undefined;
   const code = cause !== undefined && 'code' in cause ? cause.code : undefined;
   if (cause === undefined || code === 'LEVEL_LOCKED') return error;
   if (cause.message.startsWith('IO error') && !cause.message.includes('No such file')) {
-    return new StorePoisonedError(`LevelDB cannot open ${directory}: ${cause.message}`, { cause });
+    return new StorePoisonedError(`LevelDB cannot open ${directory}: ${cause.message}`, {
+      cause: levelError(cause),
+    });
   }
   return new CorruptionError(
     `LevelDB cannot open ${directory}: ${cause.message}; a damaged store must be replaced`,

@@ -44,9 +44,18 @@ export interface Disk {
   /** Writes a temporary file, syncs it, renames it over `path` and syncs the directory. */
   replaceFile(path: string, content: Buffer): Promise<void>;
   remove(path: string): Promise<void>;
+  /** A file or a folder, within one volume; durable once the directories are synced. */
+  rename(from: string, to: string): Promise<void>;
   /** Makes creations, renames and removals in `dir` durable. */
   syncDir(dir: string): Promise<void>;
-  freeBytes(dir: string): Promise<number>;
+  /** Of the volume that holds `dir`. */
+  space(dir: string): Promise<DiskSpace>;
+}
+
+export interface DiskSpace {
+  /** What this process may still write. */
+  readonly freeBytes: number;
+  readonly totalBytes: number;
 }
 
 export interface DiskFile {

@@ -10,11 +10,14 @@ export {
   prefixEnd,
 } from './bytes.ts';
 export { isCount } from './count.ts';
+export { DiskStalledError, DiskWatch, watchedDisk } from './disk-watch.ts';
+export type { DiskWatchOptions } from './disk-watch.ts';
 export { silentLogger, sleep, yieldTurn } from './env.ts';
 export type {
   Clock,
   Disk,
   DiskFile,
+  DiskSpace,
   Env,
   LogFields,
   Logger,

@@ -8,15 +8,18 @@ export interface TestCluster {
   readonly cluster: LocalCluster;
   readonly ports: readonly number[];
   readonly data: string;
+  /** What the runner said: how nodes ended, among others. */
+  readonly said: readonly string[];
   stop(): Promise<void>;
 }
 
 export async function startTestCluster(
-  options: { nodes?: number; restart?: boolean } = {},
+  options: { nodes?: number; restart?: boolean; nodeArguments?: readonly string[] } = {},
 ): Promise<TestCluster> {
   const nodes = options.nodes ?? 3;
   const root = mkdtempSync(join(tmpdir(), 'skein-test-'));
   const data = join(root, 'cluster');
+  const said: string[] = [];
   const sqlPort = await freePorts(nodes * 3);
   const cluster = new LocalCluster({
     nodes,
@@ -26,14 +29,15 @@ export async function startTestCluster(
     httpPort: sqlPort + 2 * nodes,
     fresh: false,
     restart: options.restart ?? false,
-    say: () => {},
-    nodeArguments: () => ['--log-level=warn'],
+    say: (line) => said.push(line),
+    nodeArguments: () => ['--log-level=warn', ...(options.nodeArguments ?? [])],
   });
   await cluster.start();
   return {
     cluster,
     ports: Array.from({ length: nodes }, (_, i) => sqlPort + i),
     data,
+    said,
     async stop() {
       await cluster.stop();
       rmSync(root, { recursive: true, force: true });

@@ -133,7 +133,8 @@ function withoutSync(disk: Disk): Disk {
     replaceFile: (path, content) => disk.replaceFile(path, content),
     remove: (path) => disk.remove(path),
     syncDir: (dir) => disk.syncDir(dir),
-    freeBytes: (dir) => disk.freeBytes(dir),
+    rename: (from, to) => disk.rename(from, to),
+    space: (dir) => disk.space(dir),
     open: async (path) => {
       const file = await disk.open(path);
       return {

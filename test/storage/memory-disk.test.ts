@@ -53,7 +53,7 @@ describe('MemoryDisk', () => {
     const disk = new MemoryDisk({ random: new SeededRandom(1), capacityBytes: 10 });
     const file = await disk.open('d/f');
     await file.write(0, [Buffer.alloc(8)]);
-    expect(await disk.freeBytes()).toBe(2);
+    expect(await disk.space()).toEqual({ freeBytes: 2, totalBytes: 10 });
     await expect(file.write(8, [Buffer.alloc(3)])).rejects.toThrow('ENOSPC');
     await file.write(6, [Buffer.alloc(4)]);
     disk.fault = (operation) => (operation.kind === 'sync' ? new Error('EIO') : undefined);

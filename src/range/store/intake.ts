@@ -42,7 +42,7 @@ export class Intake {
   }
 
   onFrame(payload: unknown, fromNode: NodeId): void {
-    if (!this.#store.serving || !Buffer.isBuffer(payload)) return;
+    if (!this.#store.serving || this.#store.diskIsSlow || !Buffer.isBuffer(payload)) return;
     const frame = readFrame(payload);
     if (frame === undefined) {
       this.#store.env.log.warn({ node: fromNode }, 'a raft frame that cannot be read is dropped');

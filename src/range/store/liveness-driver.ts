@@ -35,6 +35,8 @@ export interface LivenessDeps {
   readonly options: LivenessOptions;
   /** All other stores this one knows of. */
   readonly peers: () => readonly StoreAddress[];
+  /** False: this store could not do what its leases promise, and must not ask for support. */
+  readonly mayAsk: () => boolean;
   /** `store` no longer holds a valid promise to this store, or holds one of a new epoch. */
   readonly supportChanged: (store: StoreId) => void;
   /** This store's promise to `store` has run out. */
@@ -125,6 +127,8 @@ export class StoreLiveness {
     if (this.#stopped) return;
     const { env, clock, transport, storeId, options } = this.#deps;
     this.#deps.bound.renew().catch((error: unknown) => this.#deps.fatal(error));
+    this.#timer = env.timers.after(options.heartbeatMs, () => this.#beat());
+    if (!this.#deps.mayAsk()) return;
     const now = clock.now();
     const expiration = now.wall + options.supportMs * 1000;
     for (const peer of this.#deps.peers()) {
@@ -143,7 +147,6 @@ export class StoreLiveness {
         'system',
       );
     }
-    this.#timer = env.timers.after(options.heartbeatMs, () => this.#beat());
   }
 
   #onHeartbeat(payload: unknown, fromNode: NodeId): void {

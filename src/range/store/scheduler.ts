@@ -69,12 +69,13 @@ export class RaftScheduler {
     const beat = (): void => {
       if (this.#stopped) return;
       onTick();
+      this.#timer = this.#deps.host.env.timers.after(this.#deps.host.settings.tickMs, beat);
+      if (this.#deps.host.diskIsSlow) return;
       // A copy: a replica that falls asleep may be woken in the same breath.
       for (const replica of Array.from(this.#awake)) {
         if (!replica.tick()) this.#awake.delete(replica);
         if (!replica.destroyed && replica.raft.hasReady()) this.activate(replica);
       }
-      this.#timer = this.#deps.host.env.timers.after(this.#deps.host.settings.tickMs, beat);
     };
     beat();
   }

@@ -38,7 +38,7 @@ import {
   mvccPeek,
   rangeStateKey,
 } from '../../storage/index.ts';
-import { compareBytes, nextKey, type Env } from '../../util/index.ts';
+import { compareBytes, nextKey, type DiskWatch, type Env } from '../../util/index.ts';
 import { type KeySender } from '../ports.ts';
 import { type RaftSettings } from '../../raft/index.ts';
 import { executeAdmin, isAdminRequest } from '../replica/admin.ts';
@@ -81,6 +81,8 @@ export interface StoreDeps {
   readonly directory: string;
   readonly clockBound: ClockBoundFile;
   readonly clusterSettings: ClusterSettings;
+  /** What has been under way on the disk for too long: while it lasts the store lets its leases go. */
+  readonly diskWatch: Pick<DiskWatch, 'waitingMs'>;
   readonly zoneConfigFor: (key: Buffer) => ZoneConfig;
   readonly locality?: readonly (readonly [string, string])[];
   readonly settings?: Partial<StoreSettings>;
@@ -176,6 +178,7 @@ export class Store implements ReplicaHost {
         supportMs: settings.livenessSupportMs,
       },
       peers: () => this.#knownPeers(),
+      mayAsk: () => !this.diskIsSlow,
       supportChanged: (store) => this.#wakeLeadersWith(store),
       promiseLapsed: (store) => this.#wakeFollowersOf(store),
       fatal: (error) => this.fatal(error),
@@ -290,6 +293,15 @@ export class Store implements ReplicaHost {
     return this.running && !this.#failed;
   }
 
+  /**
+   * A store whose log write does not return behaves as one that is cut off: it asks for no support, ticks no replica
+   * and takes no raft frame, until the write has returned or `DiskWatch` gives up. The promises made to its leaders
+   * run out and others are elected. (A leader that went on would tell who stands for election that it still leads.)
+   */
+  get diskIsSlow(): boolean {
+    return this.deps.diskWatch.waitingMs >= this.settings.livenessSupportMs;
+  }
+
   get loading(): boolean {
     return this.#state === 'loading';
   }
@@ -373,7 +385,7 @@ export class Store implements ReplicaHost {
 
   async capacity(): Promise<StoreCapacity> {
     const usedBytes = await this.engine.sizeBytes();
-    const availableBytes = await this.env.disk.freeBytes(this.deps.directory);
+    const { freeBytes } = await this.env.disk.space(this.deps.directory);
     const { gauges } = this.metrics();
     const { ranges, leases } = this.counts();
     const countedAt = this.clock.now().wall;
@@ -383,7 +395,7 @@ export class Store implements ReplicaHost {
       rangeCount: ranges,
       leaseCount: leases,
       usedBytes,
-      availableBytes,
+      availableBytes: freeBytes,
       qps: gauges.queriesPerSecond,
       locality: this.deps.locality ?? [],
       draining: this.draining,

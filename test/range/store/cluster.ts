@@ -22,11 +22,11 @@ import {
 } from '../../../src/range/index.ts';
 import { type Replica } from '../../../src/range/replica/replica.ts';
 import { LocalNetwork, type LocalTransport } from '../../../src/rpc/index.ts';
-import { MemoryDisk } from '../../../src/sim/memory-disk.ts';
+import { DiskError, MemoryDisk } from '../../../src/sim/memory-disk.ts';
 import { MemoryEngine, SegmentedRaftLog } from '../../../src/storage/index.ts';
 import { ClusterDb, Router, serveBatches } from '../../../src/txn/index.ts';
 import { type ZoneConfig } from '../../../src/allocator/index.ts';
-import { must, type Random } from '../../../src/util/index.ts';
+import { DiskWatch, must, watchedDisk, type Random } from '../../../src/util/index.ts';
 import { TamperedTransport } from './tampered-transport.ts';
 import { seededRandom, VirtualEnv, VirtualTime } from './virtual-time.ts';
 
@@ -65,6 +65,8 @@ export class Cluster {
   readonly #watchers = new Set<{ prefix: string; fn: (key: string, value: unknown) => void }>();
   /** Pairs of nodes that cannot hear each other: "1-2". */
   readonly cut = new Set<string>();
+  /** Ends the stall of a machine's disk. */
+  readonly #answer = new Map<number, () => void>();
   latencyMs = 1;
   /** How fast the connections of a slow cluster carry bulk data. */
   bulkBytesPerSecond = Number.POSITIVE_INFINITY;
@@ -140,7 +142,12 @@ export class Cluster {
   ): Promise<
     Pick<Machine, 'engine' | 'env' | 'clock' | 'transport' | 'tampered' | 'store' | 'router'>
   > {
-    const env = new VirtualEnv(this.time, disk, this.random.u32());
+    const bare = new VirtualEnv(this.time, disk, this.random.u32());
+    const diskWatch = new DiskWatch(bare, {
+      limitMs: 20_000,
+      onStall: (error) => store.fatal(error),
+    });
+    const env: VirtualEnv = Object.assign(bare, { disk: watchedDisk(disk, diskWatch) });
     const clock = new HlcClock(env.clock, { maxOffsetMicros: 500_000 });
     const transport = this.#network.endpoint(env, `machine-${id}`);
     const nodeId = asNodeId(id);
@@ -169,6 +176,7 @@ export class Cluster {
       directory: '/store',
       clockBound: clockBoundOnDisk(env, '/store/clock'),
       clusterSettings: this.settings,
+      diskWatch,
       zoneConfigFor: () => this.zone,
       settings: { queueIntervalMs: 0, ...this.#options.settings },
       onFatal: (error) => {
@@ -217,6 +225,23 @@ export class Cluster {
     machine.engine = machine.engine.crash(this.random);
   }
 
+  /** 'stalls': nothing comes back; 'answers': everything does, late; or a code with which each write and fsync fails. */
+  disk(id: number, what: string): void {
+    const { disk } = this.machine(id);
+    this.#answer.get(id)?.();
+    this.#answer.delete(id);
+    if (what === 'answers') {
+      disk.fault = undefined;
+    } else if (what === 'stalls') {
+      const answered = new Promise<void>((resolve) => this.#answer.set(id, resolve));
+      disk.fault = () => answered;
+    } else {
+      const isWrite = new Set(['write', 'sync', 'replace', 'sync-dir', 'truncate']);
+      disk.fault = ({ kind, path }) =>
+        isWrite.has(kind) ? new DiskError(what, `${kind} ${path}`) : undefined;
+    }
+  }
+
   async stop(id: number, drain: boolean): Promise<void> {
     const machine = this.machine(id);
     await this.time.settleOf(machine.store.stop({ drain }));
@@ -227,6 +252,7 @@ export class Cluster {
 
   async restart(id: number): Promise<void> {
     const machine = this.machine(id);
+    machine.fatal = undefined;
     const parts = this.#build(id, machine.disk, machine.engine, false);
     Object.assign(machine, await this.time.settleOf(parts));
     machine.up = true;

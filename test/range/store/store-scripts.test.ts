@@ -181,6 +181,9 @@ class Runner {
       case 'stop':
         await this.it.stop(Number(args[0]), options.get('drain') === 'true');
         return '';
+      case 'disk':
+        this.it.disk(Number(args[0]), args[1] ?? '');
+        return '';
       case 'drain': {
         const before = this.it.time.nowMs;
         await this.it.time.settleOf(this.it.machine(Number(args[0])).store.drain());

@@ -1,8 +1,8 @@
 /** Virtual time for a whole cluster: `run` fires timers in order and lets promises settle in between. */
-import { MemoryDisk } from '../../../src/sim/memory-disk.ts';
 import {
   silentLogger,
   type Clock,
+  type Disk,
   type Env,
   type Random,
   type TimerHandle,
@@ -95,7 +95,7 @@ export function seededRandom(seed: number): Random {
 export class VirtualEnv implements Env {
   readonly clock: Clock;
   readonly random: Random;
-  readonly disk: MemoryDisk;
+  readonly disk: Disk;
   readonly log = silentLogger;
   readonly checks = true;
   /** Distance of this machine's wall clock from true time. */
@@ -104,7 +104,7 @@ export class VirtualEnv implements Env {
   pausedUntilMs = 0;
   readonly timers: Env['timers'];
 
-  constructor(time: VirtualTime, disk: MemoryDisk, seed: number) {
+  constructor(time: VirtualTime, disk: Disk, seed: number) {
     this.disk = disk;
     this.random = seededRandom(seed);
     this.clock = {
