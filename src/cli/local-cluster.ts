@@ -158,13 +158,16 @@ export class LocalCluster {
     );
     node.process = child;
     node.lastWords = '';
+    let hasExplained = false;
     child.stderr?.on('data', (chunk: Buffer) => {
-      node.lastWords = (node.lastWords + chunk.toString('utf8')).slice(-2000);
+      if (!hasExplained) node.lastWords = (node.lastWords + chunk.toString('utf8')).slice(-2000);
     });
     node.ready = new Promise<void>((resolve, reject) => {
       child.on('message', (message: { kind: string; message?: string }) => {
         if (message.kind === 'ready') resolve();
-        if (message.kind === 'failed') node.lastWords = message.message ?? node.lastWords;
+        if (message.kind !== 'failed' || message.message === undefined) return;
+        hasExplained = true;
+        node.lastWords = message.message;
       });
       child.once('exit', (code, signal) => {
         reject(
