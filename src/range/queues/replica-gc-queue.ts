@@ -3,7 +3,7 @@
  * range's descriptor, consistently (trap R6: never from a cache), and removes itself when it is not in it.
  */
 import { rangeDescriptorKey } from '../../encoding/index.ts';
-import { decodeDescriptor, KvFailure } from '../../kv/index.ts';
+import { decodeDescriptor, KvFailure, replicaOnStore } from '../../kv/index.ts';
 import { type Replica } from '../replica/replica.ts';
 import { type Store } from '../store/store.ts';
 
@@ -39,6 +39,8 @@ export async function checkMembership(store: Store, replica: Replica): Promise<b
   if (range.rangeId !== replica.rangeId) return false;
   if (range.generation < replica.descriptor.generation) return false;
   if (range.replicas.some((each) => each.replicaId === replica.replicaId)) return false;
-  store.remover.remove(replica, range.nextReplicaId);
+  // The range may have come back to this store under a newer id by now: that one is not over.
+  const successor = replicaOnStore(range, store.storeId);
+  store.remover.remove(replica, successor?.replicaId ?? range.nextReplicaId);
   return true;
 }
