@@ -7,7 +7,7 @@ import {
   type Transport,
 } from '../kv/index.ts';
 import { type Env } from '../util/index.ts';
-import { bootstrapCatalog, CatalogCache } from './catalog/index.ts';
+import { bootstrapCatalog, CatalogCache, rerun } from './catalog/index.ts';
 import { resumeJobs, type RunUtility, runUtility } from './ddl/index.ts';
 import { loadParser, ParseCache } from './parse/index.ts';
 import { planStatement, type PlanStatement } from './plan/index.ts';
@@ -40,7 +40,7 @@ export interface SqlServiceOptions {
 export async function createSqlService(options: SqlServiceOptions): Promise<SqlService> {
   const { env, db, nodeId, gossip, transport, clusterSettings } = options;
   await loadParser();
-  await bootstrapCatalog(db);
+  await rerun(env, ['unavailable', 'ambiguous-result'], () => bootstrapCatalog(db));
   const catalogCache = new CatalogCache({ env, db, nodeId, gossip, transport });
   catalogCache.onChange(({ data }) => clusterSettings?.update(data.settings));
   await catalogCache.start();

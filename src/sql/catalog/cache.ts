@@ -39,6 +39,7 @@ import {
 } from '../../kv/index.ts';
 import { sqlError } from '../errors.ts';
 import { type DescriptorId } from './descriptors.ts';
+import { rerun } from './rerun.ts';
 import { CatalogSnapshot, emptySnapshot } from './snapshot.ts';
 import { decodeVersion, updateCatalog, versionKey } from './store.ts';
 
@@ -160,7 +161,8 @@ export class CatalogCache {
     this.#stopWatching = this.#gossip?.watch(gossipKey, (_key, value) => {
       if (typeof value === 'number' && value > this.#snapshot.version) this.#refreshSoon();
     });
-    await this.refresh();
+    // A node may start before a quorum of the catalog's replicas does.
+    await rerun(this.env, ['unavailable'], () => this.refresh());
     this.#scheduleRenewal();
   }
 
@@ -212,7 +214,7 @@ export class CatalogCache {
     // A read that is under way may have begun before what the caller wants to see.
     if (this.#reading !== undefined) await this.#reading.catch(() => {});
     do {
-      this.#reading ??= this.#read().finally(() => {
+      this.#reading ??= rerun(this.env, ['ambiguous-result'], () => this.#read()).finally(() => {
         this.#reading = undefined;
       });
       await this.#reading;

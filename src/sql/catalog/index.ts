@@ -29,6 +29,7 @@ export {
 export { quoteIdentifier, quoteList, quoteLiteral } from './quote.ts';
 export { defaultRoleOptions } from './roles.ts';
 export type { Role, RoleMembership, RoleOptions } from './roles.ts';
+export { rerun } from './rerun.ts';
 export { SessionCatalog } from './session-catalog.ts';
 export type { SessionCatalogOptions, VirtualSchemas } from './session-catalog.ts';
 export {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { asNodeId } from '../../../src/kv/index.ts';
+import { asNodeId, type Db, type KvError, KvFailure } from '../../../src/kv/index.ts';
 import {
   CatalogCache,
   bootstrapCatalog,
@@ -46,6 +46,31 @@ describe('catalog cache', () => {
     ).toEqual(['system', 'defaultdb', 'postgres']);
     expect(snapshot?.data.roles.get('root')?.options.superuser).toBe(true);
     expect(snapshot?.schema(systemIds.defaultDatabase, 'public')?.name).toBe('public');
+  });
+
+  it('a node that starts waits until the catalog can be reached, and registers again when it does not know', async () => {
+    const cluster = await startCluster();
+    const { db, env, board } = cluster;
+    const reason = 'the connection was lost before the answer came';
+    const failures: KvError[] = [
+      { kind: 'ambiguous-result', reason },
+      { kind: 'unavailable', reason },
+      { kind: 'ambiguous-result', reason },
+    ];
+    const failing: Db = new Proxy(db, {
+      get(target, name) {
+        const kvError = name === 'run' ? failures.pop() : undefined;
+        if (kvError !== undefined) return () => Promise.reject(new KvFailure(kvError));
+        const member: unknown = Reflect.get(target, name, target);
+        return typeof member === 'function' ? member.bind(target) : member;
+      },
+    });
+    const nodeId = asNodeId(2);
+    const cache = new CatalogCache({ env, db: failing, nodeId, transport: board.endpoint(nodeId) });
+    await timed(cluster, cache.start());
+    expect(failures).toEqual([]);
+    expect(cache.current.version).toBe(1);
+    await cache.stop();
   });
 
   it('tells every node before a new table is announced', async () => {
