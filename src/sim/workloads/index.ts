@@ -2,6 +2,7 @@
 import { type SeededRandom } from '../random.ts';
 import { type Workload, type WorkloadContext } from '../workload.ts';
 import { Bank } from './bank.ts';
+import { Kv } from './kv.ts';
 import { ListAppend } from './list-append.ts';
 
 const makers = {
@@ -10,6 +11,12 @@ const makers = {
     new ListAppend(context, {
       activeKeys: random.between(4, 12),
       appendsPerKey: random.between(8, 64),
+    }),
+  kv: (context, random) =>
+    new Kv(context, {
+      keys: random.between(8, 60),
+      keysPerIndex: random.between(5, 30),
+      steps: random.between(2, 8),
     }),
 } satisfies Record<string, (context: WorkloadContext, random: SeededRandom) => Workload>;
 
