@@ -68,7 +68,7 @@ export interface Observer {
 }
 
 const none: Configuration = { voters: [], votersOutgoing: [], learners: [] };
-const nothing: AppliedState = { index: 0, term: 0, history: [], configuration: none };
+export const nothing: AppliedState = { index: 0, term: 0, history: [], configuration: none };
 
 /** A range begins at index 1, which is no entry: whoever joins later needs a snapshot of its state. */
 export const birth = { index: 1, term: 1, text: 'birth' };

@@ -1,4 +1,4 @@
-/** Copies and keys of whole object graphs: the core as a value, for the explorer (`explore.ts`). */
+/** Copies and keys of whole object graphs: the core as a value, for the explorer (`search.ts`). */
 
 /** murmur3's finalizer. */
 export function mix(value: number): number {
@@ -36,34 +36,31 @@ export function cloneOf<T>(root: T): T {
   return copy(root) as T;
 }
 
-/** Not part of a state: settings, and counters of what the model does not have (elections by tick, bytes held back). */
-const ignored = new Set([
-  'config',
-  'electionElapsed',
-  'electionTimeout',
-  'silentTicks',
-  'loggedBytes',
-  'sentBytes',
-]);
+/** Not part of a state: settings, and counters of what the models do not have (elections by tick). */
+const settings = ['settings', 'host', 'electionElapsed', 'electionTimeout', 'silentTicks'];
+/** Counters that matter only where entries are held back. */
+const holding = ['loggedBytes', 'sentBytes'];
+const ignored = new Set([...settings, ...holding]);
+const ignoredWithHolding = new Set(settings);
 
 /** Equal for values of equal content; the order in a Map and what a ByteWindow has released do not count. */
-export function keyOf(value: unknown): string {
+export function keyOf(value: unknown, holds: boolean): string {
   if (typeof value !== 'object' || value === null) return String(value);
   if (Buffer.isBuffer(value)) return `"${value.toString('latin1')}"`;
-  if (Array.isArray(value)) return `[${value.map(keyOf).join()}]`;
+  if (Array.isArray(value)) return `[${value.map((item) => keyOf(item, holds)).join()}]`;
   if (value instanceof Map) {
     return `{${[...value]
-      .map(([key, item]) => `${String(key)}=${keyOf(item)}`)
+      .map(([key, item]) => `${String(key)}=${keyOf(item, holds)}`)
       .sort()
       .join()}}`;
   }
   const head: unknown = Reflect.get(value, 'head');
   let text = '{';
   for (const [name, item] of Object.entries(value)) {
-    if (ignored.has(name) || name === 'head') continue;
+    if ((holds ? ignoredWithHolding : ignored).has(name) || name === 'head') continue;
     const window: unknown = item;
     const shown = Array.isArray(window) && typeof head === 'number' ? window.slice(head) : window;
-    text += `${name}:${keyOf(shown)};`;
+    text += `${name}:${keyOf(shown, holds)};`;
   }
   return `${text}}`;
 }
