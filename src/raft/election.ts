@@ -27,6 +27,12 @@ export function tickElection(state: RaftState): void {
   campaign(state, false);
 }
 
+/** The promise to the leader was the wait: the random part of the timeout is left, which keeps followers apart. */
+export function leaderSilent(state: RaftState): void {
+  if (state.role !== 'follower' || state.followsLiveLeader()) return;
+  state.electionElapsed = Math.max(state.electionElapsed, state.settings.electionTicks - 1);
+}
+
 /**
  * Support binds a follower to a store; this asks whether the replica there still leads. A leader
  * takes it for an answer to a heartbeat; one that leads no more answers with `release`.

@@ -14,6 +14,7 @@ import {
   countOwnVote,
   handleVoteRequest,
   handleVoteResponse,
+  leaderSilent,
   learnCommitted,
   refuseStaleVote,
   release,
@@ -126,6 +127,10 @@ export class RaftNode implements RaftCore {
 
   campaign(): void {
     campaign(this.state, false);
+  }
+
+  leaderSilent(): void {
+    leaderSilent(this.state);
   }
 
   step(m: Message): void {

@@ -235,6 +235,11 @@ export interface RaftCore {
   readIndex(): ReadResult;
   /** Starts an election now (PreVote first). */
   campaign(): void;
+  /**
+   * The promise to this follower's leader has run out, after a silence longer than an election timeout: of its own
+   * timeout only the random part is left, which keeps followers apart.
+   */
+  leaderSilent(): void;
   propose(data: Buffer): ProposeResult;
   proposeConfigChange(change: ConfigChange): ProposeResult;
   /** The driver applied the entry of a config change: switches to it; leaves joint configurations on its own. */

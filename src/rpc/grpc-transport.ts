@@ -23,6 +23,7 @@ import {
 import { type Env, type TimerHandle } from '../util/index.ts';
 import { FrameDecoder, FrameEncoder, type FrameMessage, frameKinds } from './frame.ts';
 import { HandlerTable } from './handlers.ts';
+import { keepaliveMs } from './keepalive.ts';
 
 type ClientStream = grpc.ClientDuplexStream<Buffer, Buffer>;
 type ServerStream = grpc.ServerDuplexStream<Buffer, Buffer>;
@@ -55,7 +56,6 @@ const methodDefinition = {
 
 /** Reconnect delays: the first is short, so a restarted peer is found quickly. */
 const backoffMs = [50, 100, 200, 500, 1000];
-const keepaliveMs = { time: 2_000, timeout: 3_000 };
 
 export class GrpcTransport implements Transport {
   readonly #options: GrpcTransportOptions;
@@ -74,8 +74,8 @@ export class GrpcTransport implements Transport {
     const server = new grpc.Server({
       'grpc.max_receive_message_length': this.#options.frameBytesMax,
       'grpc.max_send_message_length': -1,
-      'grpc.keepalive_time_ms': keepaliveMs.time,
-      'grpc.keepalive_timeout_ms': keepaliveMs.timeout,
+      'grpc.keepalive_time_ms': keepaliveMs.ping,
+      'grpc.keepalive_timeout_ms': keepaliveMs.answer,
       'grpc.http2.max_ping_strikes': 0,
     } as grpc.ServerOptions);
     server.addService(
@@ -317,8 +317,8 @@ class Link {
     this.#client ??= new grpc.Client(this.#address, grpc.credentials.createInsecure(), {
       'grpc.max_receive_message_length': this.#options.frameBytesMax,
       'grpc.max_send_message_length': -1,
-      'grpc.keepalive_time_ms': keepaliveMs.time,
-      'grpc.keepalive_timeout_ms': keepaliveMs.timeout,
+      'grpc.keepalive_time_ms': keepaliveMs.ping,
+      'grpc.keepalive_timeout_ms': keepaliveMs.answer,
       'grpc.keepalive_permit_without_calls': 1,
       'grpc.initial_reconnect_backoff_ms': 50,
       'grpc.min_reconnect_backoff_ms': 50,

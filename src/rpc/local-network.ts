@@ -18,6 +18,7 @@ import {
 } from '../kv/index.ts';
 import { type Env, type TimerHandle } from '../util/index.ts';
 import { HandlerTable } from './handlers.ts';
+import { silenceMaxMs } from './keepalive.ts';
 
 export interface Delivery {
   readonly from: NodeId;
@@ -34,8 +35,6 @@ export interface Delivery {
  */
 export type DeliveryPolicy = (delivery: Delivery) => number | 'drop' | 'reset';
 
-/** A stream that is silent for so long is given up, as gRPC's keepalive does. */
-const keepaliveMs = 5_000;
 const resetMs = 20;
 
 const packr = new Packr({ useRecords: false, moreTypes: false, int64AsType: 'bigint' });
@@ -82,7 +81,7 @@ export class LocalNetwork {
   carry(delivery: Delivery, arrive: () => void, lost: () => void = () => undefined): void {
     const delayMs = delivery.from === delivery.to ? 0 : this.#policy(delivery);
     if (delayMs === 'drop' || delayMs === 'reset') {
-      this.#env.timers.after(delayMs === 'drop' ? keepaliveMs : resetMs, lost);
+      this.#env.timers.after(delayMs === 'drop' ? silenceMaxMs : resetMs, lost);
       return;
     }
     const nowMs = this.#env.clock.monotonicMs();

@@ -11,12 +11,11 @@ import {
   type TrafficClass,
   TransportFailure,
 } from '../kv/index.ts';
-import { type LocalTransport } from '../rpc/index.ts';
+import { silenceMaxMs, type LocalTransport } from '../rpc/index.ts';
 import { type NodeTransport } from '../server/index.ts';
 import { type Timers } from '../util/index.ts';
 
 const resetMs = 20;
-const keepaliveMs = 5_000;
 
 export interface SimTransportParts {
   readonly inner: LocalTransport;
@@ -44,7 +43,7 @@ export class SimTransport implements NodeTransport {
     this.#parts.inner.close();
     const broken = [...this.#unanswered];
     this.#unanswered.clear();
-    this.#parts.timers.after(kind === 'process' ? resetMs : keepaliveMs, () => {
+    this.#parts.timers.after(kind === 'process' ? resetMs : silenceMaxMs, () => {
       for (const lost of broken) lost();
     });
   }

@@ -22,6 +22,7 @@ import {
   type KvResult,
   type NodeId,
   type RangeDescriptor,
+  type RangeId,
   type ReplicaDescriptor,
   type ScanRequest,
   type ScanResult,
@@ -33,6 +34,7 @@ import {
 } from '../kv/index.ts';
 import { addressOf } from '../encoding/index.ts';
 import { compareBytes, maxBytes, minBytes, sleep, type Env } from '../util/index.ts';
+import { LeaseWaits } from './lease-waits.ts';
 import { RangeCache, type CachedRange } from './range-cache.ts';
 
 export interface RouterOptions {
@@ -59,8 +61,16 @@ export type HeaderBase = Omit<
   readonly observedClocks?: Map<NodeId, Timestamp>;
 };
 
-/** 'moved': the range does not hold all of the batch any more; nothing was done. */
-type RangeAnswer = BatchResponse | { readonly kind: 'moved' };
+/**
+ * 'moved': nothing was done, because the range does not hold all of the batch any more, or because nobody serves it
+ * (`unserved`).
+ */
+interface Moved {
+  readonly kind: 'moved';
+  readonly unserved: RangeId | undefined;
+}
+
+type RangeAnswer = BatchResponse | Moved;
 
 interface Part {
   /** Index of the request in the whole batch. */
@@ -76,9 +86,11 @@ const metaPrefetch = 16;
 export class Router {
   readonly #options: RouterOptions;
   readonly #cache: RangeCache;
+  readonly #leaseWaits: LeaseWaits;
 
   constructor(options: RouterOptions) {
     this.#options = options;
+    this.#leaseWaits = new LeaseWaits(options.env);
     this.#cache = new RangeCache(options.gossip, (range, span) => this.#scanMeta(range, span));
   }
 
@@ -132,8 +144,11 @@ export class Router {
     let txn = header.txn;
     let pending: Part[] = requests.map((request, index) => ({ index, request }));
     const deadlineMs = this.#deadline();
+    let unserved: RangeId | undefined;
     for (let round = 0; pending.length > 0; round++) {
-      if (round > 0 && (await this.#backOff(round, deadlineMs))) return this.#unavailable();
+      if (round > 0 && (await this.#backOff(round, deadlineMs, unserved))) {
+        return this.#unavailable();
+      }
       const groups = await this.#group(pending, deadlineMs);
       if (!(groups instanceof Map)) return groups;
       // Each range could move the read timestamp to somewhere else: only one may.
@@ -147,8 +162,10 @@ export class Router {
           { ...base, txn: base.txn },
           parts.map((part) => part.request),
         );
-        if (answer.kind === 'moved') pending.push(...parts);
-        else if (answer.kind === 'error') failure = worse(failure, withIndex(answer, parts));
+        if (answer.kind === 'moved') {
+          pending.push(...parts);
+          unserved = answer.unserved;
+        } else if (answer.kind === 'error') failure = worse(failure, withIndex(answer, parts));
         else {
           txn = mergeTxn(txn, answer.txn);
           for (const [i, part] of parts.entries()) results[part.index] ??= answer.results[i];
@@ -173,8 +190,11 @@ export class Router {
     const first = requests[0];
     if (first === undefined) return undefined;
     const deadlineMs = this.#deadline();
+    let unserved: RangeId | undefined;
     for (let round = 0; ; round++) {
-      if (round > 0 && (await this.#backOff(round, deadlineMs))) return this.#unavailable();
+      if (round > 0 && (await this.#backOff(round, deadlineMs, unserved))) {
+        return this.#unavailable();
+      }
       const found = await this.#find(requestSpan(first).start, false, deadlineMs);
       if (found.kind === 'error') return found;
       if (!requests.every((request) => isInside(found.entry.range, requestSpan(request)))) {
@@ -182,14 +202,18 @@ export class Router {
       }
       const answer = await this.#sendToRange(found.entry, header, requests);
       if (answer.kind !== 'moved') return answer;
+      unserved = answer.unserved;
     }
   }
 
   /** One page of a scan: the part of the span that lies in its first (or, in reverse, last) range. */
   async sendScan(header: HeaderBase, request: ScanRequest): Promise<BatchResponse> {
     const deadlineMs = this.#deadline();
+    let unserved: RangeId | undefined;
     for (let round = 0; ; round++) {
-      if (round > 0 && (await this.#backOff(round, deadlineMs))) return this.#unavailable();
+      if (round > 0 && (await this.#backOff(round, deadlineMs, unserved))) {
+        return this.#unavailable();
+      }
       const from = request.reverse ? request.end : request.start;
       const found = await this.#find(from, request.reverse, deadlineMs);
       if (found.kind === 'error') return found;
@@ -197,7 +221,10 @@ export class Router {
       const start = maxBytes(request.start, range.startKey);
       const end = minBytes(request.end, range.endKey);
       const answer = await this.#sendToRange(found.entry, header, [{ ...request, start, end }]);
-      if (answer.kind === 'moved') continue;
+      if (answer.kind === 'moved') {
+        unserved = answer.unserved;
+        continue;
+      }
       const result = answer.kind === 'ok' ? answer.results[0] : undefined;
       if (answer.kind === 'error' || result?.kind !== 'scan') return answer;
       return { ...answer, results: [withRest(result, request, start, end)] };
@@ -220,9 +247,13 @@ export class Router {
   }
 
   /** Waits before the next try; true when there is no time left. */
-  async #backOff(round: number, deadlineMs: number): Promise<boolean> {
+  async #backOff(round: number, deadlineMs: number, unserved?: RangeId): Promise<boolean> {
     const { env } = this.#options;
     if (env.clock.monotonicMs() >= deadlineMs) return true;
+    if (unserved !== undefined) {
+      await this.#leaseWaits.wait(unserved, round);
+      return false;
+    }
     const base = Math.min(minBackoffMs * 2 ** Math.min(round - 1, 10), maxBackoffMs);
     await sleep(env, base * (0.5 + env.random.float() / 2));
     return false;
@@ -304,7 +335,10 @@ export class Router {
         base.observedClocks.set(replica.nodeId, answer.now);
       }
       if (answer.kind === 'ok') {
-        if (base.consistency !== 'inconsistent') entry.leaseholder = replica;
+        if (base.consistency !== 'inconsistent') {
+          entry.leaseholder = replica;
+          this.#leaseWaits.served(range.rangeId);
+        }
         return answer;
       }
       const { error } = answer;
@@ -328,14 +362,14 @@ export class Router {
         case 'range-key-mismatch':
           this.#cache.evict(entry);
           for (const fresh of error.ranges) this.#cache.insert(fresh);
-          return { kind: 'moved' };
+          return { kind: 'moved', unserved: undefined };
         default:
           return answer;
       }
     }
     // Nobody serves it: the descriptor may be old, or an election is under way.
     this.#cache.doubt(entry);
-    return { kind: 'moved' };
+    return { kind: 'moved', unserved: range.rangeId };
   }
 
   /** The last leaseholder first, then the replica of this node, then the others. */

@@ -548,7 +548,9 @@ export class Store implements ReplicaHost {
   #wakeFollowersOf(store: StoreId): void {
     for (const replica of this.replicas.values()) {
       const leader = replica.address(replica.raft.leader);
-      if (leader?.storeId === store) this.activate(replica);
+      if (leader?.storeId !== store) continue;
+      replica.raft.leaderSilent();
+      this.activate(replica);
     }
   }
 }
