@@ -105,6 +105,8 @@ export class LocalTransport implements Transport {
   readonly #handlers = new HandlerTable();
   /** Calls that this process was asked and has not answered; each entry tells the caller so. */
   readonly #unanswered = new Set<() => void>();
+  /** What has arrived and waits for its turn of this process's event loop. */
+  readonly #inbox: (() => void)[] = [];
   #nodeId = 0 as NodeId;
   #down = false;
 
@@ -132,6 +134,18 @@ export class LocalTransport implements Transport {
     if (how === 'reset') for (const lost of unanswered) lost();
   }
 
+  /** An arrival is an event of this process: one that stalls takes it later, and in the order of arrival. */
+  #enqueue(fn: () => void): void {
+    this.#inbox.push(fn);
+    if (this.#inbox.length === 1) this.#env.timers.immediate(() => this.#takeOne());
+  }
+
+  #takeOne(): void {
+    const fn = this.#inbox.shift();
+    if (this.#inbox.length > 0) this.#env.timers.immediate(() => this.#takeOne());
+    fn?.();
+  }
+
   onCall(method: string, handler: CallHandler): void {
     this.#handlers.onCall(method, handler);
   }
@@ -149,7 +163,10 @@ export class LocalTransport implements Transport {
       const receiver = this.#network.find(to);
       // A message is for the process it was sent to, not for its successor.
       if (receiver === undefined || receiver !== sender || receiver.#down) return;
-      receiver.#handlers.deliver(method, packr.unpack(bytes) as unknown, from);
+      receiver.#enqueue(() => {
+        if (receiver.#down) return;
+        receiver.#handlers.deliver(method, packr.unpack(bytes) as unknown, from);
+      });
     });
   }
 
@@ -214,14 +231,18 @@ export class LocalTransport implements Transport {
           const packed = Buffer.from(packr.pack(result));
           this.#network.carry(
             { ...link, from: link.to, to: link.from, kind: 'answer', bytes: packed.length },
-            () => settle(packed, ok),
+            () => this.#enqueue(() => settle(packed, ok)),
             lost,
           );
         };
-        receiver.#handlers.serveCall(method, packr.unpack(bytes) as unknown, link.from).then(
-          (result) => answer(result, true),
-          (error: unknown) => answer(error instanceof Error ? error.message : String(error), false),
-        );
+        receiver.#enqueue(() => {
+          if (receiver.#down) return;
+          receiver.#handlers.serveCall(method, packr.unpack(bytes) as unknown, link.from).then(
+            (result) => answer(result, true),
+            (error: unknown) =>
+              answer(error instanceof Error ? error.message : String(error), false),
+          );
+        });
       };
       this.#network.carry({ ...link, kind: 'call', bytes: bytes.length }, arrive, lost);
     });

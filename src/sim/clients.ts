@@ -9,6 +9,8 @@ import { type World } from './world.ts';
 export interface Connection {
   readonly db: Db;
   readonly gone: Promise<void>;
+  /** The next turn of the node's event loop: a request enters there. */
+  readonly turn: () => Promise<void>;
 }
 
 export interface ClientOptions {
@@ -76,7 +78,8 @@ export class Clients {
       if (operation.kind === 'write') this.#writing++;
       try {
         const broken = connection.gone.then(() => 'broken' as const);
-        const outcome = await Promise.race([operation.run(connection.db), broken]);
+        const done = connection.turn().then(() => operation.run(connection.db));
+        const outcome = await Promise.race([done, broken]);
         if (outcome === 'broken') {
           this.counts.ambiguous++;
           continue;

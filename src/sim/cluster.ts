@@ -60,6 +60,15 @@ interface Run {
   serving: boolean;
 }
 
+export interface ServingNode {
+  readonly index: number;
+  readonly node: SkeinNode;
+  /** Settles when its process ends. */
+  readonly gone: Promise<void>;
+  /** The next turn of its event loop, which may stall: what comes from outside enters there. */
+  readonly turn: () => Promise<void>;
+}
+
 /** A failed write must end the node at once; the time is for an engine that notices at its next use. */
 const stopLimitMs = 1_000;
 
@@ -93,7 +102,11 @@ export class SimCluster {
             ? Promise.resolve()
             : new Promise((resolve) => {
                 const { min, max } = options.diskMs;
-                world.after(min + random.float() * (max - min), resolve);
+                world.after(min + random.float() * (max - min), () => {
+                  // A process that stalls hears of it later.
+                  const timers = this.#machines[index]?.running?.env.timers ?? world.timers;
+                  timers.immediate(resolve);
+                });
               }),
       });
       return {
@@ -131,11 +144,14 @@ export class SimCluster {
     return this.#machines[index]?.running !== undefined;
   }
 
-  /** Nodes that have started and serve, with the promise of their end. */
-  serving(): { readonly index: number; readonly node: SkeinNode; readonly gone: Promise<void> }[] {
-    return this.#machines.flatMap(({ index, running }) =>
-      running?.serving === true ? [{ index, node: running.node, gone: running.gone }] : [],
-    );
+  /** Nodes that have started and serve. */
+  serving(): ServingNode[] {
+    return this.#machines.flatMap(({ index, running }) => {
+      if (running?.serving !== true) return [];
+      const { node, gone, env } = running;
+      const turn = (): Promise<void> => new Promise((resolve) => env.timers.immediate(resolve));
+      return [{ index, node, gone, turn }];
+    });
   }
 
   start(index: number): void {

@@ -87,9 +87,9 @@ export function runSimulation(options: SimOptions): SimResult {
     connect(clientRandom) {
       const nodes = cluster.serving();
       if (nodes.length === 0) return undefined;
-      const { node, gone } = clientRandom.pick(nodes);
+      const { node, gone, turn } = clientRandom.pick(nodes);
       const never = new Promise<void>(() => undefined);
-      return { db: node.db, gone: workload.hasOwnConnections === true ? never : gone };
+      return { db: node.db, gone: workload.hasOwnConnections === true ? never : gone, turn };
     },
   });
   const problems: string[] = [];
