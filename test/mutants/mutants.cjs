@@ -91,11 +91,8 @@ exports.mutants = [
     patches: [
       {
         file: 'src/range/replica/replica.ts',
-        text: `    return Math.min(
-      this.#support.expiration(this.raft.term, this.raft.configuration),
-      this.host.bound.upperBound,
-    );`,
-        replacement: '    return Number.MAX_SAFE_INTEGER;',
+        text: '    const isServed = timestamp.wall < this.leaseExpiration() && this.#isInForce();',
+        replacement: '    const isServed = true;',
       },
     ],
   },

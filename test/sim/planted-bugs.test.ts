@@ -102,7 +102,9 @@ const planted: readonly Planted[] = [
   {
     bug: 'a leader serves for ever',
     plant: () => {
-      vi.spyOn(Replica.prototype, 'leaseExpiration').mockReturnValue(Number.MAX_SAFE_INTEGER);
+      vi.spyOn(Replica.prototype, 'checkLease').mockImplementation(function (this: Replica) {
+        return this.holdsLease ? undefined : this.notLeaseholder();
+      });
       return {};
     },
     seeds: 60,

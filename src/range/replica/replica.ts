@@ -213,11 +213,8 @@ export class Replica implements ReplicaPort, RaftHost {
     if (compareTimestamps(timestamp, this.#gcThreshold) < 0) {
       return { kind: 'below-gc-threshold', threshold: this.#gcThreshold };
     }
-    const limit = this.leaseExpiration();
-    if (timestamp.wall >= limit || this.host.clock.now().wall >= limit) {
-      return this.notLeaseholder();
-    }
-    return undefined;
+    const isServed = timestamp.wall < this.leaseExpiration() && this.#isInForce();
+    return isServed ? undefined : this.notLeaseholder();
   }
 
   propose(command: Command, leaseSequence: number): Promise<ProposeOutcome> {
@@ -265,10 +262,18 @@ export class Replica implements ReplicaPort, RaftHost {
 
   /** HLC wall microseconds: nothing at or beyond it is served. */
   leaseExpiration(): number {
-    return Math.min(
-      this.#leaseSupport().expiration(this.raft.term, this.raft.configuration),
-      this.host.bound.upperBound,
-    );
+    return Math.min(this.#supportExpiration(), this.host.bound.upperBound);
+  }
+
+  /** No clock has passed what a quorum promised, not one that is ahead of this one by the maximum offset either (trap T3). */
+  #isInForce(): boolean {
+    const { clock, bound } = this.host;
+    const now = clock.now().wall;
+    return now + clock.maxOffsetMicros < this.#supportExpiration() && now < bound.upperBound;
+  }
+
+  #supportExpiration(): number {
+    return this.#leaseSupport().expiration(this.raft.term, this.raft.configuration);
   }
 
   /** The best-known leaseholder; undefined when there is none to name. */
@@ -636,7 +641,7 @@ export class Replica implements ReplicaPort, RaftHost {
     if (this.proposals.size > 0 || !this.holdsLease || !this.raft.canQuiesce()) return false;
     const now = this.host.clock.now().wall;
     const { term, configuration } = this.raft;
-    return now < this.leaseExpiration() && this.#leaseSupport().settled(term, configuration, now);
+    return this.#isInForce() && this.#leaseSupport().settled(term, configuration, now);
   }
 
   /** A former leader that cannot learn what became of its proposals says so after a while. */

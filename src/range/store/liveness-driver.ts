@@ -23,7 +23,8 @@ export interface StoreAddress {
 
 export interface LivenessOptions {
   readonly heartbeatMs: number;
-  readonly supportMs: number;
+  /** How far beyond its clock a store asks for support. */
+  readonly supportMicros: number;
 }
 
 export interface LivenessDeps {
@@ -130,7 +131,7 @@ export class StoreLiveness {
     this.#timer = env.timers.after(options.heartbeatMs, () => this.#beat());
     if (!this.#deps.mayAsk()) return;
     const now = clock.now();
-    const expiration = now.wall + options.supportMs * 1000;
+    const expiration = now.wall + options.supportMicros;
     for (const peer of this.#deps.peers()) {
       transport.send(
         peer.nodeId,

@@ -18,7 +18,10 @@ export interface StoreSettings {
   readonly holdMs: number;
   readonly uncommittedBytesMax: number;
   readonly commandBytesMax: number;
-  /** Support is asked for this often, and promised for this long. */
+  /**
+   * Support is asked for this often. A leader serves for `livenessSupportMs` on what it was promised last; a promise
+   * binds for the maximum clock offset longer.
+   */
   readonly livenessHeartbeatMs: number;
   readonly livenessSupportMs: number;
   /** How far ahead of the clock the durable clock bound is kept. */
@@ -69,7 +72,7 @@ export const defaultStoreSettings: StoreSettings = {
   uncommittedBytesMax: 64 << 20,
   commandBytesMax: 64 << 20,
   livenessHeartbeatMs: 500,
-  livenessSupportMs: 2000,
+  livenessSupportMs: 1500,
   clockBoundMarginMs: 3000,
   ambiguousAfterMs: 10_000,
   transferTimeoutMs: 1000,

@@ -163,8 +163,9 @@ export class Store implements ReplicaHost {
     this.executorFactory = deps.executorFactory;
     const { env, clock, transport, storeId } = this.deps;
     const { settings } = this;
+    const supportMicros = settings.livenessSupportMs * 1000 + clock.maxOffsetMicros;
     this.bound = new ClockBound(env, clock, deps.clockBound, {
-      supportMicros: settings.livenessSupportMs * 1000,
+      supportMicros,
       marginMicros: settings.clockBoundMarginMs * 1000,
     });
     this.liveness = new StoreLiveness({
@@ -175,7 +176,7 @@ export class Store implements ReplicaHost {
       bound: this.bound,
       options: {
         heartbeatMs: settings.livenessHeartbeatMs,
-        supportMs: settings.livenessSupportMs,
+        supportMicros,
       },
       peers: () => this.#knownPeers(),
       mayAsk: () => !this.diskIsSlow,
