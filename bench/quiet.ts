@@ -16,6 +16,8 @@ import { machineLine, printTable } from './process.ts';
 
 const splitsAtOnce = 8;
 const settleMs = 15_000;
+/** Two checkpoints, after which no log holds anything, and the rest that executors are given. */
+const restMs = 80_000;
 
 export async function runQuietBench(options: readonly string[]): Promise<void> {
   const option = (name: string): string | undefined =>
@@ -34,7 +36,7 @@ export async function runQuietBench(options: readonly string[]): Promise<void> {
     const splitStartMs = performance.now();
     await splitAll(first, ranges);
     const splitSeconds = (performance.now() - splitStartMs) / 1000;
-    await sleep(settleMs);
+    await sleep(restMs);
     const cpuBefore = process.cpuUsage();
     await sleep(seconds * 1000);
     const cpu = process.cpuUsage(cpuBefore);

@@ -159,6 +159,8 @@ export class GrpcTransport implements Transport {
       return;
     }
     this.#serving.add(stream);
+    // Before it hears anything the other side keeps all that it sends, to be able to send it again.
+    stream.sendMetadata(new grpc.Metadata());
     const decoder = new FrameDecoder();
     const outbox = new Outbox(this.#options, (frame) => {
       if (!stream.destroyed && !stream.writableEnded) stream.write(frame);

@@ -8,6 +8,7 @@ import {
   containsKey,
   decodeDescriptor,
   gossipKeys,
+  keepDescriptor,
   KvFailure,
   SortedMap,
   type Gossip,
@@ -76,7 +77,7 @@ export class RangeCache {
         (replica) => replica.replicaId === old.leaseholder?.replicaId,
       );
     }
-    this.#ranges.set(range.endKey, { range, leaseholder });
+    this.#keep(range, overlapping, leaseholder);
   }
 
   evict(entry: CachedRange): void {
@@ -112,9 +113,19 @@ export class RangeCache {
     const range = holding.findLast((each) => !this.#isDoubted(each)) ?? holding.at(-1);
     if (range === undefined) return undefined;
     for (const each of holding) this.#doubted.delete(each.rangeId);
-    for (const old of this.#overlapping(range)) this.#ranges.delete(old.range.endKey);
-    const entry: CachedRange = { range, leaseholder: undefined };
-    this.#ranges.set(range.endKey, entry);
+    const overlapping = this.#overlapping(range);
+    for (const old of overlapping) this.#ranges.delete(old.range.endKey);
+    return this.#keep(range, overlapping, undefined);
+  }
+
+  #keep(
+    range: RangeDescriptor,
+    former: readonly CachedRange[],
+    leaseholder: ReplicaDescriptor | undefined,
+  ): CachedRange {
+    const kept = keepDescriptor(range, ...former.map((old) => old.range));
+    const entry: CachedRange = { range: kept, leaseholder };
+    this.#ranges.set(kept.endKey, entry);
     return entry;
   }
 
