@@ -18,7 +18,7 @@ const node = await startNode({ root, firstPort: Number(firstPort) }, Number(inde
 });
 process.on('disconnect', () => process.exit(1));
 process.on('message', (order: Order) => void obey(order));
-report(0);
+report({ commits: 0, messages: 0 });
 
 async function obey(order: Order): Promise<void> {
   switch (order.kind) {
@@ -26,7 +26,7 @@ async function obey(order: Order): Promise<void> {
       // A range of its own, three replicas of it.
       await node.db.split(key(0));
       await replicatedEverywhere(node);
-      report(0);
+      report({ commits: 0, messages: 0 });
       return;
     case 'commit':
       report(await drive(order));
@@ -37,12 +37,13 @@ async function obey(order: Order): Promise<void> {
   }
 }
 
-function report(commits: number): void {
-  process.send?.({ commits } satisfies Report);
+function report(result: Report): void {
+  process.send?.(result);
 }
 
-async function drive(order: Extract<Order, { kind: 'commit' }>): Promise<number> {
+async function drive(order: Extract<Order, { kind: 'commit' }>): Promise<Report> {
   const commit = await entrance(order.layer);
+  const messagesBefore = node.store.counters.raftMessagesSent;
   const endMs = performance.now() + order.seconds * 1000;
   let next = 0;
   let commits = 0;
@@ -53,7 +54,7 @@ async function drive(order: Extract<Order, { kind: 'commit' }>): Promise<number>
     }
   };
   await Promise.all(Array.from({ length: order.clients }, client));
-  return commits;
+  return { commits, messages: node.store.counters.raftMessagesSent - messagesBefore };
 }
 
 async function entrance(layer: Layer): Promise<(at: Buffer) => Promise<void>> {

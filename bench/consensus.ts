@@ -29,9 +29,11 @@ export type Order =
     }
   | { readonly kind: 'stop' };
 
-/** The number of commits, or 0. */
+/** What came of an order to commit; zeros for others. */
 export interface Report {
   readonly commits: number;
+  /** Raft messages that the leader's store sent meanwhile. */
+  readonly messages: number;
 }
 
 const program = fileURLToPath(new URL('consensus-node.js', import.meta.url));
@@ -44,6 +46,7 @@ const wanted = new Map([
 
 interface Measured {
   readonly perSecond: number;
+  readonly perMessage: number;
   /** Microseconds of processor time per commit: the leader, and one follower. */
   readonly leader: number;
   readonly follower: number;
@@ -59,11 +62,13 @@ export async function runConsensusBench(options: readonly string[]): Promise<voi
   const clientCounts = option('clients', '1,16,64').split(',').map(Number);
   const profile = option('profile', '');
   const execArgv = profile === '' ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
+  // As `bin/skein.cjs` does.
+  const env = { ...process.env, UV_THREADPOOL_SIZE: '16' };
   const root = mkdtempSync(join(tmpdir(), 'skein-consensus-'));
   const nodes: ChildProcess[] = [];
   try {
     for (let i = 0; i < nodeCount; i++) {
-      nodes.push(fork(program, [root, String(firstPort), String(i)], { execArgv }));
+      nodes.push(fork(program, [root, String(firstPort), String(i)], { env, execArgv }));
     }
     await Promise.all(nodes.map(report));
     await ask(nodes, { kind: 'prepare' });
@@ -85,6 +90,7 @@ export async function runConsensusBench(options: readonly string[]): Promise<voi
           String(clients),
           middle((run) => run.perSecond),
           layer === 'proposal' ? String(wanted.get(clients) ?? '') : '',
+          middle((run) => run.perMessage),
           middle((run) => run.leader),
           middle((run) => run.follower),
         ]);
@@ -92,7 +98,15 @@ export async function runConsensusBench(options: readonly string[]): Promise<voi
     }
     console.log(`\n${machineLine()}; three processes, medians of ${rounds} x ${seconds} s\n`);
     printTable(
-      ['layer', 'clients', 'commits/s', 'wanted', 'us of cpu, leader', 'us of cpu, follower'],
+      [
+        'layer',
+        'clients',
+        'commits/s',
+        'wanted',
+        'commits/message',
+        'us of cpu, leader',
+        'us of cpu, follower',
+      ],
       table,
     );
   } finally {
@@ -106,13 +120,14 @@ async function measure(
   order: Extract<Order, { kind: 'commit' }>,
 ): Promise<Measured> {
   const before = await cpuSeconds(nodes);
-  const commits = await ask(nodes, order);
+  const { commits, messages } = await ask(nodes, order);
   const after = await cpuSeconds(nodes);
   const [leader = NaN, ...followers] = after.map(
     (each, i) => ((each - (before[i] ?? NaN)) * 1e6) / commits,
   );
   return {
     perSecond: commits / order.seconds,
+    perMessage: (commits * (nodeCount - 1)) / messages,
     leader,
     follower: followers.reduce((sum, each) => sum + each, 0) / followers.length,
   };
@@ -125,7 +140,7 @@ function cpuSeconds(nodes: readonly ChildProcess[]): Promise<number[]> {
 }
 
 /** The first node leads and does all the work. */
-function ask(nodes: readonly ChildProcess[], order: Order): Promise<number> {
+function ask(nodes: readonly ChildProcess[], order: Order): Promise<Report> {
   const [first] = nodes;
   if (first === undefined) throw new Error('there are no nodes');
   const answer = report(first);
@@ -133,14 +148,14 @@ function ask(nodes: readonly ChildProcess[], order: Order): Promise<number> {
   return answer;
 }
 
-function report(node: ChildProcess): Promise<number> {
+function report(node: ChildProcess): Promise<Report> {
   return new Promise((resolve, reject) => {
     const ended = (status: number | null): void =>
       reject(new Error(`a node ended with status ${status}`));
     node.once('exit', ended);
     node.once('message', (message: Report) => {
       node.off('exit', ended);
-      resolve(message.commits);
+      resolve(message);
     });
   });
 }

@@ -32,8 +32,8 @@ export interface Transport {
   call(to: NodeId, method: string, payload: unknown, options: CallOptions): Promise<unknown>;
   /**
    * Fire and forget: messages of one class to one node arrive in order or not at all, none twice.
-   * Messages of one turn of the event loop share a frame. Dropped when the peer is away or its queue
-   * (bounded in bytes) is full.
+   * Messages of one turn of the event loop share a frame, but those of class 'raft' leave at once (a turn of
+   * the raft scheduler is one message). Dropped when the peer is away or its queue (bounded in bytes) is full.
    */
   send(to: NodeId, method: string, payload: unknown, traffic: TrafficClass): void;
   /** One handler per method; registering twice is an error. A handler that throws answers the call with a failure. */

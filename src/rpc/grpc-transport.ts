@@ -208,7 +208,10 @@ export class GrpcTransport implements Transport {
   }
 }
 
-/** Collects the messages of one turn and writes them as one frame. */
+/**
+ * Collects the messages of one turn and writes them as one frame. What must not wait for the end of the turn
+ * is flushed.
+ */
 class Outbox {
   readonly #options: Pick<GrpcTransportOptions, 'env' | 'nodeId'>;
   readonly #write: (frame: Buffer) => void;
@@ -275,6 +278,8 @@ class Link {
   send(method: string, payload: unknown): void {
     if (!this.#connect() || this.#unsentBytes > this.#options.queueBytesMax) return;
     this.#outbox?.post([frameKinds.message, 0, method, payload]);
+    // The raft scheduler has gathered its turn's messages already.
+    if (this.#traffic === 'raft') this.#outbox?.flush();
   }
 
   call(method: string, payload: unknown, timeoutMs: number): Promise<unknown> {

@@ -28,8 +28,8 @@ export interface RaftLog {
   /** A view that stays true as the log grows; an unknown range is an empty log (firstIndex 1, hard state all 0). */
   range(rangeId: RangeId): RangeLog;
   /**
-   * Visible to `range()` when it returns the promise, durable when that resolves. Appends of all
-   * callers in one turn share one write and one fdatasync. A failure poisons the store.
+   * Visible to `range()` when it returns the promise, durable when that resolves. All appends of one call
+   * share one write and one fdatasync, and so do all calls while a write is under way. A failure poisons the store.
    */
   append(appends: readonly LogAppend[]): Promise<void>;
   /** Entries up to `index` are durable in the state engine: forget them. Durable with a later append. */

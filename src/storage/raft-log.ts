@@ -1,9 +1,9 @@
 /**
  * SegmentedRaftLog: the log of all ranges of a store in one sequence of append-only files.
  *
- * Group commit: records are encoded into the open block the moment they are appended; while one block is being
- * written and synced the next one fills. Each block is one `writeDurable`, so the busier the store, the
- * more appends share one fdatasync.
+ * Group commit: records are encoded into the open block the moment they are appended. An idle log writes
+ * it at once; while one block is being written and synced the next one fills. Each block is one
+ * `writeDurable`, so the busier the store, the more appends share one fdatasync.
  *
  * A file that reaches `segmentBytes` is followed by a new one. Old segments are removed from the oldest on,
  * once no range needs them; when a few slow ranges hold up many segments, their live records are
@@ -32,7 +32,7 @@ import { LogRecovery } from './raft-log-recover.ts';
 import { type LogAppend, type RaftLog, type RangeLog } from './raft-log-types.ts';
 
 export interface RaftLogOptions {
-  readonly env: Pick<Env, 'disk' | 'timers' | 'log'>;
+  readonly env: Pick<Env, 'disk' | 'log'>;
   readonly directory: string;
   /** A segment that reaches this size is followed by a new one. Default 64 MiB. */
   readonly segmentBytes?: number;
@@ -91,7 +91,6 @@ export class SegmentedRaftLog implements RaftLog {
   #running: Promise<void> | undefined;
   /** Of the latest block: resolves when all blocks are durable. */
   #latest: Promise<void> = Promise.resolve();
-  #scheduled = false;
   /** Some range may need fewer segments than before. */
   #checkSegments = false;
   readonly #spare: BlockWriter[] = [];
@@ -224,7 +223,7 @@ export class SegmentedRaftLog implements RaftLog {
       this.#liveBytes += range.sizeBytes - before;
     }
     if (group === undefined) return this.#allDurable();
-    this.#schedule();
+    this.#start();
     return group.durable;
   }
 
@@ -252,7 +251,7 @@ export class SegmentedRaftLog implements RaftLog {
     range.reset({ index: at.index, term: at.term, previous: 0 });
     range.hardState = hardState;
     this.#writeBase(kindReset, range, group);
-    this.#schedule();
+    this.#start();
     return group.durable;
   }
 
@@ -268,7 +267,7 @@ export class SegmentedRaftLog implements RaftLog {
     const group = this.#group();
     group.writer.remove(rangeId);
     this.#checkSegments = true;
-    this.#schedule();
+    this.#start();
     return group.durable;
   }
 
@@ -276,7 +275,7 @@ export class SegmentedRaftLog implements RaftLog {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    if (this.#open !== undefined && this.#running === undefined) this.#start();
+    this.#start();
     await this.#running;
     await this.#file.close();
   }
@@ -300,7 +299,7 @@ export class SegmentedRaftLog implements RaftLog {
 
   /** For a call that changes nothing: what it relies on may still be on its way to the disk. */
   #allDurable(): Promise<void> {
-    if (this.#open !== undefined) this.#schedule();
+    this.#start();
     return this.#latest;
   }
 
@@ -355,18 +354,9 @@ export class SegmentedRaftLog implements RaftLog {
     }
   }
 
-  /** Starts the writer behind this turn, so that all its appends share one block. */
-  #schedule(): void {
-    if (this.#scheduled || this.#running !== undefined) return;
-    this.#scheduled = true;
-    this.#env.timers.immediate(() => {
-      this.#scheduled = false;
-      if (this.#running === undefined && this.#open !== undefined) this.#start();
-    });
-  }
-
+  /** The open block is written now, or right behind the one that is under way. */
   #start(): void {
-    this.#running = this.#run();
+    if (this.#open !== undefined && this.#running === undefined) this.#running = this.#run();
   }
 
   async #run(): Promise<void> {
