@@ -199,7 +199,12 @@ export class Cluster {
     });
     const running: Running = { node, env, transport, server, sockets, engine: undefined };
     member.running = running;
-    await node.start({ onIdentity: (nodeId) => transport.bind(nodeId) });
+    try {
+      await node.start({ onIdentity: (nodeId) => transport.bind(nodeId) });
+    } catch (error) {
+      await this.kill(index);
+      throw error;
+    }
   }
 
   #member(index: number): Member {

@@ -102,6 +102,19 @@ node
   });
 
 program
+  .command('store')
+  .description('look after the store of a node that is not running')
+  .command('quarantine')
+  .description(
+    'set a store aside that its node refused: the next start gets a new one from the other nodes',
+  )
+  .option('--store <spec>', 'where the data lies: path=DIR')
+  .action(async (flags: Record<string, unknown>) => {
+    const { runQuarantine } = await import('./quarantine.ts');
+    await runQuarantine(flags);
+  });
+
+program
   .command('sim')
   .description('run a simulated cluster under faults in virtual time')
   .option('--seed <n>', 'replays exactly this run (default: drawn)')

@@ -7,6 +7,7 @@ export {
   storeIdCounterKey,
 } from './store/bootstrap.ts';
 export type { BootstrapOptions } from './store/bootstrap.ts';
+export { goneStore } from './store/capacity.ts';
 export { clockBoundOnDisk } from './store/clock-bound.ts';
 export type { ClockBoundFile, ClockBounds } from './store/clock-bound.ts';
 export type { StoreCounters, StoreMetrics } from './store/metrics.ts';

@@ -1,6 +1,7 @@
 /** Who a store is: written once into its folder, checked at every start (traps L9, L14). */
 import { crc32 } from 'node:zlib';
 import { type NodeId, type StoreId, asNodeId, asStoreId } from '../kv/index.ts';
+import { CorruptionError } from '../storage/index.ts';
 import { type Disk } from '../util/index.ts';
 
 export interface StoreIdentity {
@@ -18,23 +19,43 @@ const fileName = 'STORE';
 /** Format 1 was the same without the second line, the checksum of the first. */
 const formatVersion = 2;
 
-/** The folder holds something else than a Skein store, or one this program cannot read. */
+/** The folder holds something else than a Skein store of this cluster, or one this program cannot read. */
 export class ForeignStoreError extends Error {
   override readonly name = 'ForeignStoreError';
 }
 
-/** Undefined for an empty or absent folder: a new store. */
-export async function readIdentity(disk: Disk, path: string): Promise<StoreIdentity | undefined> {
-  const content = await disk.readFile(`${path}/${fileName}`);
-  if (content === undefined) {
+/** Undefined for a folder without a store. `mayStay`: names that a new store may find. Throws CorruptionError when it is damaged. */
+export async function readIdentity(
+  disk: Disk,
+  path: string,
+  mayStay: (name: string) => boolean,
+): Promise<StoreIdentity | undefined> {
+  const identity = await readIdentityFile(disk, `${path}/${fileName}`);
+  if (identity === undefined) {
     const others = await disk.list(path);
-    if (others.length > 0) {
+    if (others.some((name) => !mayStay(name))) {
       throw new ForeignStoreError(
         `${path} holds files that are not of a Skein store; choose another folder.`,
       );
     }
     return undefined;
   }
+  if (!identity.complete) {
+    throw new ForeignStoreError(
+      `the first start in ${path} was interrupted before anything was stored; remove the folder and start again.`,
+    );
+  }
+  const { clusterId, nodeId, storeId } = identity;
+  return { clusterId, nodeId, storeId };
+}
+
+/** Undefined when there is no such file. */
+export async function readIdentityFile(
+  disk: Disk,
+  path: string,
+): Promise<StoredIdentity | undefined> {
+  const content = await disk.readFile(path);
+  if (content === undefined) return undefined;
   let parsed: unknown;
   try {
     const [text = '', seal, ...rest] = content.toString('utf8').split('\n');
@@ -54,24 +75,18 @@ export async function readIdentity(disk: Disk, path: string): Promise<StoreIdent
     !('nodeId' in parsed && typeof parsed.nodeId === 'number') ||
     !('storeId' in parsed && typeof parsed.storeId === 'number')
   ) {
-    throw new ForeignStoreError(
-      `${path}/${fileName} is damaged; this store cannot be used: remove the folder and start again, as a new node.`,
-    );
+    throw new CorruptionError(`${path} is damaged: nobody knows whose store this is`);
   }
   if (parsed.format !== formatVersion && parsed.format !== 1) {
     throw new ForeignStoreError(
       `${path} was written by another version of Skein (format ${String(parsed.format)}).`,
     );
   }
-  if ('complete' in parsed && parsed.complete === false) {
-    throw new ForeignStoreError(
-      `the first start in ${path} was interrupted before anything was stored; remove the folder and start again.`,
-    );
-  }
   return {
     clusterId: parsed.clusterId,
     nodeId: asNodeId(parsed.nodeId),
     storeId: asStoreId(parsed.storeId),
+    complete: !('complete' in parsed && parsed.complete === false),
   };
 }
 
@@ -80,10 +95,14 @@ export async function writeIdentity(
   path: string,
   identity: StoredIdentity,
 ): Promise<void> {
-  const text = JSON.stringify({ format: formatVersion, ...identity });
-  const content = `${text}\n${sealOf(text)}\n`;
   await disk.mkdir(path);
-  await disk.replaceFile(`${path}/${fileName}`, Buffer.from(content, 'utf8'));
+  await disk.replaceFile(`${path}/${fileName}`, encodeIdentity(identity));
+}
+
+/** The content of an identity file. */
+export function encodeIdentity(identity: StoreIdentity): Buffer {
+  const text = JSON.stringify({ format: formatVersion, ...identity });
+  return Buffer.from(`${text}\n${sealOf(text)}\n`, 'utf8');
 }
 
 function sealOf(text: string): string {

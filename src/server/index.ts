@@ -1,5 +1,6 @@
 export { ForeignStoreError } from './identity.ts';
 export type { NodeTransport } from './membership.ts';
+export { NotDamagedError, quarantineStore } from './quarantine.ts';
 export { SkeinNode } from './node.ts';
 export type { NodeParts } from './node.ts';
 export { openSqlFront } from './sql-front.ts';

@@ -72,8 +72,9 @@ export class Membership {
     return { identity, gossip: undefined, founded: true };
   }
 
-  /** Resolves once some member admitted this node, or it was told to found the cluster. */
-  async wait(): Promise<Admission> {
+  /** Resolves once some member admitted this node, or, if it may, it was told to found the cluster. */
+  async wait({ mayFound }: { readonly mayFound: boolean }): Promise<Admission> {
+    if (!mayFound) return this.#askAround();
     const told = new Promise<Admission>((resolve) => {
       this.#found = (identity) => resolve({ identity, gossip: undefined, founded: true });
     });
@@ -90,7 +91,9 @@ export class Membership {
     if (this.#founding !== undefined) {
       return { clusterId: this.#founding.clusterId, existed: true };
     }
-    if (this.#found === undefined) throw new Error('this node is still starting');
+    if (this.#found === undefined) {
+      throw new Error('this node is still starting, or replaces a node of a cluster that exists');
+    }
     const identity = this.#newCluster();
     this.#found(identity);
     return { clusterId: identity.clusterId, existed: false };

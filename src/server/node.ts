@@ -27,20 +27,24 @@ import {
   bootstrapCluster,
   clockBoundOnDisk,
   createRangeExecutor,
+  goneStore,
   nodeIdCounterKey,
   storeIdCounterKey,
+  type ClockBoundFile,
   type StoreSettings,
 } from '../range/index.ts';
 import { GossipNode } from '../rpc/index.ts';
 import { type ZoneConfig } from '../allocator/index.ts';
-import { type Engine, SegmentedRaftLog } from '../storage/index.ts';
+import { type Engine, SegmentedRaftLog, storeFaultOf } from '../storage/index.ts';
 import { type SocketLike } from '../pgwire/index.ts';
 import { Router, ClusterDb, serveBatches } from '../txn/index.ts';
 import { DiskWatch, watchedDisk, type Disk, type Env, type TimerHandle } from '../util/index.ts';
 import { answerHttp, type HttpRequest, type HttpResponse } from './http.ts';
-import { type StoreIdentity, readIdentity, writeIdentity } from './identity.ts';
+import { arrive, type Arrival } from './arrival.ts';
+import { type StoreIdentity, writeIdentity } from './identity.ts';
 import { Membership, type NodeTransport } from './membership.ts';
 import { createMetricsRegistry } from './metrics.ts';
+import { markDamaged } from './quarantine.ts';
 import { type SqlFront, type SqlFrontParts } from './sql-front.ts';
 
 export interface NodeParts {
@@ -80,6 +84,11 @@ const defaultZoneConfig: ZoneConfig = {
   rangeMaxBytes: 512 << 20,
   numReplicas: 3,
   gcTtlSeconds: 14_400,
+};
+const startKinds: Readonly<Record<Arrival['kind'], string>> = {
+  founded: 'initialized new cluster',
+  joined: 'initialized new node, joined the cluster',
+  restarted: 'restarted pre-existing node',
 };
 /** As CockroachDB's `storage.max_sync_duration`. */
 const defaultMaxSyncMs = 20_000;
@@ -152,6 +161,12 @@ export class SkeinNode {
     return this.#gossip;
   }
 
+  /** Addresses of other nodes that this one was told of. */
+  get #others(): readonly string[] {
+    const { join, rpcAddress } = this.#parts;
+    return join.filter((address) => address !== rpcAddress);
+  }
+
   addressOf(nodeId: NodeId): string | undefined {
     const info = this.#gossip?.get(gossipKeys.node(nodeId)) as NodeInfo | undefined;
     return info?.rpcAddress;
@@ -161,35 +176,36 @@ export class SkeinNode {
   async start(
     options: { readonly onWaiting?: () => void; readonly onIdentity?: (id: NodeId) => void } = {},
   ): Promise<void> {
-    const { env, storePath } = this.#parts;
-    const known = await readIdentity(env.disk, storePath);
-    let admission: Awaited<ReturnType<Membership['wait']>> | undefined;
-    if (known === undefined) {
-      if (this.#parts.singleNode) admission = this.#membership.foundNow();
-      else {
+    try {
+      await this.#start(options.onWaiting ?? (() => {}), options.onIdentity ?? (() => {}));
+    } catch (error) {
+      if (error instanceof Error) await this.#noteDamage(error);
+      throw error;
+    }
+  }
+
+  async #start(onWaiting: () => void, onIdentity: (id: NodeId) => void): Promise<void> {
+    const { env, storePath, singleNode } = this.#parts;
+    const arrival = await arrive({
+      disk: env.disk,
+      storePath,
+      membership: this.#membership,
+      singleNode,
+      join: this.#others,
+      onWaiting: () => {
         this.#state = 'waiting';
-        options.onWaiting?.();
-        admission = await this.#membership.wait();
-      }
-    }
-    const identity = known ?? admission?.identity;
-    if (identity === undefined) throw new Error('a node is either known or admitted');
-    const founded = admission?.founded === true;
+        onWaiting();
+      },
+    });
+    const { identity, kind } = arrival;
     this.#state = 'starting';
-    this.#startKind = founded
-      ? 'initialized new cluster'
-      : known === undefined
-        ? 'initialized new node, joined the cluster'
-        : 'restarted pre-existing node';
-    // Written before the store: a start that was cut short never leaves files that nobody knows.
-    if (known === undefined) {
-      await writeIdentity(env.disk, storePath, { ...identity, complete: !founded });
-    }
-    await this.#openStore(identity, founded);
-    if (founded) await writeIdentity(env.disk, storePath, { ...identity, complete: true });
+    this.#startKind = startKinds[kind];
+    await this.#openStore(identity, kind === 'founded');
+    if (kind === 'founded')
+      await writeIdentity(env.disk, storePath, { ...identity, complete: true });
     this.#identity = identity;
-    options.onIdentity?.(identity.nodeId);
-    await this.#serve(identity, admission?.gossip);
+    onIdentity(identity.nodeId);
+    await this.#serve(arrival);
     if (this.#state === 'starting') this.#state = 'running';
   }
 
@@ -257,12 +273,19 @@ export class SkeinNode {
         nodeId: identity.nodeId,
         storeId: identity.storeId,
       });
+      const { wall } = this.clock.now();
+      await this.#clockBound({ isNew: true }).persist({ upperBound: wall, noVotesBefore: 0 });
     }
     this.#engine = engine;
     this.#raftLog = raftLog;
   }
 
-  async #serve(identity: StoreIdentity, known: unknown): Promise<void> {
+  #clockBound(options: { readonly isNew: boolean }): ClockBoundFile {
+    const { env, storePath } = this.#parts;
+    return clockBoundOnDisk(env, `${storePath}/CLOCK`, options);
+  }
+
+  async #serve({ identity, gossip: known, replaced }: Arrival): Promise<void> {
     const { env, transport, storePath, locality } = this.#parts;
     const { nodeId, storeId } = identity;
     if (this.#engine === undefined || this.#raftLog === undefined) throw new Error('no store');
@@ -309,7 +332,8 @@ export class SkeinNode {
       nodeId,
       storeId,
       directory: storePath,
-      clockBound: clockBoundOnDisk(env, `${storePath}/CLOCK`),
+      // A store that holds nothing yet may have been stopped before its first bound was written.
+      clockBound: this.#clockBound({ isNew: this.#raftLog.rangeIds().length === 0 }),
       clusterSettings: this.#clusterSettings,
       diskWatch: this.#diskWatch,
       zoneConfigFor: (key) => this.#zoneConfig(key),
@@ -320,6 +344,10 @@ export class SkeinNode {
     this.#store = store;
     serveBatches(transport, store);
     await store.start();
+    if (replaced !== undefined) {
+      const { storeId: former, nodeId: formerNode } = replaced;
+      gossip.set(gossipKeys.store(former), goneStore(former, formerNode), { ttlMs: 0 });
+    }
     this.#membership.become(identity.clusterId, async () => ({
       nodeId: asNodeId(Number(await db.increment(nodeIdCounterKey, 1n))),
       storeId: asStoreId(Number(await db.increment(storeIdCounterKey, 1n))),
@@ -346,8 +374,8 @@ export class SkeinNode {
    * where the first range is (two restarted nodes that know only each other would never learn it).
    */
   #pullGossip(gossip: GossipNode): void {
-    const { env, transport, join, rpcAddress } = this.#parts;
-    const others = join.filter((address) => address !== rpcAddress);
+    const { env, transport } = this.#parts;
+    const others = this.#others;
     const knowsEnough =
       gossip.list(gossipKeys.nodePrefix).length > 1 &&
       gossip.get(gossipKeys.firstRange) !== undefined;
@@ -386,7 +414,14 @@ export class SkeinNode {
     this.#state = 'failed';
     // Whatever noticed it: from here on nothing is answered, acknowledged or promised.
     this.#store?.fatal(error);
-    this.#parts.onFatal(error);
+    if (storeFaultOf(error) !== 'damaged') this.#parts.onFatal(error);
+    else void this.#noteDamage(error).then(() => this.#parts.onFatal(error));
+  }
+
+  /** What a store has lost it must not be asked for again. */
+  async #noteDamage(error: Error): Promise<void> {
+    const { env, storePath } = this.#parts;
+    if (storeFaultOf(error) === 'damaged') await markDamaged(env, storePath, error.message);
   }
 }
 

@@ -57,7 +57,7 @@ export class SyncedFiles {
     if (content === undefined) return synced;
     const listed = decode(content);
     if (listed === undefined) {
-      throw new CorruptionError(`${directory}/${listName} is damaged: this store must be replaced`);
+      throw new CorruptionError(`${directory}/${listName} is damaged`);
     }
     let tableBytes = 0;
     for (const [name, prefix] of [...listed].reverse()) {
@@ -99,13 +99,11 @@ export class SyncedFiles {
     const path = `${this.#directory}/${name}`;
     if (found.bytes < prefix.bytes) {
       throw new CorruptionError(
-        `${path} has lost its end: ${found.bytes} bytes of ${prefix.bytes} are left; this store must be replaced`,
+        `${path} has lost its end: ${found.bytes} bytes of ${prefix.bytes} are left`,
       );
     }
     if (found.crc !== prefix.crc) {
-      throw new CorruptionError(
-        `${path} does not hold what was written to it; this store must be replaced`,
-      );
+      throw new CorruptionError(`${path} does not hold what was written to it`);
     }
   }
 

@@ -513,10 +513,7 @@ function explainOpen(directory: string, error: unknown): unknown {
       cause: levelError(cause),
     });
   }
-  return new CorruptionError(
-    `LevelDB cannot open ${directory}: ${cause.message}; a damaged store must be replaced`,
-    { cause },
-  );
+  return new CorruptionError(`LevelDB cannot open ${directory}: ${cause.message}`, { cause });
 }
 
 /** LevelDB skips damaged parts of its logs without an error and says so only in its LOG file (trap L3). */

@@ -6,6 +6,7 @@
  */
 import { balanceTurn, type AllocatorAction, type StorePicture } from '../../allocator/index.ts';
 import { asNodeId, asStoreId, gossipKeys, type StoreId } from '../../kv/index.ts';
+import { isGone } from '../store/capacity.ts';
 import { type Store } from '../store/store.ts';
 
 interface Adjustment {
@@ -135,7 +136,9 @@ function decodePicture(store: Store, value: unknown): StorePicture | undefined {
   return {
     storeId,
     nodeId: asNodeId(count('nodeId')),
-    status: statusOf(store, storeId, Reflect.get(value, 'draining') === true),
+    status: isGone(value)
+      ? 'dead'
+      : statusOf(store, storeId, Reflect.get(value, 'draining') === true),
     // Published by StoreCapacity in this shape; anything else counts as no locality.
     locality: Array.isArray(locality) ? (locality as StorePicture['locality']) : [],
     rangeCount: count('rangeCount'),

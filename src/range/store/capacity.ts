@@ -2,8 +2,26 @@
  * Tells the cluster what this store holds: soon after its counts change, because others decide by them where
  * the next range or lease goes, and now and then anyway.
  */
-import { gossipKeys } from '../../kv/index.ts';
+import { gossipKeys, type NodeId, type StoreId } from '../../kv/index.ts';
 import { type Store } from './store.ts';
+
+/** What takes the place of a store's capacity when it was set aside: nobody has to wait for it to be silent for long. */
+export interface GoneStore {
+  readonly storeId: StoreId;
+  readonly nodeId: NodeId;
+  readonly isGone: true;
+}
+
+export function goneStore(storeId: StoreId, nodeId: NodeId): GoneStore {
+  return { storeId, nodeId, isGone: true };
+}
+
+/** `published` is what gossip has under the store's key. */
+export function isGone(published: unknown): boolean {
+  return (
+    typeof published === 'object' && published !== null && Reflect.get(published, 'isGone') === true
+  );
+}
 
 export class CapacityPublisher {
   readonly #store: Store;

@@ -29,11 +29,19 @@ export interface ClockBoundFile {
   persist(bounds: ClockBounds): Promise<void>;
 }
 
-export function clockBoundOnDisk(env: Pick<Env, 'disk'>, path: string): ClockBoundFile {
+/** `isNew`: the store holds nothing yet, so there need not be a file. */
+export function clockBoundOnDisk(
+  env: Pick<Env, 'disk'>,
+  path: string,
+  options: { readonly isNew: boolean },
+): ClockBoundFile {
   return {
     async load() {
       const content = await env.disk.readFile(path);
-      if (content === undefined) return undefined;
+      if (content === undefined && options.isNew) return undefined;
+      if (content === undefined) {
+        throw new CorruptionError(`${path} is missing, and with it what this store promised`);
+      }
       const parsed = parseSealed(content.toString('utf8'));
       if (
         typeof parsed !== 'object' ||
@@ -42,7 +50,7 @@ export function clockBoundOnDisk(env: Pick<Env, 'disk'>, path: string): ClockBou
         !('noVotesBefore' in parsed && typeof parsed.noVotesBefore === 'number')
       ) {
         // Without it promises of support may be broken: the store must not vote again.
-        throw new CorruptionError(`${path} is damaged; this store must be replaced`);
+        throw new CorruptionError(`${path} is damaged, and with it what this store promised`);
       }
       return { upperBound: parsed.upperBound, noVotesBefore: parsed.noVotesBefore };
     },

@@ -12,7 +12,7 @@ import {
   type RangeDescriptor,
   type RangeId,
 } from '../../kv/index.ts';
-import { allRangeStatesSpan, decodeRangeStateKey } from '../../storage/index.ts';
+import { CorruptionError, allRangeStatesSpan, decodeRangeStateKey } from '../../storage/index.ts';
 import { yieldTurn } from '../../util/index.ts';
 import {
   decodeApplied,
@@ -94,9 +94,9 @@ async function load(store: Store, rangeId: RangeId, state: StoredRange): Promise
   if (floor.index === initialLogIndex) await startLog(store, descriptor);
   const log = store.raftLog.range(rangeId);
   if (log.lastIndex < floor.index || log.firstIndex > floor.index + 1) {
-    throw new Error(
-      `range ${rangeId}: the raft log holds entries ${log.firstIndex} to ${log.lastIndex}, ` +
-        `but the state begins at ${floor.index}: this store has lost data and must be replaced`,
+    throw new CorruptionError(
+      `the raft log of range ${rangeId} holds entries ${log.firstIndex} to ${log.lastIndex}, ` +
+        `but the state of the range begins at ${floor.index}: something is lost`,
     );
   }
   store.addReplica(

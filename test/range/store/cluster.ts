@@ -174,7 +174,9 @@ export class Cluster {
       nodeId,
       storeId,
       directory: '/store',
-      clockBound: clockBoundOnDisk(env, '/store/clock'),
+      clockBound: clockBoundOnDisk(env, '/store/clock', {
+        isNew: founding || raftLog.rangeIds().length === 0,
+      }),
       clusterSettings: this.settings,
       diskWatch,
       zoneConfigFor: () => this.zone,

@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { asNodeId, asStoreId } from '../../../src/kv/index.ts';
 import { clockBoundOnDisk } from '../../../src/range/index.ts';
-import { ForeignStoreError, readIdentity, writeIdentity } from '../../../src/server/identity.ts';
+import { readIdentity, writeIdentity } from '../../../src/server/identity.ts';
+import { mayStay } from '../../../src/server/quarantine.ts';
 import { CorruptionError } from '../../../src/storage/index.ts';
 import { testEnv } from '../env.ts';
 import { SeededRandom } from '../random.ts';
@@ -29,7 +30,9 @@ async function refusals(
       expect(await read(), `seed ${seed}: ${damage.what}`).toEqual(expected);
     } catch (error) {
       expect(error, `seed ${seed}: ${damage.what}`).toBeInstanceOf(refusal);
-      expect((error as Error).message).toMatch(/^store\/(STORE|CLOCK) .* store .*\.?$/);
+      expect((error as Error).message).toMatch(
+        /^store\/(STORE|CLOCK) is damaged(: nobody knows whose store this is|, and with it what this store promised)$/,
+      );
       refused++;
     }
   }
@@ -40,20 +43,27 @@ describe('damaged small files', () => {
   it('the identity is what was written, or refused', async () => {
     const env = testEnv(1);
     await writeIdentity(env.disk, 'store', { ...identity, complete: true });
-    const read = (): Promise<unknown> => readIdentity(env.disk, 'store');
+    const read = (): Promise<unknown> => readIdentity(env.disk, 'store', mayStay);
     expect(await read()).toEqual(identity);
-    const refused = await refusals('store/STORE', env, read, identity, ForeignStoreError);
+    const refused = await refusals('store/STORE', env, read, identity, CorruptionError);
     expect(refused).toBeGreaterThan(trialsOf(400) / 2);
   });
 
   it('the clock bound is what was written, or refused', async () => {
     const env = testEnv(1);
     await env.disk.mkdir('store');
-    const file = clockBoundOnDisk(env, 'store/CLOCK');
+    const file = clockBoundOnDisk(env, 'store/CLOCK', { isNew: true });
     await file.persist(bounds);
     expect(await file.load()).toEqual(bounds);
     const refused = await refusals('store/CLOCK', env, () => file.load(), bounds, CorruptionError);
     expect(refused).toBeGreaterThan(trialsOf(400) / 2);
+  });
+
+  it('a clock bound that is missing is refused, but for a new store', async () => {
+    const env = testEnv(1);
+    expect(await clockBoundOnDisk(env, 'store/CLOCK', { isNew: true }).load()).toBeUndefined();
+    const file = clockBoundOnDisk(env, 'store/CLOCK', { isNew: false });
+    await expect(file.load()).rejects.toThrow(CorruptionError);
   });
 
   it('files from before there were checksums are read', async () => {
@@ -61,7 +71,7 @@ describe('damaged small files', () => {
     await env.disk.mkdir('store');
     env.disk.poke('store/STORE', Buffer.from(`${JSON.stringify({ format: 1, ...identity })}\n`));
     env.disk.poke('store/CLOCK', Buffer.from(`${JSON.stringify(bounds)}\n`));
-    expect(await readIdentity(env.disk, 'store')).toEqual(identity);
-    expect(await clockBoundOnDisk(env, 'store/CLOCK').load()).toEqual(bounds);
+    expect(await readIdentity(env.disk, 'store', mayStay)).toEqual(identity);
+    expect(await clockBoundOnDisk(env, 'store/CLOCK', { isNew: false }).load()).toEqual(bounds);
   });
 });
