@@ -421,7 +421,7 @@ describe('pushes', () => {
 });
 
 describe('quiesce', () => {
-  it('waits for requests under way and keeps new ones out', async () => {
+  it('waits for requests under way and keeps new ones out (T2)', async () => {
     const { cluster, env } = start();
     const { executor } = cluster.replicaFor(key('a'));
     let quiescing: Promise<() => void> | undefined;

@@ -3,9 +3,12 @@ import { systemKey } from '../../../src/encoding/index.ts';
 import {
   asNodeId,
   asStoreId,
+  compareTimestamps,
+  equalTimestamps,
   KvFailure,
   type KvRequest,
   type KvResult,
+  type Timestamp,
 } from '../../../src/kv/index.ts';
 import {
   addStats,
@@ -35,6 +38,10 @@ function nameOf(key: Buffer): string {
 class Runner {
   cluster: Cluster | undefined;
   background = false;
+  /** The leaseholder's clock, and how far it might serve, when `lease` was last asked. */
+  before:
+    | { readonly start: Timestamp; readonly served: Timestamp; readonly promised: number }
+    | undefined;
   readonly settings = new Map<string, string>();
 
   get it(): Cluster {
@@ -205,6 +212,8 @@ class Runner {
           .join('\n');
       case 'exclusive':
         return this.exclusive(Number(args[0] ?? 1), number('ms', 10_000));
+      case 'lease':
+        return this.lease(Number(args[0] ?? 1));
       case 'counters':
         return this.it
           .live()
@@ -220,6 +229,22 @@ class Runner {
       default:
         throw new Error(`unknown command ${command}`);
     }
+  }
+
+  /** Who holds the lease, and where it begins against what was last seen of the one before it. */
+  lease(rangeId: number): string {
+    const [node] = this.it.serving(rangeId);
+    const held = this.it.replicas(rangeId).find(({ machine }) => machine.id === node);
+    if (held === undefined) return 'nobody';
+    const { machine, replica } = held;
+    const before = this.before;
+    const { leaseStart: start } = replica;
+    this.before = { start, served: machine.clock.now(), promised: replica.leaseExpiration() };
+    if (before === undefined) return `node ${machine.id}`;
+    if (equalTimestamps(before.start, start)) return `node ${machine.id}, as before`;
+    const afterServed = compareTimestamps(start, before.served) > 0;
+    const afterPromised = start.wall > before.promised;
+    return `node ${machine.id}, begins after ${afterPromised ? 'all that was promised' : afterServed ? 'all that was served' : 'NOTHING'}`;
   }
 
   /** What nodes failed of since it was last asked. */
