@@ -127,10 +127,21 @@ export function proposeConfigChange(state: RaftState, change: ConfigChange): Pro
   return { kind: 'accepted', term: state.term, index };
 }
 
+/**
+ * An entry was applied. True when this replica gave up leading and should stand for election again at once: the target
+ * of its transfer is no voter any more, but may still have got the order to campaign.
+ */
+export function entryApplied(state: RaftState): boolean {
+  const { reign } = state;
+  if (reign === undefined) return false;
+  if (reign.transfer === undefined) maybeLeaveJoint(state, reign);
+  else if (!isVoter(state.configuration, reign.transfer.to)) return stepDown(state);
+  return false;
+}
+
 /** Proposes to leave a joint configuration once the entry that entered it is applied. */
-export function maybeLeaveJoint(state: RaftState): void {
-  const { reign, log } = state;
-  if (reign === undefined || reign.transfer !== undefined) return;
+function maybeLeaveJoint(state: RaftState, reign: Reign): void {
+  const { log } = state;
   if (!isJoint(state.configuration) || reign.pendingConfigIndex > log.applied) return;
   if (!log.matches(log.commit, state.term)) return;
   reign.pendingConfigIndex = appendEntry(state, reign, 'config', emptyBytes);
@@ -175,17 +186,13 @@ export function configurationAfter(current: Configuration, entry: Entry): Config
   return enterChange(current, decodeConfigChange(entry.data));
 }
 
-/** The configuration changed under this leader. True when it should stand for election again (its transfer target is gone). */
-export function configurationChanged(state: RaftState, reign: Reign): boolean {
+/** The configuration changed under this leader. */
+export function configurationChanged(state: RaftState, reign: Reign): void {
   syncPeers(state, reign);
-  if (reign.transfer !== undefined && !isVoter(state.configuration, reign.transfer.to)) {
-    return stepDown(state);
-  }
   // A smaller quorum may hold more; new members get their first append.
   advanceCommit(state, reign);
   confirmReads(state, reign);
   for (const peer of reign.peers.values()) if (!peer.active) peer.wantsAppend = true;
-  return false;
 }
 
 function syncPeers(state: RaftState, reign: Reign): void {

@@ -31,9 +31,9 @@ import {
   becomeLeader,
   configurationAfter,
   configurationChanged,
+  entryApplied,
   greet,
   isSettled,
-  maybeLeaveJoint,
   propose,
   proposeConfigChange,
   tickLeader,
@@ -240,7 +240,7 @@ export class RaftNode implements RaftCore {
     assert(entry.index > state.log.applied, 'a configuration change is applied once');
     state.configuration = sharedConfiguration(configurationAfter(state.configuration, entry));
     if (state.reign !== undefined) {
-      if (configurationChanged(state, state.reign)) campaign(state, false);
+      configurationChanged(state, state.reign);
     } else if (state.role !== 'follower' && !isVoter(state.configuration, state.id)) {
       state.becomeFollower(state.term, state.leader);
     }
@@ -350,8 +350,9 @@ export class RaftNode implements RaftCore {
   }
 
   applied(index: number): void {
-    this.state.log.appliedTo(index);
-    maybeLeaveJoint(this.state);
+    const { state } = this;
+    state.log.appliedTo(index);
+    if (entryApplied(state)) campaign(state, false);
   }
 
   snapshotSent(to: RaftId, result: { readonly ok: boolean; readonly index: number }): void {

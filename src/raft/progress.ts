@@ -96,14 +96,14 @@ export class Progress {
   accepted(index: number, firstIndex: number): boolean {
     this.active = true;
     const news = index > this.match;
+    // The probe was accepted, with news or without: that is where the logs agree. Less is an older answer.
+    const probed = this.state === 'probe' && index >= this.next - 1;
     if (news) {
       this.match = index;
       this.next = Math.max(this.next, index + 1);
       this.window.release(index);
     }
     if (index < this.match) return false;
-    // An accepted append that matches all we know ends probing even without news: that is where the logs agree.
-    const probed = this.state === 'probe';
     const caughtUp = this.state === 'snapshot' && this.match + 1 >= firstIndex;
     if (probed || caughtUp) this.becomeReplicate();
     return news || probed || caughtUp;

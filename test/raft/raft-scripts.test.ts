@@ -5,7 +5,7 @@
  *     tick 1 [2 ..] [n=3]      campaign 1      propose 1 text [text ..]
  *     read 1                   asks for a read index, which a round confirms (r1, r2, ..)
  *     config 1 voters=.. [learners=..]         transfer 1 to=2
- *     run                      everything is delivered, persisted and applied until nothing is left
+ *     run [1 2 ..]             everything is delivered, persisted and applied until nothing is left (at these members)
  *     elect 1                  campaign and run, without the trace
  *     release 1                what is held back has waited long enough
  *     ready 1                  takes Readys (sends and applies) without persisting
@@ -122,7 +122,7 @@ class Script {
         first.core.transferLeadership(Number(options.get('to')));
         return [`target ${first.core.transferTarget || '-'}`];
       case 'run':
-        cluster.run();
+        cluster.run(all.map((member) => member.id));
         return [];
       case 'release':
         first.core.releaseHeld();
