@@ -11,12 +11,14 @@ import { type Store } from '../store/store.ts';
 import { ClusterView } from './cluster-view.ts';
 import { checkMetaRecords } from './meta-check-queue.ts';
 import { collectGarbage } from './mvcc-gc-queue.ts';
-import { checkMembership, mayBeRemoved } from './replica-gc-queue.ts';
+import { checkMembership, doubtOf } from './replica-gc-queue.ts';
 import { replicateOnce } from './replicate-queue.ts';
 import { splitIfLarge } from './split-queue.ts';
 
 /** A look at a range with nothing to do takes a microsecond or two. */
 const looksPerPass = 1_000;
+/** So many replicas of quiet ranges ask in one pass whether they still belong to them, however many there are. */
+const quietAsksPerPass = 2;
 
 export class Queues {
   readonly #store: Store;
@@ -26,6 +28,7 @@ export class Queues {
   /** Ranges to look at first: something about them changed. */
   readonly #urgent = new Set<RangeId>();
   readonly #membership = new Set<RangeId>();
+  #quietAsks = 0;
   #timer: TimerHandle | undefined;
   #running: Promise<void> | undefined;
   #stopped = false;
@@ -82,6 +85,7 @@ export class Queues {
   async #pass(): Promise<void> {
     const store = this.#store;
     this.#view.refresh();
+    this.#quietAsks = 0;
     for (const replica of this.#next()) {
       if (this.#stopped || !store.running) return;
       if (replica.destroyed || !replica.initialised) continue;
@@ -125,8 +129,13 @@ export class Queues {
       await collectGarbage(store, replica);
       return;
     }
-    if (this.#membership.delete(replica.rangeId) || mayBeRemoved(store, replica)) {
+    if (this.#membership.delete(replica.rangeId) || this.#mayAsk(replica)) {
       await checkMembership(store, replica);
     }
+  }
+
+  #mayAsk(replica: Replica): boolean {
+    const doubt = doubtOf(this.#store, replica);
+    return doubt === 'leaderless' || (doubt === 'quiet' && this.#quietAsks++ < quietAsksPerPass);
   }
 }

@@ -7,26 +7,26 @@ import { decodeDescriptor, KvFailure, replicaOnStore } from '../../kv/index.ts';
 import { type Replica } from '../replica/replica.ts';
 import { type Store } from '../store/store.ts';
 
-/**
- * A quiet range is silent for as long as it likes. But a replica that was removed while its messages were
- * lost hears nothing either, and its leader may live on, so that it never doubts: now and then a silent
- * one asks.
- */
+/** A quiet range is silent for as long as it likes: its followers are more patient. */
 const quietFactor = 5;
 
-/** No leader was heard of for long: perhaps the range goes on without this replica. */
-export function mayBeRemoved(store: Store, replica: Replica): boolean {
-  if (replica.raft.role === 'leader') return false;
+/**
+ * Whether a follower has reason to ask if it still belongs to its range. 'leaderless': nobody seems to lead it,
+ * perhaps the range goes on without it. 'quiet': there is a leader, and nothing was heard of it for long; so
+ * it is in a range that nobody uses, and in one that removed this replica while its messages were lost.
+ */
+export function doubtOf(store: Store, replica: Replica): 'none' | 'leaderless' | 'quiet' {
+  if (replica.raft.role === 'leader') return 'none';
   const leader = replica.address(replica.raft.leader);
   const isLed = leader !== undefined && store.liveness.supports(leader.storeId);
   const patience = store.settings.replicaGcSilenceMs * (isLed ? quietFactor : 1);
-  if (replica.silentMs < patience) return false;
-  replica.noteContact();
-  return true;
+  if (replica.silentMs < patience) return 'none';
+  return isLed ? 'quiet' : 'leaderless';
 }
 
-/** True when the replica was removed. */
+/** Asks. True when the replica was removed. */
 export async function checkMembership(store: Store, replica: Replica): Promise<boolean> {
+  replica.noteContact();
   let stored: Buffer | undefined;
   try {
     stored = await store.deps.db.readCurrent(rangeDescriptorKey(replica.descriptor.startKey));

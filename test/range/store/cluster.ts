@@ -68,6 +68,8 @@ export class Cluster {
   /** Ends the stall of a machine's disk. */
   readonly #answer = new Map<number, () => void>();
   latencyMs = 1;
+  /** Messages and calls that went over the network. */
+  sent = 0;
   /** How fast the connections of a slow cluster carry bulk data. */
   bulkBytesPerSecond = Number.POSITIVE_INFINITY;
   /** One for all machines: the catalog brings them everywhere. */
@@ -96,6 +98,7 @@ export class Cluster {
         },
       },
       ({ from, to, traffic, bytes }) => {
+        this.sent++;
         if (this.isCut(from, to)) return 'drop';
         const bulkMs = traffic === 'bulk' ? (bytes / this.bulkBytesPerSecond) * 1000 : 0;
         return this.latencyMs + bulkMs;

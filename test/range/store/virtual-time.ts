@@ -19,6 +19,11 @@ export class VirtualTime {
   #order = 0;
   #pending: Pending[] = [];
 
+  /** Timers that wait to fire. */
+  get pendingTimers(): number {
+    return this.#pending.filter(({ fn }) => fn !== undefined).length;
+  }
+
   after(delayMs: number, fn: () => void): TimerHandle {
     const entry: Pending = { atMs: this.nowMs + delayMs, order: this.#order++, fn };
     let low = 0;
