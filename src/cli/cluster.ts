@@ -1,13 +1,6 @@
 /**
- * A cluster inside one process, for tests: real SQL sockets, real timers, an in-process network that can
- * be cut, stores in memory or on disk.
- *
- *     const cluster = await Cluster.start({ nodes: 3 });
- *     const client = new pg.Client(cluster.url(0));
- *     cluster.partition([0], [1, 2]);
- *     await cluster.kill(2);
- *     await cluster.restart(2);
- *     await cluster.stop();
+ * A cluster inside one process, for tests: real SQL sockets, an in-process network that can be cut, stores in
+ * memory or on disk, and a clock that can be put forward. docs/SIMULATION.md shows how tests use it.
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
@@ -15,9 +8,11 @@ import { asNodeId } from '../kv/index.ts';
 import { LocalNetwork, type LocalTransport } from '../rpc/index.ts';
 import { SkeinNode, openSqlFront } from '../server/index.ts';
 import { rowProgramCompiler } from '../sql/index.ts';
-import { MemoryDisk, SeededRandom } from '../sim/index.ts';
+import { DiskError, MemoryDisk, SeededRandom } from '../sim/index.ts';
 import { LevelEngine, MemoryEngine } from '../storage/index.ts';
-import { must, silentLogger, type Env, type Logger } from '../util/index.ts';
+import { assert, must, silentLogger, type Env, type Logger } from '../util/index.ts';
+import { ClusterClock } from './cluster-clock.ts';
+import { createNodeEnv, type NodeEnv } from './node-env.ts';
 import { createRealEnv } from './real-env.ts';
 import { syncPath } from './real-disk.ts';
 import { foreignFiles } from './start-files.ts';
@@ -38,6 +33,10 @@ interface Member {
   readonly index: number;
   readonly disk: MemoryDisk | undefined;
   memory: MemoryEngine;
+  /** What its disk answers to writes from now on. */
+  diskError: Error | undefined;
+  /** Called when the node has ended itself. */
+  onEnd: () => void;
   /** Fixed at the first start, so that urls stay true over a restart. */
   port: number;
   running: Running | undefined;
@@ -45,38 +44,58 @@ interface Member {
 
 interface Running {
   readonly node: SkeinNode;
-  readonly env: Env & { kill(): void };
+  readonly env: NodeEnv;
   readonly transport: LocalTransport;
   readonly server: Server;
   readonly sockets: Set<Socket>;
   engine: LevelEngine | undefined;
 }
 
+/** Operations of a disk that go well when writes fail. */
+const readsOnly: ReadonlySet<string> = new Set(['mkdir', 'list', 'open', 'read']);
+
 const host = '127.0.0.1';
 
 export class Cluster {
   readonly #options: ClusterOptions;
-  readonly #realEnv: Env;
+  readonly #env: Env;
+  readonly #time: ClusterClock;
   readonly #network: LocalNetwork;
   readonly #members: Member[];
   readonly #cut = new Set<string>();
 
   private constructor(options: ClusterOptions) {
     this.#options = options;
-    this.#realEnv = createRealEnv({ log: options.log ?? silentLogger, checks: true });
-    this.#network = new LocalNetwork(this.#realEnv, ({ from, to }) =>
+    const real = createRealEnv({ log: options.log ?? silentLogger, checks: true });
+    const isDiskBusy = (): boolean =>
+      this.#members.some(({ running }) => running?.node.isDiskBusy === true);
+    this.#time = new ClusterClock(real, isDiskBusy);
+    this.#env = { ...real, clock: this.#time.clock, timers: this.#time.timers };
+    this.#network = new LocalNetwork(this.#env, ({ from, to }) =>
       this.#cut.has(`${this.#indexOf(from)} ${this.#indexOf(to)}`) ? 'drop' : 0,
     );
-    this.#members = Array.from({ length: options.nodes ?? 3 }, (_, index) => ({
-      index,
-      disk:
-        options.path === undefined
-          ? new MemoryDisk({ random: new SeededRandom(this.#realEnv.random.u32()) })
-          : undefined,
-      memory: new MemoryEngine(),
-      port: 0,
-      running: undefined,
-    }));
+    this.#members = Array.from({ length: options.nodes ?? 3 }, (_, index) => {
+      const random = new SeededRandom(real.random.u32());
+      const disk = options.path === undefined ? new MemoryDisk({ random }) : undefined;
+      const member: Member = {
+        index,
+        disk,
+        memory: new MemoryEngine({
+          barrierDelay: async () => {
+            if (member.diskError !== undefined) throw member.diskError;
+          },
+          onPoison: (error) => this.#ended(member, error),
+        }),
+        diskError: undefined,
+        onEnd: () => undefined,
+        port: 0,
+        running: undefined,
+      };
+      if (disk !== undefined) {
+        disk.fault = ({ kind }) => (readsOnly.has(kind) ? undefined : member.diskError);
+      }
+      return member;
+    });
   }
 
   /** Resolves when every node serves SQL. */
@@ -97,37 +116,86 @@ export class Cluster {
 
   /** The node itself, for tests of the inside. Throws when it is down. */
   node(index: number): SkeinNode {
-    return must(this.#member(index).running, `node ${index} is down`).node;
+    return this.#running(index).node;
   }
 
-  /** The node is gone at once: no goodbye, connections break, what was not synced is lost to chance. */
-  async kill(index: number): Promise<void> {
+  /** The clocks of the nodes; those of the test and of its clients are the machine's. */
+  readonly clock = {
+    /** What `now()` in SQL would say, as `Date.now()`. */
+    now: (): number => Math.floor(this.#time.clock.wallMicros() / 1000),
+    /**
+     * Time passes: for all nodes the clocks move and timers come due, as on machines that idle for so long;
+     * resolves when that has happened. With `node`: only the wall clock of that machine jumps (back, when `ms` is
+     * below 0), as when somebody sets it. A node that is more than 500 ms from the others ends itself.
+     */
+    advance: async (ms: number, node?: number): Promise<void> => {
+      if (node === undefined) await this.#time.advance(Math.round(ms));
+      else this.#running(node).env.moveWallClock(Math.round(ms));
+    },
+  };
+
+  /**
+   * kill -9: the node is gone at once, without a goodbye, and its connections break. 'power': its machine is, so what
+   * was not synced is lost or torn, as chance has it (stores in memory only).
+   */
+  async crash(index: number, kind: 'process' | 'power' = 'process'): Promise<void> {
     const member = this.#member(index);
     const { running } = member;
     if (running === undefined) return;
+    assert(kind === 'process' || member.disk !== undefined, 'a store on disk keeps its power');
     member.running = undefined;
+    member.diskError = undefined;
     running.env.kill();
     // The operating system resets a dead process's connections.
-    running.transport.close('reset');
-    member.disk?.kill();
-    member.memory = member.memory.crash(keepAll);
+    running.transport.close(kind === 'process' ? 'reset' : 'silent');
+    if (kind === 'power') member.disk?.crash();
+    else member.disk?.kill();
+    member.memory = member.memory.crash(kind === 'power' ? this.#env.random : keepAll);
     for (const socket of running.sockets) socket.destroy();
     await closeServer(running.server);
     await running.engine?.close();
   }
 
-  /** Starts a node that was killed or stopped; resolves when it serves again. */
+  /** The event loop of a node stands still for so long, as in a long garbage collection or after SIGSTOP. */
+  pause(index: number, ms: number): void {
+    const { env, sockets } = this.#running(index);
+    env.stall(ms);
+    for (const socket of sockets) socket.pause();
+    env.timers.immediate(() => {
+      for (const socket of sockets) socket.resume();
+    });
+  }
+
+  /**
+   * From now on the disk of a node answers every write and fsync with this error (stores in memory only). Resolves when
+   * the node has ended itself because of that, as it must; `restart` finds the disk healthy again.
+   */
+  failDisk(index: number, code: 'EIO' | 'ENOSPC'): Promise<void> {
+    const member = this.#member(index);
+    assert(member.disk !== undefined, 'only a disk in memory fails on demand');
+    must(member.running, `node ${index} is down`);
+    member.diskError = new DiskError(code, 'write');
+    return new Promise((resolve) => {
+      member.onEnd = resolve;
+    });
+  }
+
+  /** Starts a node that has ended; resolves when it serves again. */
   async restart(index: number): Promise<void> {
     const member = this.#member(index);
     if (member.running === undefined) await this.#start(member);
   }
 
-  /** Cuts all links between the two groups of nodes, in both directions. */
-  partition(a: readonly number[], b: readonly number[]): void {
+  /** Cuts all links between the two groups of nodes, or only those from the first to the second. */
+  partition(
+    a: readonly number[],
+    b: readonly number[],
+    direction: 'both' | 'one-way' = 'both',
+  ): void {
     for (const x of a) {
       for (const y of b) {
         this.#cut.add(`${x} ${y}`);
-        this.#cut.add(`${y} ${x}`);
+        if (direction === 'both') this.#cut.add(`${y} ${x}`);
       }
     }
   }
@@ -156,8 +224,8 @@ export class Cluster {
 
   async #start(member: Member): Promise<void> {
     const { index } = member;
-    const env = mortalEnv(
-      member.disk === undefined ? this.#realEnv : { ...this.#realEnv, disk: member.disk.mount() },
+    const env = createNodeEnv(
+      member.disk === undefined ? this.#env : { ...this.#env, disk: member.disk.mount() },
     );
     const address = `n${index}`;
     const transport = this.#network.endpoint(env, address);
@@ -165,7 +233,9 @@ export class Cluster {
     const server = createServer({ noDelay: true }, (socket) => {
       sockets.add(socket);
       socket.on('close', () => sockets.delete(socket));
-      node.serveSql(socket);
+      // A client may go before a node that stalls has looked at it.
+      socket.on('error', () => undefined);
+      env.timers.immediate(() => node.serveSql(socket));
     });
     member.port = await listen(server, member.port);
     const node: SkeinNode = new SkeinNode({
@@ -192,19 +262,29 @@ export class Cluster {
       singleNode: index === 0,
       version,
       maxOffsetMs: 500,
-      onFatal: (error) => {
-        env.log.error({ node: index, err: error }, 'the store failed');
-        void this.kill(index);
-      },
+      onFatal: (error) => this.#ended(member, error),
     });
     const running: Running = { node, env, transport, server, sockets, engine: undefined };
     member.running = running;
     try {
       await node.start({ onIdentity: (nodeId) => transport.bind(nodeId) });
     } catch (error) {
-      await this.kill(index);
+      await this.crash(index);
       throw error;
     }
+  }
+
+  /** A node ended itself. */
+  #ended(member: Member, error: Error): void {
+    if (member.running === undefined) return;
+    this.#env.log.error({ node: member.index, err: error }, 'the store failed');
+    void this.crash(member.index, member.disk === undefined ? 'process' : 'power').then(
+      member.onEnd,
+    );
+  }
+
+  #running(index: number): Running {
+    return must(this.#member(index).running, `node ${index} is down`);
   }
 
   #member(index: number): Member {
@@ -220,26 +300,6 @@ export class Cluster {
 
 /** As a Random for MemoryEngine.crash: the page cache survives a process. */
 const keepAll = { u32: () => 3, float: () => 0, bytes: (length: number) => Buffer.alloc(length) };
-
-/** An Env whose timers stop firing when its node is killed. */
-function mortalEnv(env: Env): Env & { kill(): void } {
-  let alive = true;
-  const guard =
-    (fn: () => void): (() => void) =>
-    () => {
-      if (alive) fn();
-    };
-  return {
-    ...env,
-    timers: {
-      after: (delayMs, fn) => env.timers.after(delayMs, guard(fn)),
-      immediate: (fn) => env.timers.immediate(guard(fn)),
-    },
-    kill: () => {
-      alive = false;
-    },
-  };
-}
 
 function listen(server: Server, port: number): Promise<number> {
   return new Promise((resolve, reject) => {

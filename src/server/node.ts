@@ -161,6 +161,11 @@ export class SkeinNode {
     return this.#gossip;
   }
 
+  /** Waits for its disk. */
+  get isDiskBusy(): boolean {
+    return this.#diskWatch.isBusy;
+  }
+
   /** Addresses of other nodes that this one was told of. */
   get #others(): readonly string[] {
     const { join, rpcAddress } = this.#parts;

@@ -1,5 +1,5 @@
 export { SimCluster, type SimClusterOptions } from './cluster.ts';
-export { MemoryDisk } from './memory-disk.ts';
+export { DiskError, MemoryDisk } from './memory-disk.ts';
 export { SeededRandom } from './random.ts';
 export { runSimulation } from './run.ts';
 export type { SimOptions, SimResult } from './run.ts';

@@ -45,6 +45,11 @@ export class DiskWatch {
     return oldest === undefined ? 0 : Math.max(0, this.#beats - oldest.begunAt - 1) * beatMs;
   }
 
+  /** Something is under way. */
+  get isBusy(): boolean {
+    return this.#underWay.size > 0;
+  }
+
   /** `what` names the operation in the error: a verb and a path. */
   async run<T>(what: string, operation: () => Promise<T>): Promise<T> {
     const entry: Operation = { what, begunAt: this.#beats };

@@ -25,7 +25,7 @@ describe('Cluster', () => {
       expect((await c?.query('SELECT v FROM t WHERE id = 1'))?.rows).toEqual([{ v: 'one' }]);
       await allReplicated(cluster);
 
-      await cluster.kill(2);
+      await cluster.crash(2);
       await a?.query("INSERT INTO t VALUES (2, 'two')");
       await cluster.restart(2);
       const again = await connect(cluster, 2);
@@ -44,6 +44,56 @@ describe('Cluster', () => {
       cluster.heal();
       expect((await a?.query('SELECT count(*)::int AS n FROM t'))?.rows).toEqual([{ n: 3 }]);
       for (const client of [a, b, again]) await client?.end();
+    } finally {
+      await cluster.stop();
+    }
+  }, 60_000);
+
+  it('time passes without breaking anything', async () => {
+    const cluster = await Cluster.start({ nodes: 3 });
+    try {
+      const client = await connect(cluster, 1);
+      await client.query(
+        'CREATE TABLE t (id int PRIMARY KEY, at timestamptz NOT NULL DEFAULT now())',
+      );
+      await client.query('INSERT INTO t VALUES (1)');
+      await allReplicated(cluster);
+      const beforeMs = cluster.clock.now();
+      const sleeping = client.query('SELECT pg_sleep(600)');
+      const writer = await connect(cluster, 2);
+      const passed = cluster.clock.advance(600_000);
+      // Statements go on meanwhile: leases and liveness hold.
+      for (let id = 10; id < 40; id++) await writer.query('INSERT INTO t VALUES ($1)', [id]);
+      await passed;
+      await sleeping;
+      expect(cluster.clock.now() - beforeMs).toBeGreaterThanOrEqual(600_000);
+      const { rows } = await client.query(
+        "SELECT count(*)::int AS n FROM t WHERE id = 1 AND at <= now() - interval '10 minutes'",
+      );
+      expect(rows).toEqual([{ n: 1 }]);
+      for (const index of [0, 1, 2]) expect(cluster.node(index).status()['state']).toBe('running');
+      for (const each of [client, writer]) await each.end();
+    } finally {
+      await cluster.stop();
+    }
+  }, 60_000);
+
+  it('a node whose disk fails ends itself, one whose power fails comes back, one that stalls is waited for', async () => {
+    const cluster = await Cluster.start({ nodes: 3 });
+    try {
+      const client = await connect(cluster, 0);
+      await client.query('CREATE TABLE t (id int PRIMARY KEY)');
+      await allReplicated(cluster);
+      await cluster.failDisk(2, 'ENOSPC');
+      expect(() => cluster.node(2)).toThrow('node 2 is down');
+      await client.query('INSERT INTO t VALUES (1)');
+      await cluster.restart(2);
+      await cluster.crash(1, 'power');
+      await cluster.restart(1);
+      cluster.pause(1, 300);
+      const late = await connect(cluster, 1);
+      expect((await late.query('SELECT id FROM t')).rows).toEqual([{ id: 1 }]);
+      for (const each of [client, late]) await each.end();
     } finally {
       await cluster.stop();
     }
