@@ -255,7 +255,7 @@ export class LocalDb implements Db {
   /** True when `owner` could lock `key` at once. */
   isFree(key: Buffer, owner: LocalOwner, strength: LockStrength): boolean {
     const lock = this.#locks.get(key);
-    return lock === undefined || isCompatible(lock, owner, strength);
+    return lock === undefined || isFree(lock, owner, strength);
   }
 
   /** Takes the lock or waits for it in the key's queue. Fails with 'deadlock' or 'lock-not-available'. */
@@ -272,7 +272,7 @@ export class LocalDb implements Db {
     }
     const held = lock.holders.get(owner);
     if (held === 'update' || held === strength) return undefined;
-    if (isCompatible(lock, owner, strength) && (lock.queue.length === 0 || held !== undefined)) {
+    if (isFree(lock, owner, strength)) {
       lock.holders.set(owner, strength);
       return undefined;
     }
@@ -368,12 +368,14 @@ export class LocalDb implements Db {
   #waitGraph(): Map<LocalOwner, LocalOwner[]> {
     const graph = new Map<LocalOwner, LocalOwner[]>();
     this.#locks.visit(emptyBytes, undefined, (_key, lock) => {
-      const ahead: LocalOwner[] = [...lock.holders.keys()];
-      for (const waiter of lock.queue) {
-        const blockers = graph.get(waiter.owner) ?? [];
-        for (const owner of ahead) if (owner !== waiter.owner) blockers.push(owner);
-        graph.set(waiter.owner, blockers);
-        ahead.push(waiter.owner);
+      const ahead = [...lock.holders];
+      for (const { owner, strength } of lock.queue) {
+        const blockers = graph.get(owner) ?? [];
+        for (const [other, held] of ahead) {
+          if (other !== owner && (strength === 'update' || held === 'update')) blockers.push(other);
+        }
+        graph.set(owner, blockers);
+        ahead.push([owner, strength]);
       }
     });
     return graph;
@@ -386,6 +388,13 @@ export function isRestartable(error: KvError): boolean {
 
 function isYounger(a: LocalOwner, b: LocalOwner): boolean {
   return compareTimestamps(a.began, b.began) > 0;
+}
+
+/** Nobody overtakes who waits, except to get more of what it holds. */
+function isFree(lock: KeyLock, owner: LocalOwner, strength: LockStrength): boolean {
+  return (
+    isCompatible(lock, owner, strength) && (lock.queue.length === 0 || lock.holders.has(owner))
+  );
 }
 
 function isCompatible(lock: KeyLock, owner: LocalOwner, strength: LockStrength): boolean {

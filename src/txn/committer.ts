@@ -68,6 +68,10 @@ export async function commitWrites(
   const writes = entries.map(({ key, write }): KvRequest => {
     const { value, sequence } = write;
     const expected = txn.assumes ? txn.assumed.get(key) : undefined;
+    if (expected !== undefined && txn.buffer.mustBeAbsent(key)) {
+      // Either the assumption is wrong or the insert: only a real read can tell.
+      return txn.fail({ kind: 'condition-failed', key, existing: expected });
+    }
     if (expected !== undefined) return { kind: 'conditional-put', key, value, expected, sequence };
     if (value === undefined) return { kind: 'delete', key, sequence };
     const kind = txn.buffer.mustBeAbsent(key) ? 'insert' : 'put';

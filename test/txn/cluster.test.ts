@@ -455,3 +455,23 @@ describe('quiesce', () => {
     await withTime(env, reading);
   });
 });
+
+describe('what was assumed', () => {
+  it('and then undone does not let an insert through', async () => {
+    const { cluster, env } = start();
+    const { db } = cluster;
+    await withTime(
+      env,
+      db.run({}, async (txn) => txn.put(key('a'), bytes('1'))),
+    );
+    const txn = db.begin({ optimistic: true });
+    expect(await withTime(env, txn.get(key('a'), { mayAssume: true }))).toEqual(bytes('1'));
+    expect(txn.assumes).toBe(true);
+    const savepoint = txn.savepoint();
+    txn.put(key('a'), bytes('2'));
+    txn.rollbackTo(savepoint);
+    txn.insert(key('a'), bytes('3'));
+    expect(await errorOf(withTime(env, txn.commit()))).toBe('txn-retry');
+    expect(await read(cluster, 'a')).toBe('1');
+  });
+});

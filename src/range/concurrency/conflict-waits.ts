@@ -2,8 +2,9 @@
  * Waiting for other transactions: in the queue of a lock, for an intent to go away, and, at the anchor
  * of a pushed transaction, for its end. No latches are held meanwhile.
  *
- * A waiter first gives the holder a moment, then pushes it. Every waiter pushes every holder in its
- * way, not only the first in the queue: the pushes are the edges of the wait-for graph.
+ * A waiter first gives the holder a moment, then pushes it. Every waiter pushes every holder in its way, not
+ * only the first in the queue, and one that no holder is in the way of pushes whom it must not overtake: the
+ * pushes are the edges of the wait-for graph.
  */
 import {
   compareTimestamps,
@@ -12,13 +13,14 @@ import {
   type FinishedTxn,
   type KvError,
   type Timestamp,
+  type TxnId,
   type TxnMeta,
 } from '../../kv/index.ts';
 import { sleep, type TimerHandle } from '../../util/index.ts';
 import { type ReplicaPort } from '../ports.ts';
 import { type Intent } from '../../storage/index.ts';
 import { type FinishedTxns } from './finished-txns.ts';
-import { type HeldStrength, type Holder, type LockTable, type Waiter } from './lock-table.ts';
+import { type HeldStrength, type LockTable, type Waiter } from './lock-table.ts';
 import { type Pusher } from './pusher.ts';
 import { findCycle, victimOf, type PushWaiter, type TxnWaitQueue } from './txn-wait-queue.ts';
 
@@ -63,7 +65,7 @@ export class ConflictWaits {
     if (header.waitPolicy === 'error') return this.#unlessGone(key, txn, strength);
     const waiter = this.#locks.wait(key, txn, strength);
     if (!waiter.settled) {
-      const pushing = new Set<Holder>();
+      const pushing = new Set<TxnId>();
       waiter.holdersChanged = () => this.#startPushing(waiter, pushing);
       this.#startPushing(waiter, pushing);
     }
@@ -82,29 +84,37 @@ export class ConflictWaits {
     txn: TxnMeta,
     strength: HeldStrength,
   ): Promise<KvError | undefined> {
-    for (const holder of this.#locks.conflicts(key, txn.id, strength)) {
-      const outcome = await this.#pusher.push(holder.txn, {
+    for (const blocker of this.#locks.blockers(key, txn, strength)) {
+      const outcome = await this.#pusher.push(blocker, {
         pusher: txn,
         kind: 'touch',
-        to: holder.txn.writeTimestamp,
+        to: blocker.writeTimestamp,
         wait: false,
       });
       const gone = outcome.kind === 'known' && isFinal(outcome.pushee);
       if (!gone) return { kind: 'lock-not-available', key, timedOut: false };
-      await this.#holderFinished(key, holder, outcome.pushee);
+      await this.#blockerFinished(key, outcome.pushee);
     }
     return undefined;
   }
 
-  #startPushing(waiter: Waiter, pushing: Set<Holder>): void {
-    const holders = this.#locks.conflicts(waiter.key, waiter.txn.id, waiter.strength);
-    for (const holder of holders) {
-      if (pushing.has(holder)) continue;
-      pushing.add(holder);
-      const looksFinished = this.#finished.get(holder.txn.id) !== undefined;
+  #blockersOf(waiter: Waiter): readonly TxnMeta[] {
+    if (waiter.settled) return [];
+    return this.#locks.blockers(waiter.key, waiter.txn, waiter.strength, waiter);
+  }
+
+  #startPushing(waiter: Waiter, pushing: Set<TxnId>): void {
+    for (const blocker of this.#blockersOf(waiter)) {
+      const { id } = blocker;
+      if (pushing.has(id)) continue;
+      pushing.add(id);
+      const looksFinished = this.#finished.get(id) !== undefined;
       this.#port.env.timers.after(looksFinished ? 0 : pushDelayMs, () => {
-        this.#pushUntilGone(waiter, holder).then(
-          () => pushing.delete(holder),
+        this.#pushUntilGone(waiter, id).then(
+          () => {
+            pushing.delete(id);
+            this.#startPushing(waiter, pushing);
+          },
           (error: unknown) => {
             this.#port.env.log.error({ error: String(error) }, 'a push failed');
           },
@@ -113,14 +123,15 @@ export class ConflictWaits {
     }
   }
 
-  async #pushUntilGone(waiter: Waiter, holder: Holder): Promise<void> {
+  async #pushUntilGone(waiter: Waiter, id: TxnId): Promise<void> {
     const { key, txn } = waiter;
-    const { id } = holder.txn;
-    while (!waiter.settled && this.#locks.holderOf(key, id) === holder) {
-      const outcome = await this.#pusher.push(holder.txn, {
+    const inTheWay = (): TxnMeta | undefined =>
+      this.#blockersOf(waiter).find((blocker) => blocker.id === id);
+    for (let blocker = inTheWay(); blocker !== undefined; blocker = inTheWay()) {
+      const outcome = await this.#pusher.push(blocker, {
         pusher: txn,
         kind: 'abort',
-        to: holder.txn.writeTimestamp,
+        to: blocker.writeTimestamp,
         wait: true,
       });
       if (waiter.settled) return;
@@ -131,10 +142,10 @@ export class ConflictWaits {
         }
         await sleep(this.#port.env, retryDelayMs);
       } else if (isFinal(outcome.pushee)) {
-        await this.#holderFinished(key, holder, outcome.pushee);
+        await this.#blockerFinished(key, outcome.pushee);
         // The resolution was refused (a lost lease, for instance) and the push answers from memory: without
         // a pause this loop would never let the event loop go on.
-        if (this.#locks.holderOf(key, id) === holder) await sleep(this.#port.env, retryDelayMs);
+        if (inTheWay() !== undefined) await sleep(this.#port.env, retryDelayMs);
       } else {
         // A push that does not wait at the anchor must not spin.
         await sleep(this.#port.env, 1);
@@ -142,9 +153,16 @@ export class ConflictWaits {
     }
   }
 
-  async #holderFinished(key: Buffer, holder: Holder, finished: FinishedTxn): Promise<void> {
-    if (holder.intent) await this.#pusher.resolveHere([{ start: key, end: undefined }], finished);
+  async #blockerFinished(key: Buffer, finished: FinishedTxn): Promise<void> {
+    if (this.#locks.holderOf(key, finished.id)?.intent === true) {
+      await this.#pusher.resolveHere([{ start: key, end: undefined }], finished);
+    }
     this.#locks.releaseUnreplicated(finished.id);
+    // What its gateway sent again and nobody waits for any more.
+    this.#locks.failWaits(finished.id, {
+      kind: 'txn-aborted',
+      reason: 'the transaction has ended',
+    });
   }
 
   /** A read without a lock, or a write without a transaction, met intents. */

@@ -89,6 +89,24 @@ export class LockTable {
     return lock === undefined ? [] : conflictsOf(lock, txnId, strength);
   }
 
+  /**
+   * Who keeps `txn` from locking `key`: the holders in conflict or, when there are none, the first waiter in
+   * conflict: nobody overtakes. `waiter`: where it stands in the queue already.
+   */
+  blockers(key: Buffer, txn: TxnMeta, strength: HeldStrength, waiter?: Waiter): readonly TxnMeta[] {
+    const lock = this.#locks.get(key);
+    if (lock === undefined) return [];
+    const holders = conflictsOf(lock, txn.id, strength);
+    if (holders.length > 0) return holders.map((holder) => holder.txn);
+    if (lock.holders.has(txn.id)) return [];
+    const ahead =
+      waiter === undefined ? lock.queue : lock.queue.slice(0, lock.queue.indexOf(waiter));
+    const first = ahead.find(
+      (other) => other.txn.id !== txn.id && (strength === 'update' || other.strength === 'update'),
+    );
+    return first === undefined ? [] : [first.txn];
+  }
+
   holderOf(key: Buffer, txnId: TxnId): Holder | undefined {
     return this.#locks.get(key)?.holders.get(txnId);
   }
@@ -104,8 +122,7 @@ export class LockTable {
     }
     const held = lock.holders.get(txn.id)?.strength;
     if (held === 'update' || held === strength) return true;
-    if (conflictsOf(lock, txn.id, strength).length > 0) return false;
-    if (lock.queue.length > 0 && held === undefined) return false;
+    if (this.blockers(key, txn, strength).length > 0) return false;
     this.#hold(lock, txn, strength);
     return true;
   }

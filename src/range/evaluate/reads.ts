@@ -39,7 +39,7 @@ export function evaluateGet(
   const { key, lock } = request;
   if (lock !== 'none' && ctx.txn !== undefined) {
     const { locks } = ctx.state;
-    const free = locks.conflicts(key, ctx.txn.id, lock).length === 0;
+    const free = locks.blockers(key, ctx.txn, lock).length === 0;
     if (!free && ctx.header.waitPolicy === 'skip') return ok({ kind: 'get', value: undefined });
     if (!free || !locks.tryAcquire(key, ctx.txn, lock)) {
       return { kind: 'locked', key, strength: lock };
@@ -140,7 +140,7 @@ async function scanOnce(
     if (lock === 'none' || txn === undefined) {
       return builder.row(key, value) || scannedBytes >= maxScannedBytes;
     }
-    if (skip && locks.conflicts(key, txn.id, lock).length > 0) return false;
+    if (skip && locks.blockers(key, txn, lock).length > 0) return false;
     const full = builder.row(key, value);
     if (builder.grew && !locks.tryAcquire(key, txn, lock)) {
       lockedKey = key;

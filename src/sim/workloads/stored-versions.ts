@@ -26,21 +26,19 @@ export interface StoredHistory {
   readonly intents: readonly Buffer[];
 }
 
-/** Of each range one replica is read: they must be known to be equal. */
+/** Of each range the leaseholder's replica is read: all are known to be equal. */
 export async function readStoredHistory(
   cluster: SimCluster,
   span: EngineSpan,
 ): Promise<StoredHistory> {
   const versions: StoredVersion[] = [];
   const intents: Buffer[] = [];
-  const done = new Set<number>();
   for (const { node } of cluster.serving()) {
     const { engine, replicas } = node.store;
-    for (const { initialised, rangeId, descriptor } of replicas.values()) {
-      if (!initialised || done.has(rangeId)) continue;
-      done.add(rangeId);
-      const start = maxBytes(span.start, descriptor.startKey);
-      const end = minBytes(span.end, descriptor.endKey);
+    for (const replica of replicas.values()) {
+      if (!replica.initialised || replica.checkLease(node.clock.now()) !== undefined) continue;
+      const start = maxBytes(span.start, replica.descriptor.startKey);
+      const end = minBytes(span.end, replica.descriptor.endKey);
       if (start.compare(end) >= 0) continue;
       for (const [engineKey, record] of await readAll(engine, headSpan(start, end))) {
         const key = keyOfHead(engineKey);
