@@ -26,13 +26,14 @@ export class StagingFile {
   #checksum = 0;
   #position = 0;
   #givenUp = false;
-  #tail: Promise<unknown>;
+  #tail: Promise<unknown> = Promise.resolve();
 
   /** Takes the place of whatever stands at `path`. */
   constructor(disk: Disk, path: string) {
     this.#disk = disk;
     this.#path = path;
-    this.#tail = disk.remove(path).then(async () => {
+    void this.#inOrder(async () => {
+      await disk.remove(path);
       this.#file = await disk.open(path);
     });
   }
@@ -88,7 +89,7 @@ export class StagingFile {
   #inOrder<T>(step: () => Promise<T>): Promise<T> {
     const run = this.#tail.then(step);
     this.#tail = run;
-    // The caller hears of it.
+    // Callers hear of it, at the latest with their next step.
     run.catch(() => undefined);
     return run;
   }

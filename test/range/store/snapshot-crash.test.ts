@@ -1,0 +1,155 @@
+/**
+ * The receiver of a snapshot loses its power at each of its steps in turn: every operation of its disk and its engine
+ * from the first chunk to the last file removed. What it finds when it is back is the old state or the new one, and the
+ * snapshot arrives in the end (traps R9, R12).
+ */
+import { expect, it } from 'vitest';
+import { systemKey } from '../../../src/encoding/index.ts';
+import { asNodeId, asStoreId, type KvRequest } from '../../../src/kv/index.ts';
+import { DiskError } from '../../../src/sim/memory-disk.ts';
+import { type EngineWrite, rangeSpans } from '../../../src/storage/index.ts';
+import { Cluster, values, type Machine } from './cluster.ts';
+
+const settings = {
+  snapshotChunkBytes: 3000,
+  checkpointMs: 500,
+  logBytesPerRangeMax: 1000,
+  logWaitMs: 500,
+};
+const rows = 20;
+
+async function ask(cluster: Cluster, request: KvRequest): Promise<void> {
+  values(await cluster.time.settleOf(cluster.client(1).request(request)));
+}
+
+async function fill(cluster: Cluster, prefix: string): Promise<void> {
+  for (let i = 0; i < rows; i++) {
+    const key = systemKey(`user-${prefix}${i}`);
+    await ask(cluster, { kind: 'put', key, value: Buffer.alloc(500, i), sequence: 1 });
+  }
+}
+
+function addReplicas(...ids: readonly number[]): KvRequest {
+  const add = ids.map((id) => ({ nodeId: asNodeId(id), storeId: asStoreId(id) }));
+  return { kind: 'admin-change-replicas', key: systemKey('user-'), add, remove: [] };
+}
+
+/** Calls `die` at the `n`-th step of the machine from now on; returns the number of steps so far. */
+function countSteps(machine: Machine, n: number, die: () => void): () => number {
+  let steps = 0;
+  const step = (what: string): DiskError | undefined => {
+    if (++steps !== n) return undefined;
+    die();
+    return new DiskError('EIO', `${what}: the machine is gone`);
+  };
+  machine.disk.fault = ({ kind, path }) => step(`${kind} ${path}`);
+  const { engine } = machine;
+  const stepOrThrow = (what: string): void => {
+    const error = step(what);
+    if (error !== undefined) throw error;
+  };
+  const apply = engine.apply.bind(engine);
+  const clear = engine.clear.bind(engine);
+  const barrier = engine.barrier.bind(engine);
+  engine.apply = (writes: readonly EngineWrite[]) => {
+    stepOrThrow('apply');
+    apply(writes);
+  };
+  engine.clear = async (start, end) => {
+    stepOrThrow('clear');
+    await clear(start, end);
+  };
+  engine.barrier = async () => {
+    stepOrThrow('barrier');
+    await barrier();
+  };
+  return () => steps;
+}
+
+async function contents({ engine }: Machine, cluster: Cluster): Promise<string> {
+  const entries: string[] = [];
+  for (const range of cluster.ranges()) {
+    for (const span of rangeSpans(range)) {
+      const iterator = engine.iterate(span);
+      for (let page = await iterator.next(100); page.length > 0; page = await iterator.next(100)) {
+        for (const row of page) entries.push(row.map((each) => each.toString('hex')).join('='));
+      }
+      await iterator.close();
+    }
+  }
+  return entries.join('\n');
+}
+
+function hasCaughtUp(cluster: Cluster, id: number): boolean {
+  const replicas = cluster.replicas(1);
+  const own = replicas.find(({ machine }) => machine.id === id)?.replica;
+  if (own?.initialised !== true) return false;
+  return replicas.every(({ replica }) => replica.applier.appliedIndex <= own.applier.appliedIndex);
+}
+
+/** 'new': store 3 has nothing yet. 'behind': it has an old state and a log that ends too early. */
+type Receiver = 'new' | 'behind';
+
+/** False when the snapshot was there before step `n`. */
+async function crashAtStep(n: number, receiver: Receiver): Promise<boolean> {
+  const cluster = await Cluster.start({ nodes: 3, seed: n, settings });
+  await cluster.time.run(1000);
+  await fill(cluster, 'a');
+  let crashed = false;
+  const watch = (): void => {
+    countSteps(cluster.machine(3), n, () => {
+      crashed = true;
+      cluster.crash(3);
+    });
+  };
+  if (receiver === 'new') {
+    await ask(cluster, addReplicas(2));
+    watch();
+    const change = ask(cluster, addReplicas(3));
+    change.catch(() => undefined);
+  } else {
+    await ask(cluster, addReplicas(2, 3));
+    await cluster.time.run(1000);
+    cluster.crash(3);
+    await cluster.time.run(1000);
+    await fill(cluster, 'b');
+    // What it still has of this has to go.
+    const [start, end] = [systemKey('user-a'), systemKey('user-a5')];
+    await ask(cluster, { kind: 'clear-range', start, end });
+    for (const { store } of cluster.live()) {
+      await cluster.time.settleOf(store.checkpointer.runTwice());
+    }
+    await cluster.restart(3);
+    watch();
+  }
+  const received = (): boolean =>
+    crashed || cluster.machine(3).store.metrics().counters.snapshotsReceived > 0;
+  await cluster.time.run(30_000, received);
+  await cluster.time.run(2000, () => crashed);
+  const machine = cluster.machine(3);
+  machine.disk.fault = undefined;
+  if (crashed) await cluster.restart(3);
+  await cluster.time.run(20_000, () => hasCaughtUp(cluster, 3));
+  await cluster.time.run(500);
+  expect(machine.fatal, `step ${n}`).toBeUndefined();
+  // A change whose learner died may have been given up.
+  const members = cluster.ranges()[0]?.replicas ?? [];
+  if (!members.some(({ storeId }) => storeId === 3)) {
+    await ask(cluster, addReplicas(3));
+    await cluster.time.run(2000);
+  }
+  expect(await contents(machine, cluster), `step ${n}`).toBe(
+    await contents(cluster.machine(1), cluster),
+  );
+  return crashed;
+}
+
+for (const receiver of ['new', 'behind'] as const) {
+  it(`whole or nothing at each step (${receiver})`, async () => {
+    let n = 1;
+    while (await crashAtStep(n, receiver)) n++;
+    if (process.env['FIGURES'] !== undefined) process.stdout.write(`${receiver}: ${n - 1} steps\n`);
+    // Four chunks and the installation.
+    expect(n).toBeGreaterThan(20);
+  }, 120_000);
+}
