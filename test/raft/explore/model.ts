@@ -24,6 +24,8 @@ export interface Model {
   readonly crashes: number;
   /** 'slow': a write becomes durable some time after it was handed out. 'instant': in the same step. */
   readonly disk: 'slow' | 'instant';
+  /** Committed entries are applied some time after they were handed out; else in the same step. */
+  readonly slowApply?: boolean;
   /** 'granted': whoever campaigns has its pre-votes, which allows more than the core does and costs fewer states. */
   readonly preVotes: 'real' | 'granted';
   /**

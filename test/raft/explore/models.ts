@@ -85,6 +85,33 @@ export const snapshots: Model = {
   ],
 };
 
+/**
+ * From 1, 2, 3 to 1, 4, 5: both changes are committed, and 3 knows it, but has applied neither; 2 has not heard of the
+ * second. 1 goes on with 4.
+ */
+export const unapplied: Model = {
+  ...instant,
+  slowApply: true,
+  learners: [4, 5],
+  indexMax: 5,
+  changes: [{ voters: [1, 4, 5], learners: [] }],
+  start: [
+    'elected',
+    '1 change 0',
+    '1>2 t2 append',
+    '1>3 t2 append',
+    '2>1 t2 holds',
+    '1 apply',
+    '1>3 t2 append 3@2+',
+    '3>1 t2 holds 4',
+    '1>4 t2 append 2@2',
+    '1>4 t2 append 3@2+',
+    '4>1 t2 holds 4',
+    '1 apply',
+    '1>3 t2 append 4@2',
+  ],
+};
+
 /** 3 is sent a snapshot up to 3@2; 3@2 and 4@2 are on their way to it, too. */
 export const lateSnapshot: Model = {
   ...instant,
@@ -196,6 +223,12 @@ export const models: Readonly<Record<string, Model>> = {
     ],
   },
   'two removals': shrinking,
+  'changes that are applied late': {
+    ...members,
+    slowApply: true,
+    changes: [{ voters: [1, 2, 4], learners: [] }],
+  },
+  'changes that one voter has not applied': unapplied,
   'five voters': { ...instant, voters: [1, 2, 3, 4, 5] },
   'figure 8': figure8,
   'divergent logs': divergent,
@@ -227,9 +260,10 @@ export const models: Readonly<Record<string, Model>> = {
   },
   'read index': reads,
   'read index after an election, crashes': { ...readAfterElection, crashes: 1 },
-  'read index, a joint configuration': {
+  'read index, a joint configuration, applied late': {
     ...members,
     reads: 1,
+    slowApply: true,
     changes: [{ voters: [1, 2, 4], learners: [] }],
   },
   'read index, transfers': { ...reads, transfers: true, reads: 1 },
@@ -250,5 +284,20 @@ export const models: Readonly<Record<string, Model>> = {
       [1, 2],
       [3, 2],
     ],
+  },
+  'everything at once': {
+    ...members,
+    disk: 'slow',
+    slowApply: true,
+    preVotes: 'real',
+    crashes: 1,
+    heartbeats: true,
+    transfers: true,
+    compacts: [1, 2, 3],
+    holds: true,
+    reads: 1,
+    promises: [[2, 1]],
+    desertions: true,
+    changes: [{ voters: [1, 2, 4], learners: [] }],
   },
 };

@@ -21,6 +21,7 @@ import {
   snapshots,
   support,
   twoSides,
+  unapplied,
   unwritten,
 } from './models.ts';
 import { stateOf } from './replica.ts';
@@ -169,6 +170,11 @@ export const plants: Readonly<Record<string, Plant>> = {
         if (reign !== undefined) reign.pendingConfigIndex = 0;
       },
     },
+    finds: /^leader completeness/,
+  },
+  'a candidate with a change to apply (4.1: the configuration in force is the last one)': {
+    model: unapplied,
+    spy: () => vi.spyOn(LogView.prototype, 'hasUnappliedConfig').mockReturnValue(false),
     finds: /^leader completeness/,
   },
   'no joint configuration (thesis 4.3)': {

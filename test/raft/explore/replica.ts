@@ -27,6 +27,8 @@ export interface Replica {
   checkpoint: AppliedState;
   /** Lost in a crash, like the core. */
   applied: AppliedState;
+  /** Handed out for applying. */
+  unapplied: Entry[];
   /** Handed out, not durable; with the state of a snapshot. */
   writes: { readonly ready: Ready; readonly state: AppliedState | undefined }[];
   /**
@@ -51,6 +53,7 @@ export const firstEvents: readonly string[] = [
   'campaign',
   'propose',
   'persist',
+  'apply',
   'crash',
   'heartbeat',
   'compact',
@@ -90,7 +93,8 @@ export class ReplicaRules {
     const others = membersOf(model).filter((other) => other !== id);
     const promises = new Map(model.promises === undefined ? [] : others.map((other) => [other, 0]));
     const core = this.boot(id, { log, hardState, checkpoint, promises });
-    return { core, log, hardState, checkpoint, applied: checkpoint, writes: [], promises };
+    const memory = { core, applied: checkpoint, unapplied: [], writes: [] };
+    return { log, hardState, checkpoint, promises, ...memory };
   }
 
   /** Whether `event` can happen at replica `id` within the bounds that concern it alone. */
@@ -108,6 +112,8 @@ export class ReplicaRules {
         return leads && core.lastIndex < model.indexMax;
       case 'persist':
         return replica.writes.length > 0;
+      case 'apply':
+        return replica.unapplied.length > 0;
       case 'crash':
         return true;
       case 'heartbeat':
@@ -158,8 +164,12 @@ export class ReplicaRules {
       case 'persist':
         this.persist(replica, effects);
         return;
+      case 'apply':
+        apply(replica, must(replica.unapplied.shift(), 'a committed entry'));
+        return;
       case 'crash':
         replica.writes = [];
+        replica.unapplied = [];
         replica.applied = replica.checkpoint;
         // It takes so long to restart.
         replica.promises.clear();
@@ -213,7 +223,13 @@ export class ReplicaRules {
           if (this.model.bug?.early?.(m) === true) this.send(replica, m, effects);
         }
         for (const m of [...ready.messages, ...ready.messagesAfterPersist]) promise(replica, m);
-        for (const entry of ready.committed) apply(replica, entry);
+        // A snapshot covers what was not applied before it.
+        if (ready.snapshot) replica.unapplied = [];
+        for (const entry of ready.committed) {
+          assert(replica.log.matchesEntry(entry), 'what is applied is durable');
+          if (this.model.slowApply === true) replica.unapplied.push(entry);
+          else apply(replica, entry);
+        }
         for (const to of ready.snapshotsWanted) sendSnapshot(replica, to, effects);
         const writes = ready.hardState ?? ready.snapshot ?? ready.entries[0];
         if (writes === undefined && replica.writes.length === 0) {
@@ -304,8 +320,7 @@ function sendSnapshot({ core, applied }: Replica, to: RaftId, effects: Effects):
 }
 
 function apply(replica: Replica, entry: Entry): void {
-  const { core, log, applied } = replica;
-  assert(log.matchesEntry(entry), 'what is applied is durable');
+  const { core, applied } = replica;
   assert(entry.index === applied.index + 1, 'entries are applied in order');
   let { configuration } = applied;
   if (entry.kind === 'config') configuration = core.applyConfigChange(entry);

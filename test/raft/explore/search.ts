@@ -82,6 +82,7 @@ interface State {
 
 const campaign = firstEvents.indexOf('campaign');
 const persist = firstEvents.indexOf('persist');
+const apply = firstEvents.indexOf('apply');
 const crash = firstEvents.indexOf('crash');
 
 export class Explorer {
@@ -277,7 +278,7 @@ export class Explorer {
   // --- one replica -------------------------------------------------------------------------------
 
   private transition(state: State, place: number, event: number): Transition {
-    const { replica, view, after } = this.locals.at(must(state.locals[place], 'a local state'));
+    const { replica, view, after } = this.localAt(state, place);
     const known = after.get(event);
     if (known !== undefined) return known;
     const made = this.happen(replica, view, event);
@@ -309,6 +310,10 @@ export class Explorer {
       const broken = error instanceof Error ? error.message : String(error);
       return { to: -1, packets: [], facts: [], sights: [], broken };
     }
+  }
+
+  private localAt(state: State, place: number): Local {
+    return this.locals.at(must(state.locals[place], 'a local state'));
   }
 
   private localId(id: RaftId, replica: Replica): number {
@@ -357,8 +362,10 @@ export class Explorer {
     for (let before: State | undefined; before !== state;) {
       before = state;
       this.ids.forEach((_, place) => {
-        while (this.locals.at(must(state.locals[place], 'a place')).events.includes(persist)) {
-          state = this.step(state, place, ~persist);
+        const next = (): number | undefined =>
+          this.localAt(state, place).events.find((event) => event === persist || event === apply);
+        for (let event = next(); event !== undefined; event = next()) {
+          state = this.step(state, place, ~event);
         }
       });
       for (const id of state.packets) {
@@ -366,7 +373,7 @@ export class Explorer {
       }
     }
     const isOver = this.model.voters.every(
-      (_, place) => this.locals.at(must(state.locals[place], 'a place')).view.commit > birth.index,
+      (_, place) => this.localAt(state, place).view.commit > birth.index,
     );
     assert(isOver, 'the first election is over');
     return { ...state, packets: [] };
