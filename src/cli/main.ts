@@ -124,7 +124,12 @@ program
     '--workload <name>',
     'what the clients do (default: drawn), or your own: a JavaScript module or SQL script (docs/SIMULATION.md)',
   )
+  .option('--faults <names>', 'classes of faults that may happen (default: drawn)')
+  .option('--only-faults <numbers>', 'only these faults of the run: 3,7/4,12')
+  .option('--shrink', 'find the smallest part of a failing run that fails')
   .option('--runs <n>', 'so many runs, with the seeds that follow')
+  .option('--hours <n>', 'runs until the time is over')
+  .option('--jobs <n>', 'processes for many runs (default: one per core)')
   .option('--trace', 'print what happens')
   .option('--verbose', 'print the logs of the nodes too')
   .action(async (flags: Record<string, unknown>) => {

@@ -7,6 +7,7 @@ export {
   storeIdCounterKey,
 } from './store/bootstrap.ts';
 export type { BootstrapOptions } from './store/bootstrap.ts';
+export type { Replica } from './replica/replica.ts';
 export { goneStore } from './store/capacity.ts';
 export { clockBoundOnDisk } from './store/clock-bound.ts';
 export type { ClockBoundFile, ClockBounds } from './store/clock-bound.ts';

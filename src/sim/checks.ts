@@ -1,50 +1,7 @@
-/** What must hold of a simulated cluster: at every moment (`checkLeases`), and once it is healed (`checkReplicas`). */
+/** What must hold of a cluster once it is healed and nothing is under way. `invariants.ts`: what always must. */
 import { type RangeDescriptor, type RangeId } from '../kv/index.ts';
 import { rangeSpans } from '../storage/index.ts';
 import { type SimCluster } from './cluster.ts';
-
-/**
- * At most one leaseholder per range: no two replicas would serve now, and no two may ever serve the same timestamp
- * (their intervals [lease start, lease expiration) do not overlap). Returns what is wrong.
- */
-export function checkLeases(cluster: SimCluster): string[] {
-  const holders = new Map<RangeId, string>();
-  const problems: string[] = [];
-  for (const { index, node } of cluster.serving()) {
-    for (const replica of node.store.replicas.values()) {
-      if (!replica.initialised || replica.checkLease(node.clock.now()) !== undefined) continue;
-      const { rangeId, leaseStart } = replica;
-      const held = `m${index + 1} [${leaseStart.wall}, ${replica.leaseExpiration()})`;
-      const other = holders.get(rangeId);
-      if (other !== undefined)
-        problems.push(`r${rangeId} has two leaseholders: ${other} and ${held}`);
-      holders.set(rangeId, held);
-    }
-  }
-  return problems;
-}
-
-/** At most one leader per range and term, in all of a run (Raft's election safety, paper 5.2). */
-export class LeaderHistory {
-  readonly #leaders = new Map<string, number>();
-
-  /** To be called now and then; returns what is wrong. */
-  check(cluster: SimCluster): string[] {
-    const problems: string[] = [];
-    for (const { index, node } of cluster.serving()) {
-      for (const { raft, rangeId } of node.store.replicas.values()) {
-        if (raft.role !== 'leader') continue;
-        const reign = `r${rangeId} in term ${raft.term}`;
-        const known = this.#leaders.get(reign);
-        if (known === undefined) this.#leaders.set(reign, index);
-        else if (known !== index) {
-          problems.push(`${reign} has two leaders: m${known + 1} and m${index + 1}`);
-        }
-      }
-    }
-    return problems;
-  }
-}
 
 export interface ReplicaPicture {
   /** Empty when everything is equal and complete. */
@@ -105,7 +62,8 @@ export async function checkReplicas(
   return { problems, ranges: ranges.length };
 }
 
-async function contentHash(
+/** Of all that a replica holds of its range. */
+export async function contentHash(
   engine: {
     iterate(span: { start: Buffer; end: Buffer }): {
       next(max: number): Promise<[Buffer, Buffer][]>;

@@ -9,7 +9,8 @@ import { openSqlFront, SkeinNode } from '../server/index.ts';
 import { rowProgramCompiler } from '../sql/index.ts';
 import { MemoryEngine } from '../storage/index.ts';
 import { must, silentLogger, type Disk, type Logger } from '../util/index.ts';
-import { DiskError, MemoryDisk, type DiskOperation } from './memory-disk.ts';
+import { Links } from './links.ts';
+import { MachineDisk } from './machine-disk.ts';
 import { type SeededRandom } from './random.ts';
 import { SimSocket } from './sql-socket.ts';
 import { SimTransport } from './transport.ts';
@@ -40,11 +41,14 @@ export interface SimClusterOptions {
 interface Machine {
   readonly index: number;
   readonly address: string;
-  readonly disk: MemoryDisk;
+  readonly random: SeededRandom;
+  readonly disk: MachineDisk;
   readonly skew: ClockSkew;
   engine: MemoryEngine;
   running: Run | undefined;
-  /** When an operation of the disk failed in this run of the node; it must stop itself. */
+  /** Its store is gone for good: it comes back as a new node. */
+  wiped: boolean;
+  /** When an operation of the disk failed in this run of the node; it must end itself. */
   diskFailedAtMs: number | undefined;
 }
 
@@ -78,12 +82,14 @@ export class SimCluster {
   readonly #network: LocalNetwork;
   readonly #netRandom: SeededRandom;
   readonly #machines: Machine[];
-  /** Directed links that are cut: "from to" as machine indexes. */
-  readonly #cut = new Set<string>();
-  readonly #onStop = new Map<number, () => void>();
+  readonly links = new Links();
+  /** Machines that stay down. */
+  readonly #held = new Set<number>();
   #loss: number;
-  /** How often a node stopped itself because of its disk. */
-  diskStops = 0;
+  /** How often a node ended itself for a good reason. */
+  stops = 0;
+  /** Crashes of machines that had written something without having synced it. */
+  lossyCrashes = 0;
   /** Programmer errors inside nodes: a run with one has failed. */
   readonly failures: string[] = [];
 
@@ -95,39 +101,40 @@ export class SimCluster {
     this.#network = new LocalNetwork(world, (delivery) => this.#fate(delivery));
     this.#machines = Array.from({ length: options.nodes }, (_, index): Machine => {
       const random = world.random.fork();
-      const disk = new MemoryDisk({
-        random: world.random.fork(),
-        delay: (operation) =>
-          operation.kind === 'read' || operation.kind === 'list'
-            ? Promise.resolve()
-            : new Promise((resolve) => {
-                const { min, max } = options.diskMs;
-                world.after(min + random.float() * (max - min), () => {
-                  // A process that stalls hears of it later.
-                  const timers = this.#machines[index]?.running?.env.timers ?? world.timers;
-                  timers.immediate(resolve);
-                });
-              }),
+      const disk = new MachineDisk({
+        world,
+        random: random.fork(),
+        diskMs: options.diskMs,
+        // A process that stalls hears of it later.
+        tell: (done) => {
+          const timers = this.#machines[index]?.running?.env.timers ?? world.timers;
+          timers.immediate(done);
+        },
+        onFailure: () => {
+          must(this.#machines[index]).diskFailedAtMs ??= world.nowMs;
+        },
       });
       return {
         index,
         address: `m${index + 1}`,
+        random,
         disk,
         skew: {
           offsetMs: (random.float() * 2 - 1) * options.skewMs,
           driftPpm: (random.float() * 2 - 1) * options.driftPpm,
         },
-        engine: new MemoryEngine({
-          barrierDelay: async () => {
-            const fault = disk.fault?.({ kind: 'sync', path: 'store/engine' });
-            if (fault instanceof Error) throw fault;
-            await fault;
-          },
-          onPoison: (error) => this.#stopped(index, error),
-        }),
+        engine: this.#newEngine(index, disk),
         running: undefined,
+        wiped: false,
         diskFailedAtMs: undefined,
       };
+    });
+  }
+
+  #newEngine(index: number, disk: MachineDisk): MemoryEngine {
+    return new MemoryEngine({
+      barrierDelay: () => disk.engineSync(),
+      onPoison: (error) => this.#stopped(index, error),
     });
   }
 
@@ -144,6 +151,10 @@ export class SimCluster {
     return this.#machines[index]?.running !== undefined;
   }
 
+  disk(index: number): MachineDisk {
+    return must(this.#machines[index]).disk;
+  }
+
   /** Nodes that have started and serve. */
   serving(): ServingNode[] {
     return this.#machines.flatMap(({ index, running }) => {
@@ -156,9 +167,9 @@ export class SimCluster {
 
   start(index: number): void {
     const machine = must(this.#machines[index]);
-    if (machine.running !== undefined) return;
+    if (machine.running !== undefined || this.#held.has(index)) return;
     const env = new ProcessEnv(this.world, {
-      disk: this.#options.wrapDisk?.(machine.disk.mount()) ?? machine.disk.mount(),
+      disk: this.#options.wrapDisk?.(machine.disk.files.mount()) ?? machine.disk.files.mount(),
       skew: machine.skew,
       log: this.#logger(index),
       onSpin: () => this.#fail(index, 'the node spins: its event loop stands still'),
@@ -185,7 +196,7 @@ export class SimCluster {
       httpAddress: '',
       locality: [['zone', machine.address]],
       join: this.#machines.map((other) => other.address),
-      singleNode: index === 0,
+      singleNode: index === 0 && !machine.wiped,
       version: 'sim',
       maxOffsetMs: this.#options.maxOffsetMs,
       zoneConfigFor: () => ({
@@ -215,6 +226,8 @@ export class SimCluster {
       () => {
         if (machine.running !== run) return;
         run.serving = true;
+        // What is damaged is found at the start, or was not needed.
+        machine.disk.isDamaged = false;
         this.world.story(`m${index + 1} serves as n${node.nodeId}`);
       },
       (error: unknown) => {
@@ -243,20 +256,61 @@ export class SimCluster {
   /** kill -9, or a power failure that loses writes that were not synced. */
   crash(index: number, kind: 'process' | 'power'): void {
     const machine = must(this.#machines[index]);
-    const { running } = machine;
-    if (running === undefined) return;
+    if (machine.running === undefined) return;
     this.world.story(`m${index + 1} crashes (${kind})`);
+    if (kind === 'power') {
+      if (machine.disk.files.hasUnsynced) this.lossyCrashes++;
+      machine.disk.files.crash();
+    } else {
+      machine.disk.files.kill();
+    }
+    // LevelDB's own writes are in the page cache: they survive the process, not the machine.
+    machine.engine = machine.engine.crash(kind === 'power' ? machine.random.fork() : keepAll);
+    this.#end(machine, kind);
+  }
+
+  /** The process is no more. */
+  #end(machine: Machine, kind: 'process' | 'power'): void {
+    const { running } = machine;
     machine.running = undefined;
     machine.diskFailedAtMs = undefined;
-    machine.disk.fault = undefined;
-    running.env.kill();
-    running.transport.close(kind);
-    for (const client of running.sqlClients) client.break(kind);
-    if (kind === 'power') machine.disk.crash();
-    else machine.disk.kill();
-    // LevelDB's own writes are in the page cache: they survive the process, not the machine.
-    machine.engine = machine.engine.crash(kind === 'power' ? this.world.random.fork() : keepAll);
-    running.markGone();
+    machine.disk.processEnded();
+    running?.env.kill();
+    running?.transport.close(kind);
+    for (const client of running?.sqlClients ?? []) client.break(kind);
+    running?.markGone();
+  }
+
+  /** An orderly shutdown: leases are handed over, everything is made durable. Resolves when the process has ended. */
+  async shutdown(index: number): Promise<void> {
+    const machine = must(this.#machines[index]);
+    const { running } = machine;
+    if (running === undefined || !running.serving) return;
+    running.serving = false;
+    this.world.story(`m${index + 1} shuts down`);
+    try {
+      await running.node.stop();
+    } catch (error) {
+      // A store that has failed ends itself instead.
+      if (machine.running === running && !machine.disk.isTroubled) throw error;
+      return;
+    }
+    if (machine.running !== running) return;
+    this.world.story(`m${index + 1} has shut down`);
+    machine.disk.files.kill();
+    machine.engine = machine.engine.crash(keepAll);
+    this.#end(machine, 'process');
+  }
+
+  /** Everything on a machine's disk is lost: the next process is a new node. */
+  wipe(index: number): void {
+    const machine = must(this.#machines[index]);
+    this.crash(index, 'power');
+    this.world.story(`m${index + 1} loses its store`);
+    machine.disk.files.wipe();
+    machine.disk.isDamaged = false;
+    machine.engine = this.#newEngine(index, machine.disk);
+    machine.wiped = true;
   }
 
   pause(index: number, durationMs: number): void {
@@ -266,26 +320,23 @@ export class SimCluster {
     running.env.pauseUntil(this.world.nowMs + durationMs);
   }
 
-  /**
-   * From the next write or fsync on, `code` is all that the disk of a machine answers, until its process ends.
-   * The node has to stop itself; `onStop` is called then.
-   */
-  failDisk(index: number, code: 'EIO' | 'ENOSPC', onStop: () => void): void {
-    const machine = must(this.#machines[index]);
-    if (machine.running === undefined || machine.disk.fault !== undefined) return;
-    this.world.story(`m${index + 1} disk will fail with ${code}`);
-    this.#onStop.set(index, onStop);
-    machine.disk.fault = (operation) => {
-      if (!failsWith(code, operation)) return undefined;
-      machine.diskFailedAtMs ??= this.world.nowMs;
-      return new DiskError(code, `${operation.kind} ${operation.path}`);
-    };
+  /** Machines that stay down until they are released. */
+  hold(machines: readonly number[]): void {
+    for (const index of machines) this.#held.add(index);
   }
 
-  /** Disks whose failure nobody has met yet will not fail. */
-  healDisks(): void {
+  release(): void {
+    this.#held.clear();
+  }
+
+  /** Nothing is wrong any more with network, disks, clocks and processors; machines that are down stay down. */
+  heal(): void {
+    this.world.story('all heals');
+    this.links.heal();
     for (const machine of this.#machines) {
-      if (machine.diskFailedAtMs === undefined) machine.disk.fault = undefined;
+      machine.disk.heal();
+      machine.running?.env.pauseUntil(this.world.nowMs);
+      this.setClock(machine.index, { offsetMs: 0, driftPpm: 0 });
     }
   }
 
@@ -301,31 +352,15 @@ export class SimCluster {
     );
   }
 
-  /** Cuts all links between the two groups, or only those from the first to the second. */
-  partition(a: readonly number[], b: readonly number[], direction: 'both' | 'one-way'): void {
-    const names = (group: readonly number[]): string => group.map((i) => `m${i + 1}`).join(' ');
-    this.world.story(`partition (${direction}): ${names(a)} | ${names(b)}`);
-    for (const x of a) {
-      for (const y of b) {
-        this.#cut.add(`${x} ${y}`);
-        if (direction === 'both') this.#cut.add(`${y} ${x}`);
-      }
-    }
-  }
-
-  heal(): void {
-    if (this.#cut.size > 0) this.world.story('partitions heal');
-    this.#cut.clear();
-  }
-
   setLoss(loss: number): void {
     this.#loss = loss;
   }
 
-  /** Moves a machine's wall clock. */
-  skew(index: number, offsetMs: number): void {
-    this.world.story(`m${index + 1} clock offset ${Math.round(offsetMs)} ms`);
-    must(this.#machines[index]).skew.offsetMs = offsetMs;
+  /** Sets a machine's wall clock: it stands `offsetMs` beside true time now, and drifts from there. */
+  setClock(index: number, { offsetMs, driftPpm }: ClockSkew): void {
+    const { skew } = must(this.#machines[index]);
+    skew.driftPpm = driftPpm;
+    skew.offsetMs = offsetMs - (this.world.nowMs * driftPpm) / 1e6;
   }
 
   #fate(delivery: Delivery): number | 'drop' | 'reset' {
@@ -333,9 +368,15 @@ export class SimCluster {
     const from = this.#indexOf(delivery.from);
     const to = this.#indexOf(delivery.to);
     this.world.mix(`${delivery.from}>${delivery.to} ${delivery.method} ${delivery.bytes}`);
-    if (from !== undefined && to !== undefined && this.#cut.has(`${from} ${to}`)) return 'drop';
+    let extraMs = 0;
+    if (from !== undefined && to !== undefined) {
+      const { cut, delayMs: slow, loss } = this.links.state(from, to);
+      if (cut) return 'drop';
+      if (loss > 0 && random.chance(loss)) return 'reset';
+      extraMs = slow;
+    }
     if (random.chance(this.#loss)) return 'reset';
-    return this.#delayMs();
+    return extraMs + this.#delayMs();
   }
 
   #delayMs(): number {
@@ -354,24 +395,31 @@ export class SimCluster {
     )?.running;
   }
 
-  /** A node ended itself: right when its disk failed, a bug otherwise. */
+  /** A node ended itself: right when its disk failed, a bug without a reason. */
   #stopped(index: number, error: Error): void {
     const machine = must(this.#machines[index]);
     if (machine.running?.env.alive !== true) return;
-    if (machine.diskFailedAtMs === undefined) {
+    const { disk } = machine;
+    if (!disk.isTroubled) {
       this.#fail(index, `the node ended itself: ${error.stack ?? error.message}`);
       return;
     }
-    this.diskStops++;
-    this.world.story(`m${index + 1} stops itself: ${error.message}`);
+    this.stops++;
+    this.world.story(`m${index + 1} ends itself: ${error.message}`);
     // After a failed fsync nobody knows what the disk holds.
-    this.crash(index, 'power');
-    this.#onStop.get(index)?.();
+    if (disk.isDamaged) this.wipe(index);
+    else this.crash(index, 'power');
+    this.world.after(Math.max(1, disk.downMs), () => this.start(index));
+  }
+
+  /** What may not happen, whatever fails: the run has failed. */
+  noteFailure(what: string): void {
+    this.failures.push(what);
+    this.world.story(`FAILURE ${what}`);
   }
 
   #fail(index: number, what: string): void {
-    this.failures.push(`m${index + 1}: ${what}`);
-    this.world.story(`FAILURE m${index + 1}: ${what}`);
+    this.noteFailure(`m${index + 1}: ${what}`);
   }
 
   #logger(index: number): Logger {
@@ -390,11 +438,6 @@ export class SimCluster {
     };
     return logger;
   }
-}
-
-function failsWith(code: 'EIO' | 'ENOSPC', { kind }: DiskOperation): boolean {
-  if (kind === 'write' || kind === 'replace') return true;
-  return code === 'EIO' && (kind === 'sync' || kind === 'sync-dir' || kind === 'truncate');
 }
 
 /** As a Random for MemoryEngine.crash: everything survives. */

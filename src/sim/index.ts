@@ -1,12 +1,15 @@
 export { SimCluster, type SimClusterOptions } from './cluster.ts';
+export { faultNames, isFaultName, type FaultName } from './faults/classes.ts';
+export { formatSelection, parseSelection, type Selection } from './faults/schedule.ts';
 export { DiskError, MemoryDisk } from './memory-disk.ts';
 export { SeededRandom } from './random.ts';
 export { runSimulation } from './run.ts';
 export type { SimOptions, SimResult } from './run.ts';
 export type { SqlProgram, SqlRandom } from './sql-program.ts';
 export type { Sql, SqlQueries, SqlResult } from './sql-session.ts';
+export { shrink } from './shrink.ts';
 export type { GivenWorkload } from './workload.ts';
 export { World } from './world.ts';
-export { workloadNames } from './workloads/index.ts';
+export { isWorkloadName, workloadNames } from './workloads/index.ts';
 export type { WorkloadName } from './workloads/index.ts';
 export { SqlWorkload } from './workloads/sql.ts';

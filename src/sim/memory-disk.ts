@@ -3,7 +3,8 @@
  * synced; a directory entry until its directory is. `crash()` keeps what was synced and, of the rest,
  * whatever chance leaves: writes whole, lost, cut short or with sectors of zeros; names old or new.
  *
- * Faults are injected by `fault` (an error for any operation), `capacityBytes` (ENOSPC) and `flipBit`.
+ * Faults are injected by `fault` (an error for any operation), `capacityBytes` (ENOSPC), `flipBit`, and by what
+ * `watch` does at an operation: end the machine between a write and its sync, for example.
  */
 import { type Disk, type DiskFile, type DiskSpace, type Random } from '../util/index.ts';
 
@@ -116,14 +117,19 @@ class Inode {
 
 export class MemoryDisk implements Disk {
   readonly #random: Random;
+  /** Sum of all file sizes that there is room for. */
+  capacityBytes: number;
   readonly #delay: (operation: DiskOperation) => Promise<void>;
   #names = new Map<string, Inode>();
   #durableNames = new Map<string, Inode>();
   #epoch = 0;
-  /** Sum of all file sizes beyond which writes fail with ENOSPC. */
-  capacityBytes: number;
   /** The error with which an operation shall fail, or a promise that it waits for before it takes effect. */
   fault: ((operation: DiskOperation) => Error | Promise<void> | undefined) | undefined;
+  /** Called before an operation takes effect, and of those that change something also before its caller hears of it. */
+  watch: ((operation: DiskOperation, stage: 'before' | 'after') => void) | undefined;
+
+  /** An operation finds no room. */
+  onFull: ((path: string) => void) | undefined;
 
   constructor(options: MemoryDiskOptions) {
     this.#random = options.random;
@@ -185,13 +191,14 @@ export class MemoryDisk implements Disk {
 
   async replaceFile(path: string, content: Buffer): Promise<void> {
     await this.#begin({ kind: 'replace', path });
-    this.#reserve(content.length);
+    this.#reserve(path, content.length);
     const inode = new Inode();
     inode.put(0, content);
     const epoch = this.#epoch;
     this.#names.set(path, inode);
     await this.#begin({ kind: 'sync-dir', path: parentOf(path) }, epoch);
     this.#syncNames(parentOf(path));
+    this.#notice({ kind: 'replace', path }, 'after', epoch);
   }
 
   async remove(path: string): Promise<void> {
@@ -224,7 +231,7 @@ export class MemoryDisk implements Disk {
   }
 
   space(): Promise<DiskSpace> {
-    const freeBytes = Math.max(0, this.capacityBytes - this.#usedBytes());
+    const freeBytes = Math.max(0, this.capacityBytes - this.usedBytes);
     return Promise.resolve({ freeBytes, totalBytes: this.capacityBytes });
   }
 
@@ -244,9 +251,22 @@ export class MemoryDisk implements Disk {
     this.#durableNames = new Map(survivors);
   }
 
+  /** Something was written and not synced. */
+  get hasUnsynced(): boolean {
+    for (const inode of this.#names.values()) if (inode.unsynced.length > 0) return true;
+    return false;
+  }
+
   /** Loses nothing that was written, as when only the process dies. */
   kill(): void {
     this.#epoch++;
+  }
+
+  /** Everything is gone, as on a new disk. */
+  wipe(): void {
+    this.#epoch++;
+    this.#names.clear();
+    this.#durableNames.clear();
   }
 
   flipBit(path: string, bit: number): void {
@@ -319,12 +339,14 @@ export class MemoryDisk implements Disk {
     const write = async (position: number, chunks: readonly Buffer[]): Promise<void> => {
       await begin('write');
       const bytes = Buffer.concat(chunks);
-      this.#reserve(position + bytes.length - inode.size);
+      this.#reserve(path, position + bytes.length - inode.size);
       inode.write(position, bytes);
+      this.#notice({ kind: 'write', path }, 'after', epoch);
     };
     const sync = async (): Promise<void> => {
       await begin('sync');
       inode.unsynced = [];
+      this.#notice({ kind: 'sync', path }, 'after', epoch);
     };
     return {
       sizeBytes: async () => {
@@ -354,7 +376,7 @@ export class MemoryDisk implements Disk {
 
   async #begin(operation: DiskOperation, epoch = this.#epoch): Promise<void> {
     await this.#delay(operation);
-    if (epoch !== this.#epoch) throw new DiskError('EIO', `${operation.path}: the machine crashed`);
+    this.#notice(operation, 'before', epoch);
     const fault = this.fault?.(operation);
     if (fault instanceof Error) throw fault;
     if (fault === undefined) return;
@@ -362,13 +384,19 @@ export class MemoryDisk implements Disk {
     if (epoch !== this.#epoch) throw new DiskError('EIO', `${operation.path}: the machine crashed`);
   }
 
-  #reserve(more: number): void {
-    if (more > 0 && this.#usedBytes() + more > this.capacityBytes) {
+  #notice(operation: DiskOperation, stage: 'before' | 'after', epoch: number): void {
+    if (epoch === this.#epoch) this.watch?.(operation, stage);
+    if (epoch !== this.#epoch) throw new DiskError('EIO', `${operation.path}: the machine crashed`);
+  }
+
+  #reserve(path: string, more: number): void {
+    if (more > 0 && this.usedBytes + more > this.capacityBytes) {
+      this.onFull?.(path);
       throw new DiskError('ENOSPC', 'no space left on device');
     }
   }
 
-  #usedBytes(): number {
+  get usedBytes(): number {
     let used = 0;
     for (const inode of new Set(this.#names.values())) used += inode.size;
     return used;

@@ -1,14 +1,25 @@
 /**
- * One simulated run: a cluster drawn from the seed (swarm: also workload and fault rates are drawn),
- * faults for a while, then everything is healed and must converge. Prints nothing itself.
+ * One simulated run: a cluster, a load and a schedule of faults drawn from the seed; faults for a while, then a core
+ * of the cluster must serve, then all of it heals, comes to rest and is checked. Prints nothing itself.
  */
 import { type Db, KvFailure } from '../kv/index.ts';
 import { type Disk } from '../util/index.ts';
+import { type ReplicaPicture } from './checks.ts';
 import { Clients, type ClientCounts } from './clients.ts';
-import { checkLeases, checkReplicas, LeaderHistory } from './checks.ts';
 import { SimCluster } from './cluster.ts';
-import { Faults } from './faults.ts';
-import { drawConfiguration } from './swarm.ts';
+import { type FaultName } from './faults/classes.ts';
+import { Injector } from './faults/injector.ts';
+import {
+  describeFault,
+  drawSchedule,
+  select,
+  type ScheduledFault,
+  type Selection,
+} from './faults/schedule.ts';
+import { Invariants } from './invariants.ts';
+import { healCore, now, settle, type Advance } from './phases.ts';
+import { type SeededRandom } from './random.ts';
+import { type Configuration, drawConfiguration } from './swarm.ts';
 import { type GivenWorkload, type Workload } from './workload.ts';
 import { createWorkload, type WorkloadName } from './workloads/index.ts';
 import { World } from './world.ts';
@@ -18,6 +29,10 @@ export interface SimOptions {
   readonly nodes: number;
   /** Default: drawn from the seed. */
   readonly workload?: WorkloadName | GivenWorkload;
+  /** Classes of faults that may happen; default: drawn from the seed. */
+  readonly faults?: readonly FaultName[];
+  /** Of the schedule, only these faults happen; default: all. */
+  readonly onlyFaults?: Selection;
   /** Simulated time under faults. */
   readonly faultSeconds: number;
   readonly drainMicrotasks: () => void;
@@ -32,11 +47,19 @@ export interface SimResult {
   readonly workload: string;
   readonly traceHash: string;
   readonly problems: readonly string[];
+  /** Why this run proves little: too few writes, or none that a fault met. */
+  readonly vacuous: string | undefined;
   readonly counts: ClientCounts;
-  readonly faults: number;
-  readonly crashes: number;
-  /** How often a node stopped itself because its disk failed. */
-  readonly diskStops: number;
+  /** Faults that happened, by class. */
+  readonly faults: Readonly<Record<string, number>>;
+  /** The faults that were to happen. */
+  readonly schedule: readonly { readonly id: number; readonly text: string }[];
+  /** How often a node ended itself because of its disk or its clock. */
+  readonly stops: number;
+  /** Crashes that lost or tore something that was not synced. */
+  readonly lossyCrashes: number;
+  /** Splits, moves and transfers of the schedule that were made. */
+  readonly rangeOperations: number;
   readonly ranges: number;
   readonly events: number;
   readonly simulatedSeconds: number;
@@ -45,150 +68,248 @@ export interface SimResult {
 
 const startLimitMs = 60_000;
 const convergeLimitMs = 60_000;
+/** How often the invariants are looked at, and those of the states. */
+const lookMs = 100;
+const looksPerState = 20;
 
 /** Must be called outside of any promise job (see WorldOptions.drainMicrotasks). */
 export function runSimulation(options: SimOptions): SimResult {
-  const world = new World(options);
-  const drawn = drawConfiguration(world.random.fork(), options.nodes);
-  const given = typeof options.workload === 'object' ? options.workload : undefined;
-  const named = typeof options.workload === 'string' ? options.workload : drawn.workload;
-  const configuration = {
-    ...drawn,
-    workload: given?.name ?? named,
-    clients: given?.clients ?? drawn.clients,
-  };
-  const described = JSON.stringify(configuration, (_key, value: unknown) =>
-    typeof value === 'number' ? Math.round(value * 1000) / 1000 : value,
-  );
-  world.story(`seed ${options.seed}: ${described}`);
-  const cluster = new SimCluster(world, {
-    maxOffsetMs: 500,
-    ...configuration,
-    nodes: options.nodes + configuration.lateNodes,
-    sql: given?.sql ?? false,
-    ...(options.wrapDisk === undefined ? {} : { wrapDisk: options.wrapDisk }),
-    ...(options.log === undefined ? {} : { log: options.log }),
-  });
-  const violations: string[] = [];
-  const context = {
-    world,
-    clients: configuration.clients,
-    violation: (text: string) => {
-      violations.push(text);
-      world.story(`VIOLATION ${text}`);
-    },
-  };
-  const workloadRandom = world.random.fork();
-  const workload =
-    given?.make(context, workloadRandom, cluster) ?? createWorkload(named, context, workloadRandom);
-  const clients = new Clients(world, workload, {
-    clients: configuration.clients,
-    pauseMs: 100,
-    connect(clientRandom) {
-      const nodes = cluster.serving();
-      if (nodes.length === 0) return undefined;
-      const { node, gone, turn } = clientRandom.pick(nodes);
-      const never = new Promise<void>(() => undefined);
-      return { db: node.db, gone: workload.hasOwnConnections === true ? never : gone, turn };
-    },
-  });
-  const problems: string[] = [];
-  const result = (faults: number, crashes: number, ranges: number): SimResult => ({
-    seed: options.seed,
-    workload: configuration.workload,
-    traceHash: world.traceHash,
-    problems: [...problems, ...violations, ...cluster.failures],
-    counts: clients.counts,
-    faults,
-    crashes,
-    diskStops: cluster.diskStops,
-    ranges,
-    events: world.events,
-    simulatedSeconds: world.nowMs / 1000,
-    configuration: described,
-  });
+  const run = new Run(options);
+  run.go();
+  return run.result();
+}
 
-  // Loss and faults begin once the cluster stands.
-  cluster.setLoss(0);
-  for (let i = 0; i < options.nodes; i++) cluster.start(i);
-  if (!world.run(startLimitMs, () => cluster.serving().length === options.nodes)) {
-    problems.push('the cluster did not start');
-    return result(0, 0, 0);
-  }
-  const first = cluster.serving()[0];
-  let loaded = false;
-  if (first !== undefined) {
-    prepare(workload, first.node.db, configuration.firstSplits).then(
-      () => {
-        loaded = true;
-      },
-      (error: unknown) => problems.push(`loading failed: ${String(error)}`),
+class Run {
+  readonly #options: SimOptions;
+  readonly #world: World;
+  readonly #configuration: Omit<Configuration, 'workload'> & { readonly workload: string };
+  readonly #described: string;
+  readonly #schedule: readonly ScheduledFault[];
+  readonly #cluster: SimCluster;
+  readonly #workload: Workload;
+  readonly #clients: Clients;
+  readonly #injector: Injector;
+  readonly #invariants: Invariants;
+  readonly #coreRandom: SeededRandom;
+  readonly #problems: string[] = [];
+  #vacuous: string | undefined;
+  #looks = 0;
+  #ranges = 0;
+
+  constructor(options: SimOptions) {
+    this.#options = options;
+    const world = new World(options);
+    this.#world = world;
+    const drawn = drawConfiguration(world.random.fork(), options.nodes);
+    const given = typeof options.workload === 'object' ? options.workload : undefined;
+    const named = typeof options.workload === 'string' ? options.workload : drawn.workload;
+    const configuration = {
+      ...drawn,
+      workload: given?.name ?? named,
+      clients: given?.clients ?? drawn.clients,
+      faults: options.faults ?? drawn.faults,
+    };
+    this.#configuration = configuration;
+    this.#described = JSON.stringify(configuration, (_key, value: unknown) =>
+      typeof value === 'number' ? Math.round(value * 1000) / 1000 : value,
     );
+    world.story(`seed ${options.seed}: ${this.#described}`);
+    const durationMs = options.faultSeconds * 1000;
+    const drawnFaults = drawSchedule(world.random.fork(), {
+      scene: { machines: options.nodes, lateMachines: configuration.lateNodes },
+      durationMs,
+      everyMs: Math.min(configuration.faultEveryMs, durationMs / 4),
+      classes: configuration.faults,
+    });
+    this.#schedule = select(drawnFaults, options.onlyFaults);
+    this.#coreRandom = world.random.fork();
+    this.#cluster = new SimCluster(world, {
+      maxOffsetMs: 500,
+      ...configuration,
+      nodes: options.nodes + configuration.lateNodes,
+      sql: given?.sql ?? false,
+      ...(options.wrapDisk === undefined ? {} : { wrapDisk: options.wrapDisk }),
+      ...(options.log === undefined ? {} : { log: options.log }),
+    });
+    const context = {
+      world,
+      clients: configuration.clients,
+      violation: (text: string) => {
+        world.story(`VIOLATION ${text}`);
+        this.#problems.push(text);
+      },
+    };
+    const workloadRandom = world.random.fork();
+    const workload =
+      given?.make(context, workloadRandom, this.#cluster) ??
+      createWorkload(named, context, workloadRandom);
+    this.#workload = workload;
+    this.#clients = new Clients(world, this.#workload, {
+      clients: configuration.clients,
+      pauseMs: 100,
+      connect: (random) => {
+        const nodes = this.#cluster.serving();
+        if (nodes.length === 0) return undefined;
+        const { node, gone, turn } = random.pick(nodes);
+        const never = new Promise<void>(() => undefined);
+        return { db: node.db, gone: workload.hasOwnConnections === true ? never : gone, turn };
+      },
+    });
+    const clients = this.#clients;
+    this.#injector = new Injector(world, this.#cluster, {
+      splitKeys: () => this.#workload.splitKeys(),
+      get writing() {
+        return clients.writing;
+      },
+    });
+    this.#invariants = new Invariants(this.#cluster);
   }
-  if (!world.run(world.nowMs + startLimitMs, () => loaded || problems.length > 0) || !loaded) {
-    problems.push('the data could not be loaded');
-    return result(0, 0, 0);
+
+  result(): SimResult {
+    return {
+      seed: this.#options.seed,
+      workload: this.#configuration.workload,
+      traceHash: this.#world.traceHash,
+      problems: [...this.#problems, ...this.#cluster.failures],
+      vacuous: this.#vacuous,
+      counts: this.#clients.counts,
+      faults: Object.fromEntries(this.#injector.counts),
+      schedule: this.#schedule.map((fault) => ({ id: fault.id, text: describeFault(fault) })),
+      stops: this.#cluster.stops,
+      lossyCrashes: this.#cluster.lossyCrashes,
+      rangeOperations: this.#injector.operations,
+      ranges: this.#ranges,
+      events: this.#world.events,
+      simulatedSeconds: this.#world.nowMs / 1000,
+      configuration: this.#described,
+    };
   }
-  const replicas = Math.min(3, options.nodes);
-  if (configuration.replicatedFirst) {
-    const { problems: missing } = settle(world, cluster, replicas);
-    if (missing.length > 0) {
-      problems.push('the cluster did not come to rest before the faults', ...missing);
-      return result(0, 0, 0);
+
+  get #failed(): boolean {
+    return this.#problems.length + this.#cluster.failures.length > 0;
+  }
+
+  /** Ends early at the first problem. */
+  go(): void {
+    const phases = [
+      () => this.#start(),
+      () => this.#load(),
+      () => this.#disturb(),
+      () => this.#healCore(),
+      () => this.#healAll(),
+      () => this.#conclude(),
+    ];
+    for (const phase of phases) {
+      phase();
+      if (this.#failed) return;
     }
   }
-  cluster.setLoss(configuration.loss);
-  clients.start();
 
-  const load = {
-    splitKeys: () => workload.splitKeys(),
-    get writing() {
-      return clients.writing;
-    },
+  /** Loss and faults begin once the cluster stands. */
+  #start(): void {
+    this.#cluster.setLoss(0);
+    const { nodes } = this.#options;
+    for (let i = 0; i < nodes; i++) this.#cluster.start(i);
+    const stands = (): boolean => this.#cluster.serving().length === nodes;
+    if (!this.#world.run(startLimitMs, stands)) this.#problems.push('the cluster did not start');
+  }
+
+  #load(): void {
+    const db = this.#cluster.serving()[0]?.node.db;
+    if (db === undefined) return;
+    this.#within('loading', prepare(this.#workload, db, this.#configuration.firstSplits));
+    if (this.#failed || !this.#configuration.replicatedFirst) return;
+    const { problems } = this.#settle();
+    if (problems.length === 0) return;
+    this.#problems.push('the cluster did not come to rest before the faults', ...problems);
+  }
+
+  #disturb(): void {
+    const { faultSeconds } = this.#options;
+    this.#cluster.setLoss(this.#configuration.loss);
+    this.#clients.start();
+    this.#injector.start(this.#schedule);
+    this.#advance(this.#world.nowMs + faultSeconds * 1000, () => false);
+    this.#injector.stop();
+    const { writes } = this.#clients.counts;
+    if (writes < faultSeconds / 4) this.#vacuous = `only ${writes} writes in ${faultSeconds} s`;
+    else if (this.#injector.overlapping === 0) this.#vacuous = 'no fault met a write';
+  }
+
+  #healCore(): void {
+    if (this.#cluster.size < 3) return;
+    this.#cluster.setLoss(0);
+    this.#problems.push(...healCore(this.#world, this.#cluster, this.#coreRandom, this.#advance));
+  }
+
+  /** The cluster must serve, and all replicas must become equal. */
+  #healAll(): void {
+    const cluster = this.#cluster;
+    cluster.release();
+    cluster.setLoss(0);
+    cluster.heal();
+    for (let i = 0; i < cluster.size; i++) cluster.start(i);
+    const healedMs = this.#world.nowMs;
+    const servesAgain = (): boolean =>
+      cluster.serving().length === cluster.size && this.#clients.lastSuccessMs > healedMs;
+    if (!this.#advance(healedMs + convergeLimitMs, servesAgain)) {
+      this.#problems.push('the healed cluster did not serve within 60 s');
+      return;
+    }
+    this.#clients.stop();
+    const ended = (): boolean => this.#clients.running === 0;
+    if (!this.#advance(this.#world.nowMs + convergeLimitMs, ended)) {
+      this.#problems.push('clients of the healed cluster did not finish within 60 s');
+    }
+    const { problems, ranges } = this.#settle();
+    this.#problems.push(...problems);
+    this.#ranges = ranges;
+  }
+
+  /** Every node is read, and then the history is checked. */
+  #conclude(): void {
+    for (const { index, node } of this.#cluster.serving()) {
+      const what = `the final read on m${index + 1}`;
+      this.#within(what, this.#workload.checkNode(node.db, what));
+    }
+    const last = this.#workload.conclude?.(this.#cluster);
+    if (last !== undefined) this.#within('the last check', last);
+  }
+
+  #settle(): ReplicaPicture {
+    return settle(this.#world, this.#cluster, {
+      replicas: Math.min(3, this.#options.nodes),
+      limitMs: convergeLimitMs + (this.#configuration.settings.timeUntilStoreDeadMs ?? 0),
+      advance: this.#advance,
+    });
+  }
+
+  readonly #advance: Advance = (untilMs, done) => {
+    while (this.#world.nowMs < untilMs && !this.#failed) {
+      if (this.#world.run(Math.min(untilMs, this.#world.nowMs + lookMs), done)) return true;
+      this.#problems.push(...this.#invariants.check());
+      if (++this.#looks % looksPerState !== 0) continue;
+      this.#problems.push(...(now(this.#world, this.#invariants.checkStates()) ?? []));
+    }
+    return done();
   };
-  const faults = new Faults(world, cluster, load, {
-    everyMs: Math.min(configuration.faultEveryMs, (options.faultSeconds * 1000) / 4),
-    firstMachines: options.nodes,
-    diskFaults: configuration.diskFaults,
-  });
-  faults.start();
-  const leaders = new LeaderHistory();
-  const endMs = world.nowMs + options.faultSeconds * 1000;
-  while (world.nowMs < endMs && violations.length + cluster.failures.length === 0) {
-    world.run(Math.min(endMs, world.nowMs + 100));
-    problems.push(...checkLeases(cluster), ...leaders.check(cluster), ...cluster.checkDisks());
-    if (problems.length > 0) return result(faults.count, faults.crashes, 0);
-  }
-  if (violations.length + cluster.failures.length > 0) {
-    return result(faults.count, faults.crashes, 0);
-  }
 
-  // Everything heals; the cluster must serve, and all replicas must become equal.
-  faults.stop();
-  cluster.heal();
-  cluster.healDisks();
-  cluster.setLoss(0);
-  for (let i = 0; i < cluster.size; i++) {
-    cluster.skew(i, 0);
-    cluster.start(i);
+  #within(what: string, work: Promise<void>): void {
+    let isDone = false;
+    work.then(
+      () => {
+        isDone = true;
+      },
+      (error: unknown) => {
+        const reason = error instanceof KvFailure ? error.kvError.kind : String(error);
+        this.#problems.push(`${what} failed: ${reason}`);
+        isDone = true;
+      },
+    );
+    if (!this.#world.run(this.#world.nowMs + convergeLimitMs, () => isDone)) {
+      this.#problems.push(`${what} did not end within 60 s`);
+    }
   }
-  world.story('healed');
-  const healedMs = world.nowMs;
-  const servesAgain = (): boolean =>
-    cluster.serving().length === cluster.size && clients.lastSuccessMs > healedMs;
-  if (!world.run(healedMs + convergeLimitMs, servesAgain)) {
-    problems.push('the healed cluster did not serve within 60 s');
-    return result(faults.count, faults.crashes, 0);
-  }
-  clients.stop();
-  problems.push(...vacuity(options.faultSeconds, clients, faults));
-  if (!world.run(world.nowMs + convergeLimitMs, () => clients.running === 0)) {
-    problems.push('clients of the healed cluster did not finish within 60 s');
-  }
-  const picture = settle(world, cluster, replicas);
-  problems.push(...picture.problems);
-  problems.push(...finalChecks(world, cluster, workload));
-  return result(faults.count, faults.crashes, picture.ranges);
 }
 
 /** The data, in some ranges from the beginning. */
@@ -204,67 +325,4 @@ async function prepare(workload: Workload, db: Db, splits: number): Promise<void
       if (!(error instanceof KvFailure)) throw error;
     }
   }
-}
-
-/** A run in which nothing happened proves nothing. */
-function vacuity(faultSeconds: number, clients: Clients, faults: Faults): string[] {
-  const problems: string[] = [];
-  const { writes } = clients.counts;
-  if (writes < faultSeconds / 4) {
-    problems.push(`vacuous: only ${writes} writes in ${faultSeconds} s`);
-  }
-  if (faults.overlapping === 0) problems.push('vacuous: no fault met a write');
-  return problems;
-}
-
-/** Waits until the replica checks hold; returns the last picture. */
-function settle(
-  world: World,
-  cluster: SimCluster,
-  replicas: number,
-): { problems: string[]; ranges: number } {
-  const deadlineMs = world.nowMs + convergeLimitMs;
-  let picture: { problems: string[]; ranges: number } = { problems: ['not checked'], ranges: 0 };
-  while (world.nowMs < deadlineMs) {
-    world.run(world.nowMs + 1000);
-    let checked = false;
-    checkReplicas(cluster, replicas).then(
-      (got) => {
-        picture = got;
-        checked = true;
-      },
-      (error: unknown) => {
-        picture = { problems: [`the check failed: ${String(error)}`], ranges: 0 };
-        checked = true;
-      },
-    );
-    world.run(world.nowMs + 10, () => checked);
-    if (picture.problems.length === 0) break;
-  }
-  return picture;
-}
-
-/** Every node is read, and then the history is checked. */
-function finalChecks(world: World, cluster: SimCluster, workload: Workload): string[] {
-  const problems: string[] = [];
-  const within = (what: string, check: Promise<void>): void => {
-    let done = false;
-    check.then(
-      () => {
-        done = true;
-      },
-      (error: unknown) => {
-        const reason = error instanceof KvFailure ? error.kvError.kind : String(error);
-        problems.push(`${what} failed: ${reason}`);
-        done = true;
-      },
-    );
-    if (!world.run(world.nowMs + convergeLimitMs, () => done)) problems.push(`${what} did not end`);
-  };
-  for (const { index, node } of cluster.serving()) {
-    const what = `the final read on m${index + 1}`;
-    within(what, workload.checkNode(node.db, what));
-  }
-  if (workload.conclude !== undefined) within('the last check', workload.conclude(cluster));
-  return problems;
 }

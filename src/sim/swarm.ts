@@ -4,11 +4,11 @@
  * rare things common: segments, barriers, snapshots and splits happen all the time.
  */
 import { type StoreSettings } from '../range/index.ts';
+import { type FaultName, faultNames } from './faults/classes.ts';
+import { offsetMaxMs } from './faults/clocks.ts';
+import { magnitude } from './faults/draws.ts';
 import { type SeededRandom } from './random.ts';
 import { type WorkloadName, workloadNames } from './workloads/index.ts';
-
-/** Two clocks are never so far apart that a store ends itself (80 % of the maximum offset, 500 ms), also after drifting. */
-export const skewMsMax = 170;
 
 export interface Configuration {
   readonly workload: WorkloadName;
@@ -19,7 +19,7 @@ export interface Configuration {
   readonly driftPpm: number;
   readonly rangeMaxBytes: number;
   readonly faultEveryMs: number;
-  readonly diskFaults: boolean;
+  readonly faults: readonly FaultName[];
   readonly clients: number;
   /** Splits before the faults begin. */
   readonly firstSplits: number;
@@ -30,31 +30,41 @@ export interface Configuration {
   readonly settings: Partial<StoreSettings>;
 }
 
+/** How long a store waits for others: within the time that a healed cluster has to converge. */
+const patience: Partial<StoreSettings> = {
+  timeUntilStoreDeadMs: 30_000,
+  replicaGcSilenceMs: 10_000,
+  changeReplicasTimeoutMs: 20_000,
+};
+
 export function drawConfiguration(random: SeededRandom, nodes: number): Configuration {
   const delayMs = { min: random.float() * 2, mean: 0.2 + random.float() * 15 };
   // Slow disks show what is said before it is durable.
   const diskMs = { min: 0.05, max: magnitude(random, 1, 150) };
+  const faults = drawFaults(random);
   return {
     workload: random.pick(workloadNames),
     delayMs,
     loss: random.chance(0.3) ? 0 : magnitude(random, 2, 200) / 10_000,
     diskMs,
-    skewMs: random.chance(0.3) ? 0 : random.float() * skewMsMax,
+    skewMs: random.chance(0.3) ? 0 : random.float() * offsetMaxMs,
     driftPpm: random.float() * 200,
     rangeMaxBytes: random.between(2_000, 20_000),
     faultEveryMs: 1_000 + random.float() * 5_000,
-    diskFaults: random.chance(0.5),
+    faults,
     clients: random.between(4, 12),
     firstSplits: random.between(0, 4),
     replicatedFirst: random.chance(0.85),
     lateNodes: nodes > 1 && random.chance(0.3) ? 1 : 0,
-    settings: random.chance(0.2) ? {} : drawSettings(random, diskMs.max),
+    settings: random.chance(0.2) ? patience : drawSettings(random, diskMs.max),
   };
 }
 
-/** Logarithmic: as often between 1 and 10 as between 10 and 100. */
-function magnitude(random: SeededRandom, min: number, max: number): number {
-  return Math.round(min * (max / min) ** random.float());
+/** Some classes of faults: what is not disturbed by all the others goes further. */
+function drawFaults(random: SeededRandom): FaultName[] {
+  const share = 0.15 + 0.7 * random.float();
+  const drawn = faultNames.filter(() => random.chance(share));
+  return drawn.length < 3 ? [...faultNames] : drawn;
 }
 
 function drawSettings(random: SeededRandom, diskMaxMs: number): Partial<StoreSettings> {
@@ -82,7 +92,8 @@ function drawSettings(random: SeededRandom, diskMaxMs: number): Partial<StoreSet
     snapshotChunkBytes: magnitude(random, 100, 65_536),
     snapshotsAtOnce: random.between(1, 3),
     queueIntervalMs: magnitude(random, 200, 2_000),
-    timeUntilStoreDeadMs: magnitude(random, 6_000, 300_000),
+    changeReplicasTimeoutMs: magnitude(random, 3_000, 20_000),
+    timeUntilStoreDeadMs: magnitude(random, 6_000, 30_000),
     // A removed replica whose leader lives on asks after five times this: within the time to converge.
     replicaGcSilenceMs: magnitude(random, 1_000, 10_000),
   };

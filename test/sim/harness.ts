@@ -1,5 +1,5 @@
 /** Runs simulated clusters from tests: see `outside`. */
-import { microtaskDrain } from '../../src/cli/sim.ts';
+import { microtaskDrain, outsideOfPromiseJobs } from '../../src/cli/microtask-drain.ts';
 import {
   runSimulation,
   SimCluster,
@@ -11,18 +11,7 @@ import {
 
 export const drainMicrotasks = microtaskDrain();
 
-/** A run must not start within a promise job: the microtask checkpoint does nothing there. */
-export function outside<T>(run: () => T): Promise<T> {
-  return new Promise((resolve, reject) => {
-    setImmediate(() => {
-      try {
-        resolve(run());
-      } catch (error) {
-        reject(error instanceof Error ? error : new Error(String(error)));
-      }
-    });
-  });
-}
+export const outside = outsideOfPromiseJobs;
 
 export function simulate(
   seed: number,

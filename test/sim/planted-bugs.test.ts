@@ -118,9 +118,8 @@ for (const { bug, plant, seeds, sign } of planted) {
     const seen: string[] = [];
     for (let seed = 1; seed <= seeds; seed++) {
       const { problems } = await simulate(seed, 15, options);
-      const real = problems.filter((problem) => !problem.startsWith('vacuous'));
-      seen.push(...real.map((problem) => `seed ${seed}: ${problem}`));
-      if (real.some((problem) => sign?.test(problem) ?? true)) return;
+      seen.push(...problems.map((problem) => `seed ${seed}: ${problem}`));
+      if (problems.some((problem) => sign?.test(problem) ?? true)) return;
     }
     expect.fail(`${seeds} seeds did not find it; seen: ${seen.join('; ') || 'nothing'}`);
   }, 300_000);

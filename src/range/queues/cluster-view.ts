@@ -5,7 +5,13 @@
  * later than the leaseholder, so a removal is counted for some seconds longer.
  */
 import { balanceTurn, type AllocatorAction, type StorePicture } from '../../allocator/index.ts';
-import { asNodeId, asStoreId, gossipKeys, type StoreId } from '../../kv/index.ts';
+import {
+  asNodeId,
+  asStoreId,
+  gossipKeys,
+  type ReplicaDescriptor,
+  type StoreId,
+} from '../../kv/index.ts';
 import { isGone } from '../store/capacity.ts';
 import { type Store } from '../store/store.ts';
 
@@ -50,8 +56,26 @@ export class ClusterView {
     }
   }
 
-  stores(): readonly StorePicture[] {
-    return this.#pictures;
+  /**
+   * The stores gossip tells of, and those of `replicas` that it says nothing about although this store has run for
+   * long enough to have heard of them: whoever knew a lost store may have been restarted since.
+   */
+  stores(replicas: readonly ReplicaDescriptor[]): readonly StorePicture[] {
+    const known = new Set(this.#pictures.map(({ storeId }) => storeId));
+    const forgotten = replicas
+      .filter(({ storeId }) => !known.has(storeId))
+      .map(({ nodeId, storeId }): StorePicture => ({
+        storeId,
+        nodeId,
+        status: statusOf(this.#store, storeId, false),
+        locality: [],
+        rangeCount: 0,
+        leaseCount: 0,
+        usedBytes: 0,
+        availableBytes: 0,
+      }))
+      .filter(({ status }) => status === 'dead');
+    return forgotten.length === 0 ? this.#pictures : [...this.#pictures, ...forgotten];
   }
 
   /** It is this store's turn to balance, and it has not used it up. */

@@ -20,7 +20,7 @@ export async function replicateOnce(
 ): Promise<boolean> {
   if (replica.destroyed || !replica.holdsLease) return false;
   const action = decide(
-    view.stores(),
+    view.stores(replica.descriptor.replicas),
     {
       replicas: replica.descriptor.replicas,
       leaseholder: store.storeId,

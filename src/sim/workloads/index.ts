@@ -24,6 +24,10 @@ export type WorkloadName = keyof typeof makers;
 
 export const workloadNames = Object.keys(makers) as readonly WorkloadName[];
 
+export function isWorkloadName(name: string): name is WorkloadName {
+  return Object.hasOwn(makers, name);
+}
+
 export function createWorkload(
   name: WorkloadName,
   context: WorkloadContext,

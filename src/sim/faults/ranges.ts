@@ -1,0 +1,127 @@
+/** What operators and the allocator do with ranges while the load goes on; alone, and right before a crash. */
+import { type NodeId, type StoreId } from '../../kv/index.ts';
+import { sleep } from '../../util/index.ts';
+import { membersOfRange, rangeOf, ranges, type Member } from '../picture.ts';
+import { downTime, oneMachine, someMachines } from './draws.ts';
+import { faultClass } from './fault.ts';
+import { crashFor } from './processes.ts';
+
+export function storeOf({ node }: Pick<Member, 'node'>): { nodeId: NodeId; storeId: StoreId } {
+  return { nodeId: node.nodeId, storeId: node.store.storeId };
+}
+
+export const rangeOperations = {
+  split: faultClass({
+    weight: 8,
+    draw: (random) => ({ key: random.float(), through: random.float() }),
+    inject(target, { key, through }) {
+      void target.operate('split', through, (node) => node.db.split(target.keyAt(key)));
+    },
+  }),
+
+  /** Machines go down when a split has been applied at the leaseholder, and is just being applied elsewhere. */
+  'split-crash': faultClass({
+    weight: 5,
+    draw(random, scene) {
+      const machines = someMachines(random, scene);
+      return {
+        key: random.float(),
+        through: random.float(),
+        machines,
+        how: random.chance(0.7) ? ('power' as const) : ('process' as const),
+        afterMs: random.chance(0.3) ? 0 : random.float() * 40,
+        downMs: machines.map(() => downTime(random)),
+      };
+    },
+    inject(target, { key, through, machines, how, afterMs, downMs }) {
+      target.run('split and crash', async () => {
+        if (!(await target.operate('split', through, (node) => node.db.split(target.keyAt(key)))))
+          return;
+        await sleep(target.world, afterMs);
+        if (target.isOver) return;
+        for (const [i, machine] of machines.entries())
+          crashFor(target, machine, how, downMs[i] ?? 0);
+      });
+    },
+  }),
+
+  transfer: faultClass({
+    weight: 8,
+    draw: (random, scene) => ({
+      key: random.float(),
+      machine: oneMachine(random, scene),
+      through: random.float(),
+    }),
+    inject(target, { key, machine, through }) {
+      const to = target.cluster.serving().find(({ index }) => index === machine);
+      if (to === undefined) return;
+      void target.operate(`transfer to m${machine + 1}`, through, (node) =>
+        node.db.transferLease(target.keyAt(key), to.node.store.storeId),
+      );
+    },
+  }),
+
+  /** One replica of a range, or two at once, go to other stores. */
+  move: faultClass({
+    weight: 6,
+    draw: (random) => ({
+      key: random.float(),
+      through: random.float(),
+      count: random.between(1, 2),
+      who: random.float(),
+    }),
+    inject(target, { key, through, count, who }) {
+      const { cluster } = target;
+      const range = rangeOf(cluster, target.keyAt(key));
+      if (range === undefined) return;
+      const members = membersOfRange(cluster, range);
+      const others = cluster
+        .serving()
+        .filter(({ index }) => members.every((m) => m.index !== index));
+      const first = Math.floor(who * members.length);
+      const leaving = [...members.slice(first), ...members.slice(0, first)].slice(
+        0,
+        Math.min(count, others.length),
+      );
+      if (leaving.length === 0) return;
+      const change = {
+        add: others.slice(0, leaving.length).map(storeOf),
+        remove: leaving.map(storeOf),
+      };
+      void target.operate('move', through, (node) =>
+        node.db.changeReplicas(range.startKey, change),
+      );
+    },
+  }),
+
+  /** Everything on one store moves away. */
+  decommission: faultClass({
+    weight: 3,
+    draw: (random, scene) => ({
+      machine: oneMachine(random, scene),
+      through: random.float(),
+      gapMs: random.float() * 300,
+    }),
+    inject(target, { machine, through, gapMs }) {
+      const { cluster, world } = target;
+      const leaving = cluster.serving().find(({ index }) => index === machine);
+      if (leaving === undefined) return;
+      target.run('decommission', async () => {
+        for (const range of ranges(cluster)) {
+          if (target.isOver) return;
+          const members = membersOfRange(cluster, range);
+          const member = members.find(({ index }) => index === machine);
+          const heir = cluster
+            .serving()
+            .find(({ index }) => members.every((each) => each.index !== index));
+          if (member === undefined || heir === undefined) continue;
+          const change = { add: [storeOf(heir)], remove: [storeOf(member)] };
+          await target.operate(`move r${range.rangeId} off m${machine + 1}`, through, (node) =>
+            node.db.changeReplicas(range.startKey, change),
+          );
+          await sleep(world, gapMs);
+        }
+      });
+    },
+  }),
+};

@@ -1,0 +1,157 @@
+/**
+ * What must hold of a cluster at every moment, whatever fails; looked at every so often:
+ *
+ *   - at most one replica of a range would serve (lease disjointness);
+ *   - a term of a range has one leader, in all of a run (election safety, Raft paper 5.2);
+ *   - an index of a range's log is committed with one content only (state-machine safety, 5.4.3);
+ *   - replicas that have applied the same index hold the same bytes;
+ *   - a node's clock never goes back, restarts included;
+ *   - nodes do not go on after their disk failed.
+ */
+import { crc32 } from 'node:zlib';
+import { compareTimestamps, type RangeId, type Timestamp } from '../kv/index.ts';
+import { type SkeinNode } from '../server/index.ts';
+import { contentHash } from './checks.ts';
+import { type SimCluster } from './cluster.ts';
+import { replicasOf } from './picture.ts';
+
+/** Log entries that are compared in one look, per replica. */
+const entryBytesMax = 1 << 20;
+
+export class Invariants {
+  readonly #cluster: SimCluster;
+  readonly #leaders = new Map<string, number>();
+  /** Per range, what is committed at an index: its term and the checksum of its data. */
+  readonly #committed = new Map<RangeId, Map<number, string>>();
+  /** Per node's life and range: up to which index its log has been compared. */
+  readonly #compared = new WeakMap<SkeinNode, Map<RangeId, number>>();
+  /** Per machine and node id (a machine whose store was lost is another node). */
+  readonly #clocks = new Map<string, Timestamp>();
+
+  constructor(cluster: SimCluster) {
+    this.#cluster = cluster;
+  }
+
+  /** What is wrong now. */
+  check(): string[] {
+    return [
+      ...checkLeases(this.#cluster),
+      ...this.#checkLeaders(),
+      ...this.#checkLogs(),
+      ...this.#checkClocks(),
+      ...this.#cluster.checkDisks(),
+    ];
+  }
+
+  /** Costly: replicas that have applied as much as another one of their range are compared with it. */
+  async checkStates(): Promise<string[]> {
+    const looks = replicasOf(this.#cluster).map(({ index, node, replica }) => ({
+      index,
+      rangeId: replica.rangeId,
+      range: replica.descriptor,
+      applied: replica.raft.appliedIndex,
+      isBusy: replica.suspended > 0,
+      snapshot: node.store.engine.snapshot(),
+    }));
+    const problems: string[] = [];
+    const seen = new Map<string, { readonly hash: string; readonly index: number }>();
+    const twice = new Map<string, number>();
+    for (const { rangeId, applied } of looks) {
+      const state = `r${rangeId}@${applied}`;
+      twice.set(state, (twice.get(state) ?? 0) + 1);
+    }
+    for (const { index, rangeId, range, applied, isBusy, snapshot } of looks) {
+      const state = `r${rangeId}@${applied}`;
+      if (!isBusy && (twice.get(state) ?? 0) > 1) {
+        const hash = await contentHash(snapshot, range);
+        const known = seen.get(state);
+        if (known === undefined) seen.set(state, { hash, index });
+        else if (known.hash !== hash) {
+          problems.push(
+            `${state} differs: m${known.index + 1} ${known.hash}, m${index + 1} ${hash}`,
+          );
+        }
+      }
+      snapshot.close();
+    }
+    return problems;
+  }
+
+  #checkLeaders(): string[] {
+    const problems: string[] = [];
+    for (const { index, replica } of replicasOf(this.#cluster)) {
+      const { raft, rangeId } = replica;
+      if (raft.role !== 'leader') continue;
+      const reign = `r${rangeId} in term ${raft.term}`;
+      const known = this.#leaders.get(reign);
+      if (known === undefined) this.#leaders.set(reign, index);
+      else if (known !== index) {
+        problems.push(`${reign} has two leaders: m${known + 1} and m${index + 1}`);
+      }
+    }
+    return problems;
+  }
+
+  #checkLogs(): string[] {
+    const problems: string[] = [];
+    for (const { index, node, replica } of replicasOf(this.#cluster)) {
+      const { rangeId } = replica;
+      const log = node.store.raftLog.range(rangeId);
+      const compared = this.#compared.get(node) ?? new Map<RangeId, number>();
+      this.#compared.set(node, compared);
+      const from = Math.max((compared.get(rangeId) ?? 0) + 1, log.firstIndex);
+      // What is applied is in the own log; what is committed may be on its way to it.
+      const to = Math.min(replica.raft.appliedIndex, log.lastIndex);
+      if (from > to) continue;
+      const committed = this.#committed.get(rangeId) ?? new Map<number, string>();
+      this.#committed.set(rangeId, committed);
+      const entries = log.entries(from, to + 1, entryBytesMax);
+      for (const entry of entries) {
+        const content = `term ${entry.term}, ${entry.data.length} bytes, crc ${crc32(entry.data)}`;
+        const known = committed.get(entry.index);
+        if (known === undefined) committed.set(entry.index, content);
+        else if (known !== content) {
+          problems.push(
+            `r${rangeId} index ${entry.index} is committed twice: ${known}; on m${index + 1} ${content}`,
+          );
+        }
+      }
+      compared.set(rangeId, entries.at(-1)?.index ?? from - 1);
+    }
+    return problems.slice(0, 3);
+  }
+
+  #checkClocks(): string[] {
+    const problems: string[] = [];
+    for (const { index, node } of this.#cluster.serving()) {
+      const machine = `m${index + 1}`;
+      const name = `${machine} n${node.nodeId}`;
+      const before = this.#clocks.get(name);
+      const now = node.clock.now();
+      this.#clocks.set(name, now);
+      if (before === undefined || compareTimestamps(before, now) < 0) continue;
+      problems.push(`the clock of ${machine} went back from ${before.wall} to ${now.wall}`);
+    }
+    return problems;
+  }
+}
+
+/**
+ * No two replicas would serve now, and so no two may ever serve the same timestamp (their intervals [lease start, lease
+ * expiration) do not overlap).
+ */
+function checkLeases(cluster: SimCluster): string[] {
+  const holders = new Map<RangeId, string>();
+  const problems: string[] = [];
+  for (const { index, node, replica } of replicasOf(cluster)) {
+    if (replica.checkLease(node.clock.now()) !== undefined) continue;
+    const { rangeId, leaseStart } = replica;
+    const held = `m${index + 1} [${leaseStart.wall}, ${replica.leaseExpiration()})`;
+    const other = holders.get(rangeId);
+    if (other !== undefined) {
+      problems.push(`r${rangeId} has two leaseholders: ${other} and ${held}`);
+    }
+    holders.set(rangeId, held);
+  }
+  return problems;
+}

@@ -1,0 +1,119 @@
+/**
+ * What follows the faults: a core of the cluster is healed and must serve what it has a quorum of (liveness), then
+ * all of it, and all must come to rest in equal states.
+ */
+import { type Replica } from '../range/index.ts';
+import { checkReplicas, type ReplicaPicture } from './checks.ts';
+import { type SimCluster } from './cluster.ts';
+import { linksBetween } from './links.ts';
+import { replicasOf } from './picture.ts';
+import { type SeededRandom } from './random.ts';
+import { type World } from './world.ts';
+
+const serveLimitMs = 60_000;
+
+/** Moves the time on, with an eye on the invariants; false when it came to `untilMs` without being done. */
+export type Advance = (untilMs: number, done: () => boolean) => boolean;
+
+/**
+ * A random quorum of the machines is healed, the others stay down or are cut off. Returns ranges with a quorum in the
+ * core that nobody serves after 60 s, and nodes of the core that do not start.
+ */
+export function healCore(
+  world: World,
+  cluster: SimCluster,
+  random: SeededRandom,
+  advance: Advance,
+): string[] {
+  const machines = Array.from({ length: cluster.size }, (_, i) => ({ i, order: random.u32() }))
+    .sort((a, b) => a.order - b.order)
+    .map(({ i }) => i);
+  const size = Math.floor(machines.length / 2) + 1;
+  const core = machines.slice(0, size);
+  const others = machines.slice(size);
+  cluster.heal();
+  const names = core.map((i) => `m${i + 1}`).join(' ');
+  world.story(`the core heals: ${names}`);
+  for (const machine of others) {
+    if (random.chance(0.5)) {
+      cluster.crash(machine, random.chance(0.5) ? 'process' : 'power');
+      cluster.hold([machine]);
+    } else {
+      cluster.links.impair(linksBetween([machine], core), { cut: true });
+    }
+  }
+  for (const machine of core) cluster.start(machine);
+  let problems: string[] = [];
+  const serves = (): boolean => {
+    problems = coreProblems(cluster, core);
+    return problems.length === 0;
+  };
+  advance(world.nowMs + serveLimitMs, serves);
+  return problems.map((problem) => `the healed core (${names}) after 60 s: ${problem}`);
+}
+
+function coreProblems(cluster: SimCluster, core: readonly number[]): string[] {
+  const problems: string[] = [];
+  const inCore = replicasOf(cluster).filter(({ index }) => core.includes(index));
+  for (const index of core) {
+    const node = cluster.node(index);
+    // Without an identity it waits to be admitted, which takes more of the cluster than the core.
+    const isKnown = node !== undefined && Number(node.nodeId) > 0;
+    if (!isKnown || cluster.serving().some((each) => each.index === index)) continue;
+    problems.push(`m${index + 1} does not serve`);
+  }
+  const present = new Set(inCore.map(({ replica }) => `${replica.rangeId} ${replica.replicaId}`));
+  for (const rangeId of new Set(inCore.map(({ replica }) => replica.rangeId))) {
+    const members = inCore.filter(({ replica }) => replica.rangeId === rangeId);
+    const hasQuorum = members.every(({ replica }) =>
+      quorumIn(replica, (id) => present.has(`${rangeId} ${id}`)),
+    );
+    if (!hasQuorum) continue;
+    const isServed = members.some(
+      ({ node, replica }) => replica.checkLease(node.clock.now()) === undefined,
+    );
+    if (!isServed) problems.push(`r${rangeId} has a quorum and is not served`);
+  }
+  return problems;
+}
+
+/** Both majorities of a replica's configuration are among the replicas that are there. */
+function quorumIn({ raft }: Replica, isThere: (id: number) => boolean): boolean {
+  const { voters, votersOutgoing } = raft.configuration;
+  const isMajority = (ids: readonly number[]): boolean =>
+    ids.length === 0 || ids.filter(isThere).length > ids.length / 2;
+  return voters.length > 0 && isMajority(voters) && isMajority(votersOutgoing);
+}
+
+/** Waits until the replica checks hold; returns the last picture. */
+export function settle(
+  world: World,
+  cluster: SimCluster,
+  options: { readonly replicas: number; readonly limitMs: number; readonly advance: Advance },
+): ReplicaPicture {
+  const deadlineMs = world.nowMs + options.limitMs;
+  let picture: ReplicaPicture = { problems: ['not checked'], ranges: 0 };
+  while (world.nowMs < deadlineMs) {
+    options.advance(world.nowMs + 1000, () => false);
+    picture = now(world, checkReplicas(cluster, options.replicas)) ?? picture;
+    if (picture.problems.length === 0) break;
+  }
+  return picture;
+}
+
+/** The result of something that waits for no event; undefined when it does. */
+export function now<T>(world: World, work: Promise<T>): T | undefined {
+  let result: T | undefined;
+  let failure: { readonly error: unknown } | undefined;
+  work.then(
+    (value) => {
+      result = value;
+    },
+    (error: unknown) => {
+      failure = { error };
+    },
+  );
+  world.run(world.nowMs, () => result !== undefined || failure !== undefined);
+  if (failure !== undefined) throw failure.error;
+  return result;
+}
