@@ -106,8 +106,8 @@ export interface RangeExecutor {
   /** Requests served in the last seconds, for load decisions. */
   queriesPerSecond(): number;
   /**
-   * Nobody has asked for anything for a while, and nobody holds, waits or works: this executor may be thrown
+   * Nobody has asked for anything for `restMs`, and nobody holds, waits or works: this executor may be thrown
    * away. Its successor under the same lease begins at the result. Undefined: it is still needed.
    */
-  retire(): LowWater | undefined;
+  retire(restMs: number): LowWater | undefined;
 }

@@ -174,25 +174,29 @@ describe('coordinators that go away', () => {
     expect(await cluster.remains()).toEqual({ intents: 0, records: 0 });
   });
 
-  it('cannot commit after they were given up (X5)', async () => {
-    const { cluster, env } = start(['b']);
-    const meta = await lostCoordinator(cluster, ['a', 'b']);
-    await env.runFor(10);
-    const reading = cluster.db.readCurrent(key('b'));
-    await env.runFor(7_000);
-    await reading;
-    const late = await send(cluster, meta, endOf(meta, {}));
-    expect(late.kind === 'error' ? late.error.kind : 'ok').toBe('txn-aborted');
-    const beat = await send(cluster, undefined, {
-      kind: 'heartbeat-txn',
-      txn: meta,
-      now: meta.writeTimestamp,
-    });
-    expect(beat.kind === 'ok' ? beat.results[0] : beat).toEqual({
-      kind: 'heartbeat-txn',
-      status: 'aborted',
-    });
-  });
+  it.each(['', ', nor when the executors have rested since'])(
+    'cannot commit after they were given up%s (X5)',
+    async (rested) => {
+      const { cluster, env } = start(['b']);
+      const meta = await lostCoordinator(cluster, ['a', 'b']);
+      await env.runFor(10);
+      const reading = cluster.db.readCurrent(key('b'));
+      await env.runFor(7_000);
+      await reading;
+      if (rested !== '') expect(cluster.replicas.map((each) => each.rest())).toEqual([true, true]);
+      const late = await send(cluster, meta, endOf(meta, {}));
+      expect(late.kind === 'error' ? late.error.kind : 'ok').toBe('txn-aborted');
+      const beat = await send(cluster, undefined, {
+        kind: 'heartbeat-txn',
+        txn: meta,
+        now: meta.writeTimestamp,
+      });
+      expect(beat.kind === 'ok' ? beat.results[0] : beat).toEqual({
+        kind: 'heartbeat-txn',
+        status: 'aborted',
+      });
+    },
+  );
 
   it('are not given up while their heart beats', async () => {
     const { cluster, env } = start();

@@ -239,7 +239,8 @@ for (const { name, make } of stacks) {
   });
 }
 
-describe('serializability under slow replication, new leases, splits and lost answers', () => {
+describe('serializability under slow replication, new leases, splits, rests and lost answers', () => {
+  let rests = 0;
   for (const seed of disturbedSeeds) {
     it(`seed ${seed}`, async () => {
       const env = new VirtualEnv(seed);
@@ -261,12 +262,15 @@ describe('serializability under slow replication, new leases, splits and lost an
           if (what === 0) replica?.renewLease();
           else if (what === 1) await cluster.splitQuietly(scriptKey(word));
           else if (what === 2) cluster.loseAnswer = () => chance.below(4) === 0;
+          for (const each of cluster.replicas) if (each.rest()) rests++;
         }
         cluster.loseAnswer = undefined;
       });
       await env.runFor(20_000);
     });
   }
+
+  it('has seen executors given up', () => expect(rests).toBeGreaterThan(100));
 });
 
 describe('serializability of transactions that assume what an outdated replica says', () => {

@@ -56,7 +56,7 @@ class TestReplica implements ReplicaPort {
   leaseSequence = 1;
   leaseStart: Timestamp;
   hasLease = true;
-  readonly executor: RangeExecutor;
+  executor: RangeExecutor;
 
   constructor(cluster: TestCluster, descriptor: RangeDescriptor, leaseStart: Timestamp) {
     this.cluster = cluster;
@@ -125,6 +125,14 @@ class TestReplica implements ReplicaPort {
     this.leaseSequence++;
     this.leaseStart = this.clock.now();
     this.executor.leaseAcquired(this.leaseStart, continuesSplit);
+  }
+
+  /** Gives up the executor if nobody needs it right now; true when it did. */
+  rest(): boolean {
+    const lowWater = this.executor.retire(0);
+    if (lowWater === undefined) return false;
+    this.executor = createRangeExecutor(this, lowWater);
+    return true;
   }
 
   /** The lease moves to another replica, which knows nothing but when it began. */

@@ -83,8 +83,6 @@ type Conflict = Extract<Outcome, { kind: 'locked' | 'intents' | 'wait-push' }>;
 
 /** A batch that moves up this often without success gives up; the sender tries again. */
 const maxAttempts = 1_000;
-/** An executor that was not used for so long is not worth its memory. */
-const restMs = 60_000;
 
 class Executor implements RangeExecutor {
   readonly #port: ReplicaPort;
@@ -171,7 +169,7 @@ class Executor implements RangeExecutor {
     return this.#load.perSecond();
   }
 
-  retire(): LowWater | undefined {
+  retire(restMs: number): LowWater | undefined {
     const { locks, pushes, reads, tombstones } = this.#state;
     const isNeeded =
       this.#running > 0 ||

@@ -93,6 +93,9 @@ interface Waiter {
   readonly settle: (met: boolean) => void;
 }
 
+/** An executor that was not used for so long is not worth its memory. */
+const executorRestMs = 60_000;
+
 export class Replica implements ReplicaPort, RaftHost {
   readonly rangeId: RangeId;
   readonly replicaId: ReplicaId;
@@ -354,7 +357,7 @@ export class Replica implements ReplicaPort, RaftHost {
 
   /** Gives the executor up when nobody needs it; a request makes a new one. */
   retireExecutor(): void {
-    const lowWater = this.#executor?.retire();
+    const lowWater = this.#executor?.retire(executorRestMs);
     if (lowWater === undefined) return;
     this.#lowWater = lowWater;
     this.#executor = undefined;
