@@ -340,6 +340,7 @@ export class SkeinNode {
       // A store that holds nothing yet may have been stopped before its first bound was written.
       clockBound: this.#clockBound({ isNew: this.#raftLog.rangeIds().length === 0 }),
       clusterSettings: this.#clusterSettings,
+      peerSilent: (node, isSilent) => router.setSilent(node, isSilent),
       diskWatch: this.#diskWatch,
       zoneConfigFor: (key) => this.#zoneConfig(key),
       locality,

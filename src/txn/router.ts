@@ -36,6 +36,7 @@ import { addressOf } from '../encoding/index.ts';
 import { compareBytes, maxBytes, minBytes, sleep, type Env } from '../util/index.ts';
 import { LeaseWaits } from './lease-waits.ts';
 import { RangeCache, type CachedRange } from './range-cache.ts';
+import { SilentPeers } from './silent-peers.ts';
 
 export interface RouterOptions {
   readonly env: Env;
@@ -87,11 +88,17 @@ export class Router {
   readonly #options: RouterOptions;
   readonly #cache: RangeCache;
   readonly #leaseWaits: LeaseWaits;
+  readonly #silentPeers = new SilentPeers();
 
   constructor(options: RouterOptions) {
     this.#options = options;
     this.#leaseWaits = new LeaseWaits(options.env);
     this.#cache = new RangeCache(options.gossip, (range, span) => this.#scanMeta(range, span));
+  }
+
+  /** Nothing (or something again) was heard of a node for as long as stores wait for each other. */
+  setSilent(node: NodeId, isSilent: boolean): void {
+    this.#silentPeers.set(node, isSilent);
   }
 
   /** For the range layer: routes by key, the header's range is ignored. */
@@ -412,10 +419,9 @@ export class Router {
       ? (this.#options.commitTimeoutMs ?? 300_000)
       : (this.#options.callTimeoutMs ?? 60_000);
     try {
-      const answer = await transport.call(replica.nodeId, 'batch', batch, {
-        timeoutMs,
-        traffic: 'batch',
-      });
+      const answer = await this.#silentPeers.guard(replica.nodeId, () =>
+        transport.call(replica.nodeId, 'batch', batch, { timeoutMs, traffic: 'batch' }),
+      );
       return checkedResponse(answer);
     } catch (error) {
       if (!(error instanceof TransportFailure)) throw error;

@@ -42,6 +42,8 @@ export interface LivenessDeps {
   readonly supportChanged: (store: StoreId) => void;
   /** This store's promise to `store` has run out. */
   readonly promiseLapsed: (store: StoreId) => void;
+  /** Nothing was heard of a node for as long as support lasts (true), or something again (false). */
+  readonly peerSilent: (node: NodeId, isSilent: boolean) => void;
   /** The clock bound cannot be written, or this machine's clock is wrong: the store must not go on. */
   readonly fatal: (error: unknown) => void;
 }
@@ -58,6 +60,11 @@ export class StoreLiveness {
   readonly #supported = new Map<StoreId, boolean>();
   /** Monotonic milliseconds of the last sign of life. */
   readonly #lastHeard = new Map<StoreId, number>();
+  /**
+   * Heartbeats sent since the last sign of life. Silence that others are blamed for is counted in beats: time in which
+   * this process stood still itself counts as one.
+   */
+  readonly #beatsUnheard = new Map<StoreId, number>();
   #timer: TimerHandle | undefined;
   #stopped = false;
 
@@ -70,8 +77,8 @@ export class StoreLiveness {
     deps.transport.onMessage(heartbeatMethod, (payload, from) => {
       this.#onHeartbeat(payload, from);
     });
-    deps.transport.onMessage(supportMethod, (payload) => {
-      this.#onSupport(payload);
+    deps.transport.onMessage(supportMethod, (payload, from) => {
+      this.#onSupport(payload, from);
     });
   }
 
@@ -147,7 +154,26 @@ export class StoreLiveness {
         },
         'system',
       );
+      this.#noteBeat(peer);
     }
+  }
+
+  get #silentAfterBeats(): number {
+    const { supportMicros, heartbeatMs } = this.#deps.options;
+    return Math.ceil(supportMicros / 1000 / heartbeatMs);
+  }
+
+  #noteBeat({ storeId, nodeId }: StoreAddress): void {
+    const beats = (this.#beatsUnheard.get(storeId) ?? 0) + 1;
+    this.#beatsUnheard.set(storeId, beats);
+    if (beats === this.#silentAfterBeats) this.#deps.peerSilent(nodeId, true);
+  }
+
+  #noteHeard(store: StoreId, node: NodeId): void {
+    this.#lastHeard.set(store, this.#deps.env.clock.monotonicMs());
+    const beats = this.#beatsUnheard.get(store) ?? 0;
+    this.#beatsUnheard.set(store, 0);
+    if (beats >= this.#silentAfterBeats) this.#deps.peerSilent(node, false);
   }
 
   #onHeartbeat(payload: unknown, fromNode: NodeId): void {
@@ -155,7 +181,7 @@ export class StoreLiveness {
     if (message === undefined || this.#stopped || message.to !== this.#deps.storeId) return;
     // Whoever is too far ahead gets no support, but an answer, from which it learns how far.
     const trusted = this.#observe(message);
-    if (trusted) this.#lastHeard.set(message.from, this.#deps.env.clock.monotonicMs());
+    if (trusted) this.#noteHeard(message.from, fromNode);
     const { clock, bound } = this.#deps;
     const now = clock.now();
     const granted = trusted ? Math.min(message.expiration, bound.promiseLimit) : 0;
@@ -176,12 +202,12 @@ export class StoreLiveness {
     );
   }
 
-  #onSupport(payload: unknown): void {
+  #onSupport(payload: unknown, fromNode: NodeId): void {
     const message = decode(payload);
     if (message === undefined || this.#stopped || message.to !== this.#deps.storeId) return;
     this.#measure(message);
     if (this.#stopped || !this.#observe(message)) return;
-    this.#lastHeard.set(message.from, this.#deps.env.clock.monotonicMs());
+    this.#noteHeard(message.from, fromNode);
     const { epoch, expiration } = message;
     if (this.ledger.receive(message.from, { epoch, expiration })) {
       this.#deps.supportChanged(message.from);

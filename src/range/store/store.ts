@@ -86,6 +86,8 @@ export interface StoreDeps {
   readonly zoneConfigFor: (key: Buffer) => ZoneConfig;
   readonly locality?: readonly (readonly [string, string])[];
   readonly settings?: Partial<StoreSettings>;
+  /** Store liveness has not heard of a node for as long as support lasts, or hears of it again. */
+  readonly peerSilent: (node: NodeId, isSilent: boolean) => void;
   /** Called once when the store cannot go on: the process exits with a sentence. */
   readonly onFatal: (error: unknown) => void;
 }
@@ -181,6 +183,7 @@ export class Store implements ReplicaHost {
       peers: () => this.#knownPeers(),
       mayAsk: () => !this.diskIsSlow,
       supportChanged: (store) => this.#wakeLeadersWith(store),
+      peerSilent: (node, isSilent) => deps.peerSilent(node, isSilent),
       promiseLapsed: (store) => this.#wakeFollowersOf(store),
       fatal: (error) => this.fatal(error),
     });

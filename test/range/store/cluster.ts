@@ -181,6 +181,7 @@ export class Cluster {
         isNew: founding || raftLog.rangeIds().length === 0,
       }),
       clusterSettings: this.settings,
+      peerSilent: (node, isSilent) => router.setSilent(node, isSilent),
       diskWatch,
       zoneConfigFor: () => this.zone,
       settings: { queueIntervalMs: 0, ...this.#options.settings },
