@@ -1,14 +1,17 @@
 /**
- * Explores every model in breadth, and wants every planted bug found. `npm run explore` goes further and prints
+ * Explores every model in breadth, walks deep into it at random, and wants every planted bug found. `npm run explore` goes further and prints
  * what it saw (EXPLORE_STATES: states of each model).
  */
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { models } from './models.ts';
 import { plants } from './plants.ts';
+import { randomFrom } from '../random.ts';
 import { type Exploration, Explorer } from './search.ts';
 
 const long = process.env['EXPLORE_STATES'];
 const limit = Number(long ?? 20_000);
+const walks = long === undefined ? 100 : 5000;
+const walkSteps = 100;
 
 function report(name: string, result: Exploration, ms: number): void {
   const { states, transitions, depth, complete, locals, runs, leaders, commits } = result;
@@ -29,6 +32,26 @@ describe('every state of the model is safe', () => {
       // It went somewhere: terms were led and entries committed.
       expect(result.complete || result.states >= limit).toBe(true);
       expect(result.leaders).toBeGreaterThan(0);
+    },
+    600_000,
+  );
+});
+
+describe('every state on the way is safe', () => {
+  it.each(Object.entries(models))(
+    '%s',
+    (name, model) => {
+      const begin = performance.now();
+      const explorer = new Explorer(model);
+      let found: ReturnType<Explorer['walk']>;
+      for (let seed = 1; seed <= walks && found === undefined; seed++) {
+        found = explorer.walk(walkSteps, randomFrom(seed));
+      }
+      if (long !== undefined) {
+        const ms = Math.round(performance.now() - begin);
+        process.stdout.write(`${name}: ${walks} walks of ${walkSteps} steps, ${ms} ms\n`);
+      }
+      expect(found).toBeUndefined();
     },
     600_000,
   );

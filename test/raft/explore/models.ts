@@ -285,6 +285,39 @@ export const models: Readonly<Record<string, Model>> = {
       [3, 2],
     ],
   },
+  'support of stores, the leader removed, applied late': {
+    ...members,
+    slowApply: true,
+    promises: [
+      [2, 1],
+      [3, 1],
+      [4, 1],
+    ],
+    changes: [{ voters: [2, 3, 4], learners: [] }],
+  },
+  'support of stores, two removals, transfers, applied late': {
+    ...shrinking,
+    slowApply: true,
+    transfers: true,
+    promises: [
+      [2, 1],
+      [1, 2],
+    ],
+  },
+  'one voter becomes two, and another one; reads, applied late': {
+    ...instant,
+    voters: [1],
+    learners: [2, 3],
+    start: ['elected'],
+    indexMax: 6,
+    slowApply: true,
+    reads: 1,
+    changes: [
+      { voters: [1, 2], learners: [3] },
+      { voters: [2], learners: [] },
+      { voters: [2, 3], learners: [1] },
+    ],
+  },
   'everything at once': {
     ...members,
     disk: 'slow',

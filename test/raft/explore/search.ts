@@ -97,7 +97,7 @@ export class Explorer {
   private readonly visited = new Set<number>();
   private frontier: State[] = [];
   private parents: number[] = [-1];
-  private steps: number[] = [0];
+  private stepsTo: number[] = [0];
   private runs = 0;
   private transitions = 0;
 
@@ -119,7 +119,7 @@ export class Explorer {
       const state = must(this.frontier[at - dropped], 'a state');
       depth = state.depth;
       try {
-        this.expand(state, at);
+        for (const step of this.steps(state)) this.follow(state, at, step);
       } catch (error) {
         if (!(error instanceof Broken)) throw error;
         violation = { property: error.message, trace: this.trace(this.parents.length - 1) };
@@ -143,6 +143,29 @@ export class Explorer {
     };
   }
 
+  /** Deep instead of wide: one state after another, chosen by `random`, for at most `length` steps. */
+  walk(length: number, random: () => number): Exploration['violation'] {
+    let state = this.begin();
+    const walked: number[] = [];
+    for (let i = 0; i < length; i++) {
+      const steps = this.steps(state);
+      const step = steps[Math.floor(random() * steps.length)];
+      if (step === undefined) return undefined;
+      walked.push(step);
+      const transition = this.transition(state, step);
+      const next = this.next(state, step, transition);
+      if (next === undefined) continue;
+      try {
+        this.check(state, next, placeOf(step), transition);
+      } catch (error) {
+        if (!(error instanceof Broken)) throw error;
+        return { property: error.message, trace: this.texts(walked) };
+      }
+      state = next;
+    }
+    return undefined;
+  }
+
   /** False when it is known. */
   private add(state: State): boolean {
     const key = (state.high & 0x1fffff) * 2 ** 32 + (state.low >>> 0);
@@ -154,7 +177,9 @@ export class Explorer {
 
   // --- from a state to the next ------------------------------------------------------------------
 
-  private expand(state: State, number: number): void {
+  /** What can happen: numbers of an event (below 0: one of the rules, inverted; else a packet) and a place. */
+  private steps(state: State): number[] {
+    const steps: number[] = [];
     // Replicas begin alike: the first one to stand is the first voter, by symmetry.
     const untouched = state.packets.length === 0 && state.facts.length === 0;
     const symmetric = untouched && state.crashes === 0 && !this.model.candidates;
@@ -162,40 +187,37 @@ export class Explorer {
       for (const event of this.locals.at(id).events) {
         if (event === crash && state.crashes >= this.model.crashes) continue;
         if (event === campaign && symmetric && place > 0) continue;
-        this.follow(state, number, place, ~event);
+        steps.push(~event * 8 + place);
       }
     });
     for (const id of state.packets) {
       const { message } = this.packets.at(id);
       if (this.model.delivers?.(message) === false) continue;
       const place = this.ids.indexOf(message.to);
-      if (place >= 0) this.follow(state, number, place, id);
+      if (place >= 0) steps.push(id * 8 + place);
     }
+    return steps;
   }
 
-  private follow(state: State, number: number, place: number, event: number): void {
-    const transition = this.transition(state, place, event);
-    const next = this.next(state, place, event, transition);
+  private follow(state: State, number: number, step: number): void {
+    const transition = this.transition(state, step);
+    const next = this.next(state, step, transition);
     if (next === undefined) return;
     this.transitions++;
     const isNew = this.add(next);
-    if (isNew) this.remember(number, place, event);
+    if (isNew) this.remember(number, step);
     try {
       // A known state was checked, the step to it was not: leading a term for a second time is its fault.
-      this.check(state, next, place, transition);
+      this.check(state, next, placeOf(step), transition);
     } catch (error) {
-      if (!isNew) this.remember(number, place, event);
+      if (!isNew) this.remember(number, step);
       throw error;
     }
   }
 
   /** Undefined when the event changes nothing and shows nothing. */
-  private next(
-    state: State,
-    place: number,
-    event: number,
-    transition: Transition,
-  ): State | undefined {
+  private next(state: State, step: number, transition: Transition): State | undefined {
+    const place = placeOf(step);
     const from = must(state.locals[place], 'a local state');
     const packets = transition.packets.filter((id) => !state.packets.includes(id));
     const facts = transition.facts.filter((id) => !state.facts.includes(id));
@@ -220,7 +242,7 @@ export class Explorer {
     }
     for (const id of packets) flip(-1 - id * 8);
     for (const id of facts) flip(-2 - id * 8);
-    if (event === ~crash) flip(-3 - crashes++ * 8);
+    if (eventOf(step) === ~crash) flip(-3 - crashes++ * 8);
     return {
       locals,
       packets: packets.length === 0 ? state.packets : [...state.packets, ...packets],
@@ -277,8 +299,9 @@ export class Explorer {
 
   // --- one replica -------------------------------------------------------------------------------
 
-  private transition(state: State, place: number, event: number): Transition {
-    const { replica, view, after } = this.localAt(state, place);
+  private transition(state: State, step: number): Transition {
+    const { replica, view, after } = this.localAt(state, placeOf(step));
+    const event = eventOf(step);
     const known = after.get(event);
     if (known !== undefined) return known;
     const made = this.happen(replica, view, event);
@@ -340,10 +363,11 @@ export class Explorer {
     return { ...state, depth: 0, high: 0, low: 0 };
   }
 
-  private step(state: State, place: number, event: number): State {
-    const transition = this.transition(state, place, event);
+  private do(state: State, place: number, event: number): State {
+    const step = event * 8 + place;
+    const transition = this.transition(state, step);
     assert(transition.broken === undefined, transition.broken ?? '');
-    return this.next(state, place, event, transition) ?? state;
+    return this.next(state, step, transition) ?? state;
   }
 
   private scripted(state: State, line: string): State {
@@ -353,23 +377,23 @@ export class Explorer {
     const packet = state.packets.find((sent) => this.packetText(sent).startsWith(line));
     assert(event >= 0 || packet !== undefined, `${line} can happen`);
     const place = this.ids.indexOf(Number(event >= 0 ? id : line.charAt(line.indexOf('>') + 1)));
-    return this.step(state, place, event >= 0 ? ~event : must(packet, 'a packet'));
+    return this.do(state, place, event >= 0 ? ~event : must(packet, 'a packet'));
   }
 
   /** The first election, without anything going wrong. */
   private elected(blank: State): State {
-    let state = this.step(blank, 0, ~campaign);
+    let state = this.do(blank, 0, ~campaign);
     for (let before: State | undefined; before !== state;) {
       before = state;
       this.ids.forEach((_, place) => {
         const next = (): number | undefined =>
           this.localAt(state, place).events.find((event) => event === persist || event === apply);
         for (let event = next(); event !== undefined; event = next()) {
-          state = this.step(state, place, ~event);
+          state = this.do(state, place, ~event);
         }
       });
       for (const id of state.packets) {
-        state = this.step(state, this.ids.indexOf(this.packets.at(id).message.to), id);
+        state = this.do(state, this.ids.indexOf(this.packets.at(id).message.to), id);
       }
     }
     const isOver = this.model.voters.every(
@@ -381,21 +405,24 @@ export class Explorer {
 
   // --- the way to a state ------------------------------------------------------------------------
 
-  private remember(parent: number, place: number, event: number): void {
+  private remember(parent: number, step: number): void {
     this.parents.push(parent);
-    this.steps.push(event * 8 + place);
+    this.stepsTo.push(step);
   }
 
   private trace(last: number): string[] {
-    const lines: string[] = [];
-    for (let at = last; at > 0; at = this.parents[at] ?? 0) {
-      const step = this.steps[at] ?? 0;
-      const place = step & 7;
-      const event = (step - place) / 8;
-      const own = `${this.ids[place]} ${this.rules.events[~event]}`;
-      lines.push(event >= 0 ? this.packetText(event) : own);
-    }
-    return [...(this.model.start ?? []), ...lines.reverse()];
+    const steps: number[] = [];
+    for (let at = last; at > 0; at = this.parents[at] ?? 0) steps.push(this.stepsTo[at] ?? 0);
+    return this.texts(steps.reverse());
+  }
+
+  private texts(steps: readonly number[]): string[] {
+    const texts = steps.map((step) => {
+      const event = eventOf(step);
+      const own = `${this.ids[placeOf(step)]} ${this.rules.events[~event]}`;
+      return event >= 0 ? this.packetText(event) : own;
+    });
+    return [...(this.model.start ?? []), ...texts];
   }
 
   private packetText(id: number): string {
@@ -409,6 +436,14 @@ export class Explorer {
     this.weights.set(of, made);
     return made;
   }
+}
+
+function placeOf(step: number): number {
+  return step & 7;
+}
+
+function eventOf(step: number): number {
+  return (step - placeOf(step)) / 8;
 }
 
 /** Small numbers for what is equal. */
