@@ -113,19 +113,17 @@ async function load(store: Store, rangeId: RangeId, state: StoredRange): Promise
   );
 }
 
+/** The smallest range id first; right sides that a replay brings to life join those that wait, once their logs are there. */
 async function replayAll(store: Store): Promise<void> {
-  const done = new Set<Replica>();
-  for (;;) {
-    let next: Replica | undefined;
-    for (const replica of store.replicas.values()) {
-      if (done.has(replica) || !replica.initialised) continue;
-      if (next === undefined || replica.rangeId < next.rangeId) next = replica;
-    }
-    if (next === undefined) return;
-    done.add(next);
+  const youngestFirst = (a: Replica, b: Replica): number => b.rangeId - a.rangeId;
+  const waiting = Array.from(store.replicas.values()).sort(youngestFirst);
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    if (next.destroyed || !next.initialised) continue;
     await replay(store, next);
-    // Right sides that the replay brought to life wait for their logs.
-    await store.births();
+    const born = await store.births();
+    if (born.length === 0) continue;
+    waiting.push(...born);
+    waiting.sort(youngestFirst);
   }
 }
 

@@ -92,7 +92,7 @@ export function prepareRight(
         },
         (error: unknown) => store.fatal(error),
       );
-      store.noteBirth(ready);
+      store.noteBirth(replica, ready);
     },
   };
 }

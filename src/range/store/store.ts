@@ -146,7 +146,7 @@ export class Store implements ReplicaHost {
   #failed = false;
   readonly #unwatch: (() => void)[] = [];
   #runningSinceMs = 0;
-  #births: Promise<void>[] = [];
+  #births: Promise<Replica>[] = [];
   #setOpened: () => void = () => undefined;
 
   constructor(deps: StoreDeps) {
@@ -472,15 +472,15 @@ export class Store implements ReplicaHost {
   }
 
   /** A right side whose log is being begun. */
-  noteBirth(ready: Promise<void>): void {
-    if (this.#state === 'loading') this.#births.push(ready);
+  noteBirth(replica: Replica, ready: Promise<void>): void {
+    if (this.#state === 'loading') this.#births.push(ready.then(() => replica));
   }
 
-  /** Loading: waits for the right sides born so far. */
-  async births(): Promise<void> {
+  /** Loading: the right sides born since the last call, when their logs are there. */
+  births(): Promise<Replica[]> {
     const births = this.#births;
     this.#births = [];
-    await Promise.all(births);
+    return Promise.all(births);
   }
 
   /** Out of sight at once; `Remover` does the rest. */
