@@ -1,7 +1,9 @@
 /** What must hold of a cluster once it is healed and nothing is under way. `invariants.ts`: what always must. */
-import { type RangeDescriptor, type RangeId } from '../kv/index.ts';
+import { meta2Start, metaEnd } from '../encoding/index.ts';
+import { decodeDescriptor, type RangeDescriptor, type RangeId } from '../kv/index.ts';
 import { rangeSpans } from '../storage/index.ts';
 import { type SimCluster } from './cluster.ts';
+import { ranges } from './picture.ts';
 
 export interface ReplicaPicture {
   /** Empty when everything is equal and complete. */
@@ -50,16 +52,38 @@ export async function checkReplicas(
       problems.push(`r${rangeId} replicas differ: ${describe.join(' ')}`);
     }
   }
-  const ranges = [...byRange.values()]
+  const inOrder = [...byRange.values()]
     .flatMap((copies) => (copies[0] === undefined ? [] : [copies[0].range]))
     .sort((a, b) => a.startKey.compare(b.startKey));
-  for (const [i, range] of ranges.entries()) {
-    const next = ranges[i + 1];
+  for (const [i, range] of inOrder.entries()) {
+    const next = inOrder[i + 1];
     if (next !== undefined && !range.endKey.equals(next.startKey)) {
       problems.push(`r${range.rangeId} and r${next.rangeId} do not meet`);
     }
   }
-  return { problems, ranges: ranges.length };
+  return { problems, ranges: inOrder.length };
+}
+
+/** The second level of the index of ranges names exactly the ranges that there are, as they are. */
+export async function checkMeta(cluster: SimCluster): Promise<string[]> {
+  const db = cluster.serving()[0]?.node.db;
+  if (db === undefined) return ['no node serves'];
+  const page = await db.run({ name: 'check meta' }, (txn) =>
+    txn.scan({ start: meta2Start, end: metaEnd }),
+  );
+  if (page.resume !== undefined) return ['the index of ranges does not fit a page'];
+  const describe = (range: RangeDescriptor): string =>
+    `r${range.rangeId} [${range.startKey.toString('hex')}, ${range.endKey.toString('hex')}) generation ${range.generation}`;
+  const indexed = new Set(page.values.map((value) => describe(decodeDescriptor(value))));
+  const there = new Set(
+    ranges(cluster)
+      .filter(({ endKey }) => endKey.compare(metaEnd) > 0)
+      .map(describe),
+  );
+  return [
+    ...[...there].filter((range) => !indexed.has(range)).map((range) => `not in meta2: ${range}`),
+    ...[...indexed].filter((range) => !there.has(range)).map((range) => `only in meta2: ${range}`),
+  ];
 }
 
 /** Of all that a replica holds of its range. */

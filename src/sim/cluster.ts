@@ -10,7 +10,7 @@ import { rowProgramCompiler } from '../sql/index.ts';
 import { MemoryEngine } from '../storage/index.ts';
 import { must, silentLogger, type Disk, type Logger } from '../util/index.ts';
 import { Links } from './links.ts';
-import { MachineDisk } from './machine-disk.ts';
+import { MachineDisk, noticeMs } from './machine-disk.ts';
 import { type SeededRandom } from './random.ts';
 import { SimSocket } from './sql-socket.ts';
 import { SimTransport } from './transport.ts';
@@ -85,6 +85,7 @@ export class SimCluster {
   readonly links = new Links();
   /** Machines that stay down. */
   readonly #held = new Set<number>();
+  #clocksDifferUntilMs = 0;
   #loss: number;
   /** How often a node ended itself for a good reason. */
   stops = 0;
@@ -292,7 +293,7 @@ export class SimCluster {
       await running.node.stop();
     } catch (error) {
       // A store that has failed ends itself instead.
-      if (machine.running === running && !machine.disk.isTroubled) throw error;
+      if (machine.running === running && !this.#mayStop(machine)) throw error;
       return;
     }
     if (machine.running !== running) return;
@@ -363,6 +364,16 @@ export class SimCluster {
     skew.offsetMs = offsetMs - (this.world.nowMs * driftPpm) / 1e6;
   }
 
+  /** A clock stands where no node expects it, for some time: whoever meets it may end itself. */
+  misplaceClock(
+    index: number,
+    wrong: { readonly offsetMs: number; readonly durationMs: number },
+  ): void {
+    this.setClock(index, { offsetMs: wrong.offsetMs, driftPpm: 0 });
+    const untilMs = this.world.nowMs + wrong.durationMs + noticeMs;
+    this.#clocksDifferUntilMs = Math.max(this.#clocksDifferUntilMs, untilMs);
+  }
+
   #fate(delivery: Delivery): number | 'drop' | 'reset' {
     const random = this.#netRandom;
     const from = this.#indexOf(delivery.from);
@@ -395,12 +406,16 @@ export class SimCluster {
     )?.running;
   }
 
+  #mayStop({ disk }: Machine): boolean {
+    return disk.isTroubled || this.world.nowMs < this.#clocksDifferUntilMs;
+  }
+
   /** A node ended itself: right when its disk failed, a bug without a reason. */
   #stopped(index: number, error: Error): void {
     const machine = must(this.#machines[index]);
     if (machine.running?.env.alive !== true) return;
     const { disk } = machine;
-    if (!disk.isTroubled) {
+    if (!this.#mayStop(machine)) {
       this.#fail(index, `the node ended itself: ${error.stack ?? error.message}`);
       return;
     }
@@ -409,7 +424,7 @@ export class SimCluster {
     // After a failed fsync nobody knows what the disk holds.
     if (disk.isDamaged) this.wipe(index);
     else this.crash(index, 'power');
-    this.world.after(Math.max(1, disk.downMs), () => this.start(index));
+    this.world.after(disk.downMs, () => this.start(index));
   }
 
   /** What may not happen, whatever fails: the run has failed. */

@@ -31,8 +31,8 @@ export interface Trouble {
   readonly downMs: number;
 }
 
-/** Nodes notice an operation that hung, or failed, not at once. */
-const noticeMs = 20_000;
+/** Nodes notice an operation that hung or failed, or a clock that is wrong, not at once. */
+export const noticeMs = 20_000;
 
 export interface MachineDiskParts {
   readonly world: World;
@@ -52,7 +52,7 @@ export class MachineDisk {
   #stalledUntilMs = 0;
   #failing: { readonly sticky: boolean } | undefined;
   #troubledUntilMs = 0;
-  #downMs = 0;
+  #downMs = 500;
   /** Some file holds something else than was written. */
   isDamaged = false;
   #trap: { readonly moment: DiskMoment; left: number; readonly spring: () => void } | undefined;

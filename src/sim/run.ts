@@ -4,7 +4,7 @@
  */
 import { type Db, KvFailure } from '../kv/index.ts';
 import { type Disk } from '../util/index.ts';
-import { type ReplicaPicture } from './checks.ts';
+import { checkMeta, type ReplicaPicture } from './checks.ts';
 import { Clients, type ClientCounts } from './clients.ts';
 import { SimCluster } from './cluster.ts';
 import { type FaultName } from './faults/classes.ts';
@@ -272,6 +272,10 @@ class Run {
       const what = `the final read on m${index + 1}`;
       this.#within(what, this.#workload.checkNode(node.db, what));
     }
+    this.#within(
+      'the check of meta',
+      checkMeta(this.#cluster).then((problems) => void this.#problems.push(...problems)),
+    );
     const last = this.#workload.conclude?.(this.#cluster);
     if (last !== undefined) this.#within('the last check', last);
   }

@@ -1,4 +1,4 @@
-/** Wall clocks jump, jitter and run at a wrong speed, within the difference that the nodes are told to expect. */
+/** Wall clocks jump, jitter and run at a wrong speed, within the difference that the nodes are told to expect, and beyond. */
 import { magnitude, oneMachine } from './draws.ts';
 import { faultClass } from './fault.ts';
 import { type SeededRandom } from '../random.ts';
@@ -48,6 +48,20 @@ export const clocks = {
       const driftPpm = ((toMs - fromMs) / durationMs) * 1e6;
       cluster.setClock(machine, { offsetMs: fromMs, driftPpm });
       after(durationMs, () => cluster.setClock(machine, { offsetMs: toMs, driftPpm: 0 }));
+    },
+  }),
+
+  /** Far ahead of all others, for some time: the node ends itself, or nobody believes it. */
+  'clock-far': faultClass({
+    weight: 3,
+    draw: (random, scene) => ({
+      machine: oneMachine(random, scene),
+      offsetMs: magnitude(random, 600, 60_000),
+      durationMs: magnitude(random, 500, 15_000),
+    }),
+    inject({ cluster, after }, { machine, offsetMs, durationMs }) {
+      cluster.misplaceClock(machine, { offsetMs, durationMs });
+      after(durationMs, () => cluster.setClock(machine, { offsetMs: 0, driftPpm: 0 }));
     },
   }),
 };
