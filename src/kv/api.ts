@@ -28,7 +28,7 @@ export interface BatchHeader {
   readonly timestamp: Timestamp;
   readonly txn: TxnMeta | undefined;
   /**
-   * The clock of the receiving node when the transaction first met it, if it has: what that node wrote
+   * The clock of the receiving node when the transaction first met it, if it has before: what that node wrote
    * later, under its present lease, was written after the transaction began and is not uncertain.
    */
   readonly observed?: Timestamp;

@@ -1,6 +1,7 @@
 /** What can go wrong around a transaction: lost answers, lost leases, lost coordinators, splits. */
 import { describe, expect, it } from 'vitest';
 import {
+  compareTimestamps,
   KvFailure,
   recordKeyOf,
   type BatchRequest,
@@ -477,5 +478,24 @@ describe('what was assumed', () => {
     txn.insert(key('a'), bytes('3'));
     expect(await errorOf(withTime(env, txn.commit()))).toBe('txn-retry');
     expect(await read(cluster, 'a')).toBe('1');
+  });
+});
+
+describe('a reader that pushes a writer', () => {
+  it('pushes it no further than the clock: what is committed above all clocks is missed by later readers', async () => {
+    const env = new VirtualEnv();
+    const cluster = new TestCluster(env, { splits: [], maxOffsetMicros: 500_000 });
+    const { db } = cluster;
+    const writer = db.begin();
+    // So many that they are laid down as intents before the commit.
+    for (let i = 0; i < 300; i++) writer.insert(key(`a${i}`), bytes('1'));
+    await withTime(env, writer.checkInserts());
+    // From a node that has not heard of this one's clock.
+    const { meta } = db.begin({ priority: 'high' });
+    const answer = await send(cluster, meta, { kind: 'get', key: key('a0'), lock: 'none' });
+    expect(answer).toMatchObject({ kind: 'ok', results: [{ kind: 'get', value: undefined }] });
+    const committed = await withTime(env, writer.commit());
+    expect(compareTimestamps(committed, db.clock.now())).toBeLessThan(0);
+    expect(await withTime(env, db.begin().get(key('a0')))).toEqual(bytes('1'));
   });
 });

@@ -114,8 +114,9 @@ class Executor implements RangeExecutor {
     this.#load = new LoadMeter(port.env.clock);
   }
 
-  execute(batch: BatchRequest): Promise<BatchResponse> {
-    this.#port.clock.observe(batch.header.timestamp);
+  execute(received: BatchRequest): Promise<BatchResponse> {
+    this.#port.clock.observe(received.header.timestamp);
+    const batch = this.#met(received);
     this.#load.count(batch.requests.length);
     if (batch.header.consistency === 'inconsistent') {
       return evaluateInconsistent(this.#port, batch);
@@ -125,6 +126,13 @@ class Executor implements RangeExecutor {
     }
     const fast = this.#readOneKey(batch);
     return fast === undefined ? this.#serve(batch) : Promise.resolve(fast);
+  }
+
+  /** A transaction that this node meets for the first time meets it now. */
+  #met(batch: BatchRequest): BatchRequest {
+    const { header } = batch;
+    if (header.txn === undefined || header.observed !== undefined) return batch;
+    return { ...batch, header: { ...header, observed: this.#port.clock.now() } };
   }
 
   leaseAcquired(start: Timestamp, continuesSplit = false): void {
@@ -326,7 +334,8 @@ class Executor implements RangeExecutor {
         const { strength } = conflict;
         if (txn === undefined || strength === undefined || first === undefined) {
           const reader = this.#withLocalLimit({ header: { ...header, txn } });
-          // An intent is in the way up to the uncertainty limit: that is where it has to be pushed to.
+          // An intent is in the way up to the uncertainty limit: that is where it has to be pushed to. It is
+          // not above this node's clock: a commit above all clocks would be missed by readers that come later.
           const readAt =
             reader === undefined
               ? this.#port.clock.now()

@@ -13,8 +13,6 @@ import {
   compareTimestamps,
   equalTimestamps,
   formatTimestamp,
-  laterTimestamp,
-  zeroTimestamp,
   type Timestamp,
 } from '../../kv/index.ts';
 import { unreachable } from '../../util/index.ts';
@@ -236,12 +234,18 @@ function checkReads(transaction: Placed, stored: VersionIndex, found: Found): Re
   return reads;
 }
 
+/** The latest timestamp at which something is known, and from whom. */
+interface Known {
+  readonly at: Timestamp;
+  readonly from: string;
+}
+
 function checkRealTime(placed: readonly Placed[], reads: readonly Reads[], found: Found): void {
-  /** By key: the latest timestamps of what is known. */
-  const written = new Map<number, Timestamp>();
-  const read = new Map<number, Timestamp>();
-  const raise = (latest: Map<number, Timestamp>, key: number, to: Timestamp | undefined): void => {
-    if (to !== undefined) latest.set(key, laterTimestamp(to, latest.get(key) ?? to));
+  const written = new Map<number, Known>();
+  const read = new Map<number, Known>();
+  const raise = (latest: Map<number, Known>, key: number, known: Known): void => {
+    const before = latest.get(key);
+    if (before === undefined || compareTimestamps(before.at, known.at) < 0) latest.set(key, known);
   };
   const events = placed
     .flatMap((transaction, index) => [
@@ -254,21 +258,19 @@ function checkRealTime(placed: readonly Placed[], reads: readonly Reads[], found
     const { at, name, what, lastWrites: writes } = transaction;
     if (at === undefined || seen === undefined) continue;
     if (isStart) {
-      const isBelow = (latest: ReadonlyMap<number, Timestamp>, key: number): boolean =>
-        compareTimestamps(latest.get(key) ?? zeroTimestamp, at) > 0;
-      const missed = [...seen.keys(), ...writes.keys()].find((key) => isBelow(written, key));
-      if (missed !== undefined && !what.inPast) {
-        found('stale', `k${missed} had been written above ${formatTimestamp(at)}; ${name}`);
+      const report = (anomaly: string, key: number, known: Known | undefined): void => {
+        if (known === undefined || compareTimestamps(known.at, at) <= 0) return;
+        found(anomaly, `k${key} at ${formatTimestamp(known.at)}: ${known.from}; ${name}`);
+      };
+      for (const key of new Set([...seen.keys(), ...writes.keys()])) {
+        if (!what.inPast) report('stale', key, written.get(key));
       }
-      const undone = [...writes.keys()].find((key) => isBelow(read, key));
-      if (undone !== undefined) {
-        found('write-below-read', `k${undone} had been read above ${formatTimestamp(at)}; ${name}`);
-      }
+      for (const key of writes.keys()) report('write-below-read', key, read.get(key));
     } else {
-      for (const key of writes.keys()) raise(written, key, at);
+      for (const key of writes.keys()) raise(written, key, { at, from: name });
       for (const [key, version] of seen) {
-        raise(read, key, at);
-        raise(written, key, version?.timestamp);
+        raise(read, key, { at, from: name });
+        if (version !== undefined) raise(written, key, { at: version.timestamp, from: name });
       }
     }
   }

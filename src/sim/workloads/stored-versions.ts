@@ -1,5 +1,5 @@
 /** Reads from the stores everything that was ever committed in a span of keys. */
-import { type Timestamp } from '../../kv/index.ts';
+import { type RangeDescriptor, type RangeId, type Timestamp } from '../../kv/index.ts';
 import {
   decodeHead,
   decodeVersion,
@@ -26,32 +26,50 @@ export interface StoredHistory {
   readonly intents: readonly Buffer[];
 }
 
-/** Of each range the leaseholder's replica is read: all are known to be equal. */
+/** Of each range the replica that has applied most is read: all of them are known to be equal. */
 export async function readStoredHistory(
   cluster: SimCluster,
   span: EngineSpan,
 ): Promise<StoredHistory> {
   const versions: StoredVersion[] = [];
   const intents: Buffer[] = [];
-  for (const { node } of cluster.serving()) {
-    const { engine, replicas } = node.store;
-    for (const replica of replicas.values()) {
-      if (!replica.initialised || replica.checkLease(node.clock.now()) !== undefined) continue;
-      const start = maxBytes(span.start, replica.descriptor.startKey);
-      const end = minBytes(span.end, replica.descriptor.endKey);
-      if (start.compare(end) >= 0) continue;
-      for (const [engineKey, record] of await readAll(engine, headSpan(start, end))) {
-        const key = keyOfHead(engineKey);
-        const { timestamp, value, intent } = decodeHead(record);
-        if (timestamp !== undefined) versions.push({ key, timestamp, value });
-        if (intent !== undefined) intents.push(key);
-      }
-      for (const [engineKey, stored] of await readAll(engine, versionSpan(start, end))) {
-        versions.push({ ...decodeVersionKey(engineKey), value: decodeVersion(stored) });
-      }
+  for (const { engine, descriptor } of newestReplicas(cluster)) {
+    const start = maxBytes(span.start, descriptor.startKey);
+    const end = minBytes(span.end, descriptor.endKey);
+    if (start.compare(end) >= 0) continue;
+    for (const [engineKey, record] of await readAll(engine, headSpan(start, end))) {
+      const key = keyOfHead(engineKey);
+      const { timestamp, value, intent } = decodeHead(record);
+      if (timestamp !== undefined) versions.push({ key, timestamp, value });
+      if (intent !== undefined) intents.push(key);
+    }
+    for (const [engineKey, stored] of await readAll(engine, versionSpan(start, end))) {
+      versions.push({ ...decodeVersionKey(engineKey), value: decodeVersion(stored) });
     }
   }
   return { versions, intents };
+}
+
+interface NewestReplica {
+  readonly engine: EngineReader;
+  readonly descriptor: RangeDescriptor;
+  readonly applied: number;
+}
+
+function newestReplicas(cluster: SimCluster): NewestReplica[] {
+  const newest = new Map<RangeId, NewestReplica>();
+  for (const { node } of cluster.serving()) {
+    const { engine, replicas } = node.store;
+    for (const replica of replicas.values()) {
+      if (!replica.initialised) continue;
+      const { descriptor, rangeId } = replica;
+      const applied = replica.raft.appliedIndex;
+      if (applied > (newest.get(rangeId)?.applied ?? -1)) {
+        newest.set(rangeId, { engine, descriptor, applied });
+      }
+    }
+  }
+  return [...newest.values()];
 }
 
 async function readAll(engine: EngineReader, span: EngineSpan): Promise<[Buffer, Buffer][]> {
