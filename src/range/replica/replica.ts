@@ -310,8 +310,9 @@ export class Replica implements ReplicaPort, RaftHost {
       this.#holdsLease = false;
       this.#leaseSequence++;
       this.#lostLeadershipAtMs = this.host.env.clock.monotonicMs();
+      // It stays while anything runs in it: a request that waits for a latch may be served under the next lease of
+      // this replica, by the timestamps that are remembered then.
       this.#executor?.leaseLost();
-      this.#executor = undefined;
       this.host.counters.leasesLost++;
       this.host.leaseChanged(this);
     }
