@@ -421,7 +421,9 @@ export class Replica implements ReplicaPort, RaftHost {
         break;
     }
     this.raft.step(message);
-    this.activate();
+    // An answer that comes behind the quorum's leaves nothing to do.
+    const done = message.kind === 'append-response' && !this.raft.hasReady();
+    if (!done || this.#waiters !== undefined) this.activate();
   }
 
   /** The epoch to stamp on a response: only while this replica follows exactly that leader in that term. */
