@@ -279,7 +279,11 @@ export class SkeinNode {
         storeId: identity.storeId,
       });
       const { wall } = this.clock.now();
-      await this.#clockBound({ isNew: true }).persist({ upperBound: wall, noVotesBefore: 0 });
+      await this.#clockBound({ isNew: true }).persist({
+        upperBound: wall,
+        noVotesBefore: 0,
+        heard: [],
+      });
     }
     this.#engine = engine;
     this.#raftLog = raftLog;

@@ -7,19 +7,21 @@
  * While the store runs the bound is kept ahead of the clock; a promise is only made up to
  * `upperBound + supportDuration`, so that is what the file says about promises. A clean shutdown writes
  * the real values instead, and a restart need not wait. The state engine cannot hold this: its writes
- * are not synced.
+ * are not synced. What was heard of other stores' clocks is written along (see `incarnations.ts`).
  *
  * INVARIANT: the file on disk never says less than `upperBound` and `noVotesBefore` of this object.
  */
 import { crc32 } from 'node:zlib';
-import { type HlcClock } from '../../kv/index.ts';
+import { asStoreId, type HlcClock } from '../../kv/index.ts';
 import { CorruptionError } from '../../storage/index.ts';
-import { sleep, type Env } from '../../util/index.ts';
+import { isCount, sleep, type Env } from '../../util/index.ts';
+import { Incarnations, type Heard, type Life } from './incarnations.ts';
 
 /** Wall microseconds. */
 export interface ClockBounds {
   readonly upperBound: number;
   readonly noVotesBefore: number;
+  readonly heard: readonly Heard[];
 }
 
 export interface ClockBoundFile {
@@ -52,14 +54,26 @@ export function clockBoundOnDisk(
         // Without it promises of support may be broken: the store must not vote again.
         throw new CorruptionError(`${path} is damaged, and with it what this store promised`);
       }
-      return { upperBound: parsed.upperBound, noVotesBefore: parsed.noVotesBefore };
+      const heard = 'heard' in parsed ? decodeHeard(parsed.heard) : [];
+      return { upperBound: parsed.upperBound, noVotesBefore: parsed.noVotesBefore, heard };
     },
     async persist(bounds) {
       const { upperBound, noVotesBefore } = bounds;
-      const text = JSON.stringify({ format: 2, upperBound, noVotesBefore });
+      const heard = bounds.heard.map((each) => [each.storeId, each.incarnation, each.wall]);
+      const text = JSON.stringify({ format: 2, upperBound, noVotesBefore, heard });
       await env.disk.replaceFile(path, Buffer.from(`${text}\n${sealOf(text)}\n`, 'utf8'));
     },
   };
+}
+
+/** Whatever has another shape is left out: to have heard nothing is safe. */
+function decodeHeard(value: unknown): Heard[] {
+  if (!Array.isArray(value)) return [];
+  return value.flatMap((entry: unknown): Heard[] => {
+    const [storeId, incarnation, wall]: unknown[] = Array.isArray(entry) ? entry : [];
+    if (!isCount(storeId) || !isCount(incarnation) || !isCount(wall)) return [];
+    return [{ storeId: asStoreId(storeId), incarnation, wall }];
+  });
 }
 
 /** Two lines, the second is the checksum of the first. Older files have neither it nor a `format`. */
@@ -89,12 +103,15 @@ export interface ClockBoundOptions {
 }
 
 export class ClockBound {
+  /** Of the other stores. */
+  readonly incarnations = new Incarnations();
   readonly #env: Env;
   readonly #clock: HlcClock;
   readonly #file: ClockBoundFile;
   readonly #options: ClockBoundOptions;
   #upperBound = 0;
   #noVotesBefore = 0;
+  #life: Life = { incarnation: 0, resumedFrom: 0 };
   #renewal: Promise<void> | undefined;
   #closed = false;
 
@@ -108,6 +125,11 @@ export class ClockBound {
   /** Nothing at or above this wall time may be served or issued. */
   get upperBound(): number {
     return this.#upperBound;
+  }
+
+  /** Of this store, since `start`. */
+  get life(): Life {
+    return this.#life;
   }
 
   /** Votes are refused until the clock has passed this: promises made before a restart may reach so far. */
@@ -138,8 +160,10 @@ export class ClockBound {
       }
       this.#clock.observe({ wall: before.upperBound, logical: 0 });
       this.#noVotesBefore = before.noVotesBefore;
+      this.incarnations.restore(before.heard);
     }
     await this.#extend();
+    this.#life = { incarnation: this.#upperBound, resumedFrom: before?.upperBound ?? 0 };
   }
 
   /** Called from the heartbeat loop; at most one renewal at a time. */
@@ -162,6 +186,7 @@ export class ClockBound {
     await this.#file.persist({
       upperBound: this.#clock.now().wall + 1,
       noVotesBefore: Math.max(maxPromised, this.#noVotesBefore),
+      heard: this.incarnations.all(),
     });
   }
 
@@ -171,6 +196,7 @@ export class ClockBound {
     await this.#file.persist({
       upperBound,
       noVotesBefore: Math.max(promised, this.#noVotesBefore),
+      heard: this.incarnations.all(),
     });
     if (this.#closed) return;
     this.#upperBound = Math.max(this.#upperBound, upperBound);

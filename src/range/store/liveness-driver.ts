@@ -11,9 +11,11 @@ import {
   type Transport,
 } from '../../kv/index.ts';
 import { asStoreId } from '../../kv/index.ts';
+import { CorruptionError } from '../../storage/index.ts';
 import { isCount, type Env, type TimerHandle } from '../../util/index.ts';
 import { type ClockBound } from './clock-bound.ts';
 import { ClockOffsets } from './clock-offsets.ts';
+import { type Heard } from './incarnations.ts';
 import { SupportLedger } from './liveness.ts';
 
 export interface StoreAddress {
@@ -66,6 +68,10 @@ export class StoreLiveness {
    */
   readonly #beatsUnheard = new Map<StoreId, number>();
   #timer: TimerHandle | undefined;
+  #startedAtMs = 0;
+  /** Stores that have not said that this one is an older copy of itself, and were asked. */
+  readonly #answered = new Set<StoreId>();
+  #isIntroduced = false;
   #stopped = false;
 
   constructor(deps: LivenessDeps) {
@@ -83,6 +89,7 @@ export class StoreLiveness {
   }
 
   start(): void {
+    this.#startedAtMs = this.#deps.env.clock.monotonicMs();
     this.#beat();
   }
 
@@ -101,9 +108,24 @@ export class StoreLiveness {
     return this.ledger.supportedBy(store, this.#deps.clock.now().wall);
   }
 
-  /** Votes may be granted and elections begun: no promise of an earlier life of this store still binds it. */
+  /**
+   * Votes may be granted and elections begun: no promise of an earlier life of this store still binds it, and the
+   * others had the time to say so if it is an older copy of itself.
+   */
   mayVote(): boolean {
-    return this.#deps.clock.now().wall > this.#deps.bound.noVotesBefore;
+    const { clock, bound } = this.#deps;
+    return clock.now().wall > bound.noVotesBefore && this.#introduced();
+  }
+
+  /** Every other store has answered, or a support interval has passed: by then promises that a copy forgot have run out, too. */
+  #introduced(): boolean {
+    if (this.#isIntroduced) return true;
+    const { env, options, peers } = this.#deps;
+    const sinceMs = env.clock.monotonicMs() - this.#startedAtMs;
+    this.#isIntroduced =
+      sinceMs * 1000 >= options.supportMicros ||
+      peers().every(({ storeId }) => this.#answered.has(storeId));
+    return this.#isIntroduced;
   }
 
   /** Milliseconds since `store` was heard of; undefined when never. */
@@ -136,8 +158,9 @@ export class StoreLiveness {
     const { env, clock, transport, storeId, options } = this.#deps;
     this.#deps.bound.renew().catch((error: unknown) => this.#deps.fatal(error));
     this.#timer = env.timers.after(options.heartbeatMs, () => this.#beat());
-    if (!this.#deps.mayAsk()) return;
     const now = clock.now();
+    // What is said of an incarnation rests on this: no heartbeat at or above the bound on disk.
+    if (!this.#deps.mayAsk() || now.wall >= this.#deps.bound.upperBound) return;
     const expiration = now.wall + options.supportMicros;
     for (const peer of this.#deps.peers()) {
       transport.send(
@@ -150,6 +173,7 @@ export class StoreLiveness {
           logical: now.logical,
           physical: clock.physicalMicros(),
           sent: Math.floor(env.clock.monotonicMs() * 1000),
+          ...this.#deps.bound.life,
           expiration,
         },
         'system',
@@ -179,10 +203,17 @@ export class StoreLiveness {
   #onHeartbeat(payload: unknown, fromNode: NodeId): void {
     const message = decode(payload);
     if (message === undefined || this.#stopped || message.to !== this.#deps.storeId) return;
+    const { clock, bound } = this.#deps;
     // Whoever is too far ahead gets no support, but an answer, from which it learns how far.
     const trusted = this.#observe(message);
+    const later = trusted
+      ? bound.incarnations.outdatedBy(message.from, message, message.wall)
+      : undefined;
+    if (later !== undefined) {
+      this.#refuse(message, later, fromNode);
+      return;
+    }
     if (trusted) this.#noteHeard(message.from, fromNode);
-    const { clock, bound } = this.#deps;
     const now = clock.now();
     const granted = trusted ? Math.min(message.expiration, bound.promiseLimit) : 0;
     const support = this.ledger.promise(message.from, granted, now.wall);
@@ -196,8 +227,21 @@ export class StoreLiveness {
         logical: now.logical,
         physical: clock.physicalMicros(),
         sent: message.sent,
+        incarnation: message.incarnation,
         ...support,
       },
+      'system',
+    );
+  }
+
+  /** No support for an older copy of a store, but the time at which that was heard of. */
+  #refuse({ from, incarnation }: Beat, later: Heard, fromNode: NodeId): void {
+    this.#deps.env.log.warn({ store: from, node: fromNode }, 'an older copy of a store is refused');
+    const { wall, logical } = this.#deps.clock.now();
+    this.#deps.transport.send(
+      fromNode,
+      supportMethod,
+      { from: this.#deps.storeId, to: from, wall, logical, incarnation, heard: later.wall },
       'system',
     );
   }
@@ -205,6 +249,14 @@ export class StoreLiveness {
   #onSupport(payload: unknown, fromNode: NodeId): void {
     const message = decode(payload);
     if (message === undefined || this.#stopped || message.to !== this.#deps.storeId) return;
+    const { bound, storeId, fatal } = this.#deps;
+    const { incarnation, resumedFrom } = bound.life;
+    const isOurs = message.incarnation === incarnation;
+    if (isOurs && message.heard > 0 && message.heard >= resumedFrom) {
+      fatal(outdated(storeId, message, resumedFrom));
+      return;
+    }
+    if (isOurs) this.#answered.add(message.from);
     this.#measure(message);
     if (this.#stopped || !this.#observe(message)) return;
     this.#noteHeard(message.from, fromNode);
@@ -244,6 +296,13 @@ export class StoreLiveness {
   }
 }
 
+function outdated(storeId: StoreId, { from, heard }: Beat, resumedFrom: number): CorruptionError {
+  const [then, end] = [heard, resumedFrom].map((micros) => new Date(micros / 1000).toISOString());
+  return new CorruptionError(
+    `it is an older copy of store ${storeId}: it ends at ${end}, and store ${from} has heard of store ${storeId} at ${then}`,
+  );
+}
+
 /** This machine's clock is too far from those of the others. */
 export class ClockOffsetError extends Error {
   override readonly name = 'ClockOffsetError';
@@ -258,6 +317,11 @@ interface Beat {
   readonly physical: number;
   /** Monotonic microseconds of the heartbeat's sender; an answer carries it back. */
   readonly sent: number;
+  /** Of the heartbeat's sender (see `incarnations.ts`); an answer carries the first one back. */
+  readonly incarnation: number;
+  readonly resumedFrom: number;
+  /** In an answer to an older copy of a store: HLC wall time of the last heartbeat of the store. */
+  readonly heard: number;
   readonly epoch: number;
   readonly expiration: number;
 }
@@ -275,6 +339,9 @@ function decode(payload: unknown): Beat | undefined {
     logical: field('logical'),
     physical: field('physical'),
     sent: field('sent'),
+    incarnation: field('incarnation'),
+    resumedFrom: field('resumedFrom'),
+    heard: field('heard'),
     epoch: field('epoch'),
     expiration: field('expiration'),
   };

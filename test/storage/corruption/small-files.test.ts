@@ -10,7 +10,12 @@ import { SeededRandom } from '../random.ts';
 import { damageBytes, firstSeed, trialsOf } from './damage.ts';
 
 const identity = { clusterId: 'a1b2c3d4', nodeId: asNodeId(3), storeId: asStoreId(3) };
-const bounds = { upperBound: 1_790_000_000_123_456, noVotesBefore: 1_790_000_003_123_456 };
+const heard = [{ storeId: asStoreId(2), incarnation: 7, wall: 1_790_000_000_100_000 }];
+const bounds = {
+  upperBound: 1_790_000_000_123_456,
+  noVotesBefore: 1_790_000_003_123_456,
+  heard,
+};
 
 /** Runs `read` on damaged copies of the file; how often it refused. */
 async function refusals(
@@ -70,8 +75,14 @@ describe('damaged small files', () => {
     const env = testEnv(1);
     await env.disk.mkdir('store');
     env.disk.poke('store/STORE', Buffer.from(`${JSON.stringify({ format: 1, ...identity })}\n`));
-    env.disk.poke('store/CLOCK', Buffer.from(`${JSON.stringify(bounds)}\n`));
+    env.disk.poke(
+      'store/CLOCK',
+      Buffer.from(`${JSON.stringify({ ...bounds, heard: undefined })}\n`),
+    );
     expect(await readIdentity(env.disk, 'store', mayStay)).toEqual(identity);
-    expect(await clockBoundOnDisk(env, 'store/CLOCK', { isNew: false }).load()).toEqual(bounds);
+    expect(await clockBoundOnDisk(env, 'store/CLOCK', { isNew: false }).load()).toEqual({
+      ...bounds,
+      heard: [],
+    });
   });
 });
