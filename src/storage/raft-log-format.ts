@@ -70,18 +70,23 @@ export function isSegmentHeader(bytes: Buffer, segment: number): boolean {
 export interface Manifest {
   readonly first: number;
   readonly last: number;
+  /** The last segment is durable up to here at least; 0 when nothing is known of it. */
+  readonly endBytes: number;
 }
 
-export function encodeManifest(manifest: Manifest): Buffer {
-  const text = `skein raft log ${formatVersion}\nsegments ${manifest.first} to ${manifest.last}\n`;
+export function encodeManifest({ first, last, endBytes }: Manifest): Buffer {
+  const end = endBytes === 0 ? '' : `end ${endBytes}\n`;
+  const text = `skein raft log ${formatVersion}\nsegments ${first} to ${last}\n${end}`;
   return Buffer.from(`${text}crc ${crc32(text)}\n`);
 }
 
 /** Undefined when the bytes are not a manifest of this version. */
 export function decodeManifest(bytes: Buffer): Manifest | undefined {
-  const match = /^skein raft log 1\nsegments (\d+) to (\d+)\n/.exec(bytes.toString('latin1'));
+  const text = bytes.toString('latin1');
+  const match = /^skein raft log 1\nsegments (\d+) to (\d+)\n(?:end (\d+)\n)?/.exec(text);
   if (match === null) return undefined;
-  const manifest = { first: Number(match[1]), last: Number(match[2]) };
+  const [first = 0, last = 0, endBytes = 0] = match.slice(1).map((digits) => Number(digits ?? 0));
+  const manifest = { first, last, endBytes };
   return encodeManifest(manifest).equals(bytes) ? manifest : undefined;
 }
 

@@ -7,10 +7,11 @@
  * a torn write leaves a file that is too short or sectors of zeros; a block that is all there and
  * still wrong has rotted.
  *
- * So damage is told from a torn write but for two cases, both in the last segment: it lost its end after that was
- * acknowledged, wherever it is cut, or the last block is damaged and has a sector of zeros, even if it was written so.
+ * So damage is told from a torn write but for two cases, both in what the last segment got since the log was opened
+ * (the list of segments says where it ended then, or at a clean stop): it lost its end after that was acknowledged,
+ * wherever it is cut, or the last block is damaged and has a sector of zeros, even if it was written so.
  * Then the log comes back as it stood some writes ago. Part of that is still refused: a hard state, or a state
- * engine, that has applied more than the log holds. Nothing but a second durable write could tell the rest.
+ * engine, that has applied more than the log holds, or a leader that was told of more.
  */
 import { crc32 } from 'node:zlib';
 import { CorruptionError } from './engine.ts';

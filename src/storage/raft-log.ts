@@ -8,7 +8,7 @@
  * A file that reaches `segmentBytes` is followed by a new one. Old segments are removed from the oldest on,
  * once no range needs them; when a few slow ranges hold up many segments, their live records are
  * written again at the head of the log. The file `segments` names the first and the last segment, so a
- * missing file is noticed.
+ * missing file is noticed, and says how long the last one was when the log was opened and closed.
  *
  * INVARIANT: at most one write is in flight, and a block is written only when all before it are durable.
  */
@@ -26,6 +26,7 @@ import {
   kindTruncate,
   segmentName,
   segmentNumber,
+  type Manifest,
 } from './raft-log-format.ts';
 import { RangeLogState, emptyHardState } from './raft-log-range.ts';
 import { LogRecovery } from './raft-log-recover.ts';
@@ -135,7 +136,7 @@ export class SegmentedRaftLog implements RaftLog {
     if (content === undefined) {
       await refuseStrays(options, found, 0);
       const file = await createSegment(options, 1);
-      await writeManifest(options, 1, 1);
+      await writeManifest(options, { first: 1, last: 1, endBytes: headerBytes });
       const ranges = new Map<number, RangeLogState>();
       return new SegmentedRaftLog(options, {
         ranges,
@@ -149,14 +150,16 @@ export class SegmentedRaftLog implements RaftLog {
     const manifest = decodeManifest(content);
     if (manifest === undefined)
       throw new CorruptionError('the raft log has a damaged segment list');
-    const { first, last } = manifest;
+    const { first, last, endBytes } = manifest;
     await refuseStrays(options, found, last);
     const recovery = new LogRecovery();
     let end = { sizeBytes: 0, blocks: 0 };
+    let lastBytes: Buffer = Buffer.alloc(0);
     for (let segment = first; segment <= last; segment++) {
       const bytes = await disk.readFile(segmentPath(options, segment));
       if (bytes === undefined) throw new CorruptionError(`raft log segment ${segment} is missing`);
       end = recovery.segment(segment, bytes, segment === last);
+      lastBytes = bytes;
       if (end.sizeBytes < bytes.length) {
         env.log.warn(
           { segment, bytes: bytes.length - end.sizeBytes },
@@ -165,11 +168,20 @@ export class SegmentedRaftLog implements RaftLog {
       }
     }
     recovery.finish();
+    if (end.sizeBytes < endBytes) {
+      throw new CorruptionError(
+        `raft log segment ${last} has lost its end: ${end.sizeBytes} bytes of ${endBytes} are left`,
+      );
+    }
+    // What was read may be in the page cache only, where an fsync that failed has left it as if it were written
+    // (trap L7): another fsync would prove nothing. What is acknowledged from here on rests on a new file.
+    if (end.sizeBytes > endBytes) {
+      await disk.replaceFile(segmentPath(options, last), lastBytes.subarray(0, end.sizeBytes));
+      await writeManifest(options, { first, last, endBytes: end.sizeBytes });
+    }
     const file = await disk.open(segmentPath(options, last));
     if ((await file.sizeBytes()) > end.sizeBytes) await file.truncate(end.sizeBytes);
-    // What was read may still be in the page cache only, if just the process died.
     await file.sync();
-    await disk.syncDir(directory);
     for (const segment of found) {
       if (segment < first) await disk.remove(segmentPath(options, segment));
     }
@@ -278,6 +290,7 @@ export class SegmentedRaftLog implements RaftLog {
     this.#start();
     await this.#running;
     await this.#file.close();
+    if (this.#poison === undefined) await this.#writeManifest();
   }
 
   get #unusable(): StorePoisonedError | undefined {
@@ -400,8 +413,20 @@ export class SegmentedRaftLog implements RaftLog {
     const options = { env: this.#env, directory: this.#directory };
     await this.#file.close();
     this.#file = await createSegment(options, segment);
-    await writeManifest(options, this.#firstSegment, segment);
+    await writeManifest(options, {
+      first: this.#firstSegment,
+      last: segment,
+      endBytes: headerBytes,
+    });
     this.#fileSegment = segment;
+  }
+
+  /** All blocks so far are durable. */
+  #writeManifest(): Promise<void> {
+    return writeManifest(
+      { env: this.#env, directory: this.#directory },
+      { first: this.#firstSegment, last: this.#fileSegment, endBytes: this.#position },
+    );
   }
 
   /** The oldest segment that some range needs. */
@@ -418,8 +443,8 @@ export class SegmentedRaftLog implements RaftLog {
   async #removeBefore(needed: number): Promise<void> {
     const options = { env: this.#env, directory: this.#directory };
     const first = this.#firstSegment;
-    await writeManifest(options, needed, this.#segment);
     this.#firstSegment = needed;
+    await this.#writeManifest();
     for (let segment = first; segment < needed; segment++) {
       await this.#env.disk.remove(segmentPath(options, segment));
     }
@@ -492,11 +517,8 @@ async function createSegment(place: Place, segment: number): Promise<DiskFile> {
   return file;
 }
 
-function writeManifest(place: Place, first: number, last: number): Promise<void> {
-  return place.env.disk.replaceFile(
-    `${place.directory}/${manifestName}`,
-    encodeManifest({ first, last }),
-  );
+function writeManifest(place: Place, manifest: Manifest): Promise<void> {
+  return place.env.disk.replaceFile(`${place.directory}/${manifestName}`, encodeManifest(manifest));
 }
 
 /** A segment behind the last one listed was being made when the store stopped: it is empty, or the list is old. */

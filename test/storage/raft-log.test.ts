@@ -198,10 +198,13 @@ describe('SegmentedRaftLog', () => {
       { rangeId: r2, hardState: undefined, entries: [entry(1, 1, 'x'.repeat(1500))] },
     ]);
     const newer = describeLog(log);
+    // A crash leaves the list as the start wrote it.
+    const list = env.disk.peek(`${directory}/segments`);
     await log.close();
     const whole = env.disk.peek(path) ?? Buffer.alloc(0);
     for (let size = intact; size <= whole.length; size++) {
       for (const zeros of [0, 512]) {
+        env.disk.poke(`${directory}/segments`, list);
         env.disk.poke(path, Buffer.concat([whole.subarray(0, size), Buffer.alloc(zeros)]));
         if (zeros > 0 && size % 512 !== 0) continue;
         const again = await openLog(env);

@@ -41,6 +41,7 @@ import {
   RaftNode,
 } from '../../raft/index.ts';
 import {
+  CorruptionError,
   computeStats,
   subtractStats,
   type EngineReader,
@@ -405,8 +406,11 @@ export class Replica implements ReplicaPort, RaftHost {
         // A promise made before a restart may still bind this store. A transfer is the leader's own wish.
         if (!message.transfer && !this.#mayVote()) return;
         break;
-      case 'append':
       case 'heartbeat':
+        this.#refuseLoss(message);
+        this.#lastContactMs = this.host.env.clock.monotonicMs();
+        break;
+      case 'append':
       case 'snapshot':
         this.#lastContactMs = this.host.env.clock.monotonicMs();
         break;
@@ -424,6 +428,17 @@ export class Replica implements ReplicaPort, RaftHost {
     // An answer that comes behind the quorum's leaves nothing to do.
     const done = message.kind === 'append-response' && !this.raft.hasReady();
     if (!done || this.#waiters !== undefined) this.activate();
+  }
+
+  /** A leader names only what this replica has acknowledged in its term: a log that ends before that has lost its end. */
+  #refuseLoss({ term, commit }: Extract<RaftEnvelope['message'], { kind: 'heartbeat' }>): void {
+    const { lastIndex } = this.raft;
+    if (term < this.raft.term || commit <= lastIndex) return;
+    this.host.fatal(
+      new CorruptionError(
+        `the raft log of range ${this.rangeId} ends at ${lastIndex}, and entries up to ${commit} were acknowledged`,
+      ),
+    );
   }
 
   /** The epoch to stamp on a response: only while this replica follows exactly that leader in that term. */
