@@ -89,6 +89,7 @@ async function startNode(settings: Settings, options: { singleNode: boolean }): 
     nodeId: () => node.nodeId,
     clusterId: () => node.clusterId,
     resolve: (id) => node.addressOf(id),
+    onForeign: (address) => node.noteForeign(address),
     queueBytesMax: 64 << 20,
     frameBytesMax: 128 << 20,
   });
@@ -247,7 +248,12 @@ function crashOnStrayErrors(log: Logger): void {
 
 function isOfStore(error: Error): boolean {
   const isDiskError = 'code' in error && error.code === 'EIO';
-  return isDiskError || error instanceof StorePoisonedError || storeFaultOf(error) !== 'failed';
+  return (
+    isDiskError ||
+    error instanceof ForeignStoreError ||
+    error instanceof StorePoisonedError ||
+    storeFaultOf(error) !== 'failed'
+  );
 }
 
 /** One sentence for the failures that a user can do something about. */
@@ -268,5 +274,5 @@ function explain(error: unknown): string | undefined {
     (e) => e !== undefined && 'code' in e && e.code === 'LEVEL_LOCKED',
   );
   if (locked) return 'another process uses this data folder already.';
-  return error instanceof ForeignStoreError ? error.message : undefined;
+  return undefined;
 }

@@ -1,4 +1,5 @@
 /** How a node ends whose store cannot go on: one sentence that says what to do, and an exit code that says which kind. */
+import { ForeignStoreError } from '../server/index.ts';
 import { storeFaultOf } from '../storage/index.ts';
 import { unreachable } from '../util/index.ts';
 
@@ -9,7 +10,7 @@ export const exitCodes = {
   /** An error of the disk. */
   storeFailed: 7,
   diskFull: 10,
-  /** The store is damaged or outdated and must not be used: see `skein store quarantine`. */
+  /** The store is of another cluster, or damaged or outdated and must not be used (`skein store quarantine`). */
   storeRefused: 11,
 } as const;
 
@@ -20,6 +21,9 @@ export interface StoreFailure {
 }
 
 export function storeFailure(error: Error, storePath: string): StoreFailure {
+  if (error instanceof ForeignStoreError) {
+    return { sentence: error.message, exitCode: exitCodes.storeRefused };
+  }
   const fault = storeFaultOf(error);
   switch (fault) {
     case 'full':
@@ -44,7 +48,7 @@ export function storeFailure(error: Error, storePath: string): StoreFailure {
       };
     case 'failed':
       return {
-        sentence: `the store in ${storePath} failed: ${error.message}. Look at its disk, then start the node again.`,
+        sentence: `the store in ${storePath} cannot go on: ${error.message}; this node ends, the others go on.`,
         exitCode: exitCodes.storeFailed,
       };
     default:

@@ -36,6 +36,8 @@ export interface GrpcTransportOptions {
   readonly clusterId: () => string | undefined;
   /** host:port of a node, or undefined when it is not known (yet). */
   readonly resolve: (nodeId: NodeId) => string | undefined;
+  /** The node that listens at `address` refused this one: it is of another cluster. */
+  readonly onForeign?: (address: string) => void;
   /** Bytes queued for one peer and class beyond which messages are dropped and calls refused. */
   readonly queueBytesMax: number;
   /** Largest frame accepted. */
@@ -362,7 +364,11 @@ class Link {
         this.#broken(stream, 'malformed answer');
       }
     });
-    stream.on('error', (error: Error) => this.#broken(stream, error.message));
+    stream.on('error', (error: Error) => {
+      this.#broken(stream, error.message);
+      const isForeign = 'code' in error && error.code === grpc.status.FAILED_PRECONDITION;
+      if (isForeign) this.#options.onForeign?.(this.#address);
+    });
     stream.on('end', () => this.#broken(stream, 'closed by the peer'));
     return true;
   }

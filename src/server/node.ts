@@ -41,7 +41,7 @@ import { Router, ClusterDb, serveBatches } from '../txn/index.ts';
 import { DiskWatch, watchedDisk, type Disk, type Env, type TimerHandle } from '../util/index.ts';
 import { answerHttp, type HttpRequest, type HttpResponse } from './http.ts';
 import { arrive, type Arrival } from './arrival.ts';
-import { type StoreIdentity, writeIdentity } from './identity.ts';
+import { ForeignStoreError, type StoreIdentity, writeIdentity } from './identity.ts';
 import { Membership, type NodeTransport } from './membership.ts';
 import { createMetricsRegistry } from './metrics.ts';
 import { markDamaged } from './quarantine.ts';
@@ -113,6 +113,8 @@ export class SkeinNode {
   #engine: Engine | undefined;
   #raftLog: SegmentedRaftLog | undefined;
   #pullTimer: TimerHandle | undefined;
+  /** Addresses at which nodes of another cluster listen. */
+  readonly #foreign = new Set<string>();
   /** In reverse order of opening. */
   readonly #closers: (() => Promise<void>)[] = [];
 
@@ -170,6 +172,19 @@ export class SkeinNode {
   get #others(): readonly string[] {
     const { join, rpcAddress } = this.#parts;
     return join.filter((address) => address !== rpcAddress);
+  }
+
+  /** A node of another cluster listens at `address`. When all that this one was told of do, it has the wrong folder. */
+  noteForeign(address: string): void {
+    this.#foreign.add(address);
+    const knowsOthers = (this.#gossip?.list(gossipKeys.nodePrefix).length ?? 0) > 1;
+    if (knowsOthers || !this.#others.every((other) => this.#foreign.has(other))) return;
+    this.#fail(
+      new ForeignStoreError(
+        `the store in ${this.#parts.storePath} is of cluster ${this.clusterId ?? '?'}, and the nodes named by --join ` +
+          `(${this.#others.join(', ')}) are of another one; correct --join or --store.`,
+      ),
+    );
   }
 
   addressOf(nodeId: NodeId): string | undefined {

@@ -28,7 +28,7 @@ describe.runIf(process.platform === 'linux')('a write that fails', () => {
     execFileSync('prlimit', ['--pid', pid, '--fsize=30000:unlimited']);
     await until(() => target.said.some((line) => line.startsWith('node 3 ended')));
     expect(target.said.at(-1)).toMatch(
-      /^node 3 ended \(status 7\); it is not started again: the store in .*node3 failed: .*EFBIG.* Look at its disk, then start the node again\.$/,
+      /^node 3 ended \(status 7\); it is not started again: the store in .*node3 cannot go on: .*EFBIG.*; this node ends, the others go on\.$/,
     );
     const before = acknowledged();
     await until(() => acknowledged().every((count, i) => count > (before[i] ?? 0) + 50));

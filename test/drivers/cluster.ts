@@ -9,7 +9,7 @@ export interface TestCluster {
   readonly ports: readonly number[];
   readonly data: string;
   /** What the runner said: how nodes ended, among others. */
-  readonly said: readonly string[];
+  readonly said: string[];
   stop(): Promise<void>;
 }
 
