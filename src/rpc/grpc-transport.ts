@@ -210,7 +210,10 @@ export class GrpcTransport implements Transport {
   }
 }
 
-/** Collects the messages of one turn and writes them as one frame. */
+/**
+ * Collects the messages of one turn and writes them as one frame. What must not wait for the end of the turn
+ * is flushed.
+ */
 class Outbox {
   readonly #options: Pick<GrpcTransportOptions, 'env' | 'nodeId'>;
   readonly #write: (frame: Buffer) => void;
@@ -227,16 +230,10 @@ class Outbox {
 
   post(message: FrameMessage): void {
     this.#queue.push(message);
-    if (this.#queue.length === 1) this.#options.env.timers.immediate(() => this.#flush());
+    if (this.#queue.length === 1) this.#options.env.timers.immediate(() => this.flush());
   }
 
-  /** Takes what was collected along. */
-  postAtOnce(message: FrameMessage): void {
-    this.#queue.push(message);
-    this.#flush();
-  }
-
-  #flush(): void {
+  flush(): void {
     if (this.#queue.length === 0) return;
     const messages = this.#queue;
     this.#queue = [];
@@ -282,10 +279,9 @@ class Link {
 
   send(method: string, payload: unknown): void {
     if (!this.#connect() || this.#unsentBytes > this.#options.queueBytesMax) return;
-    const message: FrameMessage = [frameKinds.message, 0, method, payload];
+    this.#outbox?.post([frameKinds.message, 0, method, payload]);
     // The raft scheduler has gathered its turn's messages already.
-    if (this.#traffic === 'raft') this.#outbox?.postAtOnce(message);
-    else this.#outbox?.post(message);
+    if (this.#traffic === 'raft') this.#outbox?.flush();
   }
 
   call(method: string, payload: unknown, timeoutMs: number): Promise<unknown> {

@@ -110,7 +110,7 @@ export class Replica implements ReplicaPort, RaftHost {
   /** Of a leader; what was acknowledged in the current term. */
   #support: LeaseSupport | undefined;
   #executor: RangeExecutor | undefined;
-  /** Where the next executor begins, when an earlier one of this lease was given up. */
+  /** Where the next executor begins, when an earlier one was given up; a new lease begins later. */
   #lowWater: LowWater | undefined;
 
   readonly proposals = new Proposals();
@@ -425,9 +425,7 @@ export class Replica implements ReplicaPort, RaftHost {
         break;
     }
     this.raft.step(message);
-    // An answer that comes behind the quorum's leaves nothing to do.
-    const done = message.kind === 'append-response' && !this.raft.hasReady();
-    if (!done || this.#waiters !== undefined) this.activate();
+    this.activate();
   }
 
   /** A leader names only what this replica has acknowledged in its term: a log that ends before that has lost its end. */
