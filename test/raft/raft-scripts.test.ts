@@ -3,6 +3,7 @@
  *
  *     cluster voters=1,2,3 [learners=4] [spares=5] [bytes=100] [hold=0]   limits: uncommitted bytes, bytes held back
  *     tick 1 [2 ..] [n=3]      campaign 1      propose 1 text [text ..]
+ *     silent 1 [2 ..]          the promise to the leader has run out, after a silence of more than an election timeout
  *     read 1                   asks for a read index, which a round confirms (r1, r2, ..)
  *     config 1 voters=.. [learners=..]         transfer 1 to=2
  *     run [1 2 ..]             everything is delivered, persisted and applied until nothing is left (at these members)
@@ -94,6 +95,9 @@ class Script {
         for (let i = Number(options.get('n') ?? 1); i > 0; i--) {
           for (const member of named) member.core.tick();
         }
+        return [];
+      case 'silent':
+        for (const member of named) member.core.leaderSilent();
         return [];
       case 'campaign':
         first.core.campaign();

@@ -173,6 +173,22 @@ export const support: Model = {
   ],
 };
 
+/** 2 and 3 asked for pre-votes; 2 stands in term 3 with that of 3, which supports the leader again. */
+export const boundAgain: Model = {
+  ...support,
+  start: [
+    'elected',
+    '2 promise 1',
+    '2 campaign',
+    '3 promise 1',
+    '3 campaign',
+    '2>3 t3 pre-vote?',
+    '3>2 t3 pre-vote yes',
+    '3>2 t3 pre-vote?',
+    '3 promise 1',
+  ],
+};
+
 /**
  * 1 leads term 2; 2 has its last entry and has not written it; 1 and 3 have committed it.
  */
@@ -268,6 +284,7 @@ export const models: Readonly<Record<string, Model>> = {
   },
   'read index, transfers': { ...reads, transfers: true, reads: 1 },
   'support of stores': support,
+  'support of stores, made again': boundAgain,
   'support of stores, transfers, crashes': {
     ...support,
     transfers: true,

@@ -7,6 +7,7 @@ import { RaftState } from '../../../src/raft/state.ts';
 import { WriteQueue } from '../../../src/raft/write-queue.ts';
 import { type Bug, type Model } from './model.ts';
 import {
+  boundAgain,
   divergent,
   elected,
   figure8,
@@ -206,6 +207,18 @@ export const plants: Readonly<Record<string, Plant>> = {
   'a vote against a promise of support (thesis 4.2.3)': {
     model: support,
     spy: () => vi.spyOn(RaftState.prototype, 'followsLiveLeader').mockReturnValue(false),
+    finds: /^support/,
+  },
+  'an answer that takes a pre-candidate from the leader it supports again': {
+    model: boundAgain,
+    bug: {
+      receives: (core, m) => {
+        const { role, term } = core;
+        const refused = m.kind === 'vote-response' && !m.granted && m.term > term;
+        if (refused && role === 'pre-candidate') stateOf(core).leader = 0;
+        return m;
+      },
+    },
     finds: /^support/,
   },
   'a leader that serves in a transfer (thesis 3.10)': {
