@@ -79,12 +79,18 @@ async function measure(skein: BenchCluster, event: Event): Promise<string[]> {
   const gapsMs: number[] = [];
   const failures = new Map<string, number>();
   const load = new UpsertLoad();
-  for (let round = 0; round < event.rounds; round++) {
+  for (let round = 0; round < event.rounds; ) {
     const victim = await leaseholder(skein);
     const urls = skein.ports.map((_, i) => skein.cluster.url(i)).filter((_, i) => i !== victim);
     load.start(clients, urls);
     // Anywhere between two heartbeats.
     await pause(warmUpMs + Math.random() * 500);
+    if ((await leaseholder(skein)) !== victim) {
+      // The lease was moved for balance meanwhile: that would not be the failure to be measured.
+      await load.stop();
+      continue;
+    }
+    round++;
     const struckMs = performance.now();
     const struck = event.strike(skein, victim);
     await untilSteady(load, struckMs);
@@ -95,7 +101,7 @@ async function measure(skein: BenchCluster, event: Event): Promise<string[]> {
       failures.set(code, (failures.get(code) ?? 0) + times);
     }
     console.error(
-      `${event.name} ${round + 1}: ${gapsMs.at(-1)?.toFixed(0)} ms  ${failureText(load.failures)}`,
+      `${event.name} ${round}: ${gapsMs.at(-1)?.toFixed(0)} ms  ${failureText(load.failures)}`,
     );
     await event.repair(skein, victim);
     await untilQuiet(skein);

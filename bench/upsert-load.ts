@@ -19,7 +19,7 @@ export class UpsertLoad {
   readonly acknowledgedAtMs: number[] = [];
   /** How often each SQLSTATE (or 'connection') was the answer. */
   readonly failures = new Map<string, number>();
-  readonly #rows: Row[] = [];
+  readonly #rows = new Map<number, Row>();
   #running: Promise<void>[] = [];
   #stopping = false;
 
@@ -52,7 +52,7 @@ export class UpsertLoad {
         `SELECT id, v FROM ${loadTable}`,
       );
       const found = new Map(rows.map(({ id, v }) => [id, v]));
-      for (const [id, { acknowledged, next }] of this.#rows.entries()) {
+      for (const [id, { acknowledged, next }] of this.#rows) {
         const value = found.get(id) ?? 0;
         if (value < acknowledged || value > next) {
           throw new Error(
@@ -69,7 +69,8 @@ export class UpsertLoad {
     let client: pg.Client | undefined;
     for (let turn = 0; !this.#stopping; turn++) {
       const id = number * rowsPerClient + (turn % rowsPerClient);
-      const row = (this.#rows[id] ??= { next: 0, acknowledged: 0 });
+      const row = this.#rows.get(id) ?? { next: 0, acknowledged: 0 };
+      this.#rows.set(id, row);
       row.next++;
       try {
         client ??= await connected(url);
