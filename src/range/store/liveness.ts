@@ -25,6 +25,8 @@ interface Promised {
   epoch: number;
   expiration: number;
   withdrawn: boolean;
+  /** `lapsedPromises` has said that it ran out. */
+  told: boolean;
 }
 
 const noSupport: Support = { epoch: 0, expiration: 0 };
@@ -49,7 +51,7 @@ export class SupportLedger {
   promise(to: StoreId, expiration: number, nowWall: number): Support {
     let entry = this.#promised.get(to);
     if (entry === undefined) {
-      entry = { epoch: nowWall, expiration: 0, withdrawn: true };
+      entry = { epoch: nowWall, expiration: 0, withdrawn: true, told: true };
       this.#promised.set(to, entry);
     }
     if (expiration > nowWall) {
@@ -59,6 +61,7 @@ export class SupportLedger {
         entry.withdrawn = false;
       }
       entry.expiration = Math.max(entry.expiration, expiration);
+      entry.told = false;
       this.#maxPromised = Math.max(this.#maxPromised, entry.expiration);
     }
     return entry.withdrawn ? noSupport : { epoch: entry.epoch, expiration: entry.expiration };
@@ -82,11 +85,16 @@ export class SupportLedger {
     return entry === undefined || entry.withdrawn ? 0 : entry.epoch;
   }
 
-  /** Stores whose promise by this store has run out since it was last asked. */
+  /**
+   * Stores whose promise by this store has run out since it was last asked, each once: also one that somebody's
+   * question has withdrawn meanwhile, since quiet replicas sleep until they are told.
+   */
   lapsedPromises(nowWall: number): StoreId[] {
     const lapsed: StoreId[] = [];
     for (const [store, entry] of this.#promised) {
-      if (!entry.withdrawn && nowWall > entry.expiration) lapsed.push(store);
+      if (entry.told || (!entry.withdrawn && nowWall <= entry.expiration)) continue;
+      entry.told = true;
+      lapsed.push(store);
     }
     return lapsed;
   }

@@ -35,6 +35,19 @@ describe('store liveness', () => {
     expect(ledger.promise(a, 400, 250).epoch).toBe(first.epoch);
   });
 
+  it('each lapse of a promise is told once, whoever noticed it first', () => {
+    const ledger = new SupportLedger();
+    ledger.promise(a, 200, 100);
+    ledger.promise(b, 200, 100);
+    expect(ledger.lapsedPromises(200)).toEqual([]);
+    // A question that comes before the next tick withdraws the promise; quiet followers sleep until they are told.
+    expect(ledger.supports(a, 201)).toBe(false);
+    expect(ledger.lapsedPromises(201)).toEqual([a, b]);
+    expect(ledger.lapsedPromises(300)).toEqual([]);
+    ledger.promise(a, 400, 310);
+    expect(ledger.lapsedPromises(401)).toEqual([a]);
+  });
+
   it('a request for the past promises nothing', () => {
     const ledger = new SupportLedger();
     expect(ledger.promise(a, 90, 100)).toEqual({ epoch: 0, expiration: 0 });
