@@ -79,7 +79,7 @@ async function measure(skein: BenchCluster, event: Event): Promise<string[]> {
   const gapsMs: number[] = [];
   const failures = new Map<string, number>();
   const load = new UpsertLoad();
-  for (let round = 0; round < event.rounds; ) {
+  for (let round = 0; round < event.rounds;) {
     const victim = await leaseholder(skein);
     const urls = skein.ports.map((_, i) => skein.cluster.url(i)).filter((_, i) => i !== victim);
     load.start(clients, urls);
