@@ -250,8 +250,11 @@ class Run {
     cluster.heal();
     for (let i = 0; i < cluster.size; i++) cluster.start(i);
     const healedMs = this.#world.nowMs;
+    // Whoever has seen a time that lies ahead is believed once it has come.
     const servesAgain = (): boolean =>
-      cluster.serving().length === cluster.size && this.#clients.lastSuccessMs > healedMs;
+      cluster.serving().length === cluster.size &&
+      cluster.serving().every(({ node }) => !node.clock.isTooFarAhead(node.clock.now())) &&
+      this.#clients.lastSuccessMs > healedMs;
     if (!this.#advance(healedMs + convergeLimitMs, servesAgain)) {
       this.#problems.push('the healed cluster did not serve within 60 s');
       return;

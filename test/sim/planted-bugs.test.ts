@@ -7,7 +7,7 @@ import { LeaseSupport } from '../../src/range/replica/lease.ts';
 import { Replica } from '../../src/range/replica/replica.ts';
 import { SupportLedger } from '../../src/range/store/liveness.ts';
 import { TimestampCache } from '../../src/range/concurrency/timestamp-cache.ts';
-import { type SimOptions } from '../../src/sim/index.ts';
+import { type FaultName, type SimOptions } from '../../src/sim/index.ts';
 import { SegmentedRaftLog } from '../../src/storage/index.ts';
 import { ClusterTxn } from '../../src/txn/cluster-txn.ts';
 import { type Disk } from '../../src/util/index.ts';
@@ -20,6 +20,8 @@ afterEach(() => {
 interface Planted {
   readonly bug: string;
   readonly plant: () => Partial<SimOptions>;
+  /** Classes of faults that show it. */
+  readonly faults: readonly FaultName[];
   /** Runs of 15 simulated seconds it may take to be found. */
   readonly seeds: number;
   /** What gives it away; any finding but a vacuous run when undefined. */
@@ -29,11 +31,13 @@ interface Planted {
 const planted: readonly Planted[] = [
   {
     bug: 'fsync does nothing',
+    faults: ['power', 'crash-point', 'strand'],
     plant: () => ({ wrapDisk: withoutSync }),
     seeds: 10,
   },
   {
     bug: 'the raft log answers before the entries are durable',
+    faults: ['power', 'crash-point', 'strand'],
     plant: () => {
       const append = Reflect.get(SegmentedRaftLog.prototype, 'append');
       vi.spyOn(SegmentedRaftLog.prototype, 'append').mockImplementation(function (
@@ -49,6 +53,7 @@ const planted: readonly Planted[] = [
   },
   {
     bug: 'a new leaseholder knows nothing of earlier reads',
+    faults: ['transfer', 'crash', 'cut-leaseholder'],
     plant: () => {
       const reset = Reflect.get(TimestampCache.prototype, 'reset');
       vi.spyOn(TimestampCache.prototype, 'reset').mockImplementation(function (
@@ -63,6 +68,7 @@ const planted: readonly Planted[] = [
   },
   {
     bug: 'a write does not check what was assumed',
+    faults: ['transfer', 'crash', 'partition'],
     plant: () => {
       vi.spyOn(ClusterTxn.prototype, 'assumes', 'get').mockReturnValue(false);
       return {};
@@ -72,6 +78,7 @@ const planted: readonly Planted[] = [
   },
   {
     bug: 'a store votes and campaigns despite its promise',
+    faults: ['cut-leaseholder', 'partition', 'one-way'],
     plant: () => {
       vi.spyOn(SupportLedger.prototype, 'supports').mockReturnValue(false);
       return {};
@@ -81,6 +88,7 @@ const planted: readonly Planted[] = [
   },
   {
     bug: 'a promise of another epoch counts for the lease',
+    faults: ['cut-leaseholder', 'partition', 'strand'],
     plant: () => {
       const acknowledge = Reflect.get(LeaseSupport.prototype, 'acknowledge');
       vi.spyOn(LeaseSupport.prototype, 'acknowledge').mockImplementation(function (
@@ -101,6 +109,7 @@ const planted: readonly Planted[] = [
   },
   {
     bug: 'a leader serves for ever',
+    faults: ['cut-leaseholder', 'one-way', 'partition'],
     plant: () => {
       vi.spyOn(Replica.prototype, 'checkLease').mockImplementation(function (this: Replica) {
         return this.holdsLease ? undefined : this.notLeaseholder();
@@ -112,9 +121,9 @@ const planted: readonly Planted[] = [
   },
 ];
 
-for (const { bug, plant, seeds, sign } of planted) {
+for (const { bug, plant, faults, seeds, sign } of planted) {
   it(`finds: ${bug}`, async () => {
-    const options = { workload: 'bank', ...plant() } as const;
+    const options = { workload: 'bank', faults, ...plant() } as const;
     const seen: string[] = [];
     for (let seed = 1; seed <= seeds; seed++) {
       const { problems } = await simulate(seed, 15, options);

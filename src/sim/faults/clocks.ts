@@ -56,7 +56,7 @@ export const clocks = {
     weight: 3,
     draw: (random, scene) => ({
       machine: oneMachine(random, scene),
-      offsetMs: magnitude(random, 600, 60_000),
+      offsetMs: magnitude(random, 600, 20_000),
       durationMs: magnitude(random, 500, 15_000),
     }),
     inject({ cluster, after }, { machine, offsetMs, durationMs }) {
