@@ -48,7 +48,7 @@ import {
   type MvccStats,
   zeroStats,
 } from '../../storage/index.ts';
-import { assert, must, type Env, type TimerHandle } from '../../util/index.ts';
+import { assert, must, type Env } from '../../util/index.ts';
 import {
   type Command,
   type LowWater,
@@ -69,6 +69,7 @@ import {
   type ReplayFloor,
 } from './range-state.ts';
 import { RightSideStats } from './split-stats.ts';
+import { Waiters } from './waiters.ts';
 
 export interface ReplicaStart {
   readonly rangeId: RangeId;
@@ -87,11 +88,6 @@ export interface ReplicaStart {
 export interface PeerAddress {
   readonly nodeId: NodeId;
   readonly storeId: StoreId;
-}
-
-interface Waiter {
-  readonly condition: () => boolean;
-  readonly settle: (met: boolean) => void;
 }
 
 /** An executor that was not used for so long is not worth its memory. */
@@ -114,7 +110,7 @@ export class Replica implements ReplicaPort, RaftHost {
   #lowWater: LowWater | undefined;
 
   readonly proposals = new Proposals();
-  #waiters: Set<Waiter> | undefined;
+  readonly #waiters = new Waiters();
 
   #holdsLease = false;
   #leaseTerm = 0;
@@ -450,16 +446,16 @@ export class Replica implements ReplicaPort, RaftHost {
   tick(): boolean {
     if (this.destroyed) return false;
     this.#expireProposals();
-    if (this.suspended > 0 || this.#descriptor === undefined) return this.#waiters !== undefined;
+    if (this.suspended > 0 || this.#descriptor === undefined) return this.#waiters.any;
     if (!this.isLeader) {
       const leaderStore = this.address(this.raft.leader)?.storeId;
       const supported = leaderStore !== undefined && this.host.liveness.supports(leaderStore);
       if (supported && this.raft.role === 'follower') {
-        return this.proposals.size > 0 || this.#waiters !== undefined;
+        return this.proposals.size > 0 || this.#waiters.any;
       }
       if (!this.#mayVote()) return true;
     } else if (this.#mayFallSilent()) {
-      return this.#waiters !== undefined;
+      return this.#waiters.any;
     }
     this.raft.tick();
     return true;
@@ -473,9 +469,7 @@ export class Replica implements ReplicaPort, RaftHost {
 
   afterTurn(): void {
     this.updateLease();
-    for (const waiter of this.#waiters ?? []) {
-      if (waiter.condition()) waiter.settle(true);
-    }
+    this.#waiters.check();
   }
 
   /** Resolves true once `condition` holds (checked after every turn), false after `timeoutMs` or at the end of the replica. */
@@ -483,25 +477,7 @@ export class Replica implements ReplicaPort, RaftHost {
     if (condition()) return Promise.resolve(true);
     if (this.destroyed) return Promise.resolve(false);
     this.activate();
-    return new Promise((resolve) => {
-      let timer: TimerHandle | undefined;
-      const waiter: Waiter = {
-        condition,
-        settle: (met) => {
-          timer?.cancel();
-          this.#forgetWaiter(waiter);
-          resolve(met);
-        },
-      };
-      timer = this.host.env.timers.after(timeoutMs, () => waiter.settle(condition()));
-      this.#waiters ??= new Set();
-      this.#waiters.add(waiter);
-    });
-  }
-
-  #forgetWaiter(waiter: Waiter): void {
-    this.#waiters?.delete(waiter);
-    if (this.#waiters?.size === 0) this.#waiters = undefined;
+    return this.#waiters.add(this.host.env.timers, condition, timeoutMs);
   }
 
   /** Runs `work` when earlier administrative work on this range has ended. */
@@ -557,7 +533,7 @@ export class Replica implements ReplicaPort, RaftHost {
     this.destroyed = true;
     this.updateLease();
     this.proposals.abandon(Infinity, reason);
-    for (const waiter of this.#waiters ?? []) waiter.settle(false);
+    this.#waiters.giveUp();
   }
 
   /** A snapshot made everything up to `index` happen without saying what became of each proposal. */
