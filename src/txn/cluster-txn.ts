@@ -131,7 +131,8 @@ export class ClusterTxn implements Txn {
     if (!this.#optimistic || this.#flight !== undefined || this.buffer.get(key) !== undefined) {
       return undefined;
     }
-    const value = this.parts.assumptions?.value(key);
+    // What was told once is told again, also when its write was undone meanwhile.
+    const value = this.assumed.get(key) ?? this.parts.assumptions?.value(key);
     if (value !== undefined) this.assumed.set(key, value);
     return value;
   }

@@ -2,8 +2,11 @@
 import { type SeededRandom } from '../random.ts';
 import { type Workload, type WorkloadContext } from '../workload.ts';
 import { Bank } from './bank.ts';
+import { Counter } from './counter.ts';
 import { Kv } from './kv.ts';
 import { ListAppend } from './list-append.ts';
+import { Register } from './register.ts';
+import { ElementSet } from './set.ts';
 
 const makers = {
   bank: (context, random) => new Bank(context, { accounts: random.between(6, 16) }),
@@ -18,6 +21,13 @@ const makers = {
       keysPerIndex: random.between(5, 30),
       steps: random.between(2, 8),
     }),
+  register: (context, random) =>
+    new Register(context, {
+      activeKeys: random.between(2, 8),
+      operationsPerKey: random.between(20, 100),
+    }),
+  set: (context, random) => new ElementSet(context, { buckets: random.between(2, 8) }),
+  counter: (context) => new Counter(context),
 } satisfies Record<string, (context: WorkloadContext, random: SeededRandom) => Workload>;
 
 export type WorkloadName = keyof typeof makers;
