@@ -150,6 +150,7 @@ export class LocalCluster {
         `--http-addr=${host}:${httpPort + index}`,
         `--join=${join_}`,
         `--locality=region=local,zone=${String.fromCharCode(97 + (index % 26))}`,
+        '--ballast-size=0',
         `--log-file=${join(data, `node${index + 1}.log`)}`,
         ...(this.#options.nodeArguments?.(index) ?? []),
       ],

@@ -26,6 +26,10 @@ const nodeFlags = (command: Command): Command =>
     .option('--locality <tiers>', 'where the node stands: region=eu,zone=a')
     .option('--max-offset <ms>', 'largest clock difference between nodes in milliseconds')
     .option(
+      '--ballast-size <size>',
+      'a file to delete when the disk is full: 256MiB, 0 = none (default 1% of the volume, at most 256MiB)',
+    )
+    .option(
       '--max-sync-duration <ms>',
       'a disk that does not answer for so long ends the node (default 20000)',
     )

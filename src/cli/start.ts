@@ -6,7 +6,14 @@ import { createServer as createHttpServer, type Server as HttpServer } from 'nod
 import { createServer as createNetServer, type Server as NetServer, type Socket } from 'node:net';
 import { join, resolve } from 'node:path';
 import { GrpcTransport } from '../rpc/index.ts';
-import { ForeignStoreError, SkeinNode, openSqlFront } from '../server/index.ts';
+import {
+  ForeignStoreError,
+  SkeinNode,
+  ballastName,
+  defaultBallastBytes,
+  inMebibytes,
+  openSqlFront,
+} from '../server/index.ts';
 import { rowProgramCompiler } from '../sql/index.ts';
 import { LevelEngine, StorePoisonedError, storeFaultOf } from '../storage/index.ts';
 import { type Logger } from '../util/index.ts';
@@ -14,6 +21,7 @@ import { createLogger, type LogFormat } from './log.ts';
 import {
   formatAddress,
   parseAddress,
+  parseBytes,
   parseLocality,
   parseStoreSpec,
   Settings,
@@ -67,6 +75,7 @@ async function startNode(settings: Settings, options: { singleNode: boolean }): 
       port: defaultPorts.http,
     }),
   };
+  const ballast = settings.text('ballast-size');
   const joinList = (settings.text('join') ?? '')
     .split(',')
     .map((address) => address.trim())
@@ -83,6 +92,11 @@ async function startNode(settings: Settings, options: { singleNode: boolean }): 
   });
   crashOnStrayErrors(log);
   const env = createRealEnv({ log });
+  await env.disk.mkdir(storePath);
+  const ballastBytes =
+    ballast === undefined
+      ? defaultBallastBytes((await env.disk.space(storePath)).totalBytes)
+      : parseBytes(ballast);
 
   const transport = new GrpcTransport({
     env,
@@ -140,6 +154,7 @@ async function startNode(settings: Settings, options: { singleNode: boolean }): 
     singleNode: options.singleNode,
     version,
     maxOffsetMs: settings.integer('max-offset', { min: 1, max: 10_000 }) ?? 500,
+    ballastBytes,
     maxSyncMs: settings.integer('max-sync-duration', { min: 5_000, max: 3_600_000 }),
     onFatal: (error) => {
       log.error({ err: error }, 'the store failed; this node ends, the others go on');
@@ -192,6 +207,7 @@ async function startNode(settings: Settings, options: { singleNode: boolean }): 
       `http:       http://${formatAddress({ ...listen.http, port: httpPort })}`,
       `rpc:        ${advertised(rpcPort)}`,
       `store[0]:   path=${join(storePath)} storage engine: leveldb`,
+      `ballast:    ${ballastBytes === 0 ? 'none' : `${inMebibytes(ballastBytes)} in ${join(storePath, ballastName)}`}`,
       `clusterID:  ${node.clusterId ?? ''}`,
       `nodeID:     ${node.nodeId}`,
       `status:     ${node.startKind}`,

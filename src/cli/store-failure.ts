@@ -1,5 +1,5 @@
 /** How a node ends whose store cannot go on: one sentence that says what to do, and an exit code that says which kind. */
-import { ForeignStoreError } from '../server/index.ts';
+import { ForeignStoreError, ballastName } from '../server/index.ts';
 import { storeFaultOf } from '../storage/index.ts';
 import { unreachable } from '../util/index.ts';
 
@@ -29,7 +29,7 @@ export function storeFailure(error: Error, storePath: string): StoreFailure {
     case 'full':
       return {
         sentence:
-          `the disk of ${storePath} is full (${error.message}). Delete ${storePath}/BALLAST to have room for a ` +
+          `the disk of ${storePath} is full (${error.message}). Delete ${storePath}/${ballastName} to have room for a ` +
           `start, start the node again, and free room: drop data, add nodes or enlarge the volume.`,
         exitCode: exitCodes.diskFull,
       };

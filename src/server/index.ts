@@ -1,3 +1,4 @@
+export { ballastName, defaultBallastBytes, inMebibytes } from './ballast.ts';
 export { ForeignStoreError } from './identity.ts';
 export type { NodeTransport } from './membership.ts';
 export { NotDamagedError, quarantineStore } from './quarantine.ts';

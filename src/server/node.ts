@@ -40,6 +40,7 @@ import { type SocketLike } from '../pgwire/index.ts';
 import { Router, ClusterDb, serveBatches } from '../txn/index.ts';
 import { DiskWatch, watchedDisk, type Disk, type Env, type TimerHandle } from '../util/index.ts';
 import { answerHttp, type HttpRequest, type HttpResponse } from './http.ts';
+import { Ballast, refuseFullDisk } from './ballast.ts';
 import { arrive, type Arrival } from './arrival.ts';
 import { ForeignStoreError, type StoreIdentity, writeIdentity } from './identity.ts';
 import { Membership, type NodeTransport } from './membership.ts';
@@ -72,6 +73,8 @@ export interface NodeParts {
   readonly storeSettings?: Partial<StoreSettings>;
   /** Overrides zone configurations: simulation wants small ranges. */
   readonly zoneConfigFor?: (key: Buffer) => ZoneConfig;
+  /** Size of the ballast; 0 for none. Default: what is there is left alone. */
+  readonly ballastBytes?: number;
   /** A disk operation that has not come back for so long ends the node. Default 20 s. */
   readonly maxSyncMs?: number | undefined;
   /** The store failed (`storeFaultOf` says how) and serves nobody any more: the process must end. Called once. */
@@ -115,6 +118,7 @@ export class SkeinNode {
   #pullTimer: TimerHandle | undefined;
   /** Addresses at which nodes of another cluster listen. */
   readonly #foreign = new Set<string>();
+  readonly #ballast: Ballast | undefined;
   /** In reverse order of opening. */
   readonly #closers: (() => Promise<void>)[] = [];
 
@@ -124,7 +128,11 @@ export class SkeinNode {
       onStall: (error) => this.#fail(error),
     });
     const disk = watchedDisk(parts.env.disk, this.#diskWatch);
-    this.#parts = { ...parts, env: withDisk(parts.env, disk) };
+    const env = withDisk(parts.env, disk);
+    this.#parts = { ...parts, env };
+    if (parts.ballastBytes !== undefined) {
+      this.#ballast = new Ballast(env, parts.storePath, parts.ballastBytes);
+    }
     this.clock = new HlcClock(parts.env.clock, { maxOffsetMicros: parts.maxOffsetMs * 1000 });
     this.#membership = new Membership({
       env: parts.env,
@@ -226,6 +234,7 @@ export class SkeinNode {
     this.#identity = identity;
     onIdentity(identity.nodeId);
     await this.#serve(arrival);
+    this.#ballast?.start();
     if (this.#state === 'starting') this.#state = 'running';
   }
 
@@ -264,6 +273,7 @@ export class SkeinNode {
     if (this.#state === 'stopped' || this.#state === 'failed') return;
     this.#state = 'draining';
     this.#membership.stop();
+    await this.#ballast?.stop();
     await this.#sql?.stop();
     await this.#store?.stop({ drain: true });
     this.#pullTimer?.cancel();
@@ -275,6 +285,7 @@ export class SkeinNode {
   async #openStore(identity: StoreIdentity, founded: boolean): Promise<void> {
     const { env, storePath } = this.#parts;
     await env.disk.mkdir(storePath);
+    await refuseFullDisk(env.disk, storePath);
     const onPoison = (error: Error): void => this.#fail(error);
     const engine = await this.#parts.openEngine(`${storePath}/engine`, {
       onPoison,

@@ -12,13 +12,14 @@
  */
 import { CorruptionError } from '../storage/index.ts';
 import { sleep, type Disk, type Env } from '../util/index.ts';
+import { ballastName } from './ballast.ts';
 import { encodeIdentity, readIdentityFile, type StoreIdentity } from './identity.ts';
 
 const damagedName = 'DAMAGED';
 const replacesName = 'REPLACES';
 const asidePrefix = 'quarantined-';
 /** What the new store may find in its folder, and what stays there for it. */
-const staying = new Set([replacesName, 'BALLAST']);
+const staying = new Set([replacesName, ballastName]);
 /** The process ends anyway, with or without the mark. */
 const markTimeoutMs = 2_000;
 
