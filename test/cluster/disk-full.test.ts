@@ -58,7 +58,7 @@ describe.runIf(mayMount)('a volume that fills up', () => {
       `echo "pid $$"; exec ${process.execPath} ${program} start-single-node --insecure --log-level=error --ballast-size=24MiB ` +
       `--store=path=${volume}/store --sql-addr=127.0.0.1:${port} --listen-addr=127.0.0.1:${port + 1} --http-addr=127.0.0.1:${port + 2}`;
     const url = `postgresql://root@127.0.0.1:${port}/defaultdb?sslmode=disable`;
-    const shell = new Shell(96);
+    const shell = new Shell(112);
     try {
       shell.begin(start);
       await until(() => shell.text.includes('status:'));
