@@ -72,7 +72,7 @@ export const defaultStoreSettings: StoreSettings = {
   uncommittedBytesMax: 64 << 20,
   commandBytesMax: 64 << 20,
   livenessHeartbeatMs: 500,
-  livenessSupportMs: 1500,
+  livenessSupportMs: 1400,
   clockBoundMarginMs: 3000,
   ambiguousAfterMs: 10_000,
   transferTimeoutMs: 1000,
