@@ -73,6 +73,16 @@ export const nothing: AppliedState = { index: 0, term: 0, history: [], configura
 /** A range begins at index 1, which is no entry: whoever joins later needs a snapshot of its state. */
 export const birth = { index: 1, term: 1, text: 'birth' };
 
+/** Short times and small limits: scripts reach them in a few lines. */
+export const smallSettings: RaftSettings = {
+  electionTicks: 3,
+  heartbeatTicks: 1,
+  appendBytesMax: 1024,
+  inflightBytesMax: 4096,
+  inflightMessagesMax: 4,
+  uncommittedBytesMax: 1024,
+};
+
 export class Cluster {
   readonly members = new Map<RaftId, Member>();
   network: Packet[] = [];
@@ -324,15 +334,7 @@ export class Cluster {
       hardState,
       configuration: applied.configuration,
       applied: applied.index,
-      settings: {
-        electionTicks: 3,
-        heartbeatTicks: 1,
-        appendBytesMax: 1024,
-        inflightBytesMax: 4096,
-        inflightMessagesMax: 4,
-        uncommittedBytesMax: 1024,
-        ...this.options.settings,
-      },
+      settings: { ...smallSettings, ...this.options.settings },
       host: {
         random: () => this.options.random?.(id) ?? 0,
         supports: (leader) => this.supports(id, leader),

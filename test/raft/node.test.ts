@@ -7,6 +7,7 @@ import {
   type Entry,
   type Message,
 } from '../../src/raft/index.ts';
+import { smallSettings } from './harness.ts';
 import { MemoryLog } from './memory-log.ts';
 
 function follower(log = new MemoryLog()): RaftNode {
@@ -16,14 +17,7 @@ function follower(log = new MemoryLog()): RaftNode {
     hardState: { term: log.lastIndex > 0 ? 1 : 0, vote: 0, commit: 0 },
     configuration: { voters: [1, 2, 3], votersOutgoing: [], learners: [] },
     applied: 0,
-    settings: {
-      electionTicks: 3,
-      heartbeatTicks: 1,
-      appendBytesMax: 1024,
-      inflightBytesMax: 4096,
-      inflightMessagesMax: 4,
-      uncommittedBytesMax: 1024,
-    },
+    settings: smallSettings,
     host: { random: () => 0, supports: () => false, supportedBy: () => true },
   });
 }

@@ -9,8 +9,8 @@ import { randomFrom } from '../random.ts';
 import { type Exploration, Explorer } from './search.ts';
 
 const long = process.env['EXPLORE_STATES'];
-const limit = Number(long ?? 20_000);
-const walks = long === undefined ? 100 : 5000;
+const limit = Number(long ?? 10_000);
+const walks = long === undefined ? 40 : 5000;
 const walkSteps = 100;
 
 function report(name: string, result: Exploration, ms: number): void {

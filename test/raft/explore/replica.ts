@@ -14,7 +14,14 @@ import {
   RaftNode,
 } from '../../../src/raft/index.ts';
 import { assert, must } from '../../../src/util/index.ts';
-import { type AppliedState, type Packet, birth, historyText, nothing } from '../harness.ts';
+import {
+  type AppliedState,
+  type Packet,
+  birth,
+  historyText,
+  nothing,
+  smallSettings,
+} from '../harness.ts';
 import { MemoryLog } from '../memory-log.ts';
 import { membersOf, type Model } from './model.ts';
 
@@ -288,12 +295,9 @@ export class ReplicaRules {
       configuration: disk.checkpoint.configuration,
       applied: disk.checkpoint.index,
       settings: {
+        ...smallSettings,
         electionTicks,
-        heartbeatTicks: 1,
         appendBytesMax: this.model.smallAppends === true ? 1 : 1024,
-        inflightBytesMax: 4096,
-        inflightMessagesMax: 4,
-        uncommittedBytesMax: 1024,
         holdBytesMax: this.model.holds === true ? 1024 : 0,
       },
       host,
