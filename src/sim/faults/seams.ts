@@ -76,22 +76,25 @@ export const seams = {
       key: random.float(),
       afterMs: random.chance(0.5) ? 0 : random.float() * 20,
       downMs: 20 + random.float() * 400,
-      durationMs: 4_000 + random.float() * 12_000,
+      durationMs: 6_000 + random.float() * 12_000,
     }),
     inject(target, { key, afterMs, downMs, durationMs }) {
       const { cluster, world } = target;
       const holder = leaseholderOf(cluster, target.keyAt(key));
-      if (holder === undefined) return;
+      // Whoever is away already would know nothing of it.
+      if (holder === undefined || cluster.serving().length < cluster.size) return;
       const { rangeId } = holder.replica;
       const { term } = holder.replica.raft;
-      crashFor(target, holder.index, 'process', durationMs / 4);
+      // It has not heard of the new term when it comes back.
+      cluster.crash(holder.index, 'process');
       target.run('strand the winner', async () => {
         const winner = (): number | undefined =>
           replicasOf(cluster, rangeId).find(
             ({ replica }) => replica.raft.role === 'leader' && replica.raft.term > term,
           )?.index;
-        if (!(await waitFor(target, 20_000, () => winner() !== undefined))) return;
+        await waitFor(target, 20_000, () => winner() !== undefined);
         await sleep(world, afterMs);
+        target.after(downMs, () => cluster.start(holder.index));
         const won = winner();
         if (won === undefined || target.isOver) return;
         world.story(`m${won + 1} leads r${rangeId} and is stranded`);
