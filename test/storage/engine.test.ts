@@ -62,7 +62,7 @@ for (const flushBytes of [1, 4 * 1024 * 1024]) {
 }
 
 describe('MemoryEngine', () => {
-  it('loses any subset of the batches behind the barrier in a crash, each whole', async () => {
+  it('loses any subset of the batches behind the barrier in a crash, each whole (trap L5)', async () => {
     const seen = new Set<string>();
     for (let seed = 1; seed <= 60; seed++) {
       const engine = new MemoryEngine();
@@ -136,7 +136,7 @@ describe('LevelEngine', () => {
     }
   });
 
-  it('is poisoned when syncing fails', async () => {
+  it('is poisoned when syncing fails (trap L7)', async () => {
     const directory = temporaryDirectory();
     const poisons: Error[] = [];
     let broken = false;
@@ -157,7 +157,7 @@ describe('LevelEngine', () => {
 
   // prlimit belongs to Linux; the error it provokes is what a full disk gives, too.
   it.runIf(process.platform === 'linux')(
-    'is poisoned by a failed write, and opens again with what the last barrier covered',
+    'is poisoned by a failed write, and opens again with what the last barrier covered (trap L1)',
     async () => {
       const directory = temporaryDirectory();
       const poisons: Error[] = [];
@@ -200,7 +200,7 @@ describe('LevelEngine', () => {
     directory.remove();
   });
 
-  it('after a crash has everything up to the barrier and whole batches only', async () => {
+  it('after a crash has everything up to the barrier and whole batches only (trap L5)', async () => {
     const directory = temporaryDirectory();
     const copy = temporaryDirectory();
     const engine = await openLevel(directory.path, { flushBytes: 1 });
@@ -234,7 +234,7 @@ describe('LevelEngine', () => {
     copy.remove();
   });
 
-  it('refuses a store whose log lost records', async () => {
+  it('refuses a store whose log lost records (trap L3)', async () => {
     const directory = temporaryDirectory();
     const engine = await openLevel(directory.path);
     for (let i = 0; i < 20; i++) {
