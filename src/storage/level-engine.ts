@@ -90,6 +90,9 @@ export class LevelEngine implements Engine {
   #frozen: Layer | undefined;
   #frozenBytes = 0;
   #flushing: Promise<void> | undefined;
+  /** The latest one that has begun, and the one that begins behind it. */
+  #barrier: Promise<void> | undefined;
+  #nextBarrier: Promise<void> | undefined;
   #room: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
   #poison: Error | undefined;
   #closed = false;
@@ -266,6 +269,16 @@ export class LevelEngine implements Engine {
 
   async barrier(): Promise<void> {
     this.#check();
+    this.#nextBarrier ??= this.#barrierBehind(this.#barrier);
+    return this.#nextBarrier;
+  }
+
+  /** One after the other, because they keep one list of what is synced; those that wait for their turn share it. */
+  async #barrierBehind(running: Promise<void> | undefined): Promise<void> {
+    // Its failure is told to those who wait for it, and poisons what follows here.
+    await running?.catch(() => undefined);
+    this.#barrier = this.#nextBarrier;
+    this.#nextBarrier = undefined;
     await this.#flushAll();
     await this.#guard(() => this.#syncFiles());
   }

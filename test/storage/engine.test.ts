@@ -11,6 +11,7 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { describe, expect, it } from 'vitest';
+import { foreignFiles } from '../../src/cli/start-files.ts';
 import {
   CorruptionError,
   LevelEngine,
@@ -183,6 +184,25 @@ describe('LevelEngine', () => {
       directory.remove();
     },
   );
+
+  it('barriers that are asked for at the same time take turns', async () => {
+    const directory = temporaryDirectory();
+    const engine = await openLevel(directory.path, { files: foreignFiles });
+    for (let round = 0; round < 10; round++) {
+      const barriers: Promise<void>[] = [];
+      for (let i = 0; i < 4; i++) {
+        engine.apply([write(`${round} ${i}`, 'x'.repeat(1000))]);
+        barriers.push(engine.barrier());
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      await Promise.all(barriers);
+    }
+    await engine.close();
+    const again = await openLevel(directory.path, { files: foreignFiles });
+    expect(again.get(bytes('9 3'))?.length).toBe(1000);
+    await again.close();
+    directory.remove();
+  });
 
   it('syncs the logs, the manifest, new tables and the directory', async () => {
     const directory = temporaryDirectory();
