@@ -1,5 +1,11 @@
 /** A simulated run as it is asked for on the command line, in words that a message between processes can carry. */
-import { isWorkloadName, runSimulation, type SimOptions, type SimResult } from '../sim/index.ts';
+import {
+  type FaultName,
+  isWorkloadName,
+  runSimulation,
+  type SimOptions,
+  type SimResult,
+} from '../sim/index.ts';
 import { outsideOfPromiseJobs } from './microtask-drain.ts';
 import { openWorkloadFile } from './workload-file.ts';
 
@@ -10,6 +16,24 @@ export interface SimJob extends Pick<
   /** The name of a shipped workload, or a file; default: drawn from the seed. */
   readonly workload?: string;
 }
+
+/** What operators of a cluster meet: what an application is tried under unless it asks for other classes. */
+export const applicationFaults: readonly FaultName[] = [
+  'crash',
+  'power',
+  'pause',
+  'rolling-restart',
+  'partition',
+  'one-way',
+  'slow-net',
+  'loss',
+  'clock',
+  'disk-full',
+  'disk-error',
+  'split',
+  'transfer',
+  'move',
+];
 
 export async function runJob(
   job: SimJob,
@@ -23,7 +47,7 @@ export async function runJob(
   const file = await openWorkloadFile(workload);
   try {
     return await outsideOfPromiseJobs(() =>
-      runSimulation({ ...rest, ...how, workload: file.workload }),
+      runSimulation({ faults: applicationFaults, ...rest, ...how, workload: file.workload }),
     );
   } finally {
     file.close();

@@ -3,6 +3,7 @@
  * Math.random, crypto.randomUUID. So an application's own code runs in a simulation as it is, and its driver, too, and
  * one seed gives one run. Not replaced: what a module has taken from `node:crypto`, `node:timers` and the like.
  */
+import process from 'node:process';
 import { type SeededRandom, type World } from '../sim/index.ts';
 import { type TimerHandle } from '../util/index.ts';
 

@@ -143,6 +143,10 @@ export class SimCluster {
     return this.#machines.length;
   }
 
+  get hasSql(): boolean {
+    return this.#options.sql === true;
+  }
+
   /** Node ids follow the order of joining, so the machine is what a fault names. */
   node(index: number): SkeinNode | undefined {
     return this.#machines[index]?.running?.node;

@@ -237,7 +237,8 @@ class Run {
   }
 
   #healCore(): void {
-    if (this.#cluster.size < 3) return;
+    // Nodes with SQL wait for the catalog, and its ranges need not have a quorum in the core.
+    if (this.#cluster.size < 3 || this.#cluster.hasSql) return;
     this.#cluster.setLoss(0);
     this.#problems.push(...healCore(this.#world, this.#cluster, this.#coreRandom, this.#advance));
   }

@@ -45,6 +45,7 @@ export interface SqlSessionOptions {
 
 const attemptsMax = 20;
 const backoffMaxMs = 1_000;
+const refusalMs = 1;
 const storyTextMax = 200;
 const login = { user: 'root', database: 'defaultdb' };
 
@@ -136,9 +137,14 @@ export class SqlSession implements Sql {
   }
 
   async #connect(onLost: () => void): Promise<Connection> {
-    const socket = this.#options.dial();
+    const { world, dial } = this.#options;
+    const socket = dial();
     try {
-      if (socket === undefined) throw withCode('no node is up', 'ECONNREFUSED');
+      if (socket === undefined) {
+        // Who tries again at once must not stop the time.
+        await sleep(world, refusalMs);
+        throw withCode('connect ECONNREFUSED: no node is up', 'ECONNREFUSED');
+      }
       // The driver's types want a whole Duplex; it uses what SimSocket has.
       const config: object = { ...login, stream: () => socket };
       const client = new pg.Client(config);
@@ -152,8 +158,6 @@ export class SqlSession implements Sql {
       await client.connect();
       return connection;
     } catch (error) {
-      // Not at once: `#connected` has to know what it forgets.
-      await Promise.resolve();
       onLost();
       throw error;
     }

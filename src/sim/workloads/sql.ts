@@ -28,6 +28,8 @@ export class SqlWorkload implements Workload {
   readonly #parts: SqlWorkloadParts;
   readonly #sessions: readonly SqlSession[];
   #splitKeys: Buffer[] = [];
+  /** A check has failed: the other nodes would only say the same. */
+  #isBroken = false;
 
   constructor(context: WorkloadContext, parts: SqlWorkloadParts) {
     this.#context = context;
@@ -68,6 +70,7 @@ export class SqlWorkload implements Workload {
 
   async checkNode(db: Db, where: string): Promise<void> {
     const { program } = this.#parts;
+    if (this.#isBroken) return;
     const session = this.#session('check', db);
     await this.#watch(where, () => program.invariant?.(session));
     await this.#watch(where, () => program.check?.(session));
@@ -77,12 +80,16 @@ export class SqlWorkload implements Workload {
   /** Throws KvFailure where the database could not do it; any other failure of the user's function is a finding. */
   async #watch(what: string, run: () => unknown): Promise<void> {
     try {
-      if ((await run()) === false) this.#context.violation(`${what} returned false`);
+      if ((await run()) === false) this.#found(`${what} returned false`);
     } catch (error) {
       if (isTransient(error)) throw asKvFailure(error);
-      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      this.#context.violation(`${what}: ${text}`);
+      this.#found(`${what}: ${withOrigin(error)}`);
     }
+  }
+
+  #found(what: string): void {
+    this.#isBroken = true;
+    this.#context.violation(what);
   }
 
   /** On the node of `db`, or on any. */
@@ -100,6 +107,15 @@ export class SqlWorkload implements Workload {
 /** Classes 08, 40, 53, 57, 58 of SQLSTATE, and broken connections: what a client has to expect under faults. */
 function isTransient(error: unknown): boolean {
   return /^(08|40|53|57|58|ECONN|ETIMEDOUT)/.test(codeOf(error) ?? '');
+}
+
+/** The message, and where it came from: the file's name and line alone, so that a run is the same in any folder. */
+function withOrigin(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const top = error.stack?.split('\n').find((line) => line.startsWith('    at ')) ?? '';
+  const [, file, line] = /([^/\\?]+)(?:\?[^:]*)?:(\d+):\d+\)?$/.exec(top) ?? [];
+  const origin = file === undefined ? '' : ` (${file}:${line})`;
+  return `${error.name}: ${error.message}${origin}`;
 }
 
 /** A client that lost its connection does not know what became of its last statement either. */
