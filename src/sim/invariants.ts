@@ -10,6 +10,7 @@
  */
 import { crc32 } from 'node:zlib';
 import { compareTimestamps, type RangeId, type Timestamp } from '../kv/index.ts';
+import { type Replica } from '../range/index.ts';
 import { type SkeinNode } from '../server/index.ts';
 import { contentHash } from './checks.ts';
 import { type SimCluster } from './cluster.ts';
@@ -25,6 +26,8 @@ export class Invariants {
   readonly #committed = new Map<RangeId, Map<number, string>>();
   /** Per node's life and range: up to which index its log has been compared. */
   readonly #compared = new WeakMap<SkeinNode, Map<RangeId, number>>();
+  /** Per node's life and range: what was committed when it was first looked at. */
+  readonly #replayed = new WeakMap<SkeinNode, Map<RangeId, number>>();
   /** Per machine and node id (a machine whose store was lost is another node). */
   readonly #clocks = new Map<
     string,
@@ -53,7 +56,7 @@ export class Invariants {
       rangeId: replica.rangeId,
       range: replica.descriptor,
       applied: replica.raft.appliedIndex,
-      isBusy: replica.suspended > 0,
+      isBusy: replica.suspended > 0 || !this.#hasReplayed(node, replica),
       snapshot: node.store.engine.snapshot(),
     }));
     const problems: string[] = [];
@@ -78,6 +81,16 @@ export class Invariants {
       snapshot.close();
     }
     return problems;
+  }
+
+  /** After a restart the engine may hold more than is applied, until the replay has passed what was committed then. */
+  #hasReplayed(node: SkeinNode, { rangeId, raft }: Replica): boolean {
+    const floors = this.#replayed.get(node) ?? new Map<RangeId, number>();
+    this.#replayed.set(node, floors);
+    const floor = floors.get(rangeId);
+    if (floor !== undefined) return raft.appliedIndex > floor;
+    floors.set(rangeId, Math.max(0, ...(this.#committed.get(rangeId)?.keys() ?? [])));
+    return false;
   }
 
   #checkLeaders(): string[] {
