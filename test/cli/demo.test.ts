@@ -143,7 +143,7 @@ describe('demo', () => {
       `--sql-addr=:${port + 1}`,
       `--http-addr=:${port + 2}`,
     );
-    expect(store.status).toBe(1);
+    expect(store.status).toBe(11);
     expect(store.stderr).toContain('not of a Skein store');
   });
 
