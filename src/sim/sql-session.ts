@@ -159,7 +159,8 @@ export class SqlSession implements Sql {
       return connection;
     } catch (error) {
       onLost();
-      throw error;
+      // The server hung up while it was greeted: the driver has no code for that.
+      throw codeOf(error) === undefined ? withCode(String(error), '08006') : error;
     }
   }
 }
