@@ -116,7 +116,8 @@ export const processes = {
           if (target.isOver) return;
           await cluster.shutdown(machine);
           await sleep(world, downMs);
-          if (!target.isOver) cluster.start(machine);
+          // Also after the end of the faults: a stalled machine shuts down late.
+          cluster.start(machine);
           await sleep(world, gapMs);
         }
       });
