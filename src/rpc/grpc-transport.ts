@@ -210,10 +210,7 @@ export class GrpcTransport implements Transport {
   }
 }
 
-/**
- * Collects the messages of one turn and writes them as one frame. What must not wait for the end of the turn
- * is flushed.
- */
+/** Collects the messages of one turn and writes them as one frame. */
 class Outbox {
   readonly #options: Pick<GrpcTransportOptions, 'env' | 'nodeId'>;
   readonly #write: (frame: Buffer) => void;
@@ -230,10 +227,16 @@ class Outbox {
 
   post(message: FrameMessage): void {
     this.#queue.push(message);
-    if (this.#queue.length === 1) this.#options.env.timers.immediate(() => this.flush());
+    if (this.#queue.length === 1) this.#options.env.timers.immediate(() => this.#flush());
   }
 
-  flush(): void {
+  /** Takes what was collected along. */
+  postAtOnce(message: FrameMessage): void {
+    this.#queue.push(message);
+    this.#flush();
+  }
+
+  #flush(): void {
     if (this.#queue.length === 0) return;
     const messages = this.#queue;
     this.#queue = [];
@@ -279,9 +282,10 @@ class Link {
 
   send(method: string, payload: unknown): void {
     if (!this.#connect() || this.#unsentBytes > this.#options.queueBytesMax) return;
-    this.#outbox?.post([frameKinds.message, 0, method, payload]);
+    const message: FrameMessage = [frameKinds.message, 0, method, payload];
     // The raft scheduler has gathered its turn's messages already.
-    if (this.#traffic === 'raft') this.#outbox?.flush();
+    if (this.#traffic === 'raft') this.#outbox?.postAtOnce(message);
+    else this.#outbox?.post(message);
   }
 
   call(method: string, payload: unknown, timeoutMs: number): Promise<unknown> {
