@@ -94,7 +94,10 @@ export function settle(
   const deadlineMs = world.nowMs + options.limitMs;
   let picture: ReplicaPicture = { problems: ['not checked'], ranges: 0 };
   while (world.nowMs < deadlineMs) {
-    options.advance(world.nowMs + 1000, () => false);
+    const untilMs = world.nowMs + 1000;
+    options.advance(untilMs, () => false);
+    // Stopped by a violation.
+    if (world.nowMs < untilMs) break;
     picture = now(world, checkReplicas(cluster, options.replicas)) ?? picture;
     if (picture.problems.length === 0) break;
   }

@@ -264,6 +264,7 @@ class Run {
     const ended = (): boolean => this.#clients.running === 0;
     if (!this.#advance(this.#world.nowMs + convergeLimitMs, ended)) {
       this.#problems.push('clients of the healed cluster did not finish within 60 s');
+      return;
     }
     const { problems, ranges } = this.#settle();
     this.#problems.push(...problems);

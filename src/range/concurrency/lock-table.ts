@@ -284,9 +284,13 @@ export class LockTable {
     while (true) {
       const first = lock.queue[0];
       if (first === undefined || conflictsOf(lock, first.txn.id, first.strength).length > 0) break;
-      lock.queue.shift();
       this.#hold(lock, first.txn, first.strength);
-      first.settle({ kind: 'granted' });
+      lock.queue = lock.queue.filter((waiter) => {
+        // A request whose answer is late is sent again: whoever has the lock does not wait for itself.
+        const isGranted = waiter === first || isCovered(waiter, first);
+        if (isGranted) waiter.settle({ kind: 'granted' });
+        return !isGranted;
+      });
       granted = true;
     }
     if (granted) for (const waiter of lock.queue) waiter.holdersChanged?.();
@@ -304,6 +308,12 @@ export class LockTable {
     locks?.delete(lock);
     if (locks?.size === 0) this.#byTxn.delete(txnId);
   }
+}
+
+/** `waiter` has what it wants once `granted` has the lock. */
+function isCovered(waiter: Waiter, granted: Waiter): boolean {
+  const isEnough = granted.strength === 'update' || waiter.strength === 'share';
+  return waiter.txn.id === granted.txn.id && isEnough;
 }
 
 /** What an intent tells of its transaction. */
