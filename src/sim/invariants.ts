@@ -55,8 +55,8 @@ export class Invariants {
       index,
       rangeId: replica.rangeId,
       range: replica.descriptor,
-      applied: replica.raft.appliedIndex,
-      isBusy: replica.suspended > 0 || !this.#hasReplayed(node, replica),
+      applied: replica.applier.appliedIndex,
+      isBusy: isInstalling(replica) || !this.#hasReplayed(node, replica),
       snapshot: node.store.engine.snapshot(),
     }));
     const problems: string[] = [];
@@ -154,6 +154,11 @@ export class Invariants {
     }
     return problems;
   }
+}
+
+/** It takes over a snapshot: raft has accepted it, the engine does not hold all of it yet. */
+function isInstalling({ suspended, raft, applier }: Replica): boolean {
+  return suspended > 0 || raft.appliedIndex !== applier.appliedIndex;
 }
 
 /**
