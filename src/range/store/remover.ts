@@ -8,6 +8,7 @@
  */
 import { type RangeDescriptor, type RangeId, type ReplicaId } from '../../kv/index.ts';
 import { rangeSpans, rangeStateKey, type EngineWrite } from '../../storage/index.ts';
+import { compareBytes } from '../../util/index.ts';
 import { ByteReader, ByteWriter } from '../replica/byte-codec.ts';
 import { encodeTombstone } from '../replica/range-state.ts';
 import { type Replica } from '../replica/replica.ts';
@@ -110,14 +111,31 @@ export class Remover {
     return this.#tail;
   }
 
+  /**
+   * The parts of a span that no replica of this store holds. A replayed split may bring a note about a right side that
+   * was removed since: what had been split off from that one lives on.
+   */
+  #unowned({ startKey, endKey }: KeySpanOfRange): KeySpanOfRange[] {
+    const parts: KeySpanOfRange[] = [];
+    let from = startKey;
+    for (const owned of this.#store.rangesOverlapping(startKey, endKey)) {
+      if (compareBytes(from, owned.startKey) < 0) {
+        parts.push({ startKey: from, endKey: owned.startKey });
+      }
+      if (compareBytes(from, owned.endKey) < 0) from = owned.endKey;
+    }
+    if (compareBytes(from, endKey) < 0) parts.push({ startKey: from, endKey });
+    return parts;
+  }
+
   async #finish(removal: Removal): Promise<void> {
     const { rangeId, note } = removal;
     const store = this.#store;
     await store.opened;
     await store.checkpointer.runTwice();
     if (note.removeLog) await store.raftLog.remove(rangeId);
-    if (note.span !== undefined) {
-      for (const span of rangeSpans(note.span)) await store.engine.clear(span.start, span.end);
+    for (const part of note.span === undefined ? [] : this.#unowned(note.span)) {
+      for (const span of rangeSpans(part)) await store.engine.clear(span.start, span.end);
     }
     store.engine.apply([{ key: rangeStateKey(rangeId, clearingName), value: undefined }]);
     this.#removals.delete(removal);

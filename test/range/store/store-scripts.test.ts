@@ -2,6 +2,7 @@
 import { systemKey } from '../../../src/encoding/index.ts';
 import {
   asNodeId,
+  asRangeId,
   asStoreId,
   compareTimestamps,
   equalTimestamps,
@@ -224,6 +225,13 @@ class Runner {
           .join('\n');
       case 'equal':
         return this.equal(Number(args[0] ?? 1));
+      case 'discard': {
+        // As when a split is replayed whose right side has been removed since.
+        const { store } = this.it.machine(Number(args[0]));
+        const span = { startKey: userKey(args[2] ?? ''), endKey: Buffer.from([0xff]) };
+        store.remover.resume(asRangeId(Number(args[1])), { span, removeLog: false });
+        return '';
+      }
       case 'drift':
         return this.drift(number('node', 1));
       default:
