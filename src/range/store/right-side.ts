@@ -15,6 +15,7 @@ import {
 } from '../../kv/index.ts';
 import { type HardState } from '../../raft/index.ts';
 import { rangeStateKey, type MvccStats } from '../../storage/index.ts';
+import { decodeCommand } from '../replica/command-codec.ts';
 import { type PreparedRight } from '../replica/host.ts';
 import {
   encodeApplied,
@@ -129,5 +130,34 @@ export function recoveredHardState(
   if (applied !== undefined && log.term(applied.index) === applied.term) {
     known = Math.max(known, applied.index);
   }
+  known = Math.max(known, lastAppliedSplit(store, rangeId, known));
   return { term: Math.max(term, floor.term), vote, commit: Math.min(known, log.lastIndex) };
+}
+
+/**
+ * The last split behind `commit` whose right side has a log here; 0 without one. That log began when the split was applied,
+ * so the split is committed, whatever the commit index on disk says. It has to be applied again before anything else
+ * happens to the left side: a snapshot of what the left side became would leave the right side's log without a replica.
+ */
+function lastAppliedSplit(
+  store: Store,
+  rangeId: RangeDescriptor['rangeId'],
+  commit: number,
+): number {
+  const log = store.raftLog.range(rangeId);
+  const from = Math.max(commit + 1, log.firstIndex);
+  if (from > log.lastIndex) return 0;
+  let found = 0;
+  const rights = new Set<number>();
+  for (const entry of log.entries(from, log.lastIndex + 1, Infinity)) {
+    if (entry.kind !== 'normal' || entry.data.length === 0) continue;
+    const { trigger } = decodeCommand(entry.data);
+    if (trigger?.kind !== 'split') continue;
+    const { rangeId: right } = trigger.right;
+    // Of two entries with one right side only the first is known to be committed.
+    if (rights.has(right) || store.raftLog.range(right).lastIndex < initialLogIndex) continue;
+    rights.add(right);
+    found = entry.index;
+  }
+  return found;
 }

@@ -6,7 +6,8 @@
  *   comes to life in it (trap R8).
  *
  * Installation (traps R9, R12), each step repeatable after a crash:
- *   1. an installation record becomes durable: from now on the old state is void;
+ *   1. a checkpoint, so that what the range split off does not need its old state any more, then an installation record
+ *      becomes durable: from now on the old state is void;
  *   2. a checkpoint, so that no other range's replay can write into the span afterwards;
  *   3. the old spans are cleared and the chunks applied; the last batch writes the range state;
  *   4. engine barrier; the raft log begins anew behind the snapshot;
@@ -167,6 +168,8 @@ export class SnapshotReceiver {
         ? { startKey: replica.descriptor.startKey, endKey: replica.descriptor.endKey }
         : undefined,
     };
+    // The old state is the only source of right sides that it split off and no barrier has covered yet.
+    await this.#deps.checkpoint();
     await host.env.disk.replaceFile(this.#recordPath(record), encodeInstallRecord(record));
     await this.finish(record);
     replica.abandonProposals(meta.index);
