@@ -68,13 +68,19 @@ export async function checkReplicas(
 export async function checkMeta(cluster: SimCluster): Promise<string[]> {
   const db = cluster.serving()[0]?.node.db;
   if (db === undefined) return ['no node serves'];
-  const page = await db.run({ name: 'check meta' }, (txn) =>
-    txn.scan({ start: meta2Start, end: metaEnd }),
-  );
-  if (page.resume !== undefined) return ['the index of ranges does not fit a page'];
+  const rows = await db.run({ name: 'check meta' }, async (txn) => {
+    const found: Buffer[] = [];
+    let span: { start: Buffer; end: Buffer } | undefined = { start: meta2Start, end: metaEnd };
+    while (span !== undefined) {
+      const page = await txn.scan(span);
+      found.push(...page.values);
+      span = page.resume;
+    }
+    return found;
+  });
   const describe = (range: RangeDescriptor): string =>
     `r${range.rangeId} [${range.startKey.toString('hex')}, ${range.endKey.toString('hex')}) generation ${range.generation}`;
-  const indexed = new Set(page.values.map((value) => describe(decodeDescriptor(value))));
+  const indexed = new Set(rows.map((value) => describe(decodeDescriptor(value))));
   const there = new Set(
     ranges(cluster)
       .filter(({ endKey }) => endKey.compare(metaEnd) > 0)

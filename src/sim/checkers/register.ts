@@ -31,7 +31,7 @@ export const register: Model<RegisterOp> = {
 /** Of one register; more are not tried. */
 const stepsMax = 1_000_000;
 
-/** By key. Registers that could not be decided are a finding when they are more than one in a hundred. */
+/** By key. Registers that could not be decided are a finding when they are more than one and more than one in a hundred. */
 export function checkRegisters(
   histories: ReadonlyMap<number, readonly Recorded<RegisterOp>[]>,
 ): Finding[] {
@@ -44,7 +44,7 @@ export function checkRegisters(
       findings.push({ anomaly: 'not-linearizable', text: `k${key}: ${describe(history)}` });
     }
   }
-  if (unknown * 100 > histories.size) {
+  if (unknown > 1 && unknown * 100 > histories.size) {
     findings.push({ anomaly: 'undecided', text: `${unknown} of ${histories.size} registers` });
   }
   return findings;
