@@ -197,12 +197,17 @@ function isUnrepeatable(txn: TxnMeta | undefined, `,
   },
   {
     name: 'P1',
-    wrong: 'a store forgets its promises of support in a restart',
+    wrong: 'a store forgets its promises of support in a restart, and waits for nobody',
     patches: [
       {
         file: 'src/range/store/clock-bound.ts',
         text: '      this.#noVotesBefore = before.noVotesBefore;\n',
         replacement: '',
+      },
+      {
+        file: 'src/range/store/liveness-driver.ts',
+        text: 'return clock.now().wall > bound.noVotesBefore && this.#introduced();',
+        replacement: 'return clock.now().wall > bound.noVotesBefore;',
       },
     ],
   },
