@@ -54,6 +54,8 @@ export interface ReceiverDeps {
   /** All chunks are durable: tell raft. Returns false when the replica is gone. */
   readonly staged: (header: SnapshotHeader, fromNode: NodeId) => boolean;
   readonly checkpoint: () => Promise<void>;
+  /** The replica that a snapshot is for was removed from this store (its tombstone says so). */
+  readonly isRemoved: (header: SnapshotHeader) => boolean;
 }
 
 interface Incoming {
@@ -113,8 +115,10 @@ export class SnapshotReceiver {
     for (const name of names.filter((each) => recordName.test(each))) {
       const content = must(await host.env.disk.readFile(`${directory}/${name}`));
       const record = decodeInstallRecord(content);
-      const log = host.raftLog.range(record.header.rangeId);
-      if (log.firstIndex - 1 >= record.header.meta.index) {
+      const { header } = record;
+      const log = host.raftLog.range(header.rangeId);
+      // Done, but a crash brought the record back; a replica that was removed since has no log any more (trap R6).
+      if (log.firstIndex - 1 >= header.meta.index || this.#deps.isRemoved(header)) {
         await host.env.disk.remove(`${directory}/${name}`);
         continue;
       }

@@ -205,6 +205,7 @@ export class Store implements ReplicaHost {
       admit: (header) => this.#intake.admitSnapshot(header),
       staged: (header, from) => this.#intake.snapshotStaged(header, from),
       checkpoint: () => this.checkpointer.runTwice(),
+      isRemoved: ({ rangeId, to }) => to < this.tombstone(rangeId),
     });
     this.#intake = new Intake(this, () => this.#receiver.reservedSpans());
     this.#scheduler = new RaftScheduler({

@@ -8,6 +8,7 @@ import { systemKey } from '../../../src/encoding/index.ts';
 import { asNodeId, asStoreId, type KvRequest } from '../../../src/kv/index.ts';
 import { DiskError } from '../../../src/sim/memory-disk.ts';
 import { type EngineWrite, rangeSpans } from '../../../src/storage/index.ts';
+import { must } from '../../../src/util/index.ts';
 import { Cluster, values, type Machine } from './cluster.ts';
 
 const settings = {
@@ -153,3 +154,33 @@ for (const receiver of ['new', 'behind'] as const) {
     expect(n).toBeGreaterThan(20);
   }, 120_000);
 }
+
+it('a record of an installation that a crash brings back does not revive a replica that was removed since (R6)', async () => {
+  const cluster = await Cluster.start({ nodes: 4, settings });
+  await cluster.time.run(1000);
+  await fill(cluster, 'a');
+  const machine = cluster.machine(2);
+  const removed = new Map<string, Buffer>();
+  machine.disk.fault = ({ kind, path }) => {
+    const content = kind === 'remove' ? machine.disk.peek(path) : undefined;
+    if (content !== undefined && /install-|snapshot-/.test(path)) removed.set(path, content);
+    return undefined;
+  };
+  await ask(cluster, addReplicas(2, 3));
+  await cluster.time.run(2000);
+  expect([...removed.keys()].some((path) => path.includes('install-'))).toBe(true);
+  const [gone, come] = [2, 4].map((id) => ({ nodeId: asNodeId(id), storeId: asStoreId(id) }));
+  const change = { add: [must(come)], remove: [must(gone)] };
+  await ask(cluster, { kind: 'admin-change-replicas', key: systemKey('user-'), ...change });
+  await cluster.time.run(1000);
+  await cluster.time.settleOf(machine.store.runQueues());
+  await cluster.time.run(5000);
+  expect(machine.store.replicas.size).toBe(0);
+  machine.disk.fault = undefined;
+  cluster.crash(2);
+  for (const [path, content] of removed) machine.disk.poke(path, content);
+  await cluster.restart(2);
+  await cluster.time.run(5000);
+  expect(machine.store.replicas.size).toBe(0);
+  expect(machine.fatal).toBeUndefined();
+});
