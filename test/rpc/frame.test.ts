@@ -74,17 +74,22 @@ describe('frames', () => {
   });
 });
 
+/** Of node 1, which knows nobody. */
+function loneGossip(): GossipNode {
+  return new GossipNode({
+    env,
+    clock: new HlcClock(env.clock, { maxOffsetMicros: 500_000 }),
+    nodeId: asNodeId(1),
+    transport: new LocalNetwork(env).endpoint(env, 'a'),
+    intervalMs: 1e6,
+    fullSyncMs: 1e6,
+  });
+}
+
 describe('gossip', () => {
   it(`ignores entries that cannot be true (SEED=${seed})`, () => {
     const random = seededRandom(seed);
-    const gossip = new GossipNode({
-      env,
-      clock: new HlcClock(env.clock, { maxOffsetMicros: 500_000 }),
-      nodeId: asNodeId(1),
-      transport: new LocalNetwork(env).endpoint(env, 'a'),
-      intervalMs: 1e6,
-      fullSyncMs: 1e6,
-    });
+    const gossip = loneGossip();
     gossip.set('mine', 'kept', { ttlMs: 0 });
     const before = gossip.exportAll();
     const odd: unknown[] = [undefined, null, -1, 0.5, NaN, Infinity, 'x', [], {}, 2n, 2 ** 53];
@@ -105,14 +110,7 @@ describe('gossip', () => {
 
   it('a node entry that names nobody, or somebody else, is told nothing', () => {
     for (const value of [null, undefined, 7, 'text', {}, { nodeId: 9 }]) {
-      const gossip = new GossipNode({
-        env,
-        clock: new HlcClock(env.clock, { maxOffsetMicros: 500_000 }),
-        nodeId: asNodeId(1),
-        transport: new LocalNetwork(env).endpoint(env, 'a'),
-        intervalMs: 1e6,
-        fullSyncMs: 1e6,
-      });
+      const gossip = loneGossip();
       gossip.set('node:2', value, { ttlMs: 0 });
       expect(() => gossip.start()).not.toThrow();
       gossip.stop();
