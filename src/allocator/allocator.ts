@@ -9,14 +9,9 @@
  * Balance moves a range or a lease only when the difference shrinks by it and is larger than the
  * dead band, so that two stores never pass one to and fro.
  */
-import { type ReplicaDescriptor, type StoreId } from '../kv/index.ts';
+import { isChanging, type ReplicaDescriptor, type StoreId, type ZoneConfig } from '../kv/index.ts';
 import { diversityOf } from './diversity.ts';
-import {
-  type AllocatorAction,
-  type RangePicture,
-  type StorePicture,
-  type ZoneConfig,
-} from './types.ts';
+import { type AllocatorAction, type RangePicture, type StorePicture } from './types.ts';
 
 /** Stores within this share of the mean (and at least this many) are balanced. */
 const balanceShare = 0.05;
@@ -36,12 +31,12 @@ export function decide(
   zone: ZoneConfig,
 ): AllocatorAction {
   const byId = new Map(stores.map((store) => [store.storeId, store]));
-  const voters = range.replicas.filter((each) => each.kind !== 'learner');
+  const voters = range.replicas.filter(({ kind }) => kind !== 'learner' && kind !== 'non-voter');
   const situation: Situation = { stores: byId, voters, range };
   const alive = voters.filter((each) => isAlive(byId.get(each.storeId)));
   const quorum = Math.floor(voters.length / 2) + 1;
   if (alive.length < quorum) return { kind: 'unavailable', live: alive.length, needed: quorum };
-  if (range.replicas.some((each) => each.kind !== 'voter')) return { kind: 'finish-change' };
+  if (isChanging(range)) return { kind: 'finish-change' };
   const needed =
     replaceDead(situation, zone) ??
     addMissing(situation, zone) ??

@@ -7,5 +7,4 @@ export type {
   RangePicture,
   StorePicture,
   StoreStatus,
-  ZoneConfig,
 } from './types.ts';

@@ -1,14 +1,6 @@
 /** What placement decisions are made from and what they look like. Plain data. */
 import { type NodeId, type ReplicaDescriptor, type StoreId } from '../kv/index.ts';
 
-/** How the ranges of a span are to be kept; chosen by the catalog, looked up by key. */
-export interface ZoneConfig {
-  readonly rangeMaxBytes: number;
-  readonly rangeMinBytes: number;
-  readonly numReplicas: number;
-  readonly gcTtlSeconds: number;
-}
-
 /**
  * 'suspect': silent, but not for long enough to be given up. 'dead': silent for longer than the limit.
  * 'draining': shutting down in order; keeps its replicas, takes no new ones and no leases.

@@ -7,8 +7,14 @@ import { KeyReader, KeyWriter } from '../encoding/index.ts';
 import { type RangeDescriptor, type ReplicaDescriptor, type ReplicaKind } from './descriptor.ts';
 import { asNodeId, asRangeId, asReplicaId, asStoreId } from './ids.ts';
 
-const formatVersion = 1;
-const kinds: readonly ReplicaKind[] = ['voter', 'learner', 'voter-incoming', 'voter-outgoing'];
+const formatVersion = 2;
+const kinds: readonly ReplicaKind[] = [
+  'voter',
+  'learner',
+  'voter-incoming',
+  'voter-outgoing',
+  'non-voter',
+];
 
 export function encodeDescriptor(range: RangeDescriptor): Buffer {
   const writer = new KeyWriter()
@@ -18,6 +24,8 @@ export function encodeDescriptor(range: RangeDescriptor): Buffer {
     .bytes(range.endKey)
     .uint(range.nextReplicaId)
     .uint(range.generation)
+    .uint(range.stickyUntil.wall)
+    .uint(range.stickyUntil.logical)
     .uint(range.replicas.length);
   for (const replica of range.replicas) {
     writer
@@ -40,6 +48,7 @@ export function decodeDescriptor(encoded: Buffer): RangeDescriptor {
   const endKey = reader.bytes();
   const nextReplicaId = asReplicaId(reader.int());
   const generation = reader.int();
+  const stickyUntil = { wall: reader.int(), logical: reader.int() };
   const count = reader.int();
   const replicas: ReplicaDescriptor[] = [];
   for (let i = 0; i < count; i++) {
@@ -50,5 +59,5 @@ export function decodeDescriptor(encoded: Buffer): RangeDescriptor {
     if (kind === undefined) throw new RangeError('range descriptor has an unknown replica kind');
     replicas.push({ nodeId, storeId, replicaId, kind });
   }
-  return { rangeId, startKey, endKey, replicas, nextReplicaId, generation };
+  return { rangeId, startKey, endKey, replicas, nextReplicaId, generation, stickyUntil };
 }

@@ -1,9 +1,13 @@
 /** Range descriptors: who holds which keys. Stored under the range's own key and in meta1/meta2. */
 import { compareBytes } from '../util/index.ts';
+import { type Timestamp } from './hlc.ts';
 import { type NodeId, type RangeId, type ReplicaId, type StoreId } from './ids.ts';
 
-/** `learner` receives the log but has no vote. The `voter-*` states exist only inside a joint configuration (Raft thesis 4.3). */
-export type ReplicaKind = 'voter' | 'learner' | 'voter-incoming' | 'voter-outgoing';
+/**
+ * `non-voter` receives the log, has no vote and stays so: it serves reads of the past. `learner` is on its way to becoming
+ * one of the others. The `voter-*` states exist only inside a joint configuration (Raft thesis 4.3).
+ */
+export type ReplicaKind = 'voter' | 'non-voter' | 'learner' | 'voter-incoming' | 'voter-outgoing';
 
 export interface ReplicaDescriptor {
   readonly nodeId: NodeId;
@@ -17,6 +21,8 @@ export interface ReplicaDescriptor {
  * INVARIANT 2: every change (split, merge, replicas) raises `generation`; of two descriptors for one
  *   key the one with the larger generation is newer (trap T8).
  * INVARIANT 3: nextReplicaId is larger than every replicaId ever used in this range.
+ * INVARIANT 4: before `stickyUntil` the range is not merged with its left neighbour (SPLIT AT ... WITH EXPIRATION);
+ *   zero: nobody asked for the split, `maxTimestamp`: it is for good.
  */
 export interface RangeDescriptor {
   readonly rangeId: RangeId;
@@ -25,6 +31,7 @@ export interface RangeDescriptor {
   readonly replicas: readonly ReplicaDescriptor[];
   readonly nextReplicaId: ReplicaId;
   readonly generation: number;
+  readonly stickyUntil: Timestamp;
 }
 
 export function containsKey(range: RangeDescriptor, key: Buffer): boolean {
@@ -34,6 +41,11 @@ export function containsKey(range: RangeDescriptor, key: Buffer): boolean {
 /** True when [start, end) lies inside the range. */
 export function containsSpan(range: RangeDescriptor, start: Buffer, end: Buffer): boolean {
   return compareBytes(start, range.startKey) >= 0 && compareBytes(end, range.endKey) <= 0;
+}
+
+/** A change of its replicas is under way, or was left half-way. */
+export function isChanging(range: Pick<RangeDescriptor, 'replicas'>): boolean {
+  return range.replicas.some(({ kind }) => kind !== 'voter' && kind !== 'non-voter');
 }
 
 export function replicaById(range: RangeDescriptor, id: number): ReplicaDescriptor | undefined {

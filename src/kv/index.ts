@@ -21,7 +21,13 @@ export type {
 export { ClusterSettings, kvSettings, settingValue } from './cluster-settings.ts';
 export type { ClusterSetting, SettingType } from './cluster-settings.ts';
 export type { Db, ReadOptions, Savepoint, ScanOptions, ScanPage, Txn, TxnOptions } from './db.ts';
-export { containsKey, containsSpan, replicaById, replicaOnStore } from './descriptor.ts';
+export {
+  containsKey,
+  containsSpan,
+  isChanging,
+  replicaById,
+  replicaOnStore,
+} from './descriptor.ts';
 export { decodeDescriptor, encodeDescriptor } from './descriptor-codec.ts';
 export type { RangeDescriptor, ReplicaDescriptor, ReplicaKind } from './descriptor.ts';
 export { KvFailure } from './errors.ts';
@@ -47,6 +53,13 @@ export { LocalDb } from './local-db.ts';
 export type { LocalDbOptions } from './local-db.ts';
 export { PageBuilder } from './page-builder.ts';
 export type { PageLimits } from './page-builder.ts';
+export type {
+  ClusterReports,
+  CollectedReport,
+  ReportName,
+  ReportProviders,
+  ReportRows,
+} from './reports.ts';
 export { recordKeyOf, requestSpan } from './request-span.ts';
 export { SortedMap } from './sorted-map.ts';
 export { TransportFailure, gossipKeys } from './transport.ts';
@@ -62,3 +75,5 @@ export type {
 export type { IsolationLevel, SequenceSpan, Span, TxnMeta, TxnRecord, TxnStatus } from './txn.ts';
 export { restBehind, WriteBuffer } from './write-buffer.ts';
 export type { BufferedWrite, InsertConflict } from './write-buffer.ts';
+export { defaultZoneConfig } from './zone-config.ts';
+export type { Constraint, ConstraintGroup, ZoneConfig } from './zone-config.ts';

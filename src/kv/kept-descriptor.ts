@@ -4,6 +4,7 @@
  */
 import { equalBytes } from '../util/index.ts';
 import { type RangeDescriptor, type ReplicaDescriptor } from './descriptor.ts';
+import { zeroTimestamp, type Timestamp } from './hlc.ts';
 import { keepBytes } from './kept-bytes.ts';
 
 /** Bounded: beyond it the collection begins anew, and some equal lists are two objects for a while. */
@@ -22,7 +23,12 @@ export function keepDescriptor(
     replicas: sharedReplicas(range.replicas),
     nextReplicaId: range.nextReplicaId,
     generation: range.generation,
+    stickyUntil: isZero(range.stickyUntil) ? zeroTimestamp : range.stickyUntil,
   };
+}
+
+function isZero({ wall, logical }: Timestamp): boolean {
+  return wall === 0 && logical === 0;
 }
 
 function keepKey(key: Buffer, known: readonly (RangeDescriptor | undefined)[]): Buffer {

@@ -11,7 +11,7 @@ import { assert, emptyBytes, nextKey, type TimerHandle, type Timers } from '../u
 import { type LockStrength, type RangeInfo, type RowProgramCompiler } from './api.ts';
 import { type Db, type Txn, type TxnOptions } from './db.ts';
 import { KvFailure, type KvError } from './errors.ts';
-import { compareTimestamps, type HlcClock, type Timestamp } from './hlc.ts';
+import { compareTimestamps, zeroTimestamp, type HlcClock, type Timestamp } from './hlc.ts';
 import { asRangeId, asReplicaId, asStoreId, asTxnId, type NodeId, type TxnId } from './ids.ts';
 import { LocalTxn } from './local-txn.ts';
 import { SortedMap } from './sorted-map.ts';
@@ -148,6 +148,7 @@ export class LocalDb implements Db {
         endKey,
         replicas: [replica],
         nextReplicaId: asReplicaId(2),
+        stickyUntil: zeroTimestamp,
         generation: 1,
       },
       leaseholder: replica,

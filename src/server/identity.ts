@@ -16,8 +16,8 @@ export interface StoredIdentity extends StoreIdentity {
 }
 
 const fileName = 'STORE';
-/** Format 1 was the same without the second line, the checksum of the first. */
-const formatVersion = 2;
+/** Of everything in the store's folder; a store of another format is refused. */
+const formatVersion = 3;
 
 /** The folder holds something else than a Skein store of this cluster, or one this program cannot read. */
 export class ForeignStoreError extends Error {
@@ -60,10 +60,7 @@ export async function readIdentityFile(
   try {
     const [text = '', seal, ...rest] = content.toString('utf8').split('\n');
     parsed = JSON.parse(text);
-    const format =
-      typeof parsed === 'object' && parsed !== null && 'format' in parsed && parsed.format;
-    const isOld = format === 1 && seal === '' && rest.length === 0;
-    if (!isOld && (seal !== sealOf(text) || rest.join() !== '')) parsed = undefined;
+    if (seal !== sealOf(text) || rest.join() !== '') parsed = undefined;
   } catch {
     parsed = undefined;
   }
@@ -77,7 +74,7 @@ export async function readIdentityFile(
   ) {
     throw new CorruptionError(`${path} is damaged: nobody knows whose store this is`);
   }
-  if (parsed.format !== formatVersion && parsed.format !== 1) {
+  if (parsed.format !== formatVersion) {
     throw new ForeignStoreError(
       `${path} was written by another version of Skein (format ${String(parsed.format)}).`,
     );

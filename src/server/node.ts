@@ -16,10 +16,12 @@ import {
   type NodeInfo,
   type RowProgramCompiler,
   type Sender,
+  type ZoneConfig,
   ClusterSettings,
   HlcClock,
   asNodeId,
   asStoreId,
+  defaultZoneConfig,
   gossipKeys,
 } from '../kv/index.ts';
 import {
@@ -34,7 +36,6 @@ import {
   type StoreSettings,
 } from '../range/index.ts';
 import { GossipNode } from '../rpc/index.ts';
-import { type ZoneConfig } from '../allocator/index.ts';
 import { type Engine, SegmentedRaftLog, storeFaultOf } from '../storage/index.ts';
 import { type SocketLike } from '../pgwire/index.ts';
 import { Router, ClusterDb, serveBatches } from '../txn/index.ts';
@@ -46,6 +47,7 @@ import { ForeignStoreError, type StoreIdentity, writeIdentity } from './identity
 import { Membership, type NodeTransport } from './membership.ts';
 import { createMetricsRegistry } from './metrics.ts';
 import { markDamaged } from './quarantine.ts';
+import { NodeReports, serveReports } from './reports.ts';
 import { type SqlFront, type SqlFrontParts } from './sql-front.ts';
 
 export interface NodeParts {
@@ -81,13 +83,6 @@ export interface NodeParts {
   readonly onFatal: (error: Error) => void;
 }
 
-/** Until the catalog can be asked. */
-const defaultZoneConfig: ZoneConfig = {
-  rangeMinBytes: 128 << 20,
-  rangeMaxBytes: 512 << 20,
-  numReplicas: 3,
-  gcTtlSeconds: 14_400,
-};
 const startKinds: Readonly<Record<Arrival['kind'], string>> = {
   founded: 'initialized new cluster',
   joined: 'initialized new node, joined the cluster',
@@ -379,6 +374,7 @@ export class SkeinNode {
     });
     this.#store = store;
     serveBatches(transport, store);
+    serveReports(transport, store.reports);
     await store.start();
     if (replaced !== undefined) {
       const { storeId: former, nodeId: formerNode } = replaced;
@@ -401,6 +397,7 @@ export class SkeinNode {
         transport,
         nodeId,
         clusterSettings: this.#clusterSettings,
+        reports: new NodeReports({ transport, gossip, log: env.log }),
       });
     }
   }

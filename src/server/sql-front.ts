@@ -1,12 +1,13 @@
 /** The SQL side of a node: catalog, sessions and the wire protocol over the node's Db. */
-import { type ZoneConfig } from '../allocator/index.ts';
 import {
   asNodeId,
+  type ClusterReports,
   type ClusterSettings,
   type Db,
   type Gossip,
   type NodeId,
   type Transport,
+  type ZoneConfig,
 } from '../kv/index.ts';
 import { PgListener, type SocketLike } from '../pgwire/index.ts';
 import { createSqlService, nodeOfBackend, zoneConfigFor } from '../sql/index.ts';
@@ -20,6 +21,8 @@ export interface SqlFrontParts {
   /** Filled by SQL, read by the store. */
   readonly clusterSettings: ClusterSettings;
   readonly nodeId: NodeId;
+  /** Of all nodes, for skein_internal. */
+  readonly reports: ClusterReports;
 }
 
 export interface SqlFront {
@@ -40,7 +43,7 @@ const gracePollMs = 20;
 const leaveMs = 1_000;
 
 export async function openSqlFront(parts: SqlFrontParts): Promise<SqlFront> {
-  const { env, db, gossip, transport, nodeId, clusterSettings } = parts;
+  const { env, db, gossip, transport, nodeId, clusterSettings, reports } = parts;
   const service = await createSqlService({
     env,
     db,
@@ -48,6 +51,7 @@ export async function openSqlFront(parts: SqlFrontParts): Promise<SqlFront> {
     gossip,
     transport,
     clusterSettings,
+    reports,
   });
   // A cancel request may arrive at any node; the session's number tells where it belongs.
   transport.onCall('cancel', async (payload) => {

@@ -2,7 +2,7 @@
  * A whole cluster in a world: shipped nodes (`SkeinNode`), only Env, network and disk are simulated.
  * A machine outlives its processes: it keeps the disk, the engine's durable contents and the clock's skew.
  */
-import { asNodeId, type NodeId } from '../kv/index.ts';
+import { asNodeId, defaultZoneConfig, type NodeId } from '../kv/index.ts';
 import { type StoreSettings } from '../range/index.ts';
 import { type Delivery, LocalNetwork } from '../rpc/index.ts';
 import { openSqlFront, SkeinNode } from '../server/index.ts';
@@ -205,9 +205,9 @@ export class SimCluster {
       version: 'sim',
       maxOffsetMs: this.#options.maxOffsetMs,
       zoneConfigFor: () => ({
+        ...defaultZoneConfig,
         rangeMinBytes: 0,
         rangeMaxBytes: this.#options.rangeMaxBytes,
-        numReplicas: 3,
         gcTtlSeconds: 600,
       }),
       ...(this.#options.settings === undefined ? {} : { storeSettings: this.#options.settings }),

@@ -1,5 +1,6 @@
 /** Puts the parts of the SQL layer together for one node. */
 import {
+  type ClusterReports,
   type ClusterSettings,
   type Db,
   type Gossip,
@@ -31,6 +32,8 @@ export interface SqlServiceOptions {
   readonly transport?: Transport | undefined;
   /** Told what system.settings holds, from the first reading on: for the layers below. */
   readonly clusterSettings?: ClusterSettings | undefined;
+  /** Absent: nothing is known of the nodes beside what `db` says. */
+  readonly reports?: ClusterReports | undefined;
   readonly limits?: Partial<SessionLimits>;
   readonly maxSessions?: number;
   readonly parts?: Partial<SqlParts>;
@@ -38,7 +41,7 @@ export interface SqlServiceOptions {
 
 /** Loads the parser, makes the catalog if the cluster has none yet, and begins to follow it. */
 export async function createSqlService(options: SqlServiceOptions): Promise<SqlService> {
-  const { env, db, nodeId, gossip, transport, clusterSettings } = options;
+  const { env, db, nodeId, gossip, transport, clusterSettings, reports } = options;
   await loadParser();
   await rerun(env, ['unavailable', 'ambiguous-result'], () => bootstrapCatalog(db));
   const catalogCache = new CatalogCache({ env, db, nodeId, gossip, transport });
@@ -56,6 +59,7 @@ export async function createSqlService(options: SqlServiceOptions): Promise<SqlS
       env,
       db,
       gossip,
+      reports,
       catalogCache,
       counters: newCounters(),
       parser: new ParseCache(),

@@ -5,7 +5,13 @@
  *   decide 1,2,3 lease=1 replicas=3         what is due for a range with these replicas (2L: learner)
  */
 import { decide, type StorePicture, type StoreStatus } from '../../src/allocator/index.ts';
-import { asNodeId, asReplicaId, asStoreId, type ReplicaDescriptor } from '../../src/kv/index.ts';
+import {
+  asNodeId,
+  asReplicaId,
+  asStoreId,
+  defaultZoneConfig,
+  type ReplicaDescriptor,
+} from '../../src/kv/index.ts';
 import { runScripts, type ScriptCase } from '../script.ts';
 
 const directory = new URL('testdata', import.meta.url).pathname;
@@ -60,10 +66,8 @@ class Runner {
       [...this.#stores.values()],
       { replicas, leaseholder: asStoreId(Number(options.get('lease') ?? 1)) },
       {
-        rangeMaxBytes: 512 << 20,
-        rangeMinBytes: 0,
+        ...defaultZoneConfig,
         numReplicas: Number(options.get('replicas') ?? 3),
-        gcTtlSeconds: 3600,
       },
     );
     switch (action.kind) {

@@ -8,6 +8,7 @@ import {
   decodeDescriptor,
   encodeDescriptor,
   keepDescriptor,
+  zeroTimestamp,
   type RangeDescriptor,
 } from '../../src/kv/index.ts';
 
@@ -24,6 +25,7 @@ function range(rangeId: number, start: string, end: string): RangeDescriptor {
     })),
     nextReplicaId: asReplicaId(4),
     generation: 7,
+    stickyUntil: zeroTimestamp,
   };
 }
 

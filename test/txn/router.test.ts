@@ -1,6 +1,7 @@
 /** The router against three nodes that answer as they are told. */
 import { describe, expect, it } from 'vitest';
 import {
+  zeroTimestamp,
   asNodeId,
   asRangeId,
   asReplicaId,
@@ -32,7 +33,16 @@ const replicas = [1, 2, 3].map((n) => ({
 
 function rangeOf(id: number, startKey: Buffer, endKey: Buffer, generation = 1): RangeDescriptor {
   const nextReplicaId = asReplicaId(4);
-  return { rangeId: asRangeId(id), startKey, endKey, replicas, nextReplicaId, generation };
+  const stickyUntil = zeroTimestamp;
+  return {
+    rangeId: asRangeId(id),
+    startKey,
+    endKey,
+    replicas,
+    nextReplicaId,
+    generation,
+    stickyUntil,
+  };
 }
 
 const header: HeaderBase = {

@@ -3,6 +3,7 @@
  * applied a turn of the event loop later. Ranges can be split; leases can be lost.
  */
 import {
+  zeroTimestamp,
   asNodeId,
   asRangeId,
   asReplicaId,
@@ -204,6 +205,7 @@ export class TestCluster {
       replicas: [replica],
       nextReplicaId: asReplicaId(2),
       generation: 1,
+      stickyUntil: zeroTimestamp,
     };
     this.replicas.push(new TestReplica(this, whole, clock.now()));
     this.#file([whole]);

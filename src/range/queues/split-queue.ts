@@ -1,4 +1,5 @@
 /** Splits ranges that have grown beyond their zone's limit, near the middle, at a row boundary. */
+import { zeroTimestamp } from '../../kv/index.ts';
 import { findSplitKey, splitAt } from '../replica/split.ts';
 import { type Replica } from '../replica/replica.ts';
 import { type Store } from '../store/store.ts';
@@ -10,7 +11,9 @@ export async function splitIfLarge(store: Store, replica: Replica): Promise<bool
   const bytesMin = zone.rangeMaxBytes / 2;
   const key = await findSplitKey(store.engineSnapshot(), replica.descriptor, bytesMin);
   if (key === undefined || replica.destroyed) return false;
-  const error = await replica.exclusively(() => splitAt(replica, store.deps.db, key));
+  const error = await replica.exclusively(() =>
+    splitAt(replica, store.deps.db, key, zeroTimestamp),
+  );
   if (error === undefined) {
     store.env.log.info({ range: replica.rangeId }, 'a range was split by its size');
     return true;

@@ -5,6 +5,7 @@ import {
   type KvError,
   type KvRequest,
   type KvResult,
+  type RangeInfo,
 } from '../../kv/index.ts';
 import { unreachable } from '../../util/index.ts';
 import { type Store } from '../store/store.ts';
@@ -46,7 +47,7 @@ function perform(
     case 'range-info':
       return Promise.resolve(undefined);
     case 'admin-split':
-      return replica.exclusively(() => splitAt(replica, db, request.splitKey));
+      return replica.exclusively(() => splitAt(replica, db, request.splitKey, request.expiration));
     case 'admin-transfer-lease':
       return replica.exclusively(() =>
         transferLease(replica, request.to, store.settings.transferTimeoutMs),
@@ -68,18 +69,19 @@ export function changeDeps(store: Store): Parameters<typeof changeReplicas>[1] {
 }
 
 function resultOf(replica: Replica, request: AdminRequest): KvResult {
-  const range = replica.descriptor;
-  if (request.kind !== 'range-info') return { kind: 'admin', range };
+  if (request.kind === 'range-info') return { kind: 'range-info', info: rangeInfo(replica) };
+  return { kind: 'admin', range: replica.descriptor };
+}
+
+/** What the leaseholder says about its range. */
+export function rangeInfo(replica: Replica): RangeInfo {
   const { totalBytes, liveBytes, liveCount } = replica.stats;
   return {
-    kind: 'range-info',
-    info: {
-      range,
-      leaseholder: replica.leaseholder(),
-      sizeBytes: totalBytes,
-      liveBytes,
-      keyCount: liveCount,
-      queriesPerSecond: replica.queriesPerSecond,
-    },
+    range: replica.descriptor,
+    leaseholder: replica.leaseholder(),
+    sizeBytes: totalBytes,
+    liveBytes,
+    keyCount: liveCount,
+    queriesPerSecond: replica.queriesPerSecond,
   };
 }

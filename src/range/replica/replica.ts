@@ -653,8 +653,9 @@ export function configurationOf(range: RangeDescriptor): Configuration {
   const voters: RaftId[] = [];
   const learners: RaftId[] = [];
   for (const replica of range.replicas) {
-    if (replica.kind === 'learner') learners.push(replica.replicaId);
-    else if (replica.kind !== 'voter-outgoing') voters.push(replica.replicaId);
+    if (replica.kind === 'learner' || replica.kind === 'non-voter') {
+      learners.push(replica.replicaId);
+    } else if (replica.kind !== 'voter-outgoing') voters.push(replica.replicaId);
   }
   const ascending = (a: number, b: number): number => a - b;
   return {

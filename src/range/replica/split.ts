@@ -6,10 +6,12 @@ import { metaEnd } from '../../encoding/index.ts';
 import {
   asRangeId,
   containsKey,
+  isChanging,
   KvFailure,
   type Db,
   type KvError,
   type RangeDescriptor,
+  type Timestamp,
 } from '../../kv/index.ts';
 import { headSpan, keyOfHead, type EngineSnapshot } from '../../storage/index.ts';
 import { rangeIdCounterKey } from '../store/bootstrap.ts';
@@ -21,6 +23,7 @@ export async function splitAt(
   replica: Replica,
   db: Db,
   splitKey: Buffer,
+  stickyUntil: Timestamp,
 ): Promise<KvError | undefined> {
   const range = replica.descriptor;
   if (range.startKey.equals(splitKey)) return undefined;
@@ -32,7 +35,7 @@ export async function splitAt(
   if (splitKey.compare(metaEnd) < 0) {
     return { kind: 'invalid-request', reason: 'the meta records are not split' };
   }
-  if (range.replicas.some((each) => each.kind !== 'voter')) {
+  if (isChanging(range)) {
     return { kind: 'unavailable', reason: `the replicas of range ${range.rangeId} are changing` };
   }
   const rangeId = await nextRangeId(db);
@@ -44,6 +47,7 @@ export async function splitAt(
     rangeId: asRangeId(rangeId),
     startKey: splitKey,
     generation,
+    stickyUntil,
   };
   return commitDescriptors(db, {
     name: 'split',

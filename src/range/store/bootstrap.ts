@@ -10,6 +10,7 @@ import {
   systemKey,
 } from '../../encoding/index.ts';
 import {
+  zeroTimestamp,
   asRangeId,
   asReplicaId,
   encodeDescriptor,
@@ -53,6 +54,7 @@ export async function bootstrapCluster(options: BootstrapOptions): Promise<Range
     replicas: [{ nodeId, storeId, replicaId: asReplicaId(1), kind: 'voter' }],
     nextReplicaId: asReplicaId(2),
     generation: 1,
+    stickyUntil: zeroTimestamp,
   };
   const stored = encodeDescriptor(range);
   const contents = [

@@ -24,10 +24,12 @@ import {
   type NodeId,
   type RangeDescriptor,
   type RangeId,
+  type ReportProviders,
   type ReplicaId,
   type RowProgramCompiler,
   type StoreId,
   type Transport,
+  type ZoneConfig,
 } from '../../kv/index.ts';
 import { meta1Start } from '../../encoding/index.ts';
 import {
@@ -41,12 +43,11 @@ import {
 import { compareBytes, nextKey, type DiskWatch, type Env } from '../../util/index.ts';
 import { type KeySender } from '../ports.ts';
 import { type RaftSettings } from '../../raft/index.ts';
-import { executeAdmin, isAdminRequest } from '../replica/admin.ts';
+import { executeAdmin, isAdminRequest, rangeInfo } from '../replica/admin.ts';
 import { type PreparedRight, type ReplicaHost } from '../replica/host.ts';
 import { decodeTombstone } from '../replica/range-state.ts';
 import { type PeerAddress, type Replica } from '../replica/replica.ts';
 import { transferLease } from '../replica/transfer.ts';
-import { type ZoneConfig } from '../../allocator/index.ts';
 import { CapacityPublisher } from './capacity.ts';
 import { Census, type ReplicaCounts } from './census.ts';
 import { Checkpointer } from './checkpoint.ts';
@@ -383,6 +384,11 @@ export class Store implements ReplicaHost {
       },
     };
   }
+
+  /** What `ClusterReports` collects. */
+  readonly reports: ReportProviders = {
+    ranges: () => [...this.replicas.values()].filter(({ holdsLease }) => holdsLease).map(rangeInfo),
+  };
 
   counts(): ReplicaCounts {
     return this.#census.counts;

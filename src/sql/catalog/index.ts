@@ -53,7 +53,6 @@ export { CatalogWriter, changeCatalog } from './writer.ts';
 export type { WriterMark } from './writer.ts';
 export {
   checkZone,
-  defaultZone,
   fullZone,
   ownZone,
   rangeZones,

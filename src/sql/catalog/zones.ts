@@ -4,6 +4,7 @@
  * index -> table -> database -> RANGE default (system tables: -> RANGE system -> RANGE default).
  */
 import { decodeIndexPrefix, metaEnd, tablesStart } from '../../encoding/index.ts';
+import { defaultZoneConfig, type ZoneConfig as KvZoneConfig } from '../../kv/index.ts';
 import { sqlError } from '../errors.ts';
 import { type CatalogSnapshot } from './snapshot.ts';
 import { systemIds } from './system-tables.ts';
@@ -16,7 +17,8 @@ export interface ZoneConfig {
   readonly numReplicas?: number;
 }
 
-export type FullZoneConfig = Required<ZoneConfig>;
+/** Every field, from the nearest ancestor that sets it. */
+export type FullZoneConfig = KvZoneConfig;
 export type ZoneField = keyof ZoneConfig;
 
 export const zoneFields: readonly { readonly field: ZoneField; readonly name: string }[] = [
@@ -35,16 +37,9 @@ export const rangeZones: readonly { readonly name: string; readonly id: number }
   { name: 'liveness', id: 22 },
 ];
 
-export const defaultZone: FullZoneConfig = {
-  rangeMinBytes: 134_217_728,
-  rangeMaxBytes: 536_870_912,
-  gcTtlSeconds: 14_400,
-  numReplicas: 3,
-};
-
 /** What the named zones start with. */
 const builtinZones: ReadonlyMap<number, ZoneConfig> = new Map<number, ZoneConfig>([
-  [0, defaultZone],
+  [0, defaultZoneConfig],
   [16, { gcTtlSeconds: 3600, numReplicas: 5 }],
   [17, { numReplicas: 5 }],
   [22, { gcTtlSeconds: 600, numReplicas: 5 }],
@@ -102,7 +97,7 @@ function isNamedZone(id: number): boolean {
 export function fullZone(snapshot: CatalogSnapshot, zone: ZoneId): FullZoneConfig {
   let full: ZoneConfig = {};
   for (const step of zoneChain(snapshot, zone)) full = { ...ownZone(snapshot, step), ...full };
-  return { ...defaultZone, ...full };
+  return { ...defaultZoneConfig, ...full };
 }
 
 /** The configuration in force for the range that holds `key`. */

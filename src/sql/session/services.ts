@@ -1,6 +1,6 @@
 /** What all sessions of a node share, handed in by the server through `createSqlService`. */
 import { type Env } from '../../util/index.ts';
-import { type Db, type Gossip } from '../../kv/index.ts';
+import { type ClusterReports, type Db, type Gossip } from '../../kv/index.ts';
 import { type CatalogCache, type VirtualSchemas } from '../catalog/index.ts';
 import { type RunUtility } from '../ddl/types.ts';
 import { type ParseCache } from '../parse/index.ts';
@@ -47,6 +47,7 @@ export interface SessionServices {
   readonly env: Env;
   readonly db: Db;
   readonly gossip: Gossip | undefined;
+  readonly reports: ClusterReports | undefined;
   readonly catalogCache: CatalogCache;
   readonly virtual: VirtualSchemas;
   readonly parser: ParseCache;

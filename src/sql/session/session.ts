@@ -700,6 +700,7 @@ export class Session {
       catalog: this.catalog,
       eval: this.eval,
       gossip: this.services.gossip,
+      reports: this.services.reports,
       params,
       readOnly: this.transaction.readOnly,
       checkCanceled: this.#checkCanceledBound,

@@ -1,5 +1,5 @@
 /** What a statement runs in, and what comes out of it. */
-import { type Db, type Gossip, type Txn } from '../../kv/index.ts';
+import { type ClusterReports, type Db, type Gossip, type Txn } from '../../kv/index.ts';
 import { type Env } from '../../util/index.ts';
 import { type Catalog } from '../catalog/types.ts';
 import { type EvalContext } from '../functions/registry-types.ts';
@@ -18,6 +18,8 @@ export interface StatementContext {
   readonly catalog: Catalog;
   readonly eval: EvalContext;
   readonly gossip: Gossip | undefined;
+  /** Of all nodes; undefined where there are none to ask. */
+  readonly reports: ClusterReports | undefined;
   /** Parameter values $1.. in order, of the types the statement was prepared with. */
   readonly params: readonly Datum[];
   readonly readOnly: boolean;

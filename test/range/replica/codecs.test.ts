@@ -26,6 +26,7 @@ const range: RangeDescriptor = {
   ],
   nextReplicaId: asReplicaId(7),
   generation: 12,
+  stickyUntil: { wall: 2 ** 51, logical: 3 },
 };
 
 describe('codecs', () => {

@@ -1,5 +1,7 @@
 /** A cluster of stores in virtual time: memory engines, raft logs on memory disks, the in-process network. */
 import {
+  defaultZoneConfig,
+  type ZoneConfig,
   asNodeId,
   asRangeId,
   asStoreId,
@@ -25,7 +27,6 @@ import { LocalNetwork, type LocalTransport } from '../../../src/rpc/index.ts';
 import { DiskError, MemoryDisk } from '../../../src/sim/memory-disk.ts';
 import { MemoryEngine, SegmentedRaftLog } from '../../../src/storage/index.ts';
 import { ClusterDb, Router, serveBatches } from '../../../src/txn/index.ts';
-import { type ZoneConfig } from '../../../src/allocator/index.ts';
 import { DiskWatch, must, watchedDisk, type Random } from '../../../src/util/index.ts';
 import { TamperedTransport } from './tampered-transport.ts';
 import { seededRandom, VirtualEnv, VirtualTime } from './virtual-time.ts';
@@ -80,9 +81,8 @@ export class Cluster {
     this.#options = options;
     this.random = seededRandom(options.seed ?? 1);
     this.zone = {
-      rangeMaxBytes: 512 << 20,
+      ...defaultZoneConfig,
       rangeMinBytes: 0,
-      numReplicas: 3,
       gcTtlSeconds: 3600,
       ...options.zone,
     };

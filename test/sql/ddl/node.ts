@@ -158,6 +158,7 @@ export class TestSession {
       catalog: this.catalog,
       eval: this.#eval,
       gossip: undefined,
+      reports: undefined,
       params: [],
       readOnly: false,
       checkCanceled: () => {},

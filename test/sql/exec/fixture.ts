@@ -272,6 +272,7 @@ export class TestDatabase implements Catalog {
       catalog: this,
       eval: this.eval,
       gossip: undefined,
+      reports: undefined,
       params,
       readOnly: false,
       checkCanceled: () => undefined,

@@ -1,0 +1,29 @@
+/**
+ * What nodes tell about themselves on request: rows of plain data behind the tables of skein_internal. One call per
+ * node, all at once; a node that does not answer is named instead of waited for.
+ *
+ *     skein_internal.x -> ClusterReports.collect('x') -> every node: 'report' -> its stores
+ */
+import { type RangeInfo } from './api.ts';
+import { type NodeId } from './ids.ts';
+
+/** One row type per report; who adds a report adds its provider (`Store.reports`) and its table. */
+export interface ReportRows {
+  /** The ranges that a store of the node holds the lease of. */
+  readonly ranges: RangeInfo;
+}
+
+export type ReportName = keyof ReportRows;
+
+export type ReportProviders = { readonly [K in ReportName]: () => readonly ReportRows[K][] };
+
+export interface CollectedReport<K extends ReportName> {
+  readonly rows: readonly { readonly nodeId: NodeId; readonly row: ReportRows[K] }[];
+  /** Nodes that did not answer in time. */
+  readonly missing: readonly NodeId[];
+}
+
+export interface ClusterReports {
+  /** Never throws. */
+  collect<K extends ReportName>(name: K): Promise<CollectedReport<K>>;
+}
