@@ -40,12 +40,12 @@ exports.mutants = [
   {
     name: 'M2b',
     wrong: 'the vote is not written to the log',
-    faults: ['strand-winner', 'crash-point'],
+    faults: ['late-heir'],
     patches: [
       {
-        file: 'src/storage/raft-log.ts',
-        text: 'group.writer.hardState(append.rangeId, hardState);',
-        replacement: 'group.writer.hardState(append.rangeId, { ...hardState, vote: 0 });',
+        file: 'src/storage/raft-log-format.ts',
+        text: 'next = writeU64(this.#bytes, hardState.vote, next);',
+        replacement: 'next = writeU64(this.#bytes, 0, next);',
       },
     ],
   },

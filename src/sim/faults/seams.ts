@@ -105,6 +105,53 @@ export const seams = {
   }),
 
   /**
+   * Who was ordered to take over a lease stalls as it stands for election, so the old leader stands in the same term
+   * and wins. It is cut off at once, its voter loses power, and the other goes on: the voter must not vote twice.
+   */
+  'late-heir': faultClass({
+    weight: 4,
+    draw: (random) => ({
+      key: random.float(),
+      through: random.float(),
+      heir: random.float(),
+      downMs: 20 + random.float() * 400,
+      durationMs: 10_000 + random.float() * 10_000,
+    }),
+    inject(target, { key, through, heir, downMs, durationMs }) {
+      const { cluster, world } = target;
+      const range = rangeOf(cluster, target.keyAt(key));
+      const holder = leaseholderOf(cluster, target.keyAt(key));
+      if (range === undefined || holder === undefined) return;
+      const rest = membersOfRange(cluster, range).filter(({ index }) => index !== holder.index);
+      const late = rest[Math.floor(heir * rest.length)];
+      const voters = rest.filter((member) => member !== late);
+      if (late === undefined || voters.length === 0) return;
+      const { term } = holder.replica.raft;
+      const stands = (): boolean =>
+        late.replica.raft.role === 'candidate' && late.replica.raft.term === term + 1;
+      void target.operate('transfer', through, (node) =>
+        node.db.transferLease(range.startKey, late.node.store.storeId),
+      );
+      target.run('a late heir', async () => {
+        if (!(await waitFor(target, 5_000, stands))) return;
+        // Its request for votes waits for its disk.
+        cluster.pause(late.index, durationMs);
+        cutFor(target, linksBetween([holder.index], [late.index]), durationMs);
+        const { raft } = holder.replica;
+        const won = (): boolean => raft.role === 'leader' && raft.term === term + 1;
+        if (!(await waitFor(target, 5_000, won))) return;
+        world.story(`m${holder.index + 1} leads r${range.rangeId} again and is cut off`);
+        cutFor(target, linksBetween([holder.index], allBut(target, holder.index)), durationMs);
+        for (const { index } of voters) crashFor(target, index, 'power', downMs);
+        const isBack = (): boolean =>
+          cluster.serving().some(({ index }) => voters.some((voter) => voter.index === index));
+        await waitFor(target, durationMs, isBack);
+        cluster.pause(late.index, 0);
+      });
+    },
+  }),
+
+  /**
    * A replica of a range moves while another member is cut off from all that take part, but not from the one that
    * leaves: once that one is gone, the two must not make a majority of what the range was before.
    */
