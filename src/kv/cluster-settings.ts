@@ -27,28 +27,63 @@ export interface ClusterSetting<T extends string | number | boolean = string | n
 
 const mib = 1 << 20;
 
-function bytes(
+interface Numeric {
+  readonly defaultValue: number;
+  readonly min?: number;
+  readonly alias?: string;
+}
+
+function flag(
   name: string,
-  defaultValue: number,
-  min: number,
   description: string,
-): ClusterSetting<number> {
-  return { name, type: 'z', defaultValue, min, description };
+  more: { readonly defaultValue: boolean; readonly alias?: string },
+): ClusterSetting<boolean> {
+  return { name, type: 'b', description, ...more };
+}
+
+function integer(name: string, description: string, more: Numeric): ClusterSetting<number> {
+  return { name, type: 'i', description, min: 0, ...more };
+}
+
+function fraction(name: string, description: string, more: Numeric): ClusterSetting<number> {
+  return { name, type: 'f', description, min: 0, ...more };
+}
+
+function bytes(name: string, description: string, more: Numeric): ClusterSetting<number> {
+  return { name, type: 'z', description, min: 0, ...more };
 }
 
 /** Only what is obeyed stands here: whoever adds a setting adds its reader. In the order of their names. */
 export const kvSettings = {
+  backpressureMultiplier: fraction(
+    'kv.range.backpressure_range_size_multiplier',
+    'writes to a range wait while it is larger than its range_max_bytes times this; 0: they never wait',
+    { defaultValue: 2 },
+  ),
+  rangeSizeHardCap: bytes(
+    'kv.range.range_size_hard_cap',
+    'writes to a range wait while it is larger than this, whatever its range_max_bytes',
+    { defaultValue: 8192 * mib, min: 64 * mib },
+  ),
+  splitByLoad: flag(
+    'kv.range_split.by_load_enabled',
+    'ranges that serve many requests are split between the keys that are asked for',
+    { defaultValue: true, alias: 'kv.range_split.by_load.enabled' },
+  ),
+  splitLoadQps: integer(
+    'kv.range_split.load_qps_threshold',
+    'requests per second above which a range may be split by load',
+    { defaultValue: 2500, min: 1 },
+  ),
   snapshotRebalanceMaxRate: bytes(
     'kv.snapshot_rebalance.max_rate',
-    32 * mib,
-    mib,
     'bytes per second that a store sends in snapshots which only move replicas',
+    { defaultValue: 32 * mib, min: mib },
   ),
   snapshotRecoveryMaxRate: bytes(
     'kv.snapshot_recovery.max_rate',
-    32 * mib,
-    mib,
     'bytes per second that a store sends in snapshots for ranges which lack a replica',
+    { defaultValue: 32 * mib, min: mib },
   ),
 } as const;
 
