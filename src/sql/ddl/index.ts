@@ -3,5 +3,6 @@ export { sessionCatalogOf } from './context.ts';
 export type { RunUtility } from './types.ts';
 export { resumeJobs } from './jobs.ts';
 export { lastValue, nextValue, reserveValues, returnValues, setValue } from './sequences.ts';
-export { configuredZones, settingRows, zoneSql } from './cluster.ts';
+export { settingRows } from './settings.ts';
+export { configuredZones, zoneSql } from './zones.ts';
 export { nodeRows } from './show.ts';

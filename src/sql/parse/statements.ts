@@ -1,7 +1,8 @@
 /** From query text to statements: split, recognise the dialect, parse, remember. */
 import { type Node } from '@pgsql/types';
 import { sqlError, SqlFailure } from '../errors.ts';
-import { parseCluster, selectedExpression } from './cluster-parser.ts';
+import { parseCluster } from './cluster-parser.ts';
+import { selectedExpression } from './parts.ts';
 import { countCharacters } from './positions.ts';
 import { must } from '../../util/index.ts';
 import { loadGrammar, parsePostgres } from './postgres-grammar.ts';

@@ -1,0 +1,73 @@
+/** Cluster settings: SHOW, SET and RESET CLUSTER SETTING. */
+import { type Node } from '@pgsql/types';
+import {
+  clusterSettings,
+  findSetting,
+  formatSetting,
+  parseSetting,
+  settingText,
+  type CatalogSnapshot,
+} from '../catalog/index.ts';
+import { sqlError } from '../errors.ts';
+import { type StatementContext, type StatementResult } from '../session/types.ts';
+import { oids, type Row } from '../types/index.ts';
+import { done, resultColumn, rowsResult, sessionCatalogOf, startDdl } from './context.ts';
+import { nowMicros } from './jobs.ts';
+import { constantText } from './nodes.ts';
+
+export function showSetting(name: string, context: StatementContext): StatementResult {
+  const setting = findSetting(name);
+  const { snapshot } = sessionCatalogOf(context);
+  const text = formatSetting(setting, settingText(snapshot, setting));
+  return rowsResult([resultColumn(setting.name, oids.text)], [[text]]);
+}
+
+export function settingRows(snapshot: CatalogSnapshot): Row[] {
+  return clusterSettings.map((setting) => [
+    setting.name,
+    formatSetting(setting, settingText(snapshot, setting)),
+    setting.type,
+    true,
+    setting.description,
+    formatSetting(setting, String(setting.defaultValue)),
+    snapshot.data.settings.has(setting.name) ? 'override' : 'default',
+  ]);
+}
+
+export function showSettings(all: boolean, context: StatementContext): StatementResult {
+  const columns = [
+    resultColumn('variable', oids.text),
+    resultColumn('value', oids.text),
+    resultColumn('setting_type', oids.text),
+    resultColumn('public', oids.bool),
+    resultColumn('description', oids.text),
+    resultColumn('default_value', oids.text),
+    resultColumn('origin', oids.text),
+  ];
+  const rows = settingRows(sessionCatalogOf(context).snapshot);
+  if (all) return rowsResult(columns, rows);
+  const without = <T>(list: readonly T[]): T[] => list.filter((_, at) => at !== 3);
+  return rowsResult(without(columns), rows.map(without));
+}
+
+export async function setSetting(
+  name: string,
+  value: Node | 'default',
+  context: StatementContext,
+): Promise<StatementResult> {
+  if (!context.autocommit) {
+    throw sqlError(
+      'activeSqlTransaction',
+      'SET CLUSTER SETTING cannot run inside a transaction block',
+    );
+  }
+  const setting = findSetting(name);
+  if (setting.name === 'version') {
+    throw sqlError('cantChangeRuntimeParam', 'the cluster version cannot be set');
+  }
+  const { writer } = await startDdl(context, 'SET CLUSTER SETTING');
+  const text = value === 'default' ? undefined : constantText(value);
+  const stored = text === undefined ? undefined : parseSetting(setting, text);
+  writer.putSetting(setting.name, setting.type, stored, nowMicros(context.env));
+  return done('SET CLUSTER SETTING');
+}

@@ -1,0 +1,41 @@
+/** CONFIGURE ZONE and SHOW ZONE CONFIGURATION[S]. */
+import { type Node } from '@pgsql/types';
+import { expressionPart, indexName, type Source } from './parts.ts';
+import { type TokenReader } from './scanner.ts';
+import { type ClusterStatement, type ZoneTarget } from './types.ts';
+
+/** Behind `SHOW`; undefined when it is not about zones. */
+export function showZones(reader: TokenReader): ClusterStatement | undefined {
+  if (reader.take('zone', 'configurations') || reader.take('all', 'zone', 'configurations')) {
+    return { kind: 'show-zones' };
+  }
+  if (!reader.take('zone', 'configuration')) return undefined;
+  if (!reader.take('for')) reader.expect('from');
+  return { kind: 'show-zone', target: zoneTarget(reader) };
+}
+
+function zoneTarget(reader: TokenReader): ZoneTarget {
+  if (reader.take('range')) return { kind: 'range', name: reader.identifier() };
+  if (reader.take('database')) return { kind: 'database', name: reader.identifier() };
+  if (reader.take('index')) return { kind: 'index', ...indexName(reader) };
+  reader.expect('table');
+  return { kind: 'table', name: reader.name() };
+}
+
+/** Behind `ALTER <target>`. */
+export function configureZone(source: Source, target: ZoneTarget): ClusterStatement {
+  const { reader } = source;
+  reader.expect('configure', 'zone');
+  if (reader.take('discard')) {
+    return { kind: 'configure-zone', target, change: { kind: 'discard' } };
+  }
+  reader.expect('using');
+  const values: { name: string; value: Node | 'copy-from-parent' }[] = [];
+  do {
+    const name = reader.name().join('.');
+    reader.expectSymbol('=');
+    if (reader.take('copy', 'from', 'parent')) values.push({ name, value: 'copy-from-parent' });
+    else values.push({ name, value: expressionPart(source) });
+  } while (reader.takeSymbol(','));
+  return { kind: 'configure-zone', target, change: { kind: 'set', values } };
+}
