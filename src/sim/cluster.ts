@@ -237,7 +237,7 @@ export class SimCluster {
       },
       (error: unknown) => {
         if (machine.running !== run) return;
-        this.#stopped(index, error instanceof Error ? error : new Error(String(error)));
+        this.#stopped(index, asError(error));
       },
     );
   }
@@ -296,8 +296,8 @@ export class SimCluster {
     try {
       await running.node.stop();
     } catch (error) {
-      // A store that has failed ends itself instead.
-      if (machine.running === running && !this.#mayStop(machine)) throw error;
+      // The program exits when its stop fails; when its store failed it has ended by now.
+      if (machine.running === running) this.#stopped(index, asError(error));
       return;
     }
     if (machine.running !== running) return;
@@ -461,6 +461,10 @@ export class SimCluster {
 
 /** As a Random for MemoryEngine.crash: everything survives. */
 const keepAll = { u32: () => 3, float: () => 0, bytes: (length: number) => Buffer.alloc(length) };
+
+function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error(String(reason));
+}
 
 function printable(_key: string, value: unknown): unknown {
   if (value instanceof Error) return value.stack;
