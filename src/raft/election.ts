@@ -70,13 +70,31 @@ export function release(state: RaftState, to: RaftId, term: number): void {
 }
 
 /**
+ * A leader that lost its vote and gave up cannot stand for election, and what it sent last may not have reached those who
+ * can: they are bound to its store, and sleep. It releases them at every timeout, until it hears of a later term.
+ */
+export function isReleasing(state: RaftState): boolean {
+  const wasElected = state.vote === state.id && state.leader === 0;
+  return wasElected && !isVoter(state.configuration, state.id);
+}
+
+function releaseVoters(state: RaftState): void {
+  if (!isReleasing(state)) return;
+  for (const to of votersOf(state.configuration)) release(state, to, state.term);
+}
+
+/**
  * Stands for election. Refused for leaders, learners, a replica that still supports its leader, and
  * one with a committed configuration change to apply: its quorum would be out of date.
  * `transfer`: the leader ordered it, so support does not bind and PreVote is skipped.
  */
 export function campaign(state: RaftState, transfer: boolean): void {
   if (state.role === 'leader') return;
-  if (!isVoter(state.configuration, state.id) || state.log.snapshotPending) return;
+  if (!isVoter(state.configuration, state.id)) {
+    releaseVoters(state);
+    return;
+  }
+  if (state.log.snapshotPending) return;
   if (!transfer && state.followsLiveLeader()) return;
   if (state.log.hasUnappliedConfig()) return;
   if (transfer) startElection(state, true);

@@ -3,9 +3,9 @@
  * rules about terms, `ready` and `persisted` those about durability.
  *
  * Whose message raises the term? A leader's always; a vote request that is not refused; an answer
- * only at a replica that waits for answers (candidate, leader) and only from a member. A replica
- * bound to a leader is thus moved by nothing but a new leader or a transfer, not even if it asked for
- * pre-votes before it was bound again; and a removed replica disturbs nobody.
+ * only at a replica that waits for answers (candidate, leader, former leader that releases its followers) and
+ * only from a member. A replica bound to a leader is thus moved by nothing but a new leader or a transfer, not
+ * even if it asked for pre-votes before it was bound again; and a removed replica disturbs nobody.
  */
 import { assert, isCount, unreachable } from '../util/index.ts';
 import { isMember, isVoter, sharedConfiguration } from './configuration.ts';
@@ -14,6 +14,7 @@ import {
   countOwnVote,
   handleVoteRequest,
   handleVoteResponse,
+  isReleasing,
   leaderSilent,
   learnCommitted,
   refuseStaleVote,
@@ -119,6 +120,10 @@ export class RaftNode implements RaftCore {
     return this.state.reign?.transfer?.to ?? 0;
   }
 
+  get followsLiveLeader(): boolean {
+    return this.state.followsLiveLeader();
+  }
+
   tick(): void {
     const { state } = this;
     if (state.reign === undefined) tickElection(state);
@@ -181,7 +186,9 @@ export class RaftNode implements RaftCore {
     const { state } = this;
     if (m.term === state.term) return true;
     const waits =
-      state.role === 'leader' || (state.role !== 'follower' && !state.followsLiveLeader());
+      state.role === 'leader' ||
+      isReleasing(state) ||
+      (state.role !== 'follower' && !state.followsLiveLeader());
     if (waits && isMember(state.configuration, m.from)) state.becomeFollower(m.term, 0);
     return false;
   }

@@ -225,6 +225,8 @@ export interface RaftCore {
   readonly lastIndex: number;
   readonly configuration: Configuration;
   readonly transferTarget: RaftId;
+  /** Leads, or is bound to the leader that it knows: it neither campaigns nor votes for another one, except in a transfer. */
+  readonly followsLiveLeader: boolean;
 
   tick(): void;
   step(message: Message): void;

@@ -448,9 +448,7 @@ export class Replica implements ReplicaPort, RaftHost {
     this.#expireProposals();
     if (this.suspended > 0 || this.#descriptor === undefined) return this.#waiters.any;
     if (!this.isLeader) {
-      const leaderStore = this.address(this.raft.leader)?.storeId;
-      const supported = leaderStore !== undefined && this.host.liveness.supports(leaderStore);
-      if (supported && this.raft.role === 'follower') {
+      if (this.raft.role === 'follower' && this.raft.followsLiveLeader) {
         return this.proposals.size > 0 || this.#waiters.any;
       }
       if (!this.#mayVote()) return true;
