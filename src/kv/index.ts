@@ -59,6 +59,7 @@ export type {
   ReportName,
   ReportProviders,
   ReportRows,
+  SplitDecision,
 } from './reports.ts';
 export { recordKeyOf, requestSpan } from './request-span.ts';
 export { SortedMap } from './sorted-map.ts';

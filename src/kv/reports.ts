@@ -5,12 +5,27 @@
  *     skein_internal.x -> ClusterReports.collect('x') -> every node: 'report' -> its stores
  */
 import { type RangeInfo } from './api.ts';
-import { type NodeId } from './ids.ts';
+import { type NodeId, type RangeId, type StoreId } from './ids.ts';
 
 /** One row type per report; who adds a report adds its provider (`Store.reports`) and its table. */
 export interface ReportRows {
   /** The ranges that a store of the node holds the lease of. */
   readonly ranges: RangeInfo;
+  readonly 'split-decisions': SplitDecision;
+}
+
+/** Why a range was split, or was not although it is large or busy. */
+export interface SplitDecision {
+  /** Wall microseconds. */
+  readonly at: number;
+  readonly rangeId: RangeId;
+  readonly storeId: StoreId;
+  readonly cause: 'size' | 'append' | 'load';
+  /** Undefined: it was not split. */
+  readonly key: Buffer | undefined;
+  readonly reason: string;
+  readonly sizeBytes: number;
+  readonly queriesPerSecond: number;
 }
 
 export type ReportName = keyof ReportRows;

@@ -26,6 +26,7 @@ import {
 } from '../kv/index.ts';
 import { type EngineReader, type EngineWrite, type MvccStats } from '../storage/index.ts';
 import { type Env } from '../util/index.ts';
+import { type RangeLoad } from './load/range-load.ts';
 
 /** The physical effects of one evaluated batch: what raft replicates and every replica applies blindly. */
 export interface Command {
@@ -66,6 +67,8 @@ export interface ReplicaPort {
   checkLease(timestamp: Timestamp): KvError | undefined;
   /** Changes whenever the lease was lost in between: evaluations started under another one are void. */
   readonly leaseSequence: number;
+  /** Requests per second above which the range may be split by load; Infinity: it is not. */
+  readonly loadSplitThreshold: number;
   /** The lease began here: the low water of the timestamp cache (rule T1). */
   readonly leaseStart: Timestamp;
   /** Proposes under the lease with `leaseSequence`; resolves when the command is applied on this replica. */
@@ -103,8 +106,8 @@ export interface RangeExecutor {
   split(splitKey: Buffer, right: RangeExecutor): void;
   /** Blocks new requests and waits until those under way have finished; used before a lease transfer (rule T2). */
   quiesce(): Promise<() => void>;
-  /** Requests served in the last seconds, for load decisions. */
-  queriesPerSecond(): number;
+  /** What was asked of the range lately, for decisions by load. */
+  readonly load: RangeLoad;
   /**
    * Nobody has asked for anything for `restMs`, and nobody holds, waits or works: this executor may be thrown
    * away. Its successor under the same lease begins at the result. Undefined: it is still needed.

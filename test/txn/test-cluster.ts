@@ -54,6 +54,7 @@ class TestReplica implements ReplicaPort {
   readonly storeId = storeId;
   readonly cluster: TestCluster;
   descriptor: RangeDescriptor;
+  readonly loadSplitThreshold = Number.POSITIVE_INFINITY;
   leaseSequence = 1;
   leaseStart: Timestamp;
   hasLease = true;
@@ -312,7 +313,7 @@ export class TestCluster {
         sizeBytes: 0,
         liveBytes: 0,
         keyCount: 0,
-        queriesPerSecond: found.executor.queriesPerSecond(),
+        queriesPerSecond: found.executor.load.perSecond(),
       };
       return {
         kind: 'ok',

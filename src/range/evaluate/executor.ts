@@ -39,6 +39,7 @@ import { Pusher } from '../concurrency/pusher.ts';
 import { TimestampCache } from '../concurrency/timestamp-cache.ts';
 import { TxnTombstones } from '../concurrency/txn-tombstones.ts';
 import { TxnWaitQueue } from '../concurrency/txn-wait-queue.ts';
+import { RangeLoad } from '../load/range-load.ts';
 import { type LowWater, type RangeExecutor, type ReplicaPort } from '../ports.ts';
 import {
   EvaluationContext,
@@ -51,7 +52,6 @@ import {
 import { evaluateEndTxn } from './end-txn.ts';
 import { evaluateInconsistent } from './inconsistent.ts';
 import { latchSpans } from './latch-spans.ts';
-import { LoadMeter } from './load-meter.ts';
 import { evaluateGet, evaluateRefresh, evaluateScan, intentsOf, type IntentPage } from './reads.ts';
 import { ResolvePages, type Resolve } from './resolve-pages.ts';
 import {
@@ -89,7 +89,7 @@ class Executor implements RangeExecutor {
   readonly #state: RangeState;
   readonly #latches = new Latches();
   readonly #waits: ConflictWaits;
-  readonly #load: LoadMeter;
+  readonly load: RangeLoad;
   readonly #sweeper: IntentSweeper;
   /** Requests under way, whether they hold latches or not. */
   #running = 0;
@@ -111,13 +111,13 @@ class Executor implements RangeExecutor {
     };
     const pusher = new Pusher(port, finished, (batch) => this.#resolve(batch));
     this.#waits = new ConflictWaits({ ...this.#state, pusher });
-    this.#load = new LoadMeter(port.env.clock);
+    this.load = new RangeLoad(port.env, () => port.loadSplitThreshold);
   }
 
   execute(received: BatchRequest): Promise<BatchResponse> {
     this.#port.clock.observe(received.header.timestamp);
     const batch = this.#met(received);
-    this.#load.count(batch.requests.length);
+    this.load.count(batch);
     if (batch.header.consistency === 'inconsistent') {
       return evaluateInconsistent(this.#port, batch);
     }
@@ -164,6 +164,7 @@ class Executor implements RangeExecutor {
     reads.copyTo(there.reads, splitKey);
     tombstones.copyTo(there.tombstones);
     finished.copyTo(there.finished);
+    this.load.divide(right.load);
     locks.moveTo(there.locks, splitKey);
     pushes.wakeAll();
   }
@@ -171,10 +172,6 @@ class Executor implements RangeExecutor {
   async quiesce(): Promise<() => void> {
     const guard = await this.#latches.acquireAll();
     return () => this.#latches.release(guard);
-  }
-
-  queriesPerSecond(): number {
-    return this.#load.perSecond();
   }
 
   retire(restMs: number): LowWater | undefined {
@@ -185,7 +182,7 @@ class Executor implements RangeExecutor {
       locks.size > 0 ||
       pushes.hasWaiters ||
       !this.#sweeper.idle ||
-      this.#load.idleMs < restMs;
+      this.load.idleMs < restMs;
     return isNeeded ? undefined : { reads: reads.ceiling, txns: tombstones.ceiling };
   }
 

@@ -13,7 +13,7 @@ import { checkMetaRecords } from './meta-check-queue.ts';
 import { collectGarbage } from './mvcc-gc-queue.ts';
 import { checkMembership, doubtOf } from './replica-gc-queue.ts';
 import { replicateOnce } from './replicate-queue.ts';
-import { splitIfLarge } from './split-queue.ts';
+import { SplitQueue } from './split-queue.ts';
 
 /** A look at a range with nothing to do takes a microsecond or two. */
 const looksPerPass = 1_000;
@@ -23,6 +23,7 @@ const quietAsksPerPass = 2;
 export class Queues {
   readonly #store: Store;
   readonly #view: ClusterView;
+  readonly #splits: SplitQueue;
   /** Where the way around all replicas has got to; it meets those that are added meanwhile. */
   #walk: Iterator<Replica>;
   /** Ranges to look at first: something about them changed. */
@@ -36,6 +37,7 @@ export class Queues {
   constructor(store: Store) {
     this.#store = store;
     this.#view = new ClusterView(store);
+    this.#splits = new SplitQueue(store);
     this.#walk = store.replicas.values();
   }
 
@@ -52,13 +54,21 @@ export class Queues {
     this.#urgent.add(replica.rangeId);
   }
 
+  /** As `add`, and at once. */
+  hurry(replica: Replica): void {
+    this.#urgent.add(replica.rangeId);
+    this.#startSoon();
+  }
+
+  cannotSplit(replica: Replica): boolean {
+    return this.#splits.isFutile(replica);
+  }
+
   /** The replica may have been removed from its range. */
   checkMembership(replica: Replica): void {
     this.#membership.add(replica.rangeId);
     this.#urgent.add(replica.rangeId);
-    if (this.#store.settings.queueIntervalMs > 0) {
-      this.#store.env.timers.immediate(() => this.#start());
-    }
+    this.#startSoon();
   }
 
   /** One pass; passes do not overlap. */
@@ -75,6 +85,12 @@ export class Queues {
       this.#start();
       this.#arm();
     });
+  }
+
+  #startSoon(): void {
+    if (this.#store.settings.queueIntervalMs > 0) {
+      this.#store.env.timers.immediate(() => this.#start());
+    }
   }
 
   #start(): void {
@@ -123,7 +139,7 @@ export class Queues {
     replica.retireExecutor();
     if (replica.holdsLease) {
       this.#membership.delete(replica.rangeId);
-      if (await splitIfLarge(store, replica)) this.#urgent.add(replica.rangeId);
+      if (await this.#splits.visit(replica)) this.#urgent.add(replica.rangeId);
       if (await replicateOnce(store, this.#view, replica)) this.#urgent.add(replica.rangeId);
       await checkMetaRecords(store, replica);
       await collectGarbage(store, replica);

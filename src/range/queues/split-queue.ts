@@ -1,23 +1,140 @@
-/** Splits ranges that have grown beyond their zone's limit, near the middle, at a row boundary. */
-import { zeroTimestamp } from '../../kv/index.ts';
+/**
+ * Splits that nobody asked for, at a row boundary:
+ *
+ *   size    the range is larger than its zone allows: near the middle
+ *   append  it grows at its end and is three quarters full: where it grows, so that the full left side is at rest
+ *           and the empty right side may live elsewhere
+ *   load    it serves more requests than the threshold: where the requests divide
+ *
+ * Every decision is kept with its reason (`skein_internal.split_decisions`).
+ */
+import { metaEnd } from '../../encoding/index.ts';
+import { containsKey, zeroTimestamp, type SplitDecision, type ZoneConfig } from '../../kv/index.ts';
 import { findSplitKey, splitAt } from '../replica/split.ts';
 import { type Replica } from '../replica/replica.ts';
 import { type Store } from '../store/store.ts';
 
-/** True when the range was split. */
-export async function splitIfLarge(store: Store, replica: Replica): Promise<boolean> {
-  const zone = store.deps.zoneConfigFor(replica.descriptor.startKey);
-  if (replica.stats.totalBytes <= zone.rangeMaxBytes || !replica.holdsLease) return false;
-  const bytesMin = zone.rangeMaxBytes / 2;
-  const key = await findSplitKey(store.engineSnapshot(), replica.descriptor, bytesMin);
-  if (key === undefined || replica.destroyed) return false;
-  const error = await replica.exclusively(() =>
-    splitAt(replica, store.deps.db, key, zeroTimestamp),
-  );
-  if (error === undefined) {
-    store.env.log.info({ range: replica.rangeId }, 'a range was split by its size');
+/** A range that grows at its end is split when it is this full. */
+const appendShare = 0.75;
+/** A range in which no key could be found is looked through again when it has grown by this share. */
+const againShare = 0.1;
+
+type Cause = SplitDecision['cause'];
+type Choice =
+  | { readonly kind: 'split'; readonly cause: Cause; readonly key: Buffer; readonly reason: string }
+  | { readonly kind: 'keep'; readonly cause: Cause; readonly reason: string };
+
+export class SplitQueue {
+  readonly #store: Store;
+  /** Size at which a range had no key to be split at. */
+  readonly #futile = new WeakMap<Replica, number>();
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  /** True when the range was split. */
+  async visit(replica: Replica): Promise<boolean> {
+    if (replica.destroyed || !replica.holdsLease) return false;
+    const store = this.#store;
+    const zone = store.deps.zoneConfigFor(replica.descriptor.startKey);
+    const choice =
+      (await this.#bySize(replica, zone)) ?? byGrowth(replica, zone) ?? byLoad(replica);
+    if (choice === undefined || replica.destroyed) return false;
+    const { cause, reason } = choice;
+    if (choice.kind === 'keep') {
+      this.#note(replica, { cause, key: undefined, reason });
+      return false;
+    }
+    const { key } = choice;
+    const { sizeBytes, queriesPerSecond } = measured(replica);
+    const error = await replica.exclusively(() =>
+      splitAt(replica, store.deps.db, key, zeroTimestamp),
+    );
+    if (error !== undefined) {
+      store.env.log.debug({ range: replica.rangeId, error: error.kind }, 'a split is tried again');
+      return false;
+    }
+    store.env.log.info({ range: replica.rangeId, cause, reason }, 'a range was split');
+    this.#note(replica, { cause, key, reason, sizeBytes, queriesPerSecond });
     return true;
   }
-  store.env.log.debug({ range: replica.rangeId, error: error.kind }, 'a split is tried again');
-  return false;
+
+  /** There is no key at which the range could be split by its size. */
+  isFutile(replica: Replica): boolean {
+    const size = this.#futile.get(replica);
+    return size !== undefined && replica.stats.totalBytes < size * (1 + againShare);
+  }
+
+  async #bySize(replica: Replica, zone: ZoneConfig): Promise<Choice | undefined> {
+    const { totalBytes } = replica.stats;
+    const cause = 'size';
+    if (totalBytes <= zone.rangeMaxBytes || this.isFutile(replica)) return undefined;
+    const key = await findSplitKey(
+      this.#store.engineSnapshot(),
+      replica.descriptor,
+      zone.rangeMaxBytes / 2,
+    );
+    const reason = `${totalBytes} bytes are more than range_max_bytes, ${zone.rangeMaxBytes}`;
+    if (key !== undefined) return { kind: 'split', cause, key, reason };
+    this.#futile.set(replica, totalBytes);
+    return { kind: 'keep', cause, reason: `${reason}, but its rows cannot be divided` };
+  }
+
+  #note(
+    replica: Replica,
+    decision: Pick<SplitDecision, 'cause' | 'key' | 'reason'> & Partial<SplitDecision>,
+  ): void {
+    const { env, storeId, splitDecisions } = this.#store;
+    splitDecisions.add(`${replica.rangeId} ${decision.cause} ${decision.key !== undefined}`, {
+      at: env.clock.wallMicros(),
+      rangeId: replica.rangeId,
+      storeId,
+      ...measured(replica),
+      ...decision,
+    });
+  }
+}
+
+function measured(replica: Replica): Pick<SplitDecision, 'sizeBytes' | 'queriesPerSecond'> {
+  const { stats, queriesPerSecond } = replica;
+  return { sizeBytes: stats.totalBytes, queriesPerSecond };
+}
+
+function byGrowth(replica: Replica, zone: ZoneConfig): Choice | undefined {
+  const { totalBytes } = replica.stats;
+  if (totalBytes < zone.rangeMaxBytes * appendShare) return undefined;
+  const key = replica.load?.growsBehind();
+  if (key === undefined || !isInside(replica, key)) return undefined;
+  const reason = `${totalBytes} bytes, and new rows are added behind the last one`;
+  return { kind: 'split', cause: 'append', key, reason };
+}
+
+function byLoad(replica: Replica): Choice | undefined {
+  const { load, queriesPerSecond } = replica;
+  const finding = load?.splitFinding();
+  if (load === undefined || finding === undefined) return undefined;
+  const cause = 'load';
+  const reason = `${Math.round(queriesPerSecond)} requests per second`;
+  if (finding.kind === 'key' && isInside(replica, finding.key)) {
+    return { kind: 'split', cause, key: finding.key, reason };
+  }
+  if (finding.kind === 'key') return { kind: 'keep', cause, reason: `${reason}, at its first key` };
+  // Requests that follow the end of the range: what is behind it can go on elsewhere.
+  const growth = load.growsBehind();
+  if (growth !== undefined && isInside(replica, growth)) {
+    return {
+      kind: 'split',
+      cause: 'append',
+      key: growth,
+      reason: `${reason}, behind the last row`,
+    };
+  }
+  return { kind: 'keep', cause, reason: `${reason}; ${finding.reason}` };
+}
+
+/** The range can be split there. */
+function isInside({ descriptor }: Replica, key: Buffer): boolean {
+  const isData = key.compare(metaEnd) >= 0 && !key.equals(descriptor.startKey);
+  return isData && containsKey(descriptor, key);
 }

@@ -49,6 +49,8 @@ export interface ReplicaHost {
   readonly executorFactory: (port: ReplicaPort, lowWater: LowWater | undefined) => RangeExecutor;
   /** The disk has not answered for so long that others should lead this store's ranges. */
   readonly diskIsSlow: boolean;
+  /** See `ReplicaPort`. */
+  readonly loadSplitThreshold: number;
 
   engineSnapshot(): EngineSnapshot;
   /** The replica has something to do: include it in the next turn and in ticks. */

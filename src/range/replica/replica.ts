@@ -56,6 +56,7 @@ import {
   type RangeExecutor,
   type ReplicaPort,
 } from '../ports.ts';
+import { type RangeLoad } from '../load/range-load.ts';
 import { Applier } from './applier.ts';
 import { encodeCommand, type SplitEffects } from './command-codec.ts';
 import { type ReplicaHost } from './host.ts';
@@ -201,6 +202,10 @@ export class Replica implements ReplicaPort, RaftHost {
 
   get leaseSequence(): number {
     return this.#leaseSequence;
+  }
+
+  get loadSplitThreshold(): number {
+    return this.host.loadSplitThreshold;
   }
 
   get leaseStart(): Timestamp {
@@ -362,7 +367,12 @@ export class Replica implements ReplicaPort, RaftHost {
   }
 
   get queriesPerSecond(): number {
-    return this.#executor?.queriesPerSecond() ?? 0;
+    return this.#executor?.load.perSecond() ?? 0;
+  }
+
+  /** Of the lease it holds; undefined when nobody has asked for anything lately. */
+  get load(): RangeLoad | undefined {
+    return this.#executor?.load;
   }
 
   execute(batch: BatchRequest): Promise<BatchResponse> {

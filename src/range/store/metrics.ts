@@ -16,6 +16,7 @@ export interface StoreCounters {
   replicasRemoved: number;
   checkpoints: number;
   versionsCollected: number;
+  writesHeldBack: number;
 }
 
 export function newStoreCounters(): StoreCounters {
@@ -35,6 +36,7 @@ export function newStoreCounters(): StoreCounters {
     replicasRemoved: 0,
     checkpoints: 0,
     versionsCollected: 0,
+    writesHeldBack: 0,
   };
 }
 

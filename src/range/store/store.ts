@@ -11,6 +11,7 @@ import {
   asReplicaId,
   containsKey,
   gossipKeys,
+  kvSettings,
   replicaOnStore,
   requestSpan,
   type BatchRequest,
@@ -27,6 +28,7 @@ import {
   type ReportProviders,
   type ReplicaId,
   type RowProgramCompiler,
+  type SplitDecision,
   type StoreId,
   type Transport,
   type ZoneConfig,
@@ -48,6 +50,7 @@ import { type PreparedRight, type ReplicaHost } from '../replica/host.ts';
 import { decodeTombstone } from '../replica/range-state.ts';
 import { type PeerAddress, type Replica } from '../replica/replica.ts';
 import { transferLease } from '../replica/transfer.ts';
+import { waitForSplit } from './backpressure.ts';
 import { CapacityPublisher } from './capacity.ts';
 import { Census, type ReplicaCounts } from './census.ts';
 import { Checkpointer } from './checkpoint.ts';
@@ -64,6 +67,7 @@ import { SnapshotPace } from './snapshot-pace.ts';
 import { SnapshotReceiver } from './snapshot-receiver.ts';
 import { SnapshotSender } from './snapshot-sender.ts';
 import { Queues } from '../queues/queues.ts';
+import { Recent } from '../queues/recent.ts';
 
 export interface StoreDeps {
   readonly env: Env;
@@ -108,6 +112,8 @@ export interface StoreCapacity {
   readonly countedAt: number;
 }
 
+/** So many decisions of a kind are kept for those who ask. */
+const decisionsMax = 1_000;
 const removedMethod = 'replica-removed';
 
 export class Store implements ReplicaHost {
@@ -329,31 +335,55 @@ export class Store implements ReplicaHost {
     return this.running && !this.#failed ? mvccPeek(this.engine, key) : undefined;
   }
 
-  async send(batch: BatchRequest): Promise<BatchResponse> {
+  send(batch: BatchRequest): Promise<BatchResponse> {
     const { header } = batch;
     if (this.clock.isTooFarAhead(header.timestamp)) {
       const reason = `the clock of node ${header.gatewayNodeId} is too far ahead of node ${this.nodeId}`;
-      return this.#refuse({ kind: 'invalid-request', reason });
+      return Promise.resolve(this.#refuse({ kind: 'invalid-request', reason }));
     }
     this.clock.observe(header.timestamp);
     this.counters.batches++;
-    const replica = this.replicas.get(header.rangeId);
+    return this.#serve(batch, false);
+  }
+
+  #serve(batch: BatchRequest, hasWaited: boolean): Promise<BatchResponse> {
+    const { rangeId } = batch.header;
+    const replica = this.replicas.get(rangeId);
     if (!this.running || this.#failed || replica === undefined || !replica.initialised) {
-      return this.#refuse({ kind: 'range-not-found', rangeId: header.rangeId });
+      return Promise.resolve(this.#refuse({ kind: 'range-not-found', rangeId }));
     }
     const { descriptor } = replica;
     for (const request of batch.requests) {
-      if (!isInside(descriptor, request)) return this.#refuse(this.#mismatch(request));
+      if (!isInside(descriptor, request))
+        return Promise.resolve(this.#refuse(this.#mismatch(request)));
     }
     const [first] = batch.requests;
     if (first !== undefined && isAdminRequest(first)) {
       if (batch.requests.length > 1) {
         const reason = 'an administrative request stands alone in its batch';
-        return this.#refuse({ kind: 'invalid-request', reason });
+        return Promise.resolve(this.#refuse({ kind: 'invalid-request', reason }));
       }
       return executeAdmin(this, replica, first);
     }
-    return replica.execute(batch);
+    const room = hasWaited ? undefined : waitForSplit(this, replica, batch);
+    return room === undefined ? replica.execute(batch) : room.then(() => this.#serve(batch, true));
+  }
+
+  /** No split makes this range smaller. */
+  cannotSplit(replica: Replica): boolean {
+    return this.#queues.cannotSplit(replica);
+  }
+
+  /** Somebody waits for what the queues do to this range. */
+  hurry(replica: Replica): void {
+    this.#queues.hurry(replica);
+  }
+
+  get loadSplitThreshold(): number {
+    const { clusterSettings } = this.deps;
+    return clusterSettings.get(kvSettings.splitByLoad)
+      ? clusterSettings.get(kvSettings.splitLoadQps)
+      : Number.POSITIVE_INFINITY;
   }
 
   /** Descriptors of this store's replicas that hold some of [start, end): for senders with stale ones. */
@@ -386,7 +416,9 @@ export class Store implements ReplicaHost {
   }
 
   /** What `ClusterReports` collects. */
+  readonly splitDecisions = new Recent<SplitDecision>(decisionsMax);
   readonly reports: ReportProviders = {
+    'split-decisions': () => this.splitDecisions.list(),
     ranges: () => [...this.replicas.values()].filter(({ holdsLease }) => holdsLease).map(rangeInfo),
   };
 

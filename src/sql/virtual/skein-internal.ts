@@ -3,6 +3,7 @@ import { decodeIndexPrefix, keyMax, keyMin } from '../../encoding/index.ts';
 import { fullZone, ownZone, zoneYaml, type VirtualTable } from '../catalog/index.ts';
 import { configuredZones, nodeRows, settingRows, zoneSql } from '../ddl/index.ts';
 import { makeArray, oids } from '../types/index.ts';
+import { splitDecisionRows, splitDecisionsShape } from './decisions.ts';
 import { columnsOf, virtualTable, type Record_, type Source } from './build.ts';
 
 const schema = 'skein_internal';
@@ -91,6 +92,7 @@ export function skeinInternalTables(): VirtualTable[] {
     virtualTable(schema, 'cluster_settings', 13_003, settingsShape, (s) =>
       asRecords(settingsShape, settingRows(s.snapshot)),
     ),
+    virtualTable(schema, 'split_decisions', 13_005, splitDecisionsShape, splitDecisionRows),
     virtualTable(
       schema,
       'zones',

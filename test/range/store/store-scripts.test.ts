@@ -1,5 +1,5 @@
 /** Scripts over a cluster of stores: see `cluster.ts` for what is real and what is not. */
-import { systemKey } from '../../../src/encoding/index.ts';
+import { systemKey, tableKeyPrefix } from '../../../src/encoding/index.ts';
 import {
   asNodeId,
   asRangeId,
@@ -25,12 +25,17 @@ import { type Tampering } from './tampered-transport.ts';
 
 const directory = new URL('testdata', import.meta.url).pathname;
 
-/** Keys of scripts live between the system counters and the end of the keyspace. */
+const table = tableKeyPrefix(100);
+
+/** Keys of scripts live between the system counters and the end of the keyspace; `@a` is one of a table. */
 function userKey(name: string): Buffer {
+  if (name.startsWith('@')) return Buffer.concat([table, Buffer.from(name.slice(1))]);
   return systemKey(`user-${name}`);
 }
 
 function nameOf(key: Buffer): string {
+  if (key.subarray(0, table.length).equals(table))
+    return `@${key.subarray(table.length).toString()}`;
   const text = key.subarray(1).toString('utf8');
   if (key[0] === 0x04 && text.startsWith('user-')) return text.slice(5);
   return key[0] === 0xff ? 'max' : key[0] === 0x02 ? 'min' : key.toString('hex');
@@ -39,6 +44,7 @@ function nameOf(key: Buffer): string {
 class Runner {
   cluster: Cluster | undefined;
   background = false;
+  #appended = 0;
   /** The leaseholder's clock, and how far it might serve, when `lease` was last asked. */
   before:
     | { readonly start: Timestamp; readonly served: Timestamp; readonly promised: number }
@@ -100,6 +106,24 @@ class Runner {
         }
         return '';
       }
+      case 'load':
+        return this.load(args[0] ?? '', {
+          kind: options.get('kind') ?? 'get',
+          keys: number('keys', 1),
+          perSecond: number('qps', 100),
+          seconds: number('seconds', 1),
+          bytes: number('bytes', 10),
+          node: number('node', 1),
+        });
+      case 'splits':
+        return this.it
+          .live()
+          .flatMap(({ store }) => store.reports['split-decisions']())
+          .map(({ rangeId, cause, key, reason }) => {
+            const at = key === undefined ? 'not split' : `split at ${nameOf(key)}`;
+            return `${rangeId} ${cause}: ${at}: ${reason}`;
+          })
+          .join('\n');
       case 'get':
         return this.ask(number('node', 1), {
           kind: 'get',
@@ -283,6 +307,35 @@ class Runner {
       if (error instanceof KvFailure) return error.message;
       throw error;
     }
+  }
+
+  /** Requests at an even rate: for keys drawn from `keys` of them (get, put), or for ever greater ones (append). */
+  async load(
+    prefix: string,
+    how: {
+      readonly kind: string;
+      readonly keys: number;
+      readonly perSecond: number;
+      readonly seconds: number;
+      readonly bytes: number;
+      readonly node: number;
+    },
+  ): Promise<string> {
+    const { kind, keys, perSecond, seconds, bytes, node } = how;
+    const keyOf = (at: number): Buffer => userKey(`${prefix}${String(at).padStart(5, '0')}`);
+    for (let second = 0; second < seconds; second++) {
+      for (let i = 0; i < perSecond; i++) {
+        const at = kind === 'append' ? this.#appended++ : Math.floor(this.it.random.float() * keys);
+        const key = keyOf(at);
+        const request: KvRequest =
+          kind === 'get'
+            ? { kind: 'get', key, lock: 'none' }
+            : { kind: 'put', key, value: Buffer.alloc(bytes, 120), sequence: 1 };
+        await this.ask(node, request);
+      }
+      await this.it.time.run(1000 - (this.it.time.nowMs % 1000));
+    }
+    return this.fatal();
   }
 
   ranges(): string {

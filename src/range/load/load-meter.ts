@@ -5,21 +5,25 @@ const seconds = 10;
 
 export class LoadMeter {
   readonly #clock: Clock;
-  readonly #counts = new Float64Array(seconds);
+  readonly #counts: Float64Array;
   #second: number;
   #lastMs: number;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, counts = new Float64Array(seconds)) {
     this.#clock = clock;
+    this.#counts = counts;
     this.#lastMs = clock.monotonicMs();
     this.#second = Math.floor(this.#lastMs / 1000);
   }
 
-  count(requests: number): void {
-    this.#lastMs = this.#clock.monotonicMs();
-    this.#advance(this.#lastMs);
+  /** True for the first requests of a second: `lastSecond` is complete. */
+  count(requests: number, nowMs: number): boolean {
+    const isNext = Math.floor(nowMs / 1000) > Math.floor(this.#lastMs / 1000);
+    this.#lastMs = nowMs;
+    this.#advance(nowMs);
     const slot = this.#second % seconds;
     this.#counts[slot] = (this.#counts[slot] ?? 0) + requests;
+    return isNext;
   }
 
   perSecond(): number {
@@ -27,9 +31,23 @@ export class LoadMeter {
     return this.#counts.reduce((sum, count) => sum + count, 0) / seconds;
   }
 
+  /** Requests of the second before this one. */
+  lastSecond(): number {
+    return this.#counts[(this.#second + seconds - 1) % seconds] ?? 0;
+  }
+
   /** Milliseconds since the last request, or since this meter began. */
   get idleMs(): number {
     return this.#clock.monotonicMs() - this.#lastMs;
+  }
+
+  /** A meter that has counted `share` as much. */
+  scaled(share: number): LoadMeter {
+    this.#advance(this.#clock.monotonicMs());
+    return new LoadMeter(
+      this.#clock,
+      this.#counts.map((count) => count * share),
+    );
   }
 
   #advance(nowMs: number): void {

@@ -1,0 +1,51 @@
+/**
+ * Writes to a range that has grown far beyond its limit wait for its split: whoever writes faster than ranges split would
+ * make ranges that are too large to move. Only rows of tables wait: what the split itself writes goes on.
+ */
+import { tablesStart } from '../../encoding/index.ts';
+import { kvSettings, type BatchRequest } from '../../kv/index.ts';
+import { type Replica } from '../replica/replica.ts';
+import { type Store } from './store.ts';
+
+/** A range that is not split after so long takes writes again: it is slow, and not lost. */
+const waitMs = 10_000;
+
+/** Resolves when the batch may go on; undefined: at once. Whatever was known of the replica may have changed by then. */
+export function waitForSplit(
+  store: Store,
+  replica: Replica,
+  batch: BatchRequest,
+): Promise<boolean> | undefined {
+  const key = firstRow(batch);
+  if (key === undefined) return undefined;
+  const settings = store.deps.clusterSettings;
+  const multiplier = settings.get(kvSettings.backpressureMultiplier);
+  const { rangeMaxBytes } = store.deps.zoneConfigFor(key);
+  const limit = Math.min(
+    multiplier === 0 ? Number.POSITIVE_INFINITY : rangeMaxBytes * multiplier,
+    settings.get(kvSettings.rangeSizeHardCap),
+  );
+  const mustWait = (): boolean =>
+    replica.stats.totalBytes > limit &&
+    replica.holdsLease &&
+    !replica.destroyed &&
+    !store.cannotSplit(replica);
+  if (!mustWait()) return undefined;
+  store.counters.writesHeldBack++;
+  store.hurry(replica);
+  return replica.waitUntil(() => !mustWait(), waitMs);
+}
+
+/** The first row of a table that the batch writes. */
+function firstRow({ requests }: BatchRequest): Buffer | undefined {
+  for (const request of requests) {
+    switch (request.kind) {
+      case 'put':
+      case 'insert':
+      case 'conditional-put':
+        return request.key.compare(tablesStart) >= 0 ? request.key : undefined;
+      default:
+    }
+  }
+  return undefined;
+}

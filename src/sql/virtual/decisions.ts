@@ -1,0 +1,36 @@
+/** Why the cluster did what it did, or did nothing: what every store remembers of its decisions. */
+import { type ReportName, type ReportRows } from '../../kv/index.ts';
+import { postgresEpochMicros } from '../session/eval-context.ts';
+import { type Datum } from '../types/index.ts';
+import { type Record_, type Source } from './build.ts';
+
+/** A timestamptz of wall microseconds. */
+function instant(wallMicros: number): Datum {
+  return BigInt(Math.round(wallMicros) - postgresEpochMicros);
+}
+
+async function reported<K extends ReportName>(
+  s: Source,
+  name: K,
+): Promise<readonly { readonly nodeId: number; readonly row: ReportRows[K] }[]> {
+  return (await s.context.reports?.collect(name))?.rows ?? [];
+}
+
+export const splitDecisionsShape =
+  'decided_at:timestamptz node_id:int8 store_id:int8 range_id:int8 cause:text is_split:bool split_key:bytea reason:text range_size:int8 queries_per_second:float8';
+
+export async function splitDecisionRows(s: Source): Promise<Record_[]> {
+  const rows = await reported(s, 'split-decisions');
+  return rows.map(({ nodeId, row }) => ({
+    decided_at: instant(row.at),
+    node_id: BigInt(nodeId),
+    store_id: BigInt(row.storeId),
+    range_id: BigInt(row.rangeId),
+    cause: row.cause,
+    is_split: row.key !== undefined,
+    split_key: row.key ?? null,
+    reason: row.reason,
+    range_size: BigInt(row.sizeBytes),
+    queries_per_second: row.queriesPerSecond,
+  }));
+}
