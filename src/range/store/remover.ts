@@ -5,6 +5,9 @@
  *
  * The raft log is removed only behind a checkpoint: before that a crash may bring the replica back as
  * it was, log included, and it is removed once more.
+ *
+ * INVARIANT: while a note that tells to remove the log may come back in a crash, no successor of the replica is made
+ *   (`isRemoving`): the vote of one that has no data yet is nowhere but in that log.
  */
 import { type RangeDescriptor, type RangeId, type ReplicaId } from '../../kv/index.ts';
 import { rangeSpans, rangeStateKey, type EngineWrite } from '../../storage/index.ts';
@@ -55,8 +58,12 @@ export class Remover {
   }
 
   isRemoving(rangeId: RangeId): boolean {
-    for (const removal of this.#removals) if (removal.rangeId === rangeId) return true;
-    return false;
+    return this.#underWay(rangeId).length > 0;
+  }
+
+  /** The removals of a range that are under way, oldest first. */
+  #underWay(rangeId: RangeId): Removal[] {
+    return Array.from(this.#removals).filter((removal) => removal.rangeId === rangeId);
   }
 
   reservedSpans(): { rangeId: RangeId; descriptor: KeySpanOfRange }[] {
@@ -88,10 +95,14 @@ export class Remover {
     this.resume(rangeId, note);
   }
 
-  /** Data of a right side that nobody on this store owns; the write belongs into the split's batch. */
+  /**
+   * Data of a right side that nobody on this store owns; the write belongs into the split's batch. The note takes the
+   * place of one about a removal under way: its keys are among these, its log still has to go.
+   */
   prepareDiscard(right: RangeDescriptor): { write: EngineWrite; finish: () => void } {
     const { startKey, endKey, rangeId } = right;
-    const note: ClearingNote = { span: { startKey, endKey }, removeLog: false };
+    const removeLog = this.#underWay(rangeId).some((removal) => removal.note.removeLog);
+    const note: ClearingNote = { span: { startKey, endKey }, removeLog };
     return {
       write: { key: rangeStateKey(rangeId, clearingName), value: encodeClearing(note) },
       finish: () => this.resume(rangeId, note),
@@ -137,7 +148,10 @@ export class Remover {
     for (const part of note.span === undefined ? [] : this.#unowned(note.span)) {
       for (const span of rangeSpans(part)) await store.engine.clear(span.start, span.end);
     }
-    store.engine.apply([{ key: rangeStateKey(rangeId, clearingName), value: undefined }]);
+    if (this.#underWay(rangeId).at(-1) === removal) {
+      store.engine.apply([{ key: rangeStateKey(rangeId, clearingName), value: undefined }]);
+      if (note.removeLog) await store.engine.barrier();
+    }
     this.#removals.delete(removal);
   }
 }
