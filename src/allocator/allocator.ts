@@ -11,11 +11,16 @@
  */
 import { isChanging, type ReplicaDescriptor, type StoreId, type ZoneConfig } from '../kv/index.ts';
 import { diversityOf } from './diversity.ts';
-import { type AllocatorAction, type RangePicture, type StorePicture } from './types.ts';
+import {
+  type AllocatorAction,
+  type AllocatorSettings,
+  type RangePicture,
+  type StorePicture,
+} from './types.ts';
 
-/** Stores within this share of the mean (and at least this many) are balanced. */
-const balanceShare = 0.05;
+/** Stores with at most so many ranges more or less than the mean are balanced, whatever the threshold says. */
 const balanceMin = 2;
+const nothingToDo: AllocatorAction = { kind: 'none', blocked: [] };
 /** A store with less free space than this share takes nothing more. */
 const freeShareMin = 0.05;
 
@@ -29,6 +34,7 @@ export function decide(
   stores: readonly StorePicture[],
   range: RangePicture,
   zone: ZoneConfig,
+  settings: AllocatorSettings,
 ): AllocatorAction {
   const byId = new Map(stores.map((store) => [store.storeId, store]));
   const voters = range.replicas.filter(({ kind }) => kind !== 'learner' && kind !== 'non-voter');
@@ -43,8 +49,8 @@ export function decide(
     dropSurplus(situation, zone) ??
     leaveDraining(situation);
   if (needed !== undefined) return needed;
-  if (range.balance === false) return { kind: 'none' };
-  return balanceRanges(situation) ?? balanceLeases(situation) ?? { kind: 'none' };
+  if (range.balancing === 'none') return nothingToDo;
+  return balanceRanges(situation, settings) ?? balanceLeases(situation, settings) ?? nothingToDo;
 }
 
 /**
@@ -82,14 +88,23 @@ function replaceDead(situation: Situation, zone: ZoneConfig): AllocatorAction | 
   if (dead === undefined) return undefined;
   const remove = { nodeId: dead.nodeId, storeId: dead.storeId };
   const reason = `store ${dead.storeId} is dead`;
-  if (voters.length > zone.numReplicas) return { kind: 'remove', target: remove, reason };
+  if (voters.length > zone.numReplicas)
+    return { kind: 'remove', role: 'voter', target: remove, reason, considered: [] };
   const add = bestCandidate(
     situation,
     voters.filter((each) => each !== dead),
   );
   // With nowhere to go the dead voter stays: it may come back, and two of two are no better than two of three.
   if (add === undefined) return undefined;
-  return { kind: 'replace', add: place(add), remove, purpose: 'recovery', reason };
+  return {
+    kind: 'replace',
+    role: 'voter',
+    add: place(add),
+    remove,
+    purpose: 'recovery',
+    reason,
+    considered: [],
+  };
 }
 
 function addMissing(situation: Situation, zone: ZoneConfig): AllocatorAction | undefined {
@@ -99,7 +114,7 @@ function addMissing(situation: Situation, zone: ZoneConfig): AllocatorAction | u
   const candidate = bestCandidate(situation, voters);
   if (candidate === undefined) return undefined;
   const reason = `${voters.length} of ${wanted} replicas`;
-  return { kind: 'add', target: place(candidate), reason };
+  return { kind: 'add', role: 'voter', target: place(candidate), reason, considered: [] };
 }
 
 function dropSurplus(situation: Situation, zone: ZoneConfig): AllocatorAction | undefined {
@@ -120,7 +135,7 @@ function dropSurplus(situation: Situation, zone: ZoneConfig): AllocatorAction | 
   const [worst] = ranked;
   if (worst === undefined) return undefined;
   const reason = `${voters.length} replicas where ${wanted} are wanted`;
-  return { kind: 'remove', target: place(worst), reason };
+  return { kind: 'remove', role: 'voter', target: place(worst), reason, considered: [] };
 }
 
 function leaveDraining(situation: Situation): AllocatorAction | undefined {
@@ -129,10 +144,13 @@ function leaveDraining(situation: Situation): AllocatorAction | undefined {
   const heir = leaseCandidates(situation)[0];
   if (heir === undefined) return undefined;
   const reason = `store ${range.leaseholder} is draining`;
-  return { kind: 'transfer-lease', to: heir.storeId, reason };
+  return { kind: 'transfer-lease', to: heir.storeId, reason, considered: [] };
 }
 
-function balanceRanges(situation: Situation): AllocatorAction | undefined {
+function balanceRanges(
+  situation: Situation,
+  settings: AllocatorSettings,
+): AllocatorAction | undefined {
   const { stores, voters } = situation;
   const live = [...stores.values()].filter((each) => each.status === 'live');
   const known = voters.flatMap((each) => stores.get(each.storeId) ?? []);
@@ -140,7 +158,7 @@ function balanceRanges(situation: Situation): AllocatorAction | undefined {
   // A leaseholder hands over before it leaves: it takes two.
   if (voters.length === 1) return undefined;
   const mean = live.reduce((sum, each) => sum + each.rangeCount, 0) / live.length;
-  const band = Math.max(mean * balanceShare, balanceMin);
+  const band = Math.max(mean * settings.rangeThreshold, balanceMin);
   let best: { from: StorePicture; to: StorePicture; gain: number; reason: string } | undefined;
   for (const from of known) {
     const others = known.filter((each) => each !== from);
@@ -166,23 +184,34 @@ function balanceRanges(situation: Situation): AllocatorAction | undefined {
   }
   if (best === undefined) return undefined;
   const { from, to, reason } = best;
-  return { kind: 'replace', add: place(to), remove: place(from), purpose: 'rebalance', reason };
+  return {
+    kind: 'replace',
+    role: 'voter',
+    add: place(to),
+    remove: place(from),
+    purpose: 'rebalance',
+    reason,
+    considered: [],
+  };
 }
 
-function balanceLeases(situation: Situation): AllocatorAction | undefined {
+function balanceLeases(
+  situation: Situation,
+  settings: AllocatorSettings,
+): AllocatorAction | undefined {
   const { stores, range } = situation;
   const own = stores.get(range.leaseholder);
   const heir = leaseCandidates(situation)[0];
   if (own === undefined || heir === undefined) return undefined;
   const live = [...stores.values()].filter((each) => each.status === 'live');
   const mean = live.reduce((sum, each) => sum + each.leaseCount, 0) / live.length;
-  const band = Math.max(mean * balanceShare, 1);
+  const band = Math.max(mean * settings.leaseThreshold, 1);
   const spread = own.leaseCount - heir.leaseCount;
   const overfull = own.leaseCount > mean + band && heir.leaseCount < mean;
   const underfull = heir.leaseCount < mean - band && own.leaseCount > mean;
   if (spread < 2 || !(overfull || underfull)) return undefined;
   const reason = `store ${own.storeId} has ${own.leaseCount} leases, store ${heir.storeId} ${heir.leaseCount}`;
-  return { kind: 'transfer-lease', to: heir.storeId, reason };
+  return { kind: 'transfer-lease', to: heir.storeId, reason, considered: [] };
 }
 
 /** Live voters besides the leaseholder, the one with the fewest leases first. */

@@ -53,8 +53,56 @@ function bytes(name: string, description: string, more: Numeric): ClusterSetting
   return { name, type: 'z', description, min: 0, ...more };
 }
 
+function duration(name: string, description: string, more: Numeric): ClusterSetting<number> {
+  return { name, type: 'd', description, min: 0, ...more };
+}
+
+/** The values in the order of their numbers; the default is one of them. */
+function choice(
+  name: string,
+  description: string,
+  more: { readonly defaultValue: string; readonly choices: readonly string[] },
+): ClusterSetting<string> {
+  return { name, type: 'e', description, ...more };
+}
+
 /** Only what is obeyed stands here: whoever adds a setting adds its reader. In the order of their names. */
 export const kvSettings = {
+  leaseRebalanceThreshold: fraction(
+    'kv.allocator.lease_rebalance_threshold',
+    'share of the mean by which the leases of a store may differ from it before some are moved',
+    { defaultValue: 0.05 },
+  ),
+  loadBasedLeaseRebalancing: flag(
+    'kv.allocator.load_based_lease_rebalancing.enabled',
+    'leases are moved to even out load',
+    { defaultValue: true },
+  ),
+  loadBasedRebalancing: choice(
+    'kv.allocator.load_based_rebalancing',
+    'what is moved to even out load',
+    { defaultValue: 'leases and replicas', choices: ['off', 'leases', 'leases and replicas'] },
+  ),
+  loadBasedObjective: choice(
+    'kv.allocator.load_based_rebalancing.objective',
+    'the load that is evened out: requests per second, or the processor time they take',
+    { defaultValue: 'qps', choices: ['qps', 'cpu'] },
+  ),
+  loadBasedInterval: duration(
+    'kv.allocator.load_based_rebalancing_interval',
+    'how often a store looks whether it carries more load than others',
+    { defaultValue: 60_000, min: 1000 },
+  ),
+  qpsRebalanceThreshold: fraction(
+    'kv.allocator.qps_rebalance_threshold',
+    'share of the mean by which the load of a store may exceed it before some is moved',
+    { defaultValue: 0.25 },
+  ),
+  rangeRebalanceThreshold: fraction(
+    'kv.allocator.range_rebalance_threshold',
+    'share of the mean by which the ranges of a store may differ from it before some are moved',
+    { defaultValue: 0.05 },
+  ),
   backpressureMultiplier: fraction(
     'kv.range.backpressure_range_size_multiplier',
     'writes to a range wait while it is larger than its range_max_bytes times this; 0: they never wait',

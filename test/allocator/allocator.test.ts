@@ -4,11 +4,18 @@
  *   store 1 ranges=10 leases=3 at=eu/a      adds or changes a store (node = id unless node= is given)
  *   decide 1,2,3 lease=1 replicas=3         what is due for a range with these replicas (2L: learner)
  */
-import { decide, type StorePicture, type StoreStatus } from '../../src/allocator/index.ts';
+import {
+  allocatorSettings,
+  decide,
+  type StorePicture,
+  type StoreStatus,
+} from '../../src/allocator/index.ts';
 import {
   asNodeId,
+  asRangeId,
   asReplicaId,
   asStoreId,
+  ClusterSettings,
   defaultZoneConfig,
   type ReplicaDescriptor,
 } from '../../src/kv/index.ts';
@@ -45,6 +52,9 @@ class Runner {
         at === undefined
           ? (known?.locality ?? [])
           : at.split('/').map((value, tier) => [tiers[tier] ?? '', value] as const),
+      attributes: known?.attributes ?? [],
+      qps: number('qps', known?.qps),
+      cpuMs: number('cpu', known?.cpuMs),
       rangeCount: number('ranges', known?.rangeCount),
       leaseCount: number('leases', known?.leaseCount),
       usedBytes: number('used', known?.usedBytes),
@@ -64,13 +74,24 @@ class Runner {
     });
     const action = decide(
       [...this.#stores.values()],
-      { replicas, leaseholder: asStoreId(Number(options.get('lease') ?? 1)) },
+      {
+        rangeId: asRangeId(1),
+        replicas,
+        leaseholder: asStoreId(Number(options.get('lease') ?? 1)),
+        sizeBytes: 0,
+        qps: 0,
+        balancing: 'counts and load',
+      },
       {
         ...defaultZoneConfig,
         numReplicas: Number(options.get('replicas') ?? 3),
       },
+      allocatorSettings(new ClusterSettings()),
     );
     switch (action.kind) {
+      case 'promote':
+      case 'demote':
+      case 'swap':
       case 'none':
       case 'finish-change':
         return action.kind;

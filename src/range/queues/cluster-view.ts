@@ -69,8 +69,11 @@ export class ClusterView {
         nodeId,
         status: statusOf(this.#store, storeId, false),
         locality: [],
+        attributes: [],
         rangeCount: 0,
         leaseCount: 0,
+        qps: 0,
+        cpuMs: 0,
         usedBytes: 0,
         availableBytes: 0,
       }))
@@ -114,6 +117,9 @@ export class ClusterView {
       case 'none':
       case 'unavailable':
       case 'finish-change':
+      case 'promote':
+      case 'demote':
+      case 'swap':
     }
   }
 
@@ -165,8 +171,11 @@ function decodePicture(store: Store, value: unknown): StorePicture | undefined {
       : statusOf(store, storeId, Reflect.get(value, 'draining') === true),
     // Published by StoreCapacity in this shape; anything else counts as no locality.
     locality: Array.isArray(locality) ? (locality as StorePicture['locality']) : [],
+    attributes: [],
     rangeCount: count('rangeCount'),
     leaseCount: count('leaseCount'),
+    qps: count('qps'),
+    cpuMs: count('cpuMs'),
     usedBytes: count('usedBytes'),
     availableBytes: count('availableBytes'),
   };

@@ -2,7 +2,7 @@
  * Asks the allocator what is due for a range and does it: one step per visit, so that every decision is
  * made from a fresh picture.
  */
-import { decide, type AllocatorAction } from '../../allocator/index.ts';
+import { allocatorSettings, decide, type AllocatorAction } from '../../allocator/index.ts';
 import { type KvError } from '../../kv/index.ts';
 import { unreachable } from '../../util/index.ts';
 import { changeDeps } from '../replica/admin.ts';
@@ -22,11 +22,15 @@ export async function replicateOnce(
   const action = decide(
     view.stores(replica.descriptor.replicas),
     {
+      rangeId: replica.rangeId,
       replicas: replica.descriptor.replicas,
       leaseholder: store.storeId,
-      balance: view.mayBalance(),
+      sizeBytes: replica.stats.totalBytes,
+      qps: 0,
+      balancing: view.mayBalance() ? 'counts' : 'none',
     },
     store.deps.zoneConfigFor(replica.descriptor.startKey),
+    allocatorSettings(store.deps.clusterSettings),
   );
   if (action.kind === 'none') return false;
   if (action.kind === 'unavailable') return false;
@@ -66,6 +70,10 @@ function perform(
         remove: [action.remove],
         purpose: action.purpose,
       });
+    case 'promote':
+    case 'demote':
+    case 'swap':
+      return Promise.resolve({ kind: 'invalid-request', reason: 'a change of roles' });
     case 'transfer-lease':
       return transferLease(replica, action.to, store.settings.transferTimeoutMs);
     default:
