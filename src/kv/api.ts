@@ -22,6 +22,8 @@ export type WaitPolicy = 'block' | 'error' | 'skip';
 
 export interface BatchHeader {
   readonly rangeId: RangeId;
+  /** The store whose replica is asked; undefined: whichever store of the node has one. */
+  readonly storeId?: StoreId;
   /** From the descriptor the sender routed by; a mismatch is answered with 'range-key-mismatch'. */
   readonly generation: number;
   /** The sender's clock: the receiver observes it. Also the read timestamp when there is no txn. */

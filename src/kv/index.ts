@@ -63,7 +63,7 @@ export type {
 } from './reports.ts';
 export { recordKeyOf, requestSpan } from './request-span.ts';
 export { SortedMap } from './sorted-map.ts';
-export { TransportFailure, gossipKeys } from './transport.ts';
+export { TransportFailure, gossipKeys, storeMethod } from './transport.ts';
 export type {
   CallHandler,
   CallOptions,

@@ -3,7 +3,7 @@
  * compliance suite runs on both. Payloads are plain data (objects, arrays, Buffers, bigints);
  * the receiver owns what it gets.
  */
-import { type NodeId } from './ids.ts';
+import { type NodeId, type StoreId } from './ids.ts';
 
 /** Each class is a connection of its own, so bulk data never delays a heartbeat (trap N7). */
 export type TrafficClass = 'system' | 'raft' | 'batch' | 'bulk';
@@ -39,6 +39,11 @@ export interface Transport {
   /** One handler per method; registering twice is an error. A handler that throws answers the call with a failure. */
   onCall(method: string, handler: CallHandler): void;
   onMessage(method: string, handler: MessageHandler): void;
+}
+
+/** The method `method` as one store of a node serves it: a node has a transport, and may have several stores. */
+export function storeMethod(method: string, storeId: StoreId): string {
+  return `${method}@${storeId}`;
 }
 
 /** Where to reach nodes and what they are; kept by gossip, read by everyone. */

@@ -56,7 +56,7 @@ export interface RouterOptions {
 
 export type HeaderBase = Omit<
   BatchHeader,
-  'rangeId' | 'generation' | 'timestamp' | 'gatewayNodeId' | 'observed'
+  'rangeId' | 'storeId' | 'generation' | 'timestamp' | 'gatewayNodeId' | 'observed'
 > & {
   /** The clocks of the nodes that the transaction has met, each as it was then; filled in here. */
   readonly observedClocks?: Map<NodeId, Timestamp>;
@@ -407,6 +407,7 @@ export class Router {
         ...common,
         ...(observed === undefined ? {} : { observed }),
         rangeId: range.rangeId,
+        storeId: replica.storeId,
         generation: range.generation,
         timestamp: clock.now(),
         gatewayNodeId: nodeId,

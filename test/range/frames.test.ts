@@ -3,7 +3,7 @@
  * `SEED=` others. Damage on the way is found below, by the checksum of the gRPC frame (`test/rpc/frame.test.ts`).
  */
 import { describe, expect, it } from 'vitest';
-import { asNodeId, asRangeId, asStoreId } from '../../src/kv/index.ts';
+import { asNodeId, asRangeId, asStoreId, storeMethod } from '../../src/kv/index.ts';
 import { type Message } from '../../src/raft/index.ts';
 import {
   decodeFrame,
@@ -19,6 +19,11 @@ import { seededRandom } from './store/virtual-time.ts';
 
 const seed = Number(process.env['SEED'] ?? 1);
 const frames = Number(process.env['FRAMES'] ?? 10_000);
+
+/** Of the only store of node `node`. */
+function raftAt(node: number): string {
+  return storeMethod(raftMethod, asStoreId(node));
+}
 
 const base = { from: 1, to: 2, term: 9 };
 const messages: Message[] = [
@@ -143,7 +148,7 @@ async function startedCluster(): Promise<{ cluster: Cluster; sent: Sent[]; deliv
     const { transport } = machine;
     const door = transport.send.bind(transport);
     transport.send = (to, method, payload, traffic) => {
-      if (method === raftMethod && Buffer.isBuffer(payload)) {
+      if (method.startsWith(`${raftMethod}@`) && Buffer.isBuffer(payload)) {
         sent.push({ from: machine, to, frame: decodeFrame(Buffer.from(payload)) });
       }
       door(to, method, payload, traffic);
@@ -226,7 +231,7 @@ describe('a store', () => {
     expect(terms.size).toBeGreaterThan(3);
     await bombard(cluster, frames / 4, () => {
       const { from, to, frame } = pick(random, sent);
-      deliver(from.id, to, raftMethod, encodeFrame(frame));
+      deliver(from.id, to, raftAt(to), encodeFrame(frame));
     });
   });
 
@@ -247,7 +252,7 @@ describe('a store', () => {
         term: random.u32() % replica.raft.term,
       };
       const old: RaftEnvelope = { ...envelope, message: stale };
-      deliver(from.id, to, raftMethod, encodeFrame({ ...frame, envelopes: [old] }));
+      deliver(from.id, to, raftAt(to), encodeFrame({ ...frame, envelopes: [old] }));
     });
   });
 
@@ -261,10 +266,10 @@ describe('a store', () => {
       try {
         decodeFrame(bad);
       } catch {
-        deliver(from.id, to, raftMethod, bad);
+        deliver(from.id, to, raftAt(to), bad);
       }
       if (random.u32() % 8 === 0) {
-        deliver(from.id, to, raftMethod, odd[random.u32() % odd.length]);
+        deliver(from.id, to, raftAt(to), odd[random.u32() % odd.length]);
       }
     });
   });
@@ -293,7 +298,7 @@ describe('a store', () => {
         now: leader.machine.clock.now(),
         envelopes: [{ rangeId: asRangeId(1), message, supportEpoch: 0 }],
       });
-      deliver(leader.machine.id, follower.machine.id, raftMethod, frame);
+      deliver(leader.machine.id, follower.machine.id, raftAt(follower.machine.id), frame);
     });
   });
 });
@@ -321,7 +326,7 @@ describe('a peer that says what cannot be', () => {
   it(`in liveness messages changes nothing (SEED=${seed})`, async () => {
     const { cluster, deliver } = await startedCluster();
     const random = seededRandom(seed);
-    const methods = ['store-heartbeat', 'store-support'];
+    const methods = ['store-heartbeat@2', 'store-support@2'];
     await bombard(cluster, frames / 10, () => {
       const whole = [oddOne(random), { from: oddOne(random) }, { to: oddOne(random), from: 0 }];
       deliver(1, 2, pick(random, methods), whole[random.u32() % whole.length]);

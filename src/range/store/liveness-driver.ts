@@ -10,7 +10,7 @@ import {
   type Timestamp,
   type Transport,
 } from '../../kv/index.ts';
-import { asStoreId } from '../../kv/index.ts';
+import { asStoreId, storeMethod } from '../../kv/index.ts';
 import { CorruptionError } from '../../storage/index.ts';
 import { isCount, type Env, type TimerHandle } from '../../util/index.ts';
 import { type ClockBound } from './clock-bound.ts';
@@ -80,10 +80,10 @@ export class StoreLiveness {
       maxOffsetMicros: deps.clock.maxOffsetMicros,
       validMs: offsetHeartbeats * deps.options.heartbeatMs,
     });
-    deps.transport.onMessage(heartbeatMethod, (payload, from) => {
+    deps.transport.onMessage(storeMethod(heartbeatMethod, deps.storeId), (payload, from) => {
       this.#onHeartbeat(payload, from);
     });
-    deps.transport.onMessage(supportMethod, (payload, from) => {
+    deps.transport.onMessage(storeMethod(supportMethod, deps.storeId), (payload, from) => {
       this.#onSupport(payload, from);
     });
   }
@@ -165,7 +165,7 @@ export class StoreLiveness {
     for (const peer of this.#deps.peers()) {
       transport.send(
         peer.nodeId,
-        heartbeatMethod,
+        storeMethod(heartbeatMethod, peer.storeId),
         {
           from: storeId,
           to: peer.storeId,
@@ -219,7 +219,7 @@ export class StoreLiveness {
     const support = this.ledger.promise(message.from, granted, now.wall);
     this.#deps.transport.send(
       fromNode,
-      supportMethod,
+      storeMethod(supportMethod, message.from),
       {
         from: this.#deps.storeId,
         to: message.from,
@@ -240,7 +240,7 @@ export class StoreLiveness {
     const { wall, logical } = this.#deps.clock.now();
     this.#deps.transport.send(
       fromNode,
-      supportMethod,
+      storeMethod(supportMethod, from),
       { from: this.#deps.storeId, to: from, wall, logical, incarnation, heard: later.wall },
       'system',
     );

@@ -10,14 +10,13 @@
  *
  * Only replicas that are awake are ticked. A quiet range costs nothing.
  */
-import { type StoreId } from '../../kv/index.ts';
+import { storeMethod, type StoreId, type Transport } from '../../kv/index.ts';
 import { type Message, type Ready } from '../../raft/index.ts';
 import { type LogAppend } from '../../storage/index.ts';
 import { type TimerHandle } from '../../util/index.ts';
 import { type ReplicaHost } from '../replica/host.ts';
 import { encodeFrame, type RaftEnvelope } from '../replica/message-codec.ts';
 import { type PeerAddress, type Replica } from '../replica/replica.ts';
-import { type Transport } from '../../kv/index.ts';
 
 export const raftMethod = 'raft';
 
@@ -282,7 +281,7 @@ export class RaftScheduler {
     for (const { to, envelopes } of this.#outbox.values()) {
       host.counters.raftMessagesSent += envelopes.length;
       const frame = encodeFrame({ fromStore: host.storeId, toStore: to.storeId, now, envelopes });
-      transport.send(to.nodeId, raftMethod, frame, 'raft');
+      transport.send(to.nodeId, storeMethod(raftMethod, to.storeId), frame, 'raft');
     }
     this.#outbox.clear();
   }

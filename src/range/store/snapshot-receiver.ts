@@ -16,6 +16,7 @@
  */
 import {
   encodeDescriptor,
+  storeMethod,
   type NodeId,
   type Transport,
   type RangeDescriptor,
@@ -88,7 +89,9 @@ export class SnapshotReceiver {
 
   constructor(deps: ReceiverDeps) {
     this.#deps = deps;
-    deps.transport.onCall(snapshotMethod, (payload, from) => this.#serve(payload, from));
+    deps.transport.onCall(storeMethod(snapshotMethod, deps.host.storeId), (payload, from) =>
+      this.#serve(payload, from),
+    );
   }
 
   async stop(): Promise<void> {

@@ -5,12 +5,12 @@
  * resumed: the state has moved on meanwhile, and raft asks for a new one.
  */
 import { crc32 } from 'node:zlib';
-import { asReplicaId, type NodeId, type RangeId, type Transport } from '../../kv/index.ts';
+import { asReplicaId, storeMethod, type RangeId, type Transport } from '../../kv/index.ts';
 import { type ChangePurpose } from '../../allocator/index.ts';
 import { rangeSpans, type EngineSnapshot } from '../../storage/index.ts';
 import { sleep } from '../../util/index.ts';
 import { type ReplicaHost } from '../replica/host.ts';
-import { type Replica } from '../replica/replica.ts';
+import { type PeerAddress, type Replica } from '../replica/replica.ts';
 import { ChunkBuilder, encodeHeader, type SnapshotHeader } from './snapshot-format.ts';
 import { type SnapshotPace } from './snapshot-pace.ts';
 import { readAnswer, snapshotMethod, type SnapshotRequest } from './snapshot-protocol.ts';
@@ -112,10 +112,9 @@ export class SnapshotSender {
       stats: applier.stats,
     };
     outgoing.index = header.meta.index;
-    const node = address.nodeId;
     const purpose = purposeOf(replica, to);
     try {
-      const token = await this.#call(node, { kind: 'begin', header: encodeHeader(header) });
+      const token = await this.#call(address, { kind: 'begin', header: encodeHeader(header) });
       let chunks = 0;
       let whole = 0;
       for await (const data of this.#chunks(snapshot, header)) {
@@ -123,11 +122,11 @@ export class SnapshotSender {
         if (replica.destroyed) throw new SnapshotRefused('the sending replica is gone');
         const checksum = crc32(data);
         whole = crc32(data, whole);
-        await this.#call(node, { kind: 'chunk', token, sequence: chunks++, checksum, data });
+        await this.#call(address, { kind: 'chunk', token, sequence: chunks++, checksum, data });
         outgoing.advancedAtMs = this.#host.env.clock.monotonicMs();
         this.#host.counters.snapshotBytesSent += data.length;
       }
-      await this.#call(node, { kind: 'end', token, chunks, checksum: whole });
+      await this.#call(address, { kind: 'end', token, chunks, checksum: whole });
       return true;
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
@@ -163,9 +162,9 @@ export class SnapshotSender {
   }
 
   /** The token. Throws unless the receiver agrees. */
-  async #call(node: NodeId, request: SnapshotRequest): Promise<number> {
+  async #call({ nodeId, storeId }: PeerAddress, request: SnapshotRequest): Promise<number> {
     const answer = readAnswer(
-      await this.#transport.call(node, snapshotMethod, request, {
+      await this.#transport.call(nodeId, storeMethod(snapshotMethod, storeId), request, {
         timeoutMs: this.#host.settings.snapshotTimeoutMs,
         traffic: 'bulk',
       }),

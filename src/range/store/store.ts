@@ -14,6 +14,7 @@ import {
   kvSettings,
   replicaOnStore,
   requestSpan,
+  storeMethod,
   type BatchRequest,
   type BatchResponse,
   type ClusterSettings,
@@ -224,8 +225,12 @@ export class Store implements ReplicaHost {
     });
     this.#queues = new Queues(this);
     this.#publisher = new CapacityPublisher(this);
-    transport.onMessage(raftMethod, (payload, from) => this.#intake.onFrame(payload, from));
-    transport.onMessage(removedMethod, (payload) => this.#intake.onRemoved(payload));
+    transport.onMessage(storeMethod(raftMethod, storeId), (payload, from) =>
+      this.#intake.onFrame(payload, from),
+    );
+    transport.onMessage(storeMethod(removedMethod, storeId), (payload) =>
+      this.#intake.onRemoved(payload),
+    );
   }
 
   // ---- lifecycle ----
@@ -539,7 +544,12 @@ export class Store implements ReplicaHost {
 
   /** Tells a store that its replica left the range, so that it looks and removes itself. */
   tellRemoved(to: PeerAddress, rangeId: RangeId): void {
-    this.deps.transport.send(to.nodeId, removedMethod, { to: to.storeId, rangeId }, 'system');
+    this.deps.transport.send(
+      to.nodeId,
+      storeMethod(removedMethod, to.storeId),
+      { to: to.storeId, rangeId },
+      'system',
+    );
   }
 
   /** The replica may have been removed from its range: find out soon. */

@@ -4,7 +4,7 @@
  */
 import { expect, it, vi } from 'vitest';
 import { systemKey } from '../../../src/encoding/index.ts';
-import { asNodeId, asRangeId, asStoreId } from '../../../src/kv/index.ts';
+import { storeMethod, asNodeId, asRangeId, asStoreId } from '../../../src/kv/index.ts';
 import { encodeFrame } from '../../../src/range/replica/message-codec.ts';
 import { clearingName, decodeClearing } from '../../../src/range/store/remover.ts';
 import { raftMethod } from '../../../src/range/store/scheduler.ts';
@@ -59,7 +59,7 @@ it('a vote of a replica without data outlives the removal of the one before it',
     now: clock.now(),
     envelopes: [{ rangeId, message, supportEpoch: 0 }],
   });
-  transport.send(asNodeId(4), raftMethod, frame, 'raft');
+  transport.send(asNodeId(4), storeMethod(raftMethod, asStoreId(4)), frame, 'raft');
   await cluster.time.run(500);
   const voted = { term, vote: 2 };
   expect(cluster.machine(4).store.raftLog.range(rangeId).hardState).toMatchObject(voted);

@@ -26,7 +26,7 @@ export class TamperedTransport implements Transport {
     const send = (request: unknown): Promise<unknown> =>
       this.#inner.call(to, method, request, options);
     const tampering = this.next;
-    if (method !== snapshotMethod || tampering === undefined) return send(payload);
+    if (!method.startsWith(`${snapshotMethod}@`) || tampering === undefined) return send(payload);
     // What the sender of this very store made.
     const request = payload as SnapshotRequest;
     this.#calls = request.kind === 'begin' ? 0 : this.#calls + 1;
