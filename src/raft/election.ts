@@ -21,10 +21,16 @@ export function tickElection(state: RaftState): void {
     if (++state.silentTicks >= state.electionTimeout) askLeader(state);
     return;
   }
+  if (isAskingLater(state)) return;
   state.electionElapsed++;
   if (state.electionElapsed < state.electionTimeout) return;
   state.drawElectionTimeout();
   campaign(state, false);
+}
+
+/** The time of an election begins when voters are asked: else two slow disks could outlast it again and again. */
+function isAskingLater(state: RaftState): boolean {
+  return state.role === 'candidate' && !state.votes.has(state.id);
 }
 
 /** The promise to the leader was the wait: the random part of the timeout is left, which keeps followers apart. */
