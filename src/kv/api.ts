@@ -193,8 +193,13 @@ export interface FinishedTxn {
 }
 
 export type AdminRequest =
-  /** `splitKey` is a row boundary; a range that already starts there answers at once. */
+  /**
+   * `splitKey` is a row boundary. The right side is not merged before `expiration`; of a range that starts there already
+   * only that is put off.
+   */
   | { readonly kind: 'admin-split'; readonly splitKey: Buffer; readonly expiration: Timestamp }
+  /** The range that starts at `key` may be merged with its left neighbour from now on. */
+  | { readonly kind: 'admin-unsplit'; readonly key: Buffer }
   | { readonly kind: 'admin-transfer-lease'; readonly key: Buffer; readonly to: StoreId }
   | {
       readonly kind: 'admin-change-replicas';

@@ -121,7 +121,10 @@ export interface Db {
 
   /** Ranges that overlap [start, end), in key order, with sizes and leaseholders. */
   ranges(start: Buffer, end: Buffer): Promise<RangeInfo[]>;
+  /** The right side stays apart until `expiration` (default: as long as nobody merges it). */
   split(splitKey: Buffer, options?: { readonly expiration?: Timestamp }): Promise<void>;
+  /** Lets the range that starts at `key` be merged with its left neighbour at any time. */
+  unsplit(key: Buffer): Promise<void>;
   transferLease(key: Buffer, to: StoreId): Promise<void>;
   changeReplicas(
     key: Buffer,

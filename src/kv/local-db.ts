@@ -166,6 +166,12 @@ export class LocalDb implements Db {
     if (this.#splits.get(splitKey) === undefined) this.#splits.set(splitKey, this.#nextRangeId++);
   }
 
+  /** Nothing is merged here by itself. */
+  async unsplit(key: Buffer): Promise<void> {
+    if (this.#splits.get(key) !== undefined) return;
+    throw new KvFailure({ kind: 'invalid-request', reason: 'no range starts at this key' });
+  }
+
   async transferLease(): Promise<void> {
     throw new KvFailure({ kind: 'invalid-request', reason: 'there is only one store' });
   }

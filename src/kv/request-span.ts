@@ -14,6 +14,7 @@ export function requestSpan(request: KvRequest): Span {
     case 'conditional-put':
     case 'increment':
     case 'query-intent':
+    case 'admin-unsplit':
     case 'admin-transfer-lease':
     case 'admin-change-replicas':
     case 'range-info':

@@ -164,6 +164,10 @@ export class ClusterDb implements Db {
     await this.#one({ kind: 'admin-split', splitKey, expiration });
   }
 
+  async unsplit(key: Buffer): Promise<void> {
+    await this.#one({ kind: 'admin-unsplit', key });
+  }
+
   async transferLease(key: Buffer, to: StoreId): Promise<void> {
     await this.#one({ kind: 'admin-transfer-lease', key, to });
   }

@@ -485,6 +485,7 @@ function isUnrepeatable(txn: TxnMeta | undefined, requests: readonly KvRequest[]
         return txn === undefined;
       case 'increment':
       case 'admin-split':
+      case 'admin-unsplit':
       case 'admin-change-replicas':
         return true;
       default:

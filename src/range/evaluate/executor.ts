@@ -593,6 +593,7 @@ function evaluate(ctx: EvaluationContext, request: KvRequest): Outcome | Promise
     case 'clear-range':
       return evaluateClearRange(ctx, request);
     case 'admin-split':
+    case 'admin-unsplit':
     case 'admin-transfer-lease':
     case 'admin-change-replicas':
     case 'range-info':

@@ -90,6 +90,7 @@ function addSpans(
       write(request.start, request.end, zeroTimestamp);
       return;
     case 'admin-split':
+    case 'admin-unsplit':
     case 'admin-transfer-lease':
     case 'admin-change-replicas':
     case 'range-info':

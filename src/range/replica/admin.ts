@@ -11,12 +11,13 @@ import { unreachable } from '../../util/index.ts';
 import { type Store } from '../store/store.ts';
 import { changeReplicas } from './change-replicas.ts';
 import { type Replica } from './replica.ts';
-import { splitAt } from './split.ts';
+import { splitAt, unsplitAt } from './split.ts';
 import { transferLease } from './transfer.ts';
 
 export function isAdminRequest(request: KvRequest): request is AdminRequest {
   switch (request.kind) {
     case 'admin-split':
+    case 'admin-unsplit':
     case 'admin-transfer-lease':
     case 'admin-change-replicas':
     case 'range-info':
@@ -48,6 +49,8 @@ function perform(
       return Promise.resolve(undefined);
     case 'admin-split':
       return replica.exclusively(() => splitAt(replica, db, request.splitKey, request.expiration));
+    case 'admin-unsplit':
+      return replica.exclusively(() => unsplitAt(replica, db, request.key));
     case 'admin-transfer-lease':
       return replica.exclusively(() =>
         transferLease(replica, request.to, store.settings.transferTimeoutMs),

@@ -1,24 +1,27 @@
 /**
- * Splits: where to cut, and the transaction that cuts. What every replica does when the command is
+ * Splits: where to cut, and the transaction that cuts; how long the sides stay apart. What every replica does when the command is
  * applied is in `applier.ts` and `store/right-side.ts`.
  */
 import { metaEnd } from '../../encoding/index.ts';
 import {
   asRangeId,
+  compareTimestamps,
   containsKey,
+  equalTimestamps,
   isChanging,
   KvFailure,
   type Db,
   type KvError,
   type RangeDescriptor,
   type Timestamp,
+  zeroTimestamp,
 } from '../../kv/index.ts';
 import { headSpan, keyOfHead, type EngineSnapshot } from '../../storage/index.ts';
 import { rangeIdCounterKey } from '../store/bootstrap.ts';
 import { commitDescriptors } from './descriptor-txn.ts';
 import { type Replica } from './replica.ts';
 
-/** Splits at `splitKey`; a range that starts there already is left alone. Undefined on success. */
+/** Splits at `splitKey`; a range that starts there already only keeps apart for longer. Undefined on success. */
 export async function splitAt(
   replica: Replica,
   db: Db,
@@ -26,9 +29,12 @@ export async function splitAt(
   stickyUntil: Timestamp,
 ): Promise<KvError | undefined> {
   const range = replica.descriptor;
-  if (range.startKey.equals(splitKey)) return undefined;
   const held = replica.checkLease(replica.clock.now());
   if (held !== undefined) return held;
+  if (range.startKey.equals(splitKey)) {
+    if (compareTimestamps(stickyUntil, range.stickyUntil) <= 0) return undefined;
+    return changeStickiness(replica, db, stickyUntil);
+  }
   if (!containsKey(range, splitKey)) {
     return { kind: 'range-key-mismatch', ranges: [range] };
   }
@@ -54,6 +60,35 @@ export async function splitAt(
     expected: range,
     descriptors: [left, right],
     trigger: { kind: 'split', left, right },
+  });
+}
+
+/** Lets the range that starts at `key` be merged with its left neighbour. Undefined on success. */
+export async function unsplitAt(
+  replica: Replica,
+  db: Db,
+  key: Buffer,
+): Promise<KvError | undefined> {
+  const { startKey, stickyUntil } = replica.descriptor;
+  if (!startKey.equals(key)) {
+    return { kind: 'invalid-request', reason: 'no range starts at this key' };
+  }
+  if (equalTimestamps(stickyUntil, zeroTimestamp)) return undefined;
+  return changeStickiness(replica, db, zeroTimestamp);
+}
+
+function changeStickiness(
+  replica: Replica,
+  db: Db,
+  stickyUntil: Timestamp,
+): Promise<KvError | undefined> {
+  const expected = replica.descriptor;
+  const range = { ...expected, generation: expected.generation + 1, stickyUntil };
+  return commitDescriptors(db, {
+    name: 'stickiness',
+    expected,
+    descriptors: [range],
+    trigger: { kind: 'change-replicas', range },
   });
 }
 
