@@ -1,6 +1,7 @@
 /** Scripts over a cluster of stores: see `cluster.ts` for what is real and what is not. */
 import { systemKey, tableKeyPrefix } from '../../../src/encoding/index.ts';
 import {
+  addMicros,
   asNodeId,
   asRangeId,
   asStoreId,
@@ -140,8 +141,15 @@ class Runner {
         return this.ask(number('node', 1), {
           kind: 'admin-split',
           splitKey: userKey(args[0] ?? ''),
-          expiration: this.it.machine(1).clock.now(),
+          expiration: addMicros(this.it.machine(1).clock.now(), number('stickyMs', 0) * 1000),
         });
+      case 'unsplit':
+        return this.ask(number('node', 1), {
+          kind: 'admin-unsplit',
+          key: userKey(args[0] ?? ''),
+        });
+      case 'sticky':
+        return this.sticky();
       case 'transfer':
         return this.ask(number('node', 1), {
           kind: 'admin-transfer-lease',
@@ -348,6 +356,18 @@ class Runner {
         const span = `[${nameOf(range.startKey)}, ${nameOf(range.endKey)})`;
         const serving = this.it.serving(range.rangeId).join(',');
         return `${range.rangeId} ${span} replicas ${replicas} lease ${serving || 'nobody'}`;
+      })
+      .join('\n');
+  }
+
+  /** For how long ranges are kept apart from their left neighbours, in seconds. */
+  sticky(): string {
+    const now = this.it.machine(1).clock.now().wall;
+    return this.it
+      .ranges()
+      .map(({ rangeId, stickyUntil: { wall } }) => {
+        const seconds = Math.ceil((wall - now) / 1e6);
+        return `${rangeId}: ${wall === 0 ? 'may be merged' : `apart for ${Math.max(0, seconds)} s`}`;
       })
       .join('\n');
   }
