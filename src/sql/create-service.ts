@@ -9,7 +9,7 @@ import {
 } from '../kv/index.ts';
 import { type Env } from '../util/index.ts';
 import { bootstrapCatalog, CatalogCache, rerun } from './catalog/index.ts';
-import { resumeJobs, type RunUtility, runUtility } from './ddl/index.ts';
+import { resumeJobs, type RunUtility, runUtility, shownBy } from './ddl/index.ts';
 import { loadParser, ParseCache } from './parse/index.ts';
 import { planStatement, type PlanStatement } from './plan/index.ts';
 import { SqlService } from './session/service.ts';
@@ -68,6 +68,7 @@ export async function createSqlService(options: SqlServiceOptions): Promise<SqlS
       createEvalHost,
       planStatement,
       runUtility,
+      shownBy,
       ...options.parts,
     },
     { nodeId, maxSessions: options.maxSessions ?? 10_000 },

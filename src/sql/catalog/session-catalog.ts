@@ -23,6 +23,7 @@ import {
   type SequenceDescriptor,
 } from './descriptors.ts';
 import { visibleNames } from './definitions.ts';
+import { showSchema } from '../parse/index.ts';
 import { type CatalogSnapshot, type NamedRelation } from './snapshot.ts';
 import { decodeVersion, loadCatalog, versionKey } from './store.ts';
 import {
@@ -54,6 +55,8 @@ export interface SessionCatalogOptions {
   /** As set, `$user` unresolved. */
   readonly searchPath: () => readonly string[];
   readonly currentUser: () => string;
+  /** The table that a SHOW statement is in FROM. */
+  readonly showTable: (text: string) => VirtualTable;
 }
 
 export class SessionCatalog implements Catalog {
@@ -224,6 +227,9 @@ export class SessionCatalog implements Catalog {
   }
 
   async findRelation(name: QualifiedName): Promise<Relation | undefined> {
+    if (name.schema === showSchema) {
+      return { kind: 'virtual', table: this.#options.showTable(name.name) };
+    }
     if (name.schema !== undefined && this.virtual.has(name.schema)) {
       const table = this.virtual.find(name.schema, name.name);
       return table === undefined ? undefined : { kind: 'virtual', table };

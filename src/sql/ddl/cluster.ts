@@ -1,33 +1,54 @@
 /** The cluster statements, each handed to the file of its idea. */
 import { type ClusterStatement } from '../parse/index.ts';
 import { type StatementContext, type StatementResult } from '../session/types.ts';
+import { shownResult } from './context.ts';
+
 import { showRanges, splitAt } from './ranges.ts';
 import { setSetting, showSetting, showSettings } from './settings.ts';
 import { showObjects } from './show.ts';
+
+import { type Shown, type ShownBy } from './types.ts';
 import { configureZone, showZone, showZones } from './zones.ts';
+
+type ShowStatement = Extract<ClusterStatement, { kind: `show-${string}` }>;
+
+function isShow(statement: ClusterStatement): statement is ShowStatement {
+  return statement.kind.startsWith('show-');
+}
 
 export async function runCluster(
   statement: ClusterStatement,
   context: StatementContext,
 ): Promise<StatementResult> {
+  if (isShow(statement)) {
+    const shown = show(statement);
+    return shownResult(shown, await shown.rows(context));
+  }
   switch (statement.kind) {
-    case 'show-ranges':
-      return showRanges(statement.from, context);
     case 'split-at':
       return splitAt(statement, context);
-    case 'show-cluster-setting':
-      return showSetting(statement.name, context);
-    case 'show-cluster-settings':
-      return showSettings(statement.all, context);
     case 'set-cluster-setting':
       return setSetting(statement.name, statement.value, context);
     case 'configure-zone':
       return configureZone(statement, context);
+  }
+}
+
+export const shownBy: ShownBy = (statement) => (isShow(statement) ? show(statement) : undefined);
+
+function show(statement: ShowStatement): Shown {
+  switch (statement.kind) {
+    case 'show-ranges':
+      return showRanges(statement.from);
+    case 'show-cluster-setting':
+      return showSetting(statement.name);
+    case 'show-cluster-settings':
+      return showSettings(statement.all);
     case 'show-zone':
-      return showZone(statement.target, context);
+      return showZone(statement.target);
     case 'show-zones':
-      return showZones(context);
+      return showZones;
     case 'show-objects':
-      return showObjects(statement.what, statement.of, context);
+      return showObjects(statement.what, statement.of);
   }
 }

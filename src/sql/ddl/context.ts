@@ -18,6 +18,7 @@ import {
 } from '../session/types.ts';
 import { type Datum, type Row } from '../types/index.ts';
 import { nameText, position, rangeName } from './nodes.ts';
+import { type Shown } from './types.ts';
 import { parseOwn } from '../parse/index.ts';
 
 export interface Ddl {
@@ -77,6 +78,13 @@ export function rowsResult(
     tag: () => tag,
     close: async () => {},
   };
+}
+
+export function shownResult({ columns }: Shown, rows: readonly Row[]): StatementResult {
+  if (columns.every(({ hidden }) => hidden !== true)) return rowsResult(columns, rows);
+  const visible = <T>(list: readonly T[]): T[] =>
+    list.filter((_, at) => columns[at]?.hidden !== true);
+  return rowsResult(visible(columns), rows.map(visible));
 }
 
 export function resultColumn(name: string, typeOid: number): ResultColumn {

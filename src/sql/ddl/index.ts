@@ -1,6 +1,7 @@
 export { runUtility } from './run.ts';
 export { sessionCatalogOf } from './context.ts';
-export type { RunUtility } from './types.ts';
+export { shownBy } from './cluster.ts';
+export type { RunUtility, ShownBy } from './types.ts';
 export { resumeJobs } from './jobs.ts';
 export { lastValue, nextValue, reserveValues, returnValues, setValue } from './sequences.ts';
 export { settingRows } from './settings.ts';

@@ -14,6 +14,7 @@ import { indexSpan } from './backfill.ts';
 import { resultColumn, rowsResult, sessionCatalogOf } from './context.ts';
 import { indexNamed, tableNamed } from './named.ts';
 import { constantText } from './nodes.ts';
+import { type Shown } from './types.ts';
 
 /** `region=eu,zone=a`. */
 function localityText(context: StatementContext, nodeId: number | undefined): string {
@@ -26,9 +27,6 @@ function localityText(context: StatementContext, nodeId: number | undefined): st
   return '';
 }
 
-const int8Array = 1016;
-const textArray = 1009;
-
 const rangeColumns = [
   resultColumn('start_key', oids.text),
   resultColumn('end_key', oids.text),
@@ -36,8 +34,8 @@ const rangeColumns = [
   resultColumn('range_size_mb', oids.float8),
   resultColumn('lease_holder', oids.int8),
   resultColumn('lease_holder_locality', oids.text),
-  resultColumn('replicas', int8Array),
-  resultColumn('replica_localities', textArray),
+  resultColumn('replicas', oids.int8Array),
+  resultColumn('replica_localities', oids.textArray),
 ];
 
 function rangeRow(
@@ -73,10 +71,17 @@ function prettyKey(table: TableDescriptor, key: Buffer): string {
   return tableCodec(table).index(place.indexId).prettyKey(key);
 }
 
-export async function showRanges(
-  from: Extract<ClusterStatement, { kind: 'show-ranges' }>['from'],
-  context: StatementContext,
-): Promise<StatementResult> {
+type RangesFrom = Extract<ClusterStatement, { kind: 'show-ranges' }>['from'];
+
+export function showRanges(from: RangesFrom): Shown {
+  const isDatabase = from.kind === 'database' || from.kind === 'current-catalog';
+  return {
+    columns: isDatabase ? [resultColumn('table_name', oids.text), ...rangeColumns] : rangeColumns,
+    rows: (context) => rangeRows(from, context),
+  };
+}
+
+async function rangeRows(from: RangesFrom, context: StatementContext): Promise<Row[]> {
   const catalog = sessionCatalogOf(context);
   switch (from.kind) {
     case 'table':
@@ -85,10 +90,7 @@ export async function showRanges(
       const index = from.kind === 'table' ? table.primaryIndex : indexNamed(table, from.index);
       const span = indexSpan(table.id, index.id);
       const infos = await context.db.ranges(span.start, span.end);
-      const rows = infos.map((info) =>
-        rangeRow(context, info, span, (key) => prettyKey(table, key)),
-      );
-      return rowsResult(rangeColumns, rows);
+      return infos.map((info) => rangeRow(context, info, span, (key) => prettyKey(table, key)));
     }
     case 'database':
     case 'current-catalog': {
@@ -106,7 +108,7 @@ export async function showRanges(
           rows.push([table.name, ...rangeRow(context, info, span, (key) => prettyKey(table, key))]);
         }
       }
-      return rowsResult([resultColumn('table_name', oids.text), ...rangeColumns], rows);
+      return rows;
     }
   }
 }

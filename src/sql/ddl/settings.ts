@@ -11,15 +11,20 @@ import {
 import { sqlError } from '../errors.ts';
 import { type StatementContext, type StatementResult } from '../session/types.ts';
 import { oids, type Row } from '../types/index.ts';
-import { done, resultColumn, rowsResult, sessionCatalogOf, startDdl } from './context.ts';
+import { done, resultColumn, sessionCatalogOf, startDdl } from './context.ts';
+import { type Shown } from './types.ts';
 import { nowMicros } from './jobs.ts';
 import { constantText } from './nodes.ts';
 
-export function showSetting(name: string, context: StatementContext): StatementResult {
+export function showSetting(name: string): Shown {
   const setting = findSetting(name);
-  const { snapshot } = sessionCatalogOf(context);
-  const text = formatSetting(setting, settingText(snapshot, setting));
-  return rowsResult([resultColumn(setting.name, oids.text)], [[text]]);
+  return {
+    columns: [resultColumn(setting.name, oids.text)],
+    rows: (context) => {
+      const { snapshot } = sessionCatalogOf(context);
+      return [[formatSetting(setting, settingText(snapshot, setting))]];
+    },
+  };
 }
 
 export function settingRows(snapshot: CatalogSnapshot): Row[] {
@@ -34,7 +39,7 @@ export function settingRows(snapshot: CatalogSnapshot): Row[] {
   ]);
 }
 
-export function showSettings(all: boolean, context: StatementContext): StatementResult {
+export function showSettings(all: boolean): Shown {
   const columns = [
     resultColumn('variable', oids.text),
     resultColumn('value', oids.text),
@@ -44,10 +49,12 @@ export function showSettings(all: boolean, context: StatementContext): Statement
     resultColumn('default_value', oids.text),
     resultColumn('origin', oids.text),
   ];
-  const rows = settingRows(sessionCatalogOf(context).snapshot);
-  if (all) return rowsResult(columns, rows);
-  const without = <T>(list: readonly T[]): T[] => list.filter((_, at) => at !== 3);
-  return rowsResult(without(columns), rows.map(without));
+  const shown = <T>(list: readonly T[]): readonly T[] =>
+    all ? list : list.filter((_, at) => at !== 3);
+  return {
+    columns: shown(columns),
+    rows: (context) => settingRows(sessionCatalogOf(context).snapshot).map(shown),
+  };
 }
 
 export async function setSetting(

@@ -13,70 +13,70 @@ import {
 } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
 import { type ClusterStatement, type NameParts } from '../parse/types.ts';
-import { type StatementContext, type StatementResult } from '../session/types.ts';
-import { formatType, makeArray, oids, type Datum, type Row } from '../types/index.ts';
-import { noRelation, resultColumn, rowsResult, sessionCatalogOf } from './context.ts';
+import { type StatementContext } from '../session/types.ts';
+import { formatType, makeArray, oids, type Row } from '../types/index.ts';
+import { noRelation, resultColumn, sessionCatalogOf } from './context.ts';
+import { type Shown } from './types.ts';
 import { columnNames } from './draft.ts';
 import { listJobs } from './jobs.ts';
 import { nameOf } from './nodes.ts';
 
 type What = Extract<ClusterStatement, { kind: 'show-objects' }>['what'];
 
-/** `name:type` pairs; text when no type is given. */
+type Columns = readonly (string | readonly [string, number])[];
+
+/** Names with types; text when no type is given. */
 function table(
-  columns: readonly (string | readonly [string, number])[],
-  rows: readonly Row[],
-): StatementResult {
-  return rowsResult(
-    columns.map((column) =>
+  columns: Columns,
+  rows: (catalog: SessionCatalog, context: StatementContext) => readonly Row[] | Promise<Row[]>,
+): Shown {
+  return {
+    columns: columns.map((column) =>
       typeof column === 'string'
         ? resultColumn(column, oids.text)
         : resultColumn(column[0], column[1]),
     ),
-    rows,
-  );
+    rows: (context) => rows(sessionCatalogOf(context), context),
+  };
 }
 
-export async function showObjects(
-  what: What,
-  of: NameParts | undefined,
-  context: StatementContext,
-): Promise<StatementResult> {
-  const catalog = sessionCatalogOf(context);
-  const { snapshot } = catalog;
+export function showObjects(what: What, of: NameParts | undefined): Shown {
   switch (what) {
-    case 'databases': {
-      const rows = snapshot.contents(0).databases.map(({ name, owner }) => [name, owner]);
-      return table(['database_name', 'owner'], byFirst(rows));
-    }
-    case 'schemas': {
-      const rows: Row[] = inDatabase(catalog, of).schemas.map(({ name, owner }) => [name, owner]);
-      const virtual = catalog.virtual.names.map((name): Row => [name, null]);
-      return table(['schema_name', 'owner'], byFirst([...rows, ...virtual]));
-    }
+    case 'databases':
+      return table(['database_name', 'owner'], ({ snapshot }) =>
+        byFirst(snapshot.contents(0).databases.map(({ name, owner }) => [name, owner])),
+      );
+    case 'schemas':
+      return table(['schema_name', 'owner'], (catalog) => {
+        const rows: Row[] = inDatabase(catalog, of).schemas.map(({ name, owner }) => [name, owner]);
+        const virtual = catalog.virtual.names.map((name): Row => [name, null]);
+        return byFirst([...rows, ...virtual]);
+      });
     case 'tables':
-      return showTables(catalog, of);
+      return table(['schema_name', 'table_name', 'type', 'owner'], (catalog) =>
+        tableRows(catalog, of),
+      );
     case 'columns':
-      return showColumns(tableOf(catalog, of));
+      return table(columnColumns, (catalog) => columnRows(tableOf(catalog, of)));
     case 'indexes':
-      return showIndexes(tableOf(catalog, of));
+      return table(indexColumns, (catalog) => indexRows(tableOf(catalog, of)));
     case 'constraints':
-      return showConstraints(catalog, tableOf(catalog, of));
+      return table(constraintColumns, (catalog) => constraintRows(catalog, tableOf(catalog, of)));
     case 'create-table':
-      return showCreate(catalog, of);
-    case 'sequences': {
-      const rows = inDatabase(catalog, of).sequences.map((sequence) => [
-        snapshot.schemaName(sequence.schemaId),
-        sequence.name,
-      ]);
-      return table(['sequence_schema', 'sequence_name'], rows);
-    }
+      return table(['table_name', 'create_statement'], (catalog) => createRows(catalog, of));
+    case 'sequences':
+      return table(['sequence_schema', 'sequence_name'], (catalog) =>
+        inDatabase(catalog, of).sequences.map((sequence) => [
+          catalog.snapshot.schemaName(sequence.schemaId),
+          sequence.name,
+        ]),
+      );
     case 'users':
-      return showUsers(catalog);
+      return table(['username', 'options', ['member_of', oids.textArray]], userRows);
     case 'jobs':
-      return showJobs(context);
+      return table(jobColumns, (_catalog, context) => jobRows(context));
     case 'nodes':
-      return showNodes(context);
+      return table(nodeColumns, (_catalog, context) => nodeRows(context));
   }
 }
 
@@ -109,7 +109,7 @@ function tableOf(catalog: SessionCatalog, of: NameParts | undefined): TableDescr
 }
 
 /** FROM db, db.schema, or a schema of the current database. */
-function showTables(catalog: SessionCatalog, of: NameParts | undefined): StatementResult {
+function tableRows(catalog: SessionCatalog, of: NameParts | undefined): Row[] {
   const { snapshot, database } = catalog;
   const first = of?.[0];
   const asSchema =
@@ -123,15 +123,24 @@ function showTables(catalog: SessionCatalog, of: NameParts | undefined): Stateme
     if (schemaName !== undefined && schema !== schemaName) continue;
     rows.push([schema, relation.name, relation.kind, relation.owner]);
   }
-  rows.sort((a, b) =>
+  return rows.sort((a, b) =>
     `${textAt(a, 0)}\0${textAt(a, 1)}` < `${textAt(b, 0)}\0${textAt(b, 1)}` ? -1 : 1,
   );
-  return table(['schema_name', 'table_name', 'type', 'owner'], rows);
 }
 
-function showColumns(descriptor: TableDescriptor): StatementResult {
+const columnColumns: Columns = [
+  'column_name',
+  'data_type',
+  ['is_nullable', oids.bool],
+  'column_default',
+  'generation_expression',
+  ['indices', oids.textArray],
+  ['is_hidden', oids.bool],
+];
+
+function columnRows(descriptor: TableDescriptor): Row[] {
   const indexes = [descriptor.primaryIndex, ...descriptor.indexes];
-  const rows = descriptor.columns
+  return descriptor.columns
     .filter((column) => column.state === 'public')
     .map((column): Row => {
       const within = indexes.filter((index) =>
@@ -150,21 +159,20 @@ function showColumns(descriptor: TableDescriptor): StatementResult {
         column.hidden === true,
       ];
     });
-  return table(
-    [
-      'column_name',
-      'data_type',
-      ['is_nullable', oids.bool],
-      'column_default',
-      'generation_expression',
-      ['indices', 1009],
-      ['is_hidden', oids.bool],
-    ],
-    rows,
-  );
 }
 
-function showIndexes(descriptor: TableDescriptor): StatementResult {
+const indexColumns: Columns = [
+  'table_name',
+  'index_name',
+  ['non_unique', oids.bool],
+  ['seq_in_index', oids.int8],
+  'column_name',
+  'direction',
+  ['storing', oids.bool],
+  ['implicit', oids.bool],
+];
+
+function indexRows(descriptor: TableDescriptor): Row[] {
   const rows: Row[] = [];
   for (const index of [descriptor.primaryIndex, ...descriptor.indexes]) {
     let seq = 0n;
@@ -188,22 +196,18 @@ function showIndexes(descriptor: TableDescriptor): StatementResult {
     for (const id of index.storedColumnIds) add(nameOfColumn(id), 'N/A', true, false);
     for (const id of index.suffixColumnIds) add(nameOfColumn(id), 'ASC', false, true);
   }
-  return table(
-    [
-      'table_name',
-      'index_name',
-      ['non_unique', oids.bool],
-      ['seq_in_index', oids.int8],
-      'column_name',
-      'direction',
-      ['storing', oids.bool],
-      ['implicit', oids.bool],
-    ],
-    rows,
-  );
+  return rows;
 }
 
-function showConstraints(catalog: SessionCatalog, descriptor: TableDescriptor): StatementResult {
+const constraintColumns: Columns = [
+  'table_name',
+  'constraint_name',
+  'constraint_type',
+  'details',
+  ['validated', oids.bool],
+];
+
+function constraintRows(catalog: SessionCatalog, descriptor: TableDescriptor): Row[] {
   const rows: Row[] = [];
   const add = (name: string, kind: string, details: string, validated: boolean): void => {
     rows.push([descriptor.name, name, kind, details, validated]);
@@ -230,28 +234,22 @@ function showConstraints(catalog: SessionCatalog, descriptor: TableDescriptor): 
       key.validated,
     );
   }
-  return table(
-    ['table_name', 'constraint_name', 'constraint_type', 'details', ['validated', oids.bool]],
-    rows,
-  );
+  return rows;
 }
 
-function showCreate(catalog: SessionCatalog, of: NameParts | undefined): StatementResult {
+function createRows(catalog: SessionCatalog, of: NameParts | undefined): Row[] {
   const name = nameOf(of ?? []);
   const found = catalog.findNamed(name);
-  const columns = ['table_name', 'create_statement'];
   if (found?.kind === 'view') {
     const names = qualifiedNames(catalog.snapshot);
     const list = found.columns.map((column) => quoteIdentifier(column.name)).join(', ');
-    return table(columns, [
-      [found.name, `CREATE VIEW ${names(found)} (${list}) AS ${found.query}`],
-    ]);
+    return [[found.name, `CREATE VIEW ${names(found)} (${list}) AS ${found.query}`]];
   }
   const descriptor = tableOf(catalog, of);
-  return table(columns, [[descriptor.name, createTableText(catalog.snapshot, descriptor)]]);
+  return [[descriptor.name, createTableText(catalog.snapshot, descriptor)]];
 }
 
-function showUsers(catalog: SessionCatalog): StatementResult {
+function userRows(catalog: SessionCatalog): Row[] {
   const { roles, memberships } = catalog.snapshot.data;
   const rows = [...roles.values()].map(({ name, options }): Row => {
     const words: string[] = [];
@@ -262,12 +260,25 @@ function showUsers(catalog: SessionCatalog): StatementResult {
     const of = memberships.filter((entry) => entry.member === name).map((entry) => entry.role);
     return [name, words.join(', '), makeArray(oids.text, of)];
   });
-  return table(['username', 'options', ['member_of', 1009]], byFirst(rows));
+  return byFirst(rows);
 }
 
-async function showJobs(context: StatementContext): Promise<StatementResult> {
+const jobColumns: Columns = [
+  ['job_id', oids.int8],
+  'job_type',
+  'description',
+  'user_name',
+  'status',
+  'running_status',
+  ['created', oids.timestamptz],
+  ['finished', oids.timestamptz],
+  ['fraction_completed', oids.float8],
+  'error',
+];
+
+async function jobRows(context: StatementContext): Promise<Row[]> {
   const jobs = await listJobs(context.txn);
-  const rows = jobs.map((job): Datum[] => [
+  return jobs.map((job) => [
     job.id,
     job.type,
     job.description,
@@ -279,22 +290,17 @@ async function showJobs(context: StatementContext): Promise<StatementResult> {
     job.fraction,
     job.error ?? '',
   ]);
-  return table(
-    [
-      ['job_id', oids.int8],
-      'job_type',
-      'description',
-      'user_name',
-      'status',
-      'running_status',
-      ['created', oids.timestamptz],
-      ['finished', oids.timestamptz],
-      ['fraction_completed', oids.float8],
-      'error',
-    ],
-    rows,
-  );
 }
+
+const nodeColumns: Columns = [
+  ['node_id', oids.int8],
+  'address',
+  'sql_address',
+  'http_address',
+  'locality',
+  'build',
+  ['started_at', oids.timestamptz],
+];
 
 /** Nodes as gossip knows them. */
 export function nodeRows(context: StatementContext): Row[] {
@@ -314,19 +320,4 @@ export function nodeRows(context: StatementContext): Row[] {
       ],
     ];
   });
-}
-
-function showNodes(context: StatementContext): StatementResult {
-  return table(
-    [
-      ['node_id', oids.int8],
-      'address',
-      'sql_address',
-      'http_address',
-      'locality',
-      'build',
-      ['started_at', oids.timestamptz],
-    ],
-    nodeRows(context),
-  );
 }

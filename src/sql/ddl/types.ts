@@ -1,7 +1,12 @@
 /** The door of schema changes and utility statements, as the session uses it. */
 import { type Node } from '@pgsql/types';
 import { type ClusterStatement } from '../parse/types.ts';
-import { type StatementContext, type StatementResult } from '../session/types.ts';
+import {
+  type ResultColumn,
+  type StatementContext,
+  type StatementResult,
+} from '../session/types.ts';
+import { type Row } from '../types/index.ts';
 
 /**
  * Runs a statement that is neither a query, nor transaction or session control: CREATE, ALTER, DROP,
@@ -15,3 +20,18 @@ export type RunUtility = (
     | { readonly kind: 'cluster'; readonly statement: ClusterStatement },
   context: StatementContext,
 ) => Promise<StatementResult>;
+
+/** A column of a SHOW; a hidden one is there only for those who name it in a query over the SHOW. */
+export interface ShownColumn extends ResultColumn {
+  readonly hidden?: boolean;
+}
+
+/** What a SHOW shows. Its columns are known without running it, so it can be described and stand in FROM. */
+export interface Shown {
+  readonly columns: readonly ShownColumn[];
+  /** With hidden columns. */
+  rows(context: StatementContext): readonly Row[] | Promise<readonly Row[]>;
+}
+
+/** Undefined when the statement is no SHOW. */
+export type ShownBy = (statement: ClusterStatement) => Shown | undefined;

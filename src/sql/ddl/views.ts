@@ -18,6 +18,7 @@ import {
 } from './context.ts';
 import { deparseQuery } from './deparse-select.ts';
 import { rangeName, stringOf, strings } from './nodes.ts';
+import { showSchema } from '../parse/index.ts';
 
 export async function createView(ddl: Ddl, stmt: ViewStmt): Promise<StatementResult> {
   const { query } = stmt;
@@ -76,6 +77,7 @@ export async function createView(ddl: Ddl, stmt: ViewStmt): Promise<StatementRes
 }
 
 function virtualText(ddl: Ddl, range: RangeVar): string | undefined {
+  if (range.schemaname === showSchema) return `[${range.relname ?? ''}]`;
   const { catalog } = ddl;
   const schemas =
     range.schemaname === undefined ? ['pg_catalog', ...catalog.searchPath] : [range.schemaname];

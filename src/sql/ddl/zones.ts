@@ -19,7 +19,8 @@ import { sqlError } from '../errors.ts';
 import { type ClusterStatement, type ZoneTarget } from '../parse/index.ts';
 import { type StatementContext, type StatementResult } from '../session/types.ts';
 import { oids } from '../types/index.ts';
-import { done, resultColumn, rowsResult, sessionCatalogOf, startDdl } from './context.ts';
+import { done, resultColumn, sessionCatalogOf, startDdl } from './context.ts';
+import { type Shown } from './types.ts';
 import { indexNamed, tableNamed } from './named.ts';
 import { constantText } from './nodes.ts';
 
@@ -143,15 +144,20 @@ export function zoneSql(text: string, config: ZoneConfig): string {
 
 const zoneColumns = [resultColumn('target', oids.text), resultColumn('raw_config_sql', oids.text)];
 
-export function showZone(target: ZoneTarget, context: StatementContext): StatementResult {
-  const catalog = sessionCatalogOf(context);
-  const { zone } = zoneTarget(catalog, target);
-  const { snapshot } = catalog;
-  const source = zoneChain(snapshot, zone).find(
-    (step) => ownZone(snapshot, step) !== undefined,
-  ) ?? { id: 0, subId: 0 };
-  const text = zoneText(snapshot, source) ?? 'RANGE default';
-  return rowsResult(zoneColumns, [[text, zoneSql(text, fullZone(snapshot, zone))]]);
+export function showZone(target: ZoneTarget): Shown {
+  return {
+    columns: zoneColumns,
+    rows: (context) => {
+      const catalog = sessionCatalogOf(context);
+      const { zone } = zoneTarget(catalog, target);
+      const { snapshot } = catalog;
+      const source = zoneChain(snapshot, zone).find(
+        (step) => ownZone(snapshot, step) !== undefined,
+      ) ?? { id: 0, subId: 0 };
+      const text = zoneText(snapshot, source) ?? 'RANGE default';
+      return [[text, zoneSql(text, fullZone(snapshot, zone))]];
+    },
+  };
 }
 
 /** Every zone that has something set, named zones first. */
@@ -170,10 +176,11 @@ export function configuredZones(
   });
 }
 
-export function showZones(context: StatementContext): StatementResult {
-  const rows = configuredZones(sessionCatalogOf(context).snapshot).map(({ text, config }) => [
-    text,
-    zoneSql(text, config),
-  ]);
-  return rowsResult(zoneColumns, rows);
-}
+export const showZones: Shown = {
+  columns: zoneColumns,
+  rows: (context) =>
+    configuredZones(sessionCatalogOf(context).snapshot).map(({ text, config }) => [
+      text,
+      zoneSql(text, config),
+    ]),
+};

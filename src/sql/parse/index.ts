@@ -8,6 +8,7 @@ export {
   parseOwn,
   parseStatements,
 } from './statements.ts';
+export { showSchema } from './show-sources.ts';
 export type {
   ClusterStatement,
   NameParts,

@@ -7,7 +7,8 @@ import { countCharacters } from './positions.ts';
 import { must } from '../../util/index.ts';
 import { loadGrammar, parsePostgres } from './postgres-grammar.ts';
 import { hasDialectWords, rewrite } from './rewrite.ts';
-import { scan, skipBlank, TokenReader } from './scanner.ts';
+import { skipBlank } from './scanner.ts';
+import { maskShows, type MaskedText, nameShows, type ShowSource } from './show-sources.ts';
 import { splitStatements } from './split.ts';
 import { type ParsedStatement, type Statement } from './types.ts';
 
@@ -61,12 +62,27 @@ function parseOne(text: string): Statement | undefined {
 }
 
 function parseDialect(text: string): Statement | undefined {
-  const tokens = scan(text);
+  const masked = maskShows(text);
+  for (const show of masked.shows) checkShow(text, show);
+  const statement = parseMasked(masked);
+  nameShows(statement, masked.text, masked.shows);
+  return statement;
+}
+
+function parseMasked({ text, tokens }: MaskedText): Statement | undefined {
   const cluster = parseCluster(text, tokens);
   if (cluster !== undefined) return { kind: 'cluster', statement: cluster };
-  refuseBracketSource(text, tokens);
   const rewritten = rewrite(text, tokens);
   return parsePlain(rewritten.text, text, rewritten.upsert, rewritten.asOf);
+}
+
+/** What is wrong with a SHOW inside is said here, where it stands. */
+function checkShow(text: string, show: ShowSource): void {
+  try {
+    parseOne(show.text);
+  } catch (error) {
+    throw shifted(error, text.slice(0, show.start));
+  }
 }
 
 function parsePlain(
@@ -93,23 +109,6 @@ function asOfExpression(text: string, at: { readonly start: number; readonly end
   const statement = parsePostgres(blanks + prefix + text.slice(at.start, at.end))[0]?.stmt;
   if (statement === undefined) throw sqlError('syntaxError', 'syntax error at end of input');
   return selectedExpression(statement);
-}
-
-/** SELECT ... FROM [SHOW ...] is not taken; say so instead of pointing at the bracket. */
-function refuseBracketSource(text: string, tokens: ReturnType<typeof scan>): void {
-  const reader = new TokenReader(text, tokens);
-  while (!reader.atEnd) {
-    if (reader.take('from') || reader.takeSymbol(',')) {
-      const at = reader.peek();
-      if (at.kind === 'symbol' && at.value === '[' && reader.isWord('show', 1)) {
-        throw sqlError('featureNotSupported', 'a SHOW statement cannot be used as a table', {
-          position: at.start + 1,
-        });
-      }
-    } else {
-      reader.next();
-    }
-  }
 }
 
 /** Moves the error's position behind `prefix`; positions count characters, not UTF-16 units. */

@@ -1,6 +1,7 @@
 /** EXPLAIN: physical plans as a tree of lines, or as JSON. */
 import { unreachable } from '../../util/index.ts';
 import { type EvalContext } from '../functions/registry-types.ts';
+import { showSchema } from '../parse/index.ts';
 import { typeOps } from '../types/index.ts';
 import { type Meter } from '../exec/index.ts';
 import { type Binder } from './bind/binder.ts';
@@ -106,7 +107,7 @@ class Printer {
           phys.equals.map(({ name, value }) => `${name} = ${this.#expr(value)}`).join(', '),
         );
         say('Filter', this.#conditions(phys.filter));
-        return `Virtual Scan on ${phys.rel.table.schema}.${phys.rel.table.name}`;
+        return `Virtual Scan on ${virtualName(phys.rel.table)}`;
       case 'values':
         return phys.rel.columns.length === 0 ? 'Result' : `Values (${phys.rel.rows.length} rows)`;
       case 'project':
@@ -370,4 +371,8 @@ export function childrenOf(phys: Phys): readonly Phys[] {
     default:
       return [phys.input];
   }
+}
+
+function virtualName({ schema, name }: { readonly schema: string; readonly name: string }): string {
+  return schema === showSchema ? `[${name}]` : `${schema}.${name}`;
 }

@@ -23,8 +23,7 @@ export function controlColumns(
 ): readonly ResultColumn[] {
   const node = nodeOf(statement);
   if ('VariableShowStmt' in node) {
-    const { name = '' } = node.VariableShowStmt;
-    return name === 'all' ? showAllColumns : [textColumn(shownName(session, name))];
+    return shownSetting(session, node.VariableShowStmt.name ?? '').columns;
   }
   if ('FetchStmt' in node) return fetchColumns(session, node.FetchStmt);
   if ('ExecuteStmt' in node) return executeColumns(session, node.ExecuteStmt);
@@ -157,26 +156,32 @@ function setMulti(session: Session, name: string, args: readonly Node[]): void {
   }
 }
 
-const showAllColumns = [textColumn('name'), textColumn('setting'), textColumn('description')];
+interface ShownSetting {
+  readonly columns: readonly ResultColumn[];
+  rows(): readonly Row[];
+}
+
+/** SHOW of a setting, or of all. Throws 42704 for one that does not exist. */
+export function shownSetting(session: Session, name: string): ShownSetting {
+  if (name === 'all') {
+    return {
+      columns: [textColumn('name'), textColumn('setting'), textColumn('description')],
+      rows: () => session.settings.all().map((line) => [line.name, line.value, line.description]),
+    };
+  }
+  return {
+    columns: [textColumn(session.settings.displayName(name))],
+    rows: () => [[shownValue(session, name)]],
+  };
+}
 
 async function show(session: Session, name: string, run: Run): Promise<string> {
-  let columns: readonly ResultColumn[];
-  let rows: Row[];
-  if (name === 'all') {
-    columns = showAllColumns;
-    rows = session.settings.all().map((line) => [line.name, line.value, line.description]);
-  } else {
-    columns = [textColumn(shownName(session, name))];
-    rows = [[shownValue(session, name)]];
-  }
-  run.out.beginResult(columns, run.formats, run.describe);
+  const shown = shownSetting(session, name);
+  const rows = shown.rows();
+  run.out.beginResult(shown.columns, run.formats, run.describe);
   const wait = run.out.rows(rows);
   if (wait !== undefined) await wait;
   return 'SHOW';
-}
-
-function shownName(session: Session, name: string): string {
-  return session.settings.displayName(name);
 }
 
 function shownValue(session: Session, name: string): string {

@@ -2,7 +2,7 @@
 import { type Env } from '../../util/index.ts';
 import { type ClusterReports, type Db, type Gossip } from '../../kv/index.ts';
 import { type CatalogCache, type VirtualSchemas } from '../catalog/index.ts';
-import { type RunUtility } from '../ddl/types.ts';
+import { type RunUtility, type ShownBy } from '../ddl/types.ts';
 import { type ParseCache } from '../parse/index.ts';
 import { type PlanStatement } from '../plan/types.ts';
 import { type EvalHostInputs, type SessionHost } from '../virtual/index.ts';
@@ -53,6 +53,7 @@ export interface SessionServices {
   readonly parser: ParseCache;
   readonly planStatement: PlanStatement;
   readonly runUtility: RunUtility;
+  readonly shownBy: ShownBy;
   readonly createEvalHost: (inputs: EvalHostInputs) => SessionHost;
   readonly limits: SessionLimits;
 }

@@ -28,6 +28,7 @@ import { PlanCache } from './plan-cache.ts';
 import { makeStatement, type Portal, PortalRun, type PreparedStatement } from './prepared.ts';
 import { type SessionServices } from './services.ts';
 import { SessionSettings } from './settings.ts';
+import { showTable } from './show-table.ts';
 import { nodeName } from './statement-kind.ts';
 import { makeTemplate, TemplateCache, templateParams } from './templates.ts';
 import { SessionTransaction } from './transaction.ts';
@@ -99,6 +100,7 @@ export class Session {
       currentDatabase: () => this.identity.database,
       searchPath: () => this.settings.searchPath,
       currentUser: () => this.identity.currentUser,
+      showTable: (text) => showTable(this, text),
     });
     this.transaction = new SessionTransaction({
       env: services.env,
@@ -331,7 +333,7 @@ export class Session {
           statement.columns = controlColumns(this, statement);
           break;
         case 'utility':
-          statement.columns = await this.#utilityColumns(statement);
+          statement.columns = this.#shown(statement)?.columns ?? [];
           break;
         default:
           break;
@@ -340,22 +342,6 @@ export class Session {
       throw await this.#failed(error);
     } finally {
       this.#stop();
-    }
-  }
-
-  /** Cluster statements that show something tell their columns only by running: they change nothing. */
-  async #utilityColumns(statement: PreparedStatement): Promise<readonly ResultColumn[]> {
-    const { parsed } = statement;
-    if (parsed?.statement.kind !== 'cluster') return [];
-    if (!parsed.statement.statement.kind.startsWith('show')) return [];
-    const wasIdle = this.transaction.state === 'idle';
-    if (wasIdle) this.transaction.open('implicit');
-    try {
-      const result = await this.#startUtility(statement, false);
-      await result.close();
-      return result.columns;
-    } finally {
-      if (wasIdle) await this.#rollback();
     }
   }
 
@@ -607,9 +593,9 @@ export class Session {
   async #startUtility(statement: PreparedStatement, alone: boolean): Promise<StatementResult> {
     const { parsed } = statement;
     if (parsed === undefined) throw sqlError('internalError', 'an empty statement is not run');
-    const isShow =
-      parsed.statement.kind === 'cluster' && parsed.statement.statement.kind.startsWith('show');
-    if (this.transaction.readOnly && !isShow) throw readOnlyError(statement);
+    if (this.transaction.readOnly && this.#shown(statement) === undefined) {
+      throw readOnlyError(statement);
+    }
     const txn = await this.transaction.require();
     txn.beginStatement();
     const context = this.#makeContext(txn, noParams, alone);
@@ -619,6 +605,12 @@ export class Session {
         : { kind: 'postgres', node: selectIntoAsCreate(parsed.statement.node), text: parsed.text },
       context,
     );
+  }
+
+  /** Undefined for what changes something. */
+  #shown({ parsed }: PreparedStatement): ReturnType<SessionServices['shownBy']> {
+    if (parsed?.statement.kind !== 'cluster') return undefined;
+    return this.services.shownBy(parsed.statement.statement);
   }
 
   /** The statement's plan, made anew when the catalog or a setting it depends on has changed. */

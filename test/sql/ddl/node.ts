@@ -120,6 +120,9 @@ export class TestSession {
       currentDatabase: () => this.database,
       searchPath: () => this.searchPath,
       currentUser: () => 'root',
+      showTable: (text) => {
+        throw new Error(`no SHOW here: ${text}`);
+      },
     });
     this.host = createEvalHost({ catalog: this.catalog, context: () => this.#context() });
     const databaseName = (): string => this.database;
