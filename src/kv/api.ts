@@ -201,11 +201,26 @@ export type AdminRequest =
   /** The range that starts at `key` may be merged with its left neighbour from now on. */
   | { readonly kind: 'admin-unsplit'; readonly key: Buffer }
   | { readonly kind: 'admin-transfer-lease'; readonly key: Buffer; readonly to: StoreId }
+  /**
+   * `role`: default 'voter'. A store that has a replica of the other role is promoted or demoted, and nothing is copied.
+   */
   | {
       readonly kind: 'admin-change-replicas';
       readonly key: Buffer;
-      readonly add: readonly { readonly nodeId: NodeId; readonly storeId: StoreId }[];
+      readonly add: readonly {
+        readonly nodeId: NodeId;
+        readonly storeId: StoreId;
+        readonly role?: 'voter' | 'non-voter';
+      }[];
       readonly remove: readonly { readonly nodeId: NodeId; readonly storeId: StoreId }[];
+    }
+  /** Complete lists of stores; undefined: these replicas (the lease) stay where they are. */
+  | {
+      readonly kind: 'admin-relocate';
+      readonly key: Buffer;
+      readonly voters: readonly StoreId[] | undefined;
+      readonly nonVoters: readonly StoreId[] | undefined;
+      readonly leaseholder: StoreId | undefined;
     }
   | { readonly kind: 'range-info'; readonly key: Buffer };
 

@@ -104,6 +104,17 @@ export interface Txn {
   fixedTimestamp(): Timestamp;
 }
 
+/**
+ * Complete lists of stores; what is not given stays as it is. Refused with 'invalid-request' that names range, store and
+ * reason: a store that does not exist, is dead or is being decommissioned, one that is named twice, two on one node, a
+ * leaseholder without a vote.
+ */
+export interface RelocationTarget {
+  readonly voters?: readonly StoreId[];
+  readonly nonVoters?: readonly StoreId[];
+  readonly leaseholder?: StoreId;
+}
+
 export interface Db {
   readonly clock: HlcClock;
   readonly nodeId: NodeId;
@@ -125,14 +136,25 @@ export interface Db {
   split(splitKey: Buffer, options?: { readonly expiration?: Timestamp }): Promise<void>;
   /** Lets the range that starts at `key` be merged with its left neighbour at any time. */
   unsplit(key: Buffer): Promise<void>;
+  /**
+   * ALTER RANGE ... RELOCATE LEASE: to the voter on store `to`. 'invalid-request' names the range and its replicas when
+   * there is none: `unable to find store 2 in range r70: [(n7,s7):1, ...]`.
+   */
   transferLease(key: Buffer, to: StoreId): Promise<void>;
+  /** `role`: default 'voter'; a store that has a replica of the other role is promoted or demoted. */
   changeReplicas(
     key: Buffer,
     change: {
-      readonly add: readonly { readonly nodeId: NodeId; readonly storeId: StoreId }[];
+      readonly add: readonly {
+        readonly nodeId: NodeId;
+        readonly storeId: StoreId;
+        readonly role?: 'voter' | 'non-voter';
+      }[];
       readonly remove: readonly { readonly nodeId: NodeId; readonly storeId: StoreId }[];
     },
   ): Promise<void>;
+  /** Brings the range that holds `key` to these stores, in as few steps as possible. */
+  relocateRange(key: Buffer, to: RelocationTarget): Promise<void>;
   /** Removes all versions in [start, end) for good: only for data that no descriptor refers to. */
   clearRange(start: Buffer, end: Buffer): Promise<void>;
 }

@@ -14,6 +14,7 @@ const kinds: readonly ReplicaKind[] = [
   'voter-incoming',
   'voter-outgoing',
   'non-voter',
+  'voter-demoting',
 ];
 
 export function encodeDescriptor(range: RangeDescriptor): Buffer {

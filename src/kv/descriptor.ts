@@ -5,9 +5,16 @@ import { type NodeId, type RangeId, type ReplicaId, type StoreId } from './ids.t
 
 /**
  * `non-voter` receives the log, has no vote and stays so: it serves reads of the past. `learner` is on its way to becoming
- * one of the others. The `voter-*` states exist only inside a joint configuration (Raft thesis 4.3).
+ * one of the others. The `voter-*` states exist only inside a joint configuration (Raft thesis 4.3): `voter-incoming` becomes
+ * a voter, `voter-demoting` a non-voter, `voter-outgoing` leaves the range.
  */
-export type ReplicaKind = 'voter' | 'non-voter' | 'learner' | 'voter-incoming' | 'voter-outgoing';
+export type ReplicaKind =
+  | 'voter'
+  | 'non-voter'
+  | 'learner'
+  | 'voter-incoming'
+  | 'voter-outgoing'
+  | 'voter-demoting';
 
 export interface ReplicaDescriptor {
   readonly nodeId: NodeId;

@@ -20,7 +20,16 @@ export type {
 } from './api.ts';
 export { ClusterSettings, kvSettings, settingValue } from './cluster-settings.ts';
 export type { ClusterSetting, SettingType } from './cluster-settings.ts';
-export type { Db, ReadOptions, Savepoint, ScanOptions, ScanPage, Txn, TxnOptions } from './db.ts';
+export type {
+  Db,
+  ReadOptions,
+  RelocationTarget,
+  Savepoint,
+  ScanOptions,
+  ScanPage,
+  Txn,
+  TxnOptions,
+} from './db.ts';
 export {
   containsKey,
   containsSpan,

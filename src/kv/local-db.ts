@@ -180,6 +180,10 @@ export class LocalDb implements Db {
     throw new KvFailure({ kind: 'invalid-request', reason: 'there is only one store' });
   }
 
+  async relocateRange(): Promise<void> {
+    throw new KvFailure({ kind: 'invalid-request', reason: 'there is only one store' });
+  }
+
   async clearRange(start: Buffer, end: Buffer): Promise<void> {
     const keys: Buffer[] = [];
     this.#data.visit(start, end, (key) => {

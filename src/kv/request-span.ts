@@ -17,6 +17,7 @@ export function requestSpan(request: KvRequest): Span {
     case 'admin-unsplit':
     case 'admin-transfer-lease':
     case 'admin-change-replicas':
+    case 'admin-relocate':
     case 'range-info':
       return point(addressOf(request.key));
     case 'admin-split':

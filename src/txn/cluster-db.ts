@@ -10,6 +10,7 @@ import {
   type KvResult,
   type NodeId,
   type RangeInfo,
+  type RelocationTarget,
   type RowProgramCompiler,
   type StoreId,
   type Timestamp,
@@ -174,6 +175,11 @@ export class ClusterDb implements Db {
 
   async changeReplicas(key: Buffer, change: Parameters<Db['changeReplicas']>[1]): Promise<void> {
     await this.#one({ kind: 'admin-change-replicas', key, ...change });
+  }
+
+  async relocateRange(key: Buffer, to: RelocationTarget): Promise<void> {
+    const { voters, nonVoters, leaseholder } = to;
+    await this.#one({ kind: 'admin-relocate', key, voters, nonVoters, leaseholder });
   }
 
   async clearRange(start: Buffer, end: Buffer): Promise<void> {

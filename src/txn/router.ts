@@ -379,12 +379,13 @@ export class Router {
     return { kind: 'moved', unserved: range.rangeId };
   }
 
-  /** The last leaseholder first, then the replica of this node, then the others. */
+  /** The last leaseholder first, then the voter of this node, then the others. */
   #candidates(entry: CachedRange): ReplicaDescriptor[] {
     const rank = (replica: ReplicaDescriptor): number => {
       if (replica.replicaId === entry.leaseholder?.replicaId) return 0;
-      if (replica.nodeId === this.#options.nodeId) return 1;
-      return replica.kind === 'learner' ? 3 : 2;
+      // Without a vote nobody holds a lease.
+      if (replica.kind === 'learner' || replica.kind === 'non-voter') return 3;
+      return replica.nodeId === this.#options.nodeId ? 1 : 2;
     };
     return [...entry.range.replicas].sort((a, b) => rank(a) - rank(b));
   }
@@ -487,6 +488,7 @@ function isUnrepeatable(txn: TxnMeta | undefined, requests: readonly KvRequest[]
       case 'admin-split':
       case 'admin-unsplit':
       case 'admin-change-replicas':
+      case 'admin-relocate':
         return true;
       default:
         return false;

@@ -596,6 +596,7 @@ function evaluate(ctx: EvaluationContext, request: KvRequest): Outcome | Promise
     case 'admin-unsplit':
     case 'admin-transfer-lease':
     case 'admin-change-replicas':
+    case 'admin-relocate':
     case 'range-info':
       return invalid('an administrative request has no place in the executor');
     default:

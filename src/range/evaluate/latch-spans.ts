@@ -93,6 +93,7 @@ function addSpans(
     case 'admin-unsplit':
     case 'admin-transfer-lease':
     case 'admin-change-replicas':
+    case 'admin-relocate':
     case 'range-info':
       return;
     default:

@@ -12,7 +12,7 @@ import {
   type ReplicaDescriptor,
   type StoreId,
 } from '../../kv/index.ts';
-import { isGone } from '../store/capacity.ts';
+import { statusOf } from '../store/store-status.ts';
 import { type Store } from '../store/store.ts';
 
 interface Adjustment {
@@ -67,7 +67,7 @@ export class ClusterView {
       .map(({ nodeId, storeId }): StorePicture => ({
         storeId,
         nodeId,
-        status: statusOf(this.#store, storeId, false),
+        status: statusOf(this.#store, storeId, undefined),
         locality: [],
         attributes: [],
         rangeCount: 0,
@@ -166,9 +166,7 @@ function decodePicture(store: Store, value: unknown): StorePicture | undefined {
   return {
     storeId,
     nodeId: asNodeId(count('nodeId')),
-    status: isGone(value)
-      ? 'dead'
-      : statusOf(store, storeId, Reflect.get(value, 'draining') === true),
+    status: statusOf(store, storeId, value),
     // Published by StoreCapacity in this shape; anything else counts as no locality.
     locality: Array.isArray(locality) ? (locality as StorePicture['locality']) : [],
     attributes: [],
@@ -179,12 +177,4 @@ function decodePicture(store: Store, value: unknown): StorePicture | undefined {
     usedBytes: count('usedBytes'),
     availableBytes: count('availableBytes'),
   };
-}
-
-function statusOf(store: Store, storeId: StoreId, draining: boolean): StorePicture['status'] {
-  if (storeId === store.storeId) return draining ? 'draining' : 'live';
-  const silentMs = store.silentMs(storeId);
-  if (silentMs > store.settings.timeUntilStoreDeadMs) return 'dead';
-  if (silentMs > store.settings.livenessSupportMs) return 'suspect';
-  return draining ? 'draining' : 'live';
 }

@@ -51,7 +51,7 @@ function perform(
   const deps = changeDeps(store);
   switch (action.kind) {
     case 'finish-change':
-      return finishChange(replica, deps, []);
+      return finishChange(replica, deps);
     case 'add':
       return changeReplicas(replica, deps, {
         add: [action.target],

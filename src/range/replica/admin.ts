@@ -1,17 +1,22 @@
 /** Administrative requests: splits, transfers, replica changes, and what a range can say about itself. */
 import {
+  replicaOnStore,
   type AdminRequest,
   type BatchResponse,
   type KvError,
   type KvRequest,
   type KvResult,
   type RangeInfo,
+  type StoreId,
 } from '../../kv/index.ts';
 import { unreachable } from '../../util/index.ts';
 import { type Store } from '../store/store.ts';
 import { changeReplicas } from './change-replicas.ts';
+import { inRange } from './placement.ts';
+import { relocate } from './relocate.ts';
 import { type Replica } from './replica.ts';
 import { splitAt, unsplitAt } from './split.ts';
+import { refusalOfStore, resolvePlacement } from './targets.ts';
 import { transferLease } from './transfer.ts';
 
 export function isAdminRequest(request: KvRequest): request is AdminRequest {
@@ -20,6 +25,7 @@ export function isAdminRequest(request: KvRequest): request is AdminRequest {
     case 'admin-unsplit':
     case 'admin-transfer-lease':
     case 'admin-change-replicas':
+    case 'admin-relocate':
     case 'range-info':
       return true;
     default:
@@ -52,16 +58,52 @@ function perform(
     case 'admin-unsplit':
       return replica.exclusively(() => unsplitAt(replica, db, request.key));
     case 'admin-transfer-lease':
-      return replica.exclusively(() =>
-        transferLease(replica, request.to, store.settings.transferTimeoutMs),
-      );
+      return replica.exclusively(() => giveLease(store, replica, request.to));
     case 'admin-change-replicas':
-      return replica.exclusively(() =>
-        changeReplicas(replica, changeDeps(store), { ...request, purpose: 'rebalance' }),
-      );
+      return replica.exclusively(() => change(store, replica, request));
+    case 'admin-relocate':
+      return replica.exclusively(() => move(store, replica, request));
     default:
       return unreachable(request);
   }
+}
+
+async function giveLease(
+  store: Store,
+  replica: Replica,
+  to: StoreId,
+): Promise<KvError | undefined> {
+  const { descriptor } = replica;
+  const heir = replicaOnStore(descriptor, to);
+  if (heir === undefined) return invalid(`unable to find store ${to} ${inRange(descriptor)}`);
+  if (heir.kind !== 'voter') return invalid(`store ${to} has no vote ${inRange(descriptor)}`);
+  return transferLease(replica, to, store.settings.transferTimeoutMs);
+}
+
+async function change(
+  store: Store,
+  replica: Replica,
+  { add, remove }: Extract<AdminRequest, { kind: 'admin-change-replicas' }>,
+): Promise<KvError | undefined> {
+  for (const { storeId } of add) {
+    const refusal = refusalOfStore(store, replica.descriptor, storeId);
+    if (refusal !== undefined) return invalid(refusal);
+  }
+  return changeReplicas(replica, changeDeps(store), { add, remove, purpose: 'rebalance' });
+}
+
+async function move(
+  store: Store,
+  replica: Replica,
+  request: Extract<AdminRequest, { kind: 'admin-relocate' }>,
+): Promise<KvError | undefined> {
+  const placement = resolvePlacement(store, replica.descriptor, request);
+  if (typeof placement === 'string') return invalid(placement);
+  return relocate(replica, changeDeps(store), placement, request.leaseholder);
+}
+
+function invalid(reason: string): KvError {
+  return { kind: 'invalid-request', reason };
 }
 
 export function changeDeps(store: Store): Parameters<typeof changeReplicas>[1] {

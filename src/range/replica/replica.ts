@@ -30,7 +30,6 @@ import {
   type Timestamp,
   zeroTimestamp,
 } from '../../kv/index.ts';
-import { type ChangePurpose } from '../../allocator/index.ts';
 import {
   type Configuration,
   type HardState,
@@ -48,7 +47,7 @@ import {
   type MvccStats,
   zeroStats,
 } from '../../storage/index.ts';
-import { assert, must, type Env } from '../../util/index.ts';
+import { assert, must, unreachable, type Env } from '../../util/index.ts';
 import {
   type Command,
   type LowWater,
@@ -57,6 +56,7 @@ import {
   type ReplicaPort,
 } from '../ports.ts';
 import { type RangeLoad } from '../load/range-load.ts';
+import { AdminWork } from './admin-work.ts';
 import { Applier } from './applier.ts';
 import { encodeCommand, type SplitEffects } from './command-codec.ts';
 import { type ReplicaHost } from './host.ts';
@@ -111,6 +111,7 @@ export class Replica implements ReplicaPort, RaftHost {
   #lowWater: LowWater | undefined;
 
   readonly proposals = new Proposals();
+  readonly admin = new AdminWork();
   readonly #waiters = new Waiters();
 
   #holdsLease = false;
@@ -124,15 +125,11 @@ export class Replica implements ReplicaPort, RaftHost {
 
   /** Commands applied while a split is being prepared are attributed to its sides here. */
   #splitStats: RightSideStats | undefined;
-  /** The end of the administrative work under way. */
-  #adminQueue: Promise<unknown> | undefined;
   #lastContactMs: number;
 
   /** Installing a snapshot or waiting for a first durable write: Readys are not taken meanwhile. */
   suspended = 0;
   destroyed = false;
-  /** Why learners are being added: how fast they are filled. Owned by `change-replicas.ts`. */
-  changePurpose: ChangePurpose = 'rebalance';
   /** Owned by the scheduler. */
   queuedForTurn = false;
   /** Set together with `activate`, for new proposals: their turn may wait a little. */
@@ -490,13 +487,7 @@ export class Replica implements ReplicaPort, RaftHost {
 
   /** Runs `work` when earlier administrative work on this range has ended. */
   exclusively<T>(work: () => Promise<T>): Promise<T> {
-    const run = this.#adminQueue === undefined ? work() : this.#adminQueue.then(work);
-    const ended = (): void => {
-      if (this.#adminQueue === end) this.#adminQueue = undefined;
-    };
-    const end: Promise<void> = run.then(ended, ended);
-    this.#adminQueue = end;
-    return run;
+    return this.admin.exclusively(work);
   }
 
   committed(ready: Ready): void {
@@ -661,9 +652,21 @@ export function configurationOf(range: RangeDescriptor): Configuration {
   const voters: RaftId[] = [];
   const learners: RaftId[] = [];
   for (const replica of range.replicas) {
-    if (replica.kind === 'learner' || replica.kind === 'non-voter') {
-      learners.push(replica.replicaId);
-    } else if (replica.kind !== 'voter-outgoing') voters.push(replica.replicaId);
+    switch (replica.kind) {
+      case 'voter':
+      case 'voter-incoming':
+        voters.push(replica.replicaId);
+        break;
+      case 'learner':
+      case 'non-voter':
+      case 'voter-demoting':
+        learners.push(replica.replicaId);
+        break;
+      case 'voter-outgoing':
+        break;
+      default:
+        unreachable(replica.kind);
+    }
   }
   const ascending = (a: number, b: number): number => a - b;
   return {
@@ -673,7 +676,7 @@ export function configurationOf(range: RangeDescriptor): Configuration {
   };
 }
 
-function sameIds(a: readonly RaftId[], b: readonly RaftId[]): boolean {
+export function sameIds(a: readonly RaftId[], b: readonly RaftId[]): boolean {
   return a.length === b.length && a.every((id) => b.includes(id));
 }
 

@@ -177,7 +177,7 @@ export class SnapshotSender {
 /** A voter without its log is a copy too few; why a learner comes is known to the change that adds it. */
 function purposeOf(replica: Replica, to: number): ChangePurpose {
   const member = replica.descriptor.replicas.find((each) => each.replicaId === to);
-  return member?.kind === 'learner' ? replica.changePurpose : 'recovery';
+  return (member?.kind === 'learner' ? replica.admin.copiesFor : undefined) ?? 'recovery';
 }
 
 class SnapshotRefused extends Error {

@@ -159,16 +159,38 @@ class Runner {
       case 'change': {
         const targets = (
           text: string | undefined,
-        ): { nodeId: ReturnType<typeof asNodeId>; storeId: ReturnType<typeof asStoreId> }[] =>
+        ): {
+          nodeId: ReturnType<typeof asNodeId>;
+          storeId: ReturnType<typeof asStoreId>;
+          role: 'voter' | 'non-voter';
+        }[] =>
           (text ?? '')
             .split(',')
             .filter((each) => each !== '')
-            .map((each) => ({ nodeId: asNodeId(Number(each)), storeId: asStoreId(Number(each)) }));
+            .map((each) => {
+              const id = parseInt(each, 10);
+              const role = each.endsWith('n') ? ('non-voter' as const) : ('voter' as const);
+              return { nodeId: asNodeId(id), storeId: asStoreId(id), role };
+            });
         return this.ask(number('node', 1), {
           kind: 'admin-change-replicas',
           key: userKey(args[0] ?? ''),
           add: targets(options.get('add')),
           remove: targets(options.get('remove')),
+        });
+      }
+      case 'relocate': {
+        const stores = (text: string | undefined): ReturnType<typeof asStoreId>[] | undefined =>
+          text
+            ?.split(',')
+            .filter((each) => each !== '')
+            .map((each) => asStoreId(Number(each)));
+        return this.ask(number('node', 1), {
+          kind: 'admin-relocate',
+          key: userKey(args[0] ?? ''),
+          voters: stores(options.get('voters')),
+          nonVoters: stores(options.get('non-voters')),
+          leaseholder: stores(options.get('lease'))?.[0],
         });
       }
       case 'info':
