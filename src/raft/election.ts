@@ -84,9 +84,9 @@ export function isReleasing(state: RaftState): boolean {
   return wasElected && !isVoter(state.configuration, state.id);
 }
 
-function releaseVoters(state: RaftState): void {
-  if (!isReleasing(state)) return;
-  for (const to of votersOf(state.configuration)) release(state, to, state.term);
+/** A learner that hears of no leader: one that is quiescent would not notice it. */
+function isSeeking(state: RaftState): boolean {
+  return state.configuration.learners.includes(state.id) && !state.followsLiveLeader();
 }
 
 /**
@@ -97,7 +97,10 @@ function releaseVoters(state: RaftState): void {
 export function campaign(state: RaftState, transfer: boolean): void {
   if (state.role === 'leader') return;
   if (!isVoter(state.configuration, state.id)) {
-    releaseVoters(state);
+    // It counts no pre-vote; but asking for them releases followers, and whoever leads answers with a heartbeat.
+    if (isReleasing(state) || isSeeking(state)) {
+      requestVotes(state, { pre: true, transfer: false });
+    }
     return;
   }
   if (state.log.snapshotPending) return;
