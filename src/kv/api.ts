@@ -222,7 +222,9 @@ export type AdminRequest =
       readonly nonVoters: readonly StoreId[] | undefined;
       readonly leaseholder: StoreId | undefined;
     }
-  | { readonly kind: 'range-info'; readonly key: Buffer };
+  | { readonly kind: 'range-info'; readonly key: Buffer }
+  /** Counts what [start, end) of one range holds by reading it. */
+  | { readonly kind: 'span-stats'; readonly start: Buffer; readonly end: Buffer };
 
 export type KvResult =
   | { readonly kind: 'get'; readonly value: Buffer | undefined }
@@ -257,7 +259,8 @@ export type KvResult =
   | { readonly kind: 'resolve-locks' }
   | { readonly kind: 'clear-range' }
   | { readonly kind: 'admin'; readonly range: RangeDescriptor }
-  | { readonly kind: 'range-info'; readonly info: RangeInfo };
+  | { readonly kind: 'range-info'; readonly info: RangeInfo }
+  | { readonly kind: 'span-stats'; readonly stats: SpanStats };
 
 /**
  * `keys` and `values` run in parallel. With a program, `values` are the program's output rows and
@@ -271,13 +274,21 @@ export interface ScanResult {
   readonly resume: { readonly start: Buffer; readonly end: Buffer } | undefined;
 }
 
-export interface RangeInfo {
-  readonly range: RangeDescriptor;
-  readonly leaseholder: ReplicaDescriptor | undefined;
-  /** Live and dead versions of the range's keys. */
+/** What a span of keys holds. */
+export interface SpanStats {
+  /** Live and dead versions of its keys. */
   readonly sizeBytes: number;
   readonly liveBytes: number;
+  /** Keys that have a live value. */
   readonly keyCount: number;
+  /** Committed versions, deletions too, and intents. */
+  readonly versionCount: number;
+  readonly intentCount: number;
+}
+
+export interface RangeInfo extends SpanStats {
+  readonly range: RangeDescriptor;
+  readonly leaseholder: ReplicaDescriptor | undefined;
   readonly queriesPerSecond: number;
 }
 

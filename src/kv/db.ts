@@ -4,7 +4,14 @@
  *
  * All failures are thrown as `KvFailure`.
  */
-import { type LockStrength, type RangeInfo, type WaitPolicy, type CommitTrigger } from './api.ts';
+import {
+  type CommitTrigger,
+  type LockStrength,
+  type RangeInfo,
+  type SpanStats,
+  type WaitPolicy,
+} from './api.ts';
+import { type RangeDescriptor } from './descriptor.ts';
 import { type HlcClock, type Timestamp } from './hlc.ts';
 import { type NodeId, type StoreId } from './ids.ts';
 import { type IsolationLevel, type TxnMeta } from './txn.ts';
@@ -130,8 +137,12 @@ export interface Db {
   /** One-range atomic counter (ids, sequences); returns the value after the addition. */
   increment(key: Buffer, by: bigint): Promise<bigint>;
 
-  /** Ranges that overlap [start, end), in key order, with sizes and leaseholders. */
+  /** Ranges that overlap [start, end), in key order, with sizes and leaseholders: one question per range. */
   ranges(start: Buffer, end: Buffer): Promise<RangeInfo[]>;
+  /** Ranges that overlap [start, end), in key order, as the meta records have them. */
+  rangeDescriptors(start: Buffer, end: Buffer): Promise<RangeDescriptor[]>;
+  /** Counts what [start, end) holds by reading it at its leaseholders. */
+  spanStats(start: Buffer, end: Buffer): Promise<SpanStats>;
   /** The right side stays apart until `expiration` (default: as long as nobody merges it). */
   split(splitKey: Buffer, options?: { readonly expiration?: Timestamp }): Promise<void>;
   /** Lets the range that starts at `key` be merged with its left neighbour at any time. */

@@ -16,6 +16,7 @@ export type {
   ScanRequest,
   ScanResult,
   Sender,
+  SpanStats,
   WaitPolicy,
 } from './api.ts';
 export { ClusterSettings, kvSettings, settingValue } from './cluster-settings.ts';

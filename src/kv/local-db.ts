@@ -8,7 +8,13 @@
  * has changed since, and lays all writes down at a new timestamp.
  */
 import { assert, emptyBytes, nextKey, type TimerHandle, type Timers } from '../util/index.ts';
-import { type LockStrength, type RangeInfo, type RowProgramCompiler } from './api.ts';
+import {
+  type LockStrength,
+  type RangeInfo,
+  type RowProgramCompiler,
+  type SpanStats,
+} from './api.ts';
+import { type RangeDescriptor } from './descriptor.ts';
 import { type Db, type Txn, type TxnOptions } from './db.ts';
 import { KvFailure, type KvError } from './errors.ts';
 import { compareTimestamps, zeroTimestamp, type HlcClock, type Timestamp } from './hlc.ts';
@@ -50,8 +56,8 @@ export interface LocalDbOptions {
   readonly timers?: Timers;
 }
 
-const keyspaceStart = Buffer.from([0x02]);
-const keyspaceEnd = Buffer.from([0xff]);
+const keyspaceStart: Buffer = Buffer.from([0x02]);
+const keyspaceEnd: Buffer = Buffer.from([0xff]);
 const maxAttempts = 100;
 
 export class LocalDb implements Db {
@@ -62,7 +68,7 @@ export class LocalDb implements Db {
   readonly #data = new SortedMap<Version[]>();
   readonly #locks = new SortedMap<KeyLock>();
   /** Start keys of the ranges that `split` made, with their range ids. */
-  readonly #splits = new SortedMap<number>();
+  readonly #splits = new SortedMap<{ readonly id: number; stickyUntil: Timestamp }>();
   #nextTxn = 1;
   #nextRangeId = 2;
   /** The latest read and whose it was, and the latest of anybody else: for fixed commit timestamps. */
@@ -109,67 +115,75 @@ export class LocalDb implements Db {
   }
 
   async ranges(start: Buffer, end: Buffer): Promise<RangeInfo[]> {
-    const starts: { key: Buffer; id: number }[] = [{ key: keyspaceStart, id: 1 }];
-    this.#splits.visit(emptyBytes, undefined, (key, id) => {
-      starts.push({ key, id });
+    const ranges = await this.rangeDescriptors(start, end);
+    return ranges.map((range) => ({
+      ...this.#statsOf(range.startKey, range.endKey),
+      range,
+      leaseholder: range.replicas[0],
+      queriesPerSecond: 0,
+    }));
+  }
+
+  async rangeDescriptors(start: Buffer, end: Buffer): Promise<RangeDescriptor[]> {
+    const starts = [{ key: keyspaceStart, id: 1, stickyUntil: zeroTimestamp }];
+    this.#splits.visit(emptyBytes, undefined, (key, split) => {
+      starts.push({ key, ...split });
     });
-    const found: RangeInfo[] = [];
-    for (const [index, { key, id }] of starts.entries()) {
+    const found: RangeDescriptor[] = [];
+    for (const [index, { key: startKey, id, stickyUntil }] of starts.entries()) {
       const endKey = starts[index + 1]?.key ?? keyspaceEnd;
-      if (key.compare(end) < 0 && endKey.compare(start) > 0) {
-        found.push(this.#rangeInfo(id, key, endKey));
-      }
+      if (startKey.compare(end) >= 0 || endKey.compare(start) <= 0) continue;
+      found.push({
+        rangeId: asRangeId(id),
+        startKey,
+        endKey,
+        replicas: [
+          { nodeId: this.nodeId, storeId: asStoreId(1), replicaId: asReplicaId(1), kind: 'voter' },
+        ],
+        nextReplicaId: asReplicaId(2),
+        stickyUntil,
+        generation: 1,
+      });
     }
     return found;
   }
 
-  #rangeInfo(id: number, startKey: Buffer, endKey: Buffer): RangeInfo {
+  async spanStats(start: Buffer, end: Buffer): Promise<SpanStats> {
+    return this.#statsOf(start, end);
+  }
+
+  #statsOf(start: Buffer, end: Buffer): SpanStats {
     let keyCount = 0;
     let liveBytes = 0;
     let sizeBytes = 0;
-    this.#data.visit(startKey, endKey, (key, versions) => {
+    let versionCount = 0;
+    this.#data.visit(start, end, (key, versions) => {
       const live = versions.at(-1)?.value;
       if (live !== undefined) {
         keyCount++;
         liveBytes += key.length + live.length;
       }
+      versionCount += versions.length;
       for (const { value } of versions) sizeBytes += key.length + (value?.length ?? 0);
     });
-    const replica = {
-      nodeId: this.nodeId,
-      storeId: asStoreId(1),
-      replicaId: asReplicaId(1),
-      kind: 'voter' as const,
-    };
-    return {
-      range: {
-        rangeId: asRangeId(id),
-        startKey,
-        endKey,
-        replicas: [replica],
-        nextReplicaId: asReplicaId(2),
-        stickyUntil: zeroTimestamp,
-        generation: 1,
-      },
-      leaseholder: replica,
-      sizeBytes,
-      liveBytes,
-      keyCount,
-      queriesPerSecond: 0,
-    };
+    return { sizeBytes, liveBytes, keyCount, versionCount, intentCount: 0 };
   }
 
-  async split(splitKey: Buffer): Promise<void> {
+  async split(splitKey: Buffer, options: { readonly expiration?: Timestamp } = {}): Promise<void> {
     if (splitKey.compare(keyspaceStart) <= 0 || splitKey.compare(keyspaceEnd) >= 0) {
       throw new KvFailure({ kind: 'invalid-request', reason: 'the split key is outside' });
     }
-    if (this.#splits.get(splitKey) === undefined) this.#splits.set(splitKey, this.#nextRangeId++);
+    const id = this.#splits.get(splitKey)?.id ?? this.#nextRangeId++;
+    this.#splits.set(splitKey, { id, stickyUntil: options.expiration ?? zeroTimestamp });
   }
 
   /** Nothing is merged here by itself. */
   async unsplit(key: Buffer): Promise<void> {
-    if (this.#splits.get(key) !== undefined) return;
-    throw new KvFailure({ kind: 'invalid-request', reason: 'no range starts at this key' });
+    const split = this.#splits.get(key);
+    if (split === undefined) {
+      throw new KvFailure({ kind: 'invalid-request', reason: 'no range starts at this key' });
+    }
+    split.stickyUntil = zeroTimestamp;
   }
 
   async transferLease(): Promise<void> {

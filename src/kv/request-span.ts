@@ -24,6 +24,7 @@ export function requestSpan(request: KvRequest): Span {
       return point(request.splitKey);
     case 'scan':
     case 'clear-range':
+    case 'span-stats':
       return { start: request.start, end: request.end };
     case 'refresh':
     case 'resolve-locks':

@@ -4,14 +4,17 @@ import {
   asTxnId,
   KvFailure,
   zeroTimestamp,
+  type BatchResponse,
   type Db,
   type HlcClock,
   type KvRequest,
   type KvResult,
   type NodeId,
+  type RangeDescriptor,
   type RangeInfo,
   type RelocationTarget,
   type RowProgramCompiler,
+  type SpanStats,
   type StoreId,
   type Timestamp,
   type Txn,
@@ -20,9 +23,10 @@ import {
   type TxnOptions,
 } from '../kv/index.ts';
 import { keyMin } from '../encoding/index.ts';
-import { maxBytes, sleep, type Env } from '../util/index.ts';
+import { maxBytes, minBytes, sleep, type Env } from '../util/index.ts';
 import { Assumptions } from './assumptions.ts';
 import { ClusterTxn, type TxnParts } from './cluster-txn.ts';
+import { scanDescriptors } from './range-descriptors.ts';
 import { type HeaderBase, type Router } from './router.ts';
 
 export interface ClusterDbOptions {
@@ -154,6 +158,32 @@ export class ClusterDb implements Db {
     return found;
   }
 
+  async rangeDescriptors(start: Buffer, end: Buffer): Promise<RangeDescriptor[]> {
+    return this.run({ name: 'list of ranges' }, (txn) => scanDescriptors(txn, start, end));
+  }
+
+  async spanStats(start: Buffer, end: Buffer): Promise<SpanStats> {
+    let sum: SpanStats = {
+      sizeBytes: 0,
+      liveBytes: 0,
+      keyCount: 0,
+      versionCount: 0,
+      intentCount: 0,
+    };
+    for (let from = start; from.compare(end) < 0;) {
+      const to = minBytes((await this.#router.rangeOf(from)).endKey, end);
+      const request: KvRequest = { kind: 'span-stats', start: from, end: to };
+      const response = await this.#router.sendToOneRange(current, [request]);
+      // The range ends earlier by now: the router knows where.
+      if (response === undefined) continue;
+      const result = resultOf(response);
+      if (result.kind !== 'span-stats') throw wrongAnswer();
+      sum = addSpanStats(sum, result.stats);
+      from = to;
+    }
+    return sum;
+  }
+
   async #rangeInfo(key: Buffer): Promise<RangeInfo> {
     const result = await this.#one({ kind: 'range-info', key });
     if (result.kind !== 'range-info') throw wrongAnswer();
@@ -193,11 +223,7 @@ export class ClusterDb implements Db {
   }
 
   async #one(request: KvRequest): Promise<KvResult> {
-    const response = await this.#router.sendBatch(current, [request]);
-    if (response.kind === 'error') throw new KvFailure(response.error);
-    const [result] = response.results;
-    if (result === undefined) throw wrongAnswer();
-    return result;
+    return resultOf(await this.#router.sendBatch(current, [request]));
   }
 
   #runBehind(work: Promise<unknown>, what: string): void {
@@ -219,6 +245,23 @@ function isRestartable({ kvError }: KvFailure): boolean {
   return (
     kvError.kind === 'txn-retry' || kvError.kind === 'txn-aborted' || kvError.kind === 'deadlock'
   );
+}
+
+function resultOf(response: BatchResponse): KvResult {
+  if (response.kind === 'error') throw new KvFailure(response.error);
+  const [result] = response.results;
+  if (result === undefined) throw wrongAnswer();
+  return result;
+}
+
+function addSpanStats(a: SpanStats, b: SpanStats): SpanStats {
+  return {
+    sizeBytes: a.sizeBytes + b.sizeBytes,
+    liveBytes: a.liveBytes + b.liveBytes,
+    keyCount: a.keyCount + b.keyCount,
+    versionCount: a.versionCount + b.versionCount,
+    intentCount: a.intentCount + b.intentCount,
+  };
 }
 
 function wrongAnswer(): KvFailure {

@@ -8,6 +8,7 @@ import {
   type RowProgramCompiler,
   type Txn,
 } from '../../src/kv/index.ts';
+import { keyMax, keyMin } from '../../src/encoding/index.ts';
 import { scanPages, scriptKey, withTime } from '../txn/db-script.ts';
 import { stacks } from '../txn/stacks.ts';
 import { seededRandom, type VirtualEnv } from '../txn/virtual-env.ts';
@@ -302,6 +303,41 @@ for (const { name, make } of stacks) {
       }
       const rows = await db.run({}, (txn) => scanPages(txn, all));
       expect(rows.values.map(String)).toEqual(Array.from({ length: 10 }, (_, i) => String(i)));
+    });
+
+    test('range descriptors follow each other without gaps', async (db) => {
+      await fill(db, 10);
+      for (const at of ['k003', 'k005', 'k007']) await db.split(key(at));
+      const ends = async (start: Buffer, end: Buffer): Promise<string[]> => {
+        const ranges = await db.rangeDescriptors(start, end);
+        for (const [i, range] of ranges.entries()) {
+          const next = ranges[i + 1];
+          if (next !== undefined) expect(range.endKey.equals(next.startKey)).toBe(true);
+        }
+        expect(ranges[0]?.startKey.compare(start)).toBeLessThanOrEqual(0);
+        expect(ranges.at(-1)?.endKey.compare(end)).toBeGreaterThanOrEqual(0);
+        const inside = ranges.filter(({ endKey }) => endKey.compare(keyMax) < 0);
+        return inside.map(({ endKey }) => endKey.subarray(key('').length).toString());
+      };
+      expect(await ends(key('k003'), key('k005'))).toEqual(['k005']);
+      expect(await ends(key('k004'), key('k006'))).toEqual(['k005', 'k007']);
+      expect(await ends(keyMin, keyMax)).toEqual(expect.arrayContaining(['k003', 'k005', 'k007']));
+    });
+
+    test('counts what a span holds, over several ranges', async (db) => {
+      await fill(db, 10);
+      await db.split(key('k005'));
+      await db.run({}, async (txn) => {
+        txn.put(key('k002'), bytes('again'));
+        txn.delete(key('k008'));
+      });
+      const counts = async (start: string, end: string): Promise<number[]> => {
+        const { keyCount, versionCount } = await db.spanStats(key(start), key(end));
+        return [keyCount, versionCount];
+      };
+      expect(await counts('k000', 'k005')).toEqual([5, 6]);
+      expect(await counts('k004', 'k009')).toEqual([4, 6]);
+      expect(await counts('x', 'y')).toEqual([0, 0]);
     });
 
     test('clearRange removes everything in its span', async (db) => {

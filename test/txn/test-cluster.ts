@@ -32,6 +32,7 @@ import {
   type ReplicaPort,
 } from '../../src/range/index.ts';
 import {
+  computeStats,
   createMvccBatch,
   decodeHead,
   engineSpans,
@@ -303,6 +304,23 @@ export class TestCluster {
         results: [{ kind: 'admin', range }],
       };
     }
+    if (request.kind === 'span-stats') {
+      const counted = await computeStats(this.engine, request.start, request.end);
+      const { totalBytes, liveBytes, liveCount, versionCount, intentCount } = counted;
+      const stats = {
+        sizeBytes: totalBytes,
+        liveBytes,
+        keyCount: liveCount,
+        versionCount,
+        intentCount,
+      };
+      return {
+        kind: 'ok',
+        now: this.clock.now(),
+        txn: undefined,
+        results: [{ kind: 'span-stats', stats }],
+      };
+    }
     if (request.kind === 'range-info') {
       if (this.replicaFor(request.key) !== found) {
         return this.#failure({ kind: 'range-key-mismatch', ranges: [found.descriptor] });
@@ -313,6 +331,8 @@ export class TestCluster {
         sizeBytes: 0,
         liveBytes: 0,
         keyCount: 0,
+        versionCount: 0,
+        intentCount: 0,
         queriesPerSecond: found.executor.load.perSecond(),
       };
       return {
@@ -340,7 +360,8 @@ export class TestCluster {
 }
 
 function isAdmin(request: KvRequest): boolean {
-  return request.kind.startsWith('admin-') || request.kind === 'range-info';
+  const { kind } = request;
+  return kind.startsWith('admin-') || kind === 'range-info' || kind === 'span-stats';
 }
 
 const noTransport: Transport = {

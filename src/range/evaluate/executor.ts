@@ -598,6 +598,7 @@ function evaluate(ctx: EvaluationContext, request: KvRequest): Outcome | Promise
     case 'admin-change-replicas':
     case 'admin-relocate':
     case 'range-info':
+    case 'span-stats':
       return invalid('an administrative request has no place in the executor');
     default:
       return unreachable(request);

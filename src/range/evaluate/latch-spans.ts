@@ -95,6 +95,7 @@ function addSpans(
     case 'admin-change-replicas':
     case 'admin-relocate':
     case 'range-info':
+    case 'span-stats':
       return;
     default:
       unreachable(request);

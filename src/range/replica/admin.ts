@@ -1,6 +1,7 @@
 /** Administrative requests: splits, transfers, replica changes, and what a range can say about itself. */
 import {
   replicaOnStore,
+  containsSpan,
   type AdminRequest,
   type BatchResponse,
   type KvError,
@@ -8,7 +9,9 @@ import {
   type KvResult,
   type RangeInfo,
   type StoreId,
+  type SpanStats,
 } from '../../kv/index.ts';
+import { computeStats, type MvccStats } from '../../storage/index.ts';
 import { unreachable } from '../../util/index.ts';
 import { type Store } from '../store/store.ts';
 import { changeReplicas } from './change-replicas.ts';
@@ -27,6 +30,7 @@ export function isAdminRequest(request: KvRequest): request is AdminRequest {
     case 'admin-change-replicas':
     case 'admin-relocate':
     case 'range-info':
+    case 'span-stats':
       return true;
     default:
       return false;
@@ -38,6 +42,7 @@ export async function executeAdmin(
   replica: Replica,
   request: AdminRequest,
 ): Promise<BatchResponse> {
+  if (request.kind === 'span-stats') return countSpan(store, replica, request);
   const error = replica.checkLease(store.clock.now()) ?? (await perform(store, replica, request));
   const now = store.clock.now();
   if (error !== undefined) return { kind: 'error', now, error, index: 0 };
@@ -47,7 +52,7 @@ export async function executeAdmin(
 function perform(
   store: Store,
   replica: Replica,
-  request: AdminRequest,
+  request: Exclude<AdminRequest, SpanStatsRequest>,
 ): Promise<KvError | undefined> {
   const { db } = store.deps;
   switch (request.kind) {
@@ -113,20 +118,44 @@ export function changeDeps(store: Store): Parameters<typeof changeReplicas>[1] {
   };
 }
 
-function resultOf(replica: Replica, request: AdminRequest): KvResult {
+function resultOf(replica: Replica, request: Exclude<AdminRequest, SpanStatsRequest>): KvResult {
   if (request.kind === 'range-info') return { kind: 'range-info', info: rangeInfo(replica) };
   return { kind: 'admin', range: replica.descriptor };
 }
 
 /** What the leaseholder says about its range. */
 export function rangeInfo(replica: Replica): RangeInfo {
-  const { totalBytes, liveBytes, liveCount } = replica.stats;
   return {
+    ...spanStats(replica.stats),
     range: replica.descriptor,
     leaseholder: replica.leaseholder(),
-    sizeBytes: totalBytes,
-    liveBytes,
-    keyCount: liveCount,
     queriesPerSecond: replica.queriesPerSecond,
   };
+}
+
+function spanStats(stats: MvccStats): SpanStats {
+  const { totalBytes, liveBytes, liveCount, versionCount, intentCount } = stats;
+  return { sizeBytes: totalBytes, liveBytes, keyCount: liveCount, versionCount, intentCount };
+}
+
+type SpanStatsRequest = Extract<AdminRequest, { kind: 'span-stats' }>;
+
+/** Reads the span in a snapshot of now; requests go on meanwhile. */
+async function countSpan(
+  store: Store,
+  replica: Replica,
+  { start, end }: SpanStatsRequest,
+): Promise<BatchResponse> {
+  const now = store.clock.now();
+  const error: KvError | undefined = containsSpan(replica.descriptor, start, end)
+    ? replica.checkLease(now)
+    : { kind: 'range-key-mismatch', ranges: [replica.descriptor] };
+  if (error !== undefined) return { kind: 'error', now, error, index: 0 };
+  const snapshot = store.engineSnapshot();
+  try {
+    const stats = spanStats(await computeStats(snapshot, start, end));
+    return { kind: 'ok', now, txn: undefined, results: [{ kind: 'span-stats', stats }] };
+  } finally {
+    snapshot.close();
+  }
 }
