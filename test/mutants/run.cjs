@@ -3,8 +3,9 @@
  * `npm run mutants [-- --only M1,M5 --seeds 400 --first 1 --seconds 20 --workers 2]`
  *
  * Builds Skein once as it is and once per mutant (`mutants.cjs`), each in a temporary folder, and runs the
- * simulation over the seeds until one has a finding. The build as it is goes first and must have none. Ends
- * with code 1 when it has, or when a mutant is not found.
+ * simulation over the seeds until one has a finding. The build as it is must have none: neither in what its
+ * seeds draw (left out with `--only`), nor in the run that found a mutant, without which that proves nothing.
+ * Ends with code 1 when it has one, or when a mutant is not found.
  */
 const { spawn, spawnSync } = require('child_process');
 const { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } = require('fs');
@@ -28,12 +29,17 @@ const { values } = parseArgs({
 });
 const first = Number(values.first);
 const seeds = Number(values.seeds);
+const unmutated = { name: '-', wrong: 'nothing', patches: [] };
+/** All builds, removed in the end. */
+const folders = [];
 
-/** A folder with a build of the sources behind `patches`. */
-function build(folder, patches) {
+/** A new folder with a build of the sources behind the patches of a mutant. */
+function build({ name, patches }) {
+  const folder = mkdtempSync(join(tmpdir(), `skein-mutant-${name}-`));
+  folders.push(folder);
   cpSync(join(root, 'src'), join(folder, 'src'), { recursive: true });
-  for (const name of ['package.json', 'tsconfig.json', 'tsconfig.build.json']) {
-    cpSync(join(root, name), join(folder, name));
+  for (const file of ['package.json', 'tsconfig.json', 'tsconfig.build.json']) {
+    cpSync(join(root, file), join(folder, file));
   }
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
   for (const patch of patches) {
@@ -45,15 +51,16 @@ function build(folder, patches) {
   const args = ['-p', 'tsconfig.build.json', '--noUnusedLocals', 'false'];
   const { status, stdout } = spawnSync(tsc, args, { cwd: folder, encoding: 'utf8' });
   if (status !== 0) throw new Error(`a mutant does not build:\n${stdout}`);
+  return folder;
 }
 
 /** Resolves with the seed, the simulated seconds it took, and the finding (undefined: none). */
-function search(folder, faults) {
+function search(folder, faults, from, count) {
   return new Promise((resolve) => {
-    const args = [join(folder, 'dist'), first, seeds, values.seconds, faults.join()].map(String);
+    const args = [join(folder, 'dist'), from, count, values.seconds, faults.join()].map(String);
     const child = spawn(process.execPath, [join(__dirname, 'worker.cjs'), ...args]);
     let simulated = 0;
-    let seed = first;
+    let seed = from;
     let finding;
     let rest = '';
     let said = '';
@@ -88,35 +95,43 @@ function row(...cells) {
   process.stdout.write(`${name.padEnd(5)} ${wrong.padEnd(80)} ${outcome.padEnd(32)} ${finding}\n`);
 }
 
+/** One row of the table; true when it says what it should. */
+async function examine(mutant, asItIs) {
+  const isMutated = mutant !== unmutated;
+  const faults = mutant.faults ?? [];
+  const folder = isMutated ? build(mutant) : asItIs;
+  const { seed, simulated, finding } = await search(folder, faults, first, seeds);
+  if (isMutated) rmSync(folder, { recursive: true, force: true });
+  const isFound = finding !== undefined;
+  const without = isMutated && isFound ? await search(asItIs, faults, seed, 1) : undefined;
+  const isFoundWithout = without?.finding !== undefined;
+  const outcome = !isFound
+    ? `not within ${seeds} seeds`
+    : isFoundWithout
+      ? `seed ${seed}, which fails without it`
+      : `seed ${seed}, after ${Math.round(simulated)} s`;
+  const what = (without?.finding ?? finding ?? '').split('\n')[0].slice(0, 160);
+  row(mutant.name, mutant.wrong, outcome, what);
+  return isFound === isMutated && !isFoundWithout;
+}
+
 async function main() {
   prepare();
   const only = values.only?.split(',');
   const chosen = mutants.filter(({ name }) => only?.includes(name) ?? true);
-  const unmutated = { name: '-', wrong: 'nothing', patches: [] };
   const queue = only === undefined ? [unmutated, ...chosen] : [...chosen];
-  let failed = false;
-  row('', 'what is wrong', 'found', 'finding');
-  const work = async () => {
-    for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) {
-      const folder = mkdtempSync(join(tmpdir(), `skein-mutant-${mutant.name}-`));
-      try {
-        build(folder, mutant.patches);
-        const { seed, simulated, finding } = await search(folder, mutant.faults ?? []);
-        const wanted = mutant !== unmutated;
-        if ((finding !== undefined) !== wanted) failed = true;
-        const outcome =
-          finding === undefined
-            ? `not within ${seeds} seeds`
-            : `seed ${seed}, after ${Math.round(simulated)} s`;
-        const what = (finding ?? '').split('\n')[0].slice(0, 160);
-        row(mutant.name, mutant.wrong, outcome, what);
-      } finally {
-        rmSync(folder, { recursive: true, force: true });
+  try {
+    const asItIs = build(unmutated);
+    row('', 'what is wrong', 'found', 'finding');
+    const work = async () => {
+      for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) {
+        if (!(await examine(mutant, asItIs))) process.exitCode = 1;
       }
-    }
-  };
-  await Promise.all(Array.from({ length: Number(values.workers) }, work));
-  if (failed) process.exitCode = 1;
+    };
+    await Promise.all(Array.from({ length: Number(values.workers) }, work));
+  } finally {
+    for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 void main();
