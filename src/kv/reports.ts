@@ -20,7 +20,7 @@ export interface SplitDecision {
   readonly at: number;
   readonly rangeId: RangeId;
   readonly storeId: StoreId;
-  readonly cause: 'size' | 'append' | 'load';
+  readonly cause: 'zone' | 'size' | 'append' | 'load';
   /** Undefined: it was not split. */
   readonly key: Buffer | undefined;
   readonly reason: string;

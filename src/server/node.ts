@@ -368,6 +368,8 @@ export class SkeinNode {
       peerSilent: (node, isSilent) => router.setSilent(node, isSilent),
       diskWatch: this.#diskWatch,
       zoneConfigFor: (key) => this.#zoneConfig(key),
+      zoneBoundariesIn: (start, end) => this.#zoneBoundaries(start, end),
+      zonesKnown: () => this.#zonesKnown,
       locality,
       ...(this.#parts.storeSettings === undefined ? {} : { settings: this.#parts.storeSettings }),
       onFatal: (error) => this.#fail(error instanceof Error ? error : new Error(String(error))),
@@ -398,7 +400,9 @@ export class SkeinNode {
         nodeId,
         clusterSettings: this.#clusterSettings,
         reports: new NodeReports({ transport, gossip, log: env.log }),
+        zonesChanged: () => store.lookAtAll(),
       });
+      store.lookAtAll();
     }
   }
 
@@ -440,6 +444,17 @@ export class SkeinNode {
   #zoneConfig(key: Buffer): ZoneConfig {
     if (this.#parts.zoneConfigFor !== undefined) return this.#parts.zoneConfigFor(key);
     return this.#sql?.zoneConfigFor(key) ?? defaultZoneConfig;
+  }
+
+  #zoneBoundaries(start: Buffer, end: Buffer): readonly Buffer[] {
+    if (this.#parts.zoneConfigFor !== undefined) return [];
+    return this.#sql?.zoneBoundariesIn(start, end) ?? [];
+  }
+
+  /** False until the catalog has been read: nobody may act on the defaults in the place of what was configured. */
+  get #zonesKnown(): boolean {
+    const { zoneConfigFor, openSql } = this.#parts;
+    return zoneConfigFor !== undefined || openSql === undefined || this.#sql !== undefined;
   }
 
   #fail(error: Error): void {

@@ -10,7 +10,13 @@ import {
   type ZoneConfig,
 } from '../kv/index.ts';
 import { PgListener, type SocketLike } from '../pgwire/index.ts';
-import { createSqlService, nodeOfBackend, zoneConfigFor } from '../sql/index.ts';
+import {
+  createSqlService,
+  nodeOfBackend,
+  sameZones,
+  zoneBoundaries,
+  zoneConfigFor,
+} from '../sql/index.ts';
 import { sleep, type Env } from '../util/index.ts';
 
 export interface SqlFrontParts {
@@ -23,6 +29,8 @@ export interface SqlFrontParts {
   readonly nodeId: NodeId;
   /** Of all nodes, for skein_internal. */
   readonly reports: ClusterReports;
+  /** Called when the configuration of some key has changed, or where it changes. */
+  readonly zonesChanged: () => void;
 }
 
 export interface SqlFront {
@@ -33,6 +41,8 @@ export interface SqlFront {
   metrics(): Readonly<Record<string, number>>;
   /** The zone configuration that holds for a key. */
   zoneConfigFor(key: Buffer): ZoneConfig;
+  /** Where the configuration changes between `start` and `end`, both exclusive. */
+  zoneBoundariesIn(start: Buffer, end: Buffer): readonly Buffer[];
 }
 
 const cancelTimeoutMs = 2_000;
@@ -43,7 +53,7 @@ const gracePollMs = 20;
 const leaveMs = 1_000;
 
 export async function openSqlFront(parts: SqlFrontParts): Promise<SqlFront> {
-  const { env, db, gossip, transport, nodeId, clusterSettings, reports } = parts;
+  const { env, db, gossip, transport, nodeId, clusterSettings, reports, zonesChanged } = parts;
   const service = await createSqlService({
     env,
     db,
@@ -52,6 +62,13 @@ export async function openSqlFront(parts: SqlFrontParts): Promise<SqlFront> {
     transport,
     clusterSettings,
     reports,
+  });
+  const { catalogCache } = service.services;
+  let zonesOf = catalogCache.current;
+  catalogCache.onChange((snapshot) => {
+    const isSame = sameZones(zonesOf, snapshot);
+    zonesOf = snapshot;
+    if (!isSame) zonesChanged();
   });
   // A cancel request may arrive at any node; the session's number tells where it belongs.
   transport.onCall('cancel', async (payload) => {
@@ -91,6 +108,7 @@ export async function openSqlFront(parts: SqlFrontParts): Promise<SqlFront> {
       openConnections: listener.connectionCount,
       openSessions: service.sessionCount,
     }),
-    zoneConfigFor: (key) => zoneConfigFor(service.services.catalogCache.current, key),
+    zoneConfigFor: (key) => zoneConfigFor(catalogCache.current, key),
+    zoneBoundariesIn: (start, end) => zoneBoundaries(catalogCache.current, start, end),
   };
 }

@@ -1,4 +1,10 @@
-export { bootstrapCatalog, CatalogCache, zoneConfigFor } from './catalog/index.ts';
+export {
+  bootstrapCatalog,
+  CatalogCache,
+  sameZones,
+  zoneBoundaries,
+  zoneConfigFor,
+} from './catalog/index.ts';
 export { createSqlService } from './create-service.ts';
 export type { SqlParts, SqlServiceOptions } from './create-service.ts';
 export { SqlFailure, sqlError, sqlStates } from './errors.ts';

@@ -54,6 +54,12 @@ export class Queues {
     this.#urgent.add(replica.rangeId);
   }
 
+  /** What holds for all ranges has changed. */
+  addAll(): void {
+    for (const rangeId of this.#store.replicas.keys()) this.#urgent.add(rangeId);
+    this.#startSoon();
+  }
+
   /** As `add`, and at once. */
   hurry(replica: Replica): void {
     this.#urgent.add(replica.rangeId);
@@ -139,6 +145,7 @@ export class Queues {
     replica.retireExecutor();
     if (replica.holdsLease) {
       this.#membership.delete(replica.rangeId);
+      if (!store.deps.zonesKnown()) return;
       if (await this.#splits.visit(replica)) this.#urgent.add(replica.rangeId);
       if (await replicateOnce(store, this.#view, replica)) this.#urgent.add(replica.rangeId);
       await checkMetaRecords(store, replica);

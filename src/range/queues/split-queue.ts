@@ -1,6 +1,7 @@
 /**
  * Splits that nobody asked for, at a row boundary:
  *
+ *   zone    another zone configuration begins inside it: there
  *   size    the range is larger than its zone allows: near the middle
  *   append  it grows at its end and is three quarters full: where it grows, so that the full left side is at rest
  *           and the empty right side may live elsewhere
@@ -12,7 +13,7 @@ import { metaEnd } from '../../encoding/index.ts';
 import { containsKey, zeroTimestamp, type SplitDecision, type ZoneConfig } from '../../kv/index.ts';
 import { findSplitKey, splitAt } from '../replica/split.ts';
 import { type Replica } from '../replica/replica.ts';
-import { type Store } from '../store/store.ts';
+import { type Store, type StoreDeps } from '../store/store.ts';
 
 /** A range that grows at its end is split when it is this full. */
 const appendShare = 0.75;
@@ -39,7 +40,10 @@ export class SplitQueue {
     const store = this.#store;
     const zone = store.deps.zoneConfigFor(replica.descriptor.startKey);
     const choice =
-      (await this.#bySize(replica, zone)) ?? byGrowth(replica, zone) ?? byLoad(replica);
+      byZone(replica, store.deps.zoneBoundariesIn) ??
+      (await this.#bySize(replica, zone)) ??
+      byGrowth(replica, zone) ??
+      byLoad(replica);
     if (choice === undefined || replica.destroyed) return false;
     const { cause, reason } = choice;
     if (choice.kind === 'keep') {
@@ -99,6 +103,15 @@ export class SplitQueue {
 function measured(replica: Replica): Pick<SplitDecision, 'sizeBytes' | 'queriesPerSecond'> {
   const { stats, queriesPerSecond } = replica;
   return { sizeBytes: stats.totalBytes, queriesPerSecond };
+}
+
+function byZone(
+  { descriptor }: Replica,
+  boundariesIn: StoreDeps['zoneBoundariesIn'],
+): Choice | undefined {
+  const [key] = boundariesIn(descriptor.startKey, descriptor.endKey);
+  if (key === undefined) return undefined;
+  return { kind: 'split', cause: 'zone', key, reason: 'another zone configuration begins there' };
 }
 
 function byGrowth(replica: Replica, zone: ZoneConfig): Choice | undefined {

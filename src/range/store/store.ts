@@ -90,6 +90,10 @@ export interface StoreDeps {
   /** What has been under way on the disk for too long: while it lasts the store lets its leases go. */
   readonly diskWatch: Pick<DiskWatch, 'waitingMs'>;
   readonly zoneConfigFor: (key: Buffer) => ZoneConfig;
+  /** Where zone configurations change between the two keys, both exclusive: ranges end there. */
+  readonly zoneBoundariesIn: (start: Buffer, end: Buffer) => readonly Buffer[];
+  /** False while `zoneConfigFor` can only tell the defaults: until then nothing is split, moved or thrown away. */
+  readonly zonesKnown: () => boolean;
   readonly locality?: readonly (readonly [string, string])[];
   readonly settings?: Partial<StoreSettings>;
   /** Store liveness has not heard of a node for as long as support lasts, or hears of it again. */
@@ -377,6 +381,11 @@ export class Store implements ReplicaHost {
   /** No split makes this range smaller. */
   cannotSplit(replica: Replica): boolean {
     return this.#queues.cannotSplit(replica);
+  }
+
+  /** Something that the queues go by has changed for many ranges: they look at all of them. */
+  lookAtAll(): void {
+    this.#queues.addAll();
   }
 
   /** Somebody waits for what the queues do to this range. */

@@ -58,11 +58,11 @@ export {
   rangeZones,
   zoneAssignments,
   zoneChain,
-  zoneConfigFor,
   zoneFields,
   zoneKey,
   zoneYaml,
 } from './zones.ts';
+export { sameZones, zoneBoundaries, zoneConfigFor } from './zone-spans.ts';
 export type { FullZoneConfig, ZoneConfig, ZoneField, ZoneId } from './zones.ts';
 export {
   checkDefinition,

@@ -3,7 +3,6 @@
  * live. Each object holds only the fields that were set on it; an unset field follows the parent:
  * index -> table -> database -> RANGE default (system tables: -> RANGE system -> RANGE default).
  */
-import { decodeIndexPrefix, metaEnd, tablesStart } from '../../encoding/index.ts';
 import { defaultZoneConfig, type ZoneConfig as KvZoneConfig } from '../../kv/index.ts';
 import { sqlError } from '../errors.ts';
 import { type CatalogSnapshot } from './snapshot.ts';
@@ -44,6 +43,9 @@ const builtinZones: ReadonlyMap<number, ZoneConfig> = new Map<number, ZoneConfig
   [17, { numReplicas: 5 }],
   [22, { gcTtlSeconds: 600, numReplicas: 5 }],
 ]);
+
+const named = (id: number): ZoneId => ({ id, subId: 0 });
+export const zoneIds = { default: named(0), meta: named(16), system: named(17) };
 
 export const zoneLimits = {
   rangeMinBytes: 1_048_576,
@@ -98,21 +100,6 @@ export function fullZone(snapshot: CatalogSnapshot, zone: ZoneId): FullZoneConfi
   let full: ZoneConfig = {};
   for (const step of zoneChain(snapshot, zone)) full = { ...ownZone(snapshot, step), ...full };
   return { ...defaultZoneConfig, ...full };
-}
-
-/** The configuration in force for the range that holds `key`. */
-export function zoneConfigFor(snapshot: CatalogSnapshot, key: Buffer): FullZoneConfig {
-  const zone = zoneOfKey(key);
-  return snapshot.derive(`zone:${zoneKey(zone)}`, () => fullZone(snapshot, zone));
-}
-
-function zoneOfKey(key: Buffer): ZoneId {
-  if (key.compare(metaEnd) < 0) return { id: 16, subId: 0 };
-  if (key.compare(tablesStart) < 0) return { id: 17, subId: 0 };
-  const place = decodeIndexPrefix(key);
-  return place === undefined
-    ? { id: 0, subId: 0 }
-    : { id: place.tableId, subId: place.indexId ?? 0 };
 }
 
 /**

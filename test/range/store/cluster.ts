@@ -76,6 +76,8 @@ export class Cluster {
   /** One for all machines: the catalog brings them everywhere. */
   readonly settings = new ClusterSettings();
   zone: ZoneConfig;
+  /** Where ranges are to end. */
+  zoneBoundaries: readonly Buffer[] = [];
 
   constructor(options: ClusterOptions) {
     this.#options = options;
@@ -184,6 +186,9 @@ export class Cluster {
       peerSilent: (node, isSilent) => router.setSilent(node, isSilent),
       diskWatch,
       zoneConfigFor: () => this.zone,
+      zoneBoundariesIn: (start, end) =>
+        this.zoneBoundaries.filter((key) => key.compare(start) > 0 && key.compare(end) < 0),
+      zonesKnown: () => true,
       settings: { queueIntervalMs: 0, ...this.#options.settings },
       onFatal: (error) => {
         const machine = this.machine(id);

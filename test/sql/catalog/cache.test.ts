@@ -149,7 +149,7 @@ describe('catalog cache', () => {
     const { current } = cacheOf(cluster, 0);
     const table = current.contents(systemIds.defaultDatabase).tables[0];
     const zone = zoneConfigFor(current, tableKeyPrefix(table?.id ?? 0));
-    expect(zone).toEqual({
+    expect(zone).toMatchObject({
       rangeMinBytes: 134_217_728,
       rangeMaxBytes: 536_870_912,
       gcTtlSeconds: 60,
