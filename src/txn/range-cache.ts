@@ -7,6 +7,7 @@
 import {
   containsKey,
   decodeDescriptor,
+  encodeDescriptor,
   gossipKeys,
   keepDescriptor,
   KvFailure,
@@ -69,6 +70,8 @@ export class RangeCache {
   insert(range: RangeDescriptor): void {
     const overlapping = this.#overlapping(range);
     if (overlapping.some((old) => old.range.generation > range.generation)) return;
+    // Said once more, perhaps by a replica that was left behind: the entry stays the one that is tried, and evicted.
+    if (overlapping.some((old) => isSame(old.range, range))) return;
     let leaseholder: ReplicaDescriptor | undefined;
     for (const old of overlapping) {
       this.#ranges.delete(old.range.endKey);
@@ -169,6 +172,10 @@ function holds(range: RangeDescriptor, key: Buffer, before: boolean): boolean {
   return before
     ? compareBytes(range.startKey, key) < 0 && compareBytes(range.endKey, key) >= 0
     : containsKey(range, key);
+}
+
+function isSame(a: RangeDescriptor, b: RangeDescriptor): boolean {
+  return a.generation === b.generation && encodeDescriptor(a).equals(encodeDescriptor(b));
 }
 
 /** Gossip may have carried the descriptor as bytes or as plain data. */

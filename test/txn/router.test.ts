@@ -209,6 +209,20 @@ describe('router', () => {
     expect(nodes.asked.at(-1)).toBe('n1 r2');
   });
 
+  it('finds a range whose replicas have all moved, though one that was left behind answers still', async () => {
+    const [first, left] = [rangeOf(1, keyMin, key('m')), rangeOf(2, key('m'), keyMax)];
+    const nodes = new Nodes([first, left]);
+    await nodes.send(get('x'));
+    nodes.filed = [first, { ...left, replicas: replicas.slice(2), generation: 2 }];
+    nodes.answer = (node, { header: { generation, rangeId } }) => {
+      if (node === 3) return generation === 2 ? 'ok' : { kind: 'range-not-found', rangeId };
+      if (node === 2) return { kind: 'range-not-found', rangeId };
+      return { kind: 'not-leaseholder', rangeId, leaseholder: undefined, range: left };
+    };
+    expect((await nodes.send(get('x'))).kind).toBe('ok');
+    expect(nodes.asked.at(-1)).toBe('n3 r2');
+  });
+
   it('cuts spans at range boundaries', async () => {
     const nodes = new Nodes([rangeOf(1, keyMin, key('h')), rangeOf(2, key('h'), keyMax)]);
     const spans: string[] = [];
