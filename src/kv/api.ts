@@ -181,7 +181,23 @@ export interface EndTxnRequest {
 export type CommitTrigger =
   | { readonly kind: 'split'; readonly left: RangeDescriptor; readonly right: RangeDescriptor }
   | { readonly kind: 'change-replicas'; readonly range: RangeDescriptor }
-  | { readonly kind: 'merge'; readonly left: RangeDescriptor; readonly right: RangeDescriptor };
+  /** `left` as it becomes, `right` as it was. */
+  | {
+      readonly kind: 'merge';
+      readonly left: RangeDescriptor;
+      readonly right: RangeDescriptor;
+      readonly frozen: FrozenRange;
+    };
+
+/** What the right side of a merge leaves behind when it stops for good. */
+export interface FrozenRange {
+  /** All it ever did is in its log up to here. */
+  readonly appliedIndex: number;
+  /** Everything in it may have been read, and was written, at or below this: its leaseholder's clock. */
+  readonly at: Timestamp;
+  /** A transaction that began up to here may have been ended there before its record was made (trap X5). */
+  readonly txnsUpTo: Timestamp;
+}
 
 export interface FinishedTxn {
   readonly id: TxnId;
@@ -200,6 +216,13 @@ export type AdminRequest =
   | { readonly kind: 'admin-split'; readonly splitKey: Buffer; readonly expiration: Timestamp }
   /** The range that starts at `key` may be merged with its left neighbour from now on. */
   | { readonly kind: 'admin-unsplit'; readonly key: Buffer }
+  /** The range that holds `key` absorbs its right neighbour. Both are at rest and have replicas on the same stores. */
+  | { readonly kind: 'admin-merge'; readonly key: Buffer }
+  /**
+   * To the right side of a merge, from its left one: serves nothing from now on, until transaction `txnId`, whose intent
+   * deletes its descriptor, has ended. Answered again while that is so.
+   */
+  | { readonly kind: 'admin-freeze'; readonly right: RangeDescriptor; readonly txnId: TxnId }
   | { readonly kind: 'admin-transfer-lease'; readonly key: Buffer; readonly to: StoreId }
   /**
    * `role`: default 'voter'. A store that has a replica of the other role is promoted or demoted, and nothing is copied.
@@ -259,6 +282,7 @@ export type KvResult =
   | { readonly kind: 'resolve-locks' }
   | { readonly kind: 'clear-range' }
   | { readonly kind: 'admin'; readonly range: RangeDescriptor }
+  | { readonly kind: 'admin-freeze'; readonly frozen: FrozenRange }
   | { readonly kind: 'range-info'; readonly info: RangeInfo }
   | { readonly kind: 'span-stats'; readonly stats: SpanStats };
 

@@ -90,6 +90,8 @@ export interface Txn {
   insert(key: Buffer, value: Buffer): void;
   /** Makes the pending checks of `insert` (a locking read of each key): the end of a statement in an open transaction. */
   checkInserts(): Promise<void>;
+  /** Sends all buffered writes out as intents and waits until they are there. */
+  flush(): Promise<void>;
   /** Sends buffered writes out as intents when they exceed the buffer limit; executors call it between batches. */
   flushIfLarge(): Promise<void>;
 
@@ -147,6 +149,8 @@ export interface Db {
   split(splitKey: Buffer, options?: { readonly expiration?: Timestamp }): Promise<void>;
   /** Lets the range that starts at `key` be merged with its left neighbour at any time. */
   unsplit(key: Buffer): Promise<void>;
+  /** The range that holds `key` absorbs its right neighbour: both at rest, with replicas on the same stores. */
+  mergeRight(key: Buffer): Promise<void>;
   /**
    * ALTER RANGE ... RELOCATE LEASE: to the voter on store `to`. 'invalid-request' names the range and its replicas when
    * there is none: `unable to find store 2 in range r70: [(n7,s7):1, ...]`.

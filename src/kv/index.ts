@@ -4,6 +4,7 @@ export type {
   BatchRequest,
   BatchResponse,
   CommitTrigger,
+  FrozenRange,
   EndTxnRequest,
   FinishedTxn,
   KvRequest,

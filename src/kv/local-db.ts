@@ -186,6 +186,19 @@ export class LocalDb implements Db {
     split.stickyUntil = zeroTimestamp;
   }
 
+  async mergeRight(key: Buffer): Promise<void> {
+    let right: Buffer | undefined;
+    this.#splits.visit(nextKey(key), undefined, (start) => {
+      right = start;
+      return true;
+    });
+    if (right !== undefined) this.#splits.delete(right);
+    else {
+      const reason = 'the last range has no right neighbour';
+      throw new KvFailure({ kind: 'invalid-request', reason });
+    }
+  }
+
   async transferLease(): Promise<void> {
     throw new KvFailure({ kind: 'invalid-request', reason: 'there is only one store' });
   }

@@ -161,6 +161,9 @@ export class LocalTxn implements Txn, LocalOwner {
     }
   }
 
+  /** Nothing is kept back here. */
+  async flush(): Promise<void> {}
+
   async flushIfLarge(): Promise<void> {
     this.#checkOpen();
   }

@@ -15,6 +15,7 @@ export function requestSpan(request: KvRequest): Span {
     case 'increment':
     case 'query-intent':
     case 'admin-unsplit':
+    case 'admin-merge':
     case 'admin-transfer-lease':
     case 'admin-change-replicas':
     case 'admin-relocate':
@@ -22,6 +23,8 @@ export function requestSpan(request: KvRequest): Span {
       return point(addressOf(request.key));
     case 'admin-split':
       return point(request.splitKey);
+    case 'admin-freeze':
+      return point(request.right.startKey);
     case 'scan':
     case 'clear-range':
     case 'span-stats':

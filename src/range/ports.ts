@@ -76,7 +76,7 @@ export interface ReplicaPort {
 }
 
 /**
- * What an executor that was given up leaves to the next one: everything may have been read up to `reads`, and
+ * What an executor leaves to the next one: everything may have been read up to `reads`, and
  * a transaction that began up to `txns` may have been ended here before its record was made (rules T1, X5).
  */
 export interface LowWater {
@@ -104,6 +104,10 @@ export interface RangeExecutor {
    * waiters and timestamp cache entries of the rest to the right side's executor (rule T7).
    */
   split(splitKey: Buffer, right: RangeExecutor): void;
+  /** What another executor would have to know that begins here, with nothing under way. */
+  readonly lowWater: LowWater;
+  /** Called while a merge is being applied on the leaseholder: what was done to the keys of `span` elsewhere (trap T6). */
+  absorb(span: { readonly startKey: Buffer; readonly endKey: Buffer }, done: LowWater): void;
   /** Blocks new requests and waits until those under way have finished; used before a lease transfer (rule T2). */
   quiesce(): Promise<() => void>;
   /** What was asked of the range lately, for decisions by load. */

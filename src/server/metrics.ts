@@ -69,6 +69,7 @@ const counterHelp: Record<keyof StoreMetrics['counters'], string> = {
   leasesAcquired: 'Leases acquired',
   leasesLost: 'Leases lost or handed over',
   splits: 'Range splits applied',
+  merges: 'Range merges applied',
   writesHeldBack: 'Batches that waited for the split of a range that is too large',
   snapshotsSent: 'Range snapshots sent',
   snapshotsReceived: 'Range snapshots received',

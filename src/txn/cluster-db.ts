@@ -199,6 +199,10 @@ export class ClusterDb implements Db {
     await this.#one({ kind: 'admin-unsplit', key });
   }
 
+  async mergeRight(key: Buffer): Promise<void> {
+    await this.#one({ kind: 'admin-merge', key });
+  }
+
   async transferLease(key: Buffer, to: StoreId): Promise<void> {
     await this.#one({ kind: 'admin-transfer-lease', key, to });
   }

@@ -137,7 +137,7 @@ async function commitInTwoPhases(
     if (containsKey(anchorRange, addressOf(key))) atAnchor.push(write);
     else elsewhere.push(write);
   }
-  const flushed = flushedSpans(txn, writes);
+  const flushed = flushedSpans(txn, writes).filter((span) => !isFrozen(span, trigger));
   const lockSpans = txn.intents.list();
   let separate: readonly KvRequest[] = elsewhere;
   let together: readonly KvRequest[] = atAnchor;
@@ -193,6 +193,11 @@ function flushedSpans(txn: ClusterTxn, writes: readonly KvRequest[]): Span[] {
     .list()
     .filter((span) => span.end !== undefined || !now.has(span.start.toString('latin1')));
   return spans.length <= maxNotes ? spans : joinPerRange(txn.parts.router, spans);
+}
+
+/** The right side of a merge cannot answer, and nobody asks it again: whoever reads its keys later asks the left side. */
+function isFrozen({ start }: Span, trigger: CommitTrigger | undefined): boolean {
+  return trigger?.kind === 'merge' && containsKey(trigger.right, addressOf(start));
 }
 
 /** `spans` in key order. */

@@ -487,6 +487,7 @@ function isUnrepeatable(txn: TxnMeta | undefined, requests: readonly KvRequest[]
       case 'increment':
       case 'admin-split':
       case 'admin-unsplit':
+      case 'admin-merge':
       case 'admin-change-replicas':
       case 'admin-relocate':
         return true;

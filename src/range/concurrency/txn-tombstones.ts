@@ -47,6 +47,11 @@ export class TxnTombstones {
     this.#old = newGeneration();
   }
 
+  /** Transactions that began up to `lowWater` may have been ended elsewhere. */
+  raise(lowWater: Timestamp): void {
+    this.#lowWater = laterTimestamp(this.#lowWater, lowWater);
+  }
+
   /** `now`: the leaseholder's clock, at or above the beginning of the transaction. */
   addFinished(txn: FinishedTxn, now: Timestamp): void {
     this.#young.finished.set(txn.id, txn);

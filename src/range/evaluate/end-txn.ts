@@ -123,7 +123,8 @@ async function commit(
   }
   ctx.trigger = request.trigger;
   ctx.afterApply.push(() => finish(ctx, finished, remaining.length === 0));
-  return answer(txn, request, unresolved);
+  // With a merge the range has come to hold some of what it took for remote.
+  return answer(txn, request, unresolved || request.trigger?.kind === 'merge');
 }
 
 async function abort(

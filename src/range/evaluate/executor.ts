@@ -28,6 +28,7 @@ import {
   type Timestamp,
   type TxnMeta,
 } from '../../kv/index.ts';
+import { localSpanOf } from '../../encoding/index.ts';
 import { createMvccBatch, mvccGet } from '../../storage/index.ts';
 import { compareBytes, assert, unreachable, yieldTurn } from '../../util/index.ts';
 import { ConflictWaits, maxPushWaitMs } from '../concurrency/conflict-waits.ts';
@@ -169,13 +170,28 @@ class Executor implements RangeExecutor {
     pushes.wakeAll();
   }
 
+  get lowWater(): LowWater {
+    return { reads: this.#state.reads.ceiling, txns: this.#state.tombstones.ceiling };
+  }
+
+  absorb(
+    { startKey, endKey }: { readonly startKey: Buffer; readonly endKey: Buffer },
+    done: LowWater,
+  ): void {
+    const { reads, tombstones } = this.#state;
+    const local = localSpanOf(startKey, endKey);
+    reads.add(startKey, endKey, done.reads, undefined);
+    reads.add(local.start, local.end, done.reads, undefined);
+    tombstones.raise(done.txns);
+  }
+
   async quiesce(): Promise<() => void> {
     const guard = await this.#latches.acquireAll();
     return () => this.#latches.release(guard);
   }
 
   retire(restMs: number): LowWater | undefined {
-    const { locks, pushes, reads, tombstones } = this.#state;
+    const { locks, pushes } = this.#state;
     const isNeeded =
       this.#running > 0 ||
       this.#latches.size > 0 ||
@@ -183,7 +199,7 @@ class Executor implements RangeExecutor {
       pushes.hasWaiters ||
       !this.#sweeper.idle ||
       this.load.idleMs < restMs;
-    return isNeeded ? undefined : { reads: reads.ceiling, txns: tombstones.ceiling };
+    return isNeeded ? undefined : this.lowWater;
   }
 
   /** The hot path: one plain read of one key that nothing is in the way of, in one synchronous step. */
@@ -594,6 +610,8 @@ function evaluate(ctx: EvaluationContext, request: KvRequest): Outcome | Promise
       return evaluateClearRange(ctx, request);
     case 'admin-split':
     case 'admin-unsplit':
+    case 'admin-merge':
+    case 'admin-freeze':
     case 'admin-transfer-lease':
     case 'admin-change-replicas':
     case 'admin-relocate':

@@ -91,6 +91,8 @@ function addSpans(
       return;
     case 'admin-split':
     case 'admin-unsplit':
+    case 'admin-merge':
+    case 'admin-freeze':
     case 'admin-transfer-lease':
     case 'admin-change-replicas':
     case 'admin-relocate':

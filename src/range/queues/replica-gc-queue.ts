@@ -1,10 +1,19 @@
 /**
- * Replicas that were removed from their range while nobody could tell them. A doubtful replica reads the
- * range's descriptor, consistently (trap R6: never from a cache), and removes itself when it is not in it.
+ * Replicas that were removed from their range while nobody could tell them, or whose range is no more. A doubtful replica
+ * reads the range's descriptor, consistently (trap R6: never from a cache), and removes itself when it is not in it.
  */
-import { rangeDescriptorKey } from '../../encoding/index.ts';
-import { decodeDescriptor, KvFailure, replicaOnStore } from '../../kv/index.ts';
+import { metaLookupSpan } from '../../encoding/index.ts';
+import {
+  decodeDescriptor,
+  KvFailure,
+  replicaOnStore,
+  type Db,
+  type RangeDescriptor,
+  type ScanPage,
+} from '../../kv/index.ts';
+import { rangeFrom } from '../replica/merge.ts';
 import { type Replica } from '../replica/replica.ts';
+import { afterAllReplicas } from '../store/remover.ts';
 import { type Store } from '../store/store.ts';
 
 /** A quiet range is silent for as long as it likes: its followers are more patient. */
@@ -27,20 +36,65 @@ export function doubtOf(store: Store, replica: Replica): 'none' | 'leaderless' |
 /** Asks. True when the replica was removed. */
 export async function checkMembership(store: Store, replica: Replica): Promise<boolean> {
   replica.noteContact();
-  let stored: Buffer | undefined;
+  const { rangeId, replicaId } = replica;
+  let range: RangeDescriptor | undefined;
   try {
-    stored = await store.deps.db.readCurrent(rangeDescriptorKey(replica.descriptor.startKey));
+    range = await rangeFrom(store.deps.db, replica.descriptor.startKey);
+    if (range?.rangeId !== rangeId) return await checkAbsorbed(store, replica);
   } catch (error) {
     if (error instanceof KvFailure) return false;
     throw error;
   }
-  if (stored === undefined || replica.destroyed) return false;
-  const range = decodeDescriptor(stored);
-  if (range.rangeId !== replica.rangeId) return false;
-  if (range.generation < replica.descriptor.generation) return false;
-  if (range.replicas.some((each) => each.replicaId === replica.replicaId)) return false;
+  if (replica.destroyed || range.generation < replica.descriptor.generation) return false;
+  if (range.replicas.some((each) => each.replicaId === replicaId)) return false;
   // The range may have come back to this store under a newer id by now: that one is not over.
   const successor = replicaOnStore(range, store.storeId);
   store.remover.remove(replica, successor?.replicaId ?? range.nextReplicaId);
   return true;
+}
+
+/**
+ * No range of this id begins there any more: another one has absorbed it. The replica is needed as long as the left one
+ * beside it may still apply that merge, so that one has to be as new as its range, or gone, before this one goes. In this
+ * order: what the left one is compared with is read after the merge was seen.
+ */
+async function checkAbsorbed(store: Store, replica: Replica): Promise<boolean> {
+  const { rangeId, descriptor } = replica;
+  const { db } = store.deps;
+  const holder = await rangeHolding(db, descriptor.startKey);
+  if (holder === undefined || holder.rangeId === rangeId) return false;
+  if (holder.generation <= descriptor.generation) return false;
+  const left = leftOf(store, descriptor);
+  if (left !== undefined) {
+    const newest = await rangeFrom(db, left.descriptor.startKey);
+    if (newest?.rangeId !== left.rangeId) return false;
+    if (left.destroyed || newest.generation !== left.descriptor.generation) return false;
+  }
+  if (replica.destroyed || leftOf(store, descriptor) !== left) return false;
+  store.remover.remove(replica, afterAllReplicas);
+  return true;
+}
+
+/** The replica of this store that ends where `range` begins. */
+function leftOf(store: Store, range: RangeDescriptor): Replica | undefined {
+  for (const each of store.replicas.values()) {
+    if (each.initialised && each.descriptor.endKey.equals(range.startKey)) return each;
+  }
+  return undefined;
+}
+
+/** The range that holds `key`, as of now. */
+async function rangeHolding(db: Db, key: Buffer): Promise<RangeDescriptor | undefined> {
+  const span = metaLookupSpan(key);
+  if (span === undefined) return undefined;
+  return db.run({ name: 'range holding a key' }, async (txn) => {
+    let rest: typeof span | undefined = span;
+    while (rest !== undefined) {
+      const page: ScanPage = await txn.scan({ ...rest, maxRows: 1 });
+      const [stored] = page.values;
+      if (stored !== undefined) return decodeDescriptor(stored);
+      rest = page.resume;
+    }
+    return undefined;
+  });
 }

@@ -17,6 +17,7 @@ import { type Store } from '../store/store.ts';
 import { changeReplicas } from './change-replicas.ts';
 import { inRange } from './placement.ts';
 import { relocate } from './relocate.ts';
+import { mergeRight, type MergeDeps } from './merge.ts';
 import { type Replica } from './replica.ts';
 import { splitAt, unsplitAt } from './split.ts';
 import { refusalOfStore, resolvePlacement } from './targets.ts';
@@ -26,6 +27,8 @@ export function isAdminRequest(request: KvRequest): request is AdminRequest {
   switch (request.kind) {
     case 'admin-split':
     case 'admin-unsplit':
+    case 'admin-merge':
+    case 'admin-freeze':
     case 'admin-transfer-lease':
     case 'admin-change-replicas':
     case 'admin-relocate':
@@ -43,6 +46,7 @@ export async function executeAdmin(
   request: AdminRequest,
 ): Promise<BatchResponse> {
   if (request.kind === 'span-stats') return countSpan(store, replica, request);
+  if (request.kind === 'admin-freeze') return freeze(store, replica, request);
   const error = replica.checkLease(store.clock.now()) ?? (await perform(store, replica, request));
   const now = store.clock.now();
   if (error !== undefined) return { kind: 'error', now, error, index: 0 };
@@ -52,7 +56,7 @@ export async function executeAdmin(
 function perform(
   store: Store,
   replica: Replica,
-  request: Exclude<AdminRequest, SpanStatsRequest>,
+  request: Exclude<AdminRequest, SpanStatsRequest | FreezeRequest>,
 ): Promise<KvError | undefined> {
   const { db } = store.deps;
   switch (request.kind) {
@@ -62,6 +66,8 @@ function perform(
       return replica.exclusively(() => splitAt(replica, db, request.splitKey, request.expiration));
     case 'admin-unsplit':
       return replica.exclusively(() => unsplitAt(replica, db, request.key));
+    case 'admin-merge':
+      return replica.exclusively(() => mergeRight(replica, mergeDeps(store)));
     case 'admin-transfer-lease':
       return replica.exclusively(() => giveLease(store, replica, request.to));
     case 'admin-change-replicas':
@@ -111,6 +117,24 @@ function invalid(reason: string): KvError {
   return { kind: 'invalid-request', reason };
 }
 
+export function mergeDeps(store: Store): MergeDeps {
+  return {
+    db: store.deps.db,
+    awaitDurable: (at, of, index) => store.durableReplicas.await(at, of, index),
+  };
+}
+
+async function freeze(
+  store: Store,
+  replica: Replica,
+  { right, txnId }: FreezeRequest,
+): Promise<BatchResponse> {
+  const frozen = await replica.mergeWatch.freeze(right, txnId);
+  const now = store.clock.now();
+  if ('kind' in frozen) return { kind: 'error', now, error: frozen, index: 0 };
+  return { kind: 'ok', now, txn: undefined, results: [{ kind: 'admin-freeze', frozen }] };
+}
+
 export function changeDeps(store: Store): Parameters<typeof changeReplicas>[1] {
   return {
     db: store.deps.db,
@@ -138,6 +162,7 @@ function spanStats(stats: MvccStats): SpanStats {
   return { sizeBytes: totalBytes, liveBytes, keyCount: liveCount, versionCount, intentCount };
 }
 
+type FreezeRequest = Extract<AdminRequest, { kind: 'admin-freeze' }>;
 type SpanStatsRequest = Extract<AdminRequest, { kind: 'span-stats' }>;
 
 /** Reads the span in a snapshot of now; requests go on meanwhile. */

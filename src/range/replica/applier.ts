@@ -3,9 +3,15 @@
  * is a blind write; the effects of all commands of a turn, the applied index and the stats go into one
  * atomic batch (trap R11).
  *
- * Only deletions of whole spans (`clears`) take time: the queue waits for them.
+ * Only deletions of whole spans (`clears`) take time, and merges whose right side is in the middle of something: the
+ * queue waits for them.
  */
-import { encodeDescriptor, replicaOnStore, type RangeDescriptor } from '../../kv/index.ts';
+import {
+  encodeDescriptor,
+  replicaOnStore,
+  type CommitTrigger,
+  type RangeDescriptor,
+} from '../../kv/index.ts';
 import { type Configuration, type Entry } from '../../raft/index.ts';
 import {
   addStats,
@@ -28,6 +34,16 @@ export interface ApplierStart {
   readonly configuration: Configuration;
   readonly stats: MvccStats;
   readonly statsIndex: number;
+}
+
+type MergeTrigger = Extract<CommitTrigger, { kind: 'merge' }>;
+
+/** An entry that waits to be applied. */
+interface Decoded {
+  readonly entry: Entry;
+  readonly command: Command;
+  readonly split: SplitEffects | undefined;
+  readonly proposal: PendingProposal | undefined;
 }
 
 interface Finished {
@@ -121,8 +137,9 @@ export class Applier {
         const command = decoded ?? must(proposal).command;
         const split = (decoded ?? must(proposal)).split;
         this.#replica.host.clock.observe(command.timestamp);
-        if (command.clears.length > 0) {
-          this.#pauseFor(entry, command, split, proposal);
+        const work = this.#workBefore(command);
+        if (work !== undefined) {
+          this.#pauseFor(work, { entry, command, split, proposal });
           return;
         }
         this.#apply(entry, command, split);
@@ -146,7 +163,7 @@ export class Applier {
   }
 
   #apply(entry: Entry, command: Command, split: SplitEffects | undefined): void {
-    this.#replica.noteApplied(command);
+    this.#replica.effects.noteApplied(command);
     for (const write of command.writes) this.#writes.push(write);
     if (entry.index > this.#statsIndex) this.stats = addStats(this.stats, command.statsDelta);
     const { trigger } = command;
@@ -162,7 +179,7 @@ export class Applier {
         this.#applyDescriptor(entry, trigger.range);
         return;
       case 'merge':
-        assert(false, 'merges are never proposed');
+        this.#applyMerge(entry, trigger);
         return;
       default:
         unreachable(trigger);
@@ -209,6 +226,23 @@ export class Applier {
     if (newer) replica.host.descriptorChanged(replica, false);
   }
 
+  #applyMerge(entry: Entry, trigger: MergeTrigger): void {
+    const replica = this.#replica;
+    const { left, right, frozen } = trigger;
+    const isReplayed = entry.index <= this.#statsIndex;
+    const newer = left.generation > replica.descriptor.generation;
+    if (newer) this.#writes.push(this.#descriptorWrite(left));
+    const prepared = replica.host.prepareAbsorption(trigger, isReplayed);
+    for (const write of prepared.writes) this.#writes.push(write);
+    this.#advance(entry);
+    this.#flush();
+    prepared.finish();
+    if (!newer) return;
+    replica.setDescriptor(left);
+    replica.absorbed(right, frozen);
+    replica.host.descriptorChanged(replica, false);
+  }
+
   #descriptorWrite(range: RangeDescriptor): EngineWrite {
     return {
       key: rangeStateKey(this.#replica.rangeId, 'descriptor'),
@@ -243,16 +277,21 @@ export class Applier {
     for (const { proposal, outcome } of finished) proposal.resolve(outcome);
   }
 
-  #pauseFor(
-    entry: Entry,
-    command: Command,
-    split: SplitEffects | undefined,
-    proposal: PendingProposal | undefined,
-  ): void {
-    this.#flush();
+  /** What takes time and comes before the effects of a command: nothing else is applied meanwhile. */
+  #workBefore(command: Command): Promise<void> | undefined {
+    if (command.clears.length > 0) return this.#clear(command);
+    const { trigger } = command;
+    return trigger?.kind === 'merge'
+      ? this.#replica.host.untilAbsorbable(trigger.right.rangeId)
+      : undefined;
+  }
+
+  #pauseFor(work: Promise<void>, next: Decoded): void {
+    const { entry, command, split, proposal } = next;
     this.#paused = true;
+    this.#flush();
     this.#countSplits();
-    this.#clear(command).then(
+    work.then(
       () => {
         this.#paused = false;
         if (this.#replica.destroyed) {

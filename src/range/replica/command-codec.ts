@@ -11,6 +11,7 @@ import {
   decodeDescriptor,
   encodeDescriptor,
   type CommitTrigger,
+  type FrozenRange,
   type RangeDescriptor,
 } from '../../kv/index.ts';
 import { zeroStats, type EngineWrite, type MvccStats } from '../../storage/index.ts';
@@ -133,6 +134,7 @@ function writeTrigger(trigger: CommitTrigger): void {
     case 'merge':
       writer.byte(mergeTag);
       writePair(trigger.left, trigger.right);
+      writeFrozen(trigger.frozen);
       return;
     default:
       unreachable(trigger);
@@ -143,12 +145,23 @@ function writePair(left: RangeDescriptor, right: RangeDescriptor): void {
   writer.bytes(encodeDescriptor(left)).bytes(encodeDescriptor(right));
 }
 
+function writeFrozen({ appliedIndex, at, txnsUpTo }: FrozenRange): void {
+  writer.uint(appliedIndex);
+  for (const { wall, logical } of [at, txnsUpTo]) writer.uint(wall).uint(logical);
+}
+
+function readFrozen(reader: ByteReader): FrozenRange {
+  const appliedIndex = reader.uint();
+  const at = { wall: reader.uint(), logical: reader.uint() };
+  return { appliedIndex, at, txnsUpTo: { wall: reader.uint(), logical: reader.uint() } };
+}
+
 function readTrigger(reader: ByteReader): CommitTrigger {
   const tag = reader.byte();
   const first = decodeDescriptor(reader.bytes());
   if (tag === changeReplicasTag) return { kind: 'change-replicas', range: first };
   const right = decodeDescriptor(reader.bytes());
   if (tag === splitTag) return { kind: 'split', left: first, right };
-  if (tag === mergeTag) return { kind: 'merge', left: first, right };
+  if (tag === mergeTag) return { kind: 'merge', left: first, right, frozen: readFrozen(reader) };
   throw new RangeError(`a raft command has unknown trigger ${tag}`);
 }

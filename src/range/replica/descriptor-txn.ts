@@ -12,22 +12,26 @@ import {
   type Db,
   type KvError,
   type RangeDescriptor,
+  type Txn,
 } from '../../kv/index.ts';
 
 const attemptsMax = 8;
 
-/**
- * `expected` is what the caller based its decision on; when the stored descriptor is another one,
- * nothing is changed. Undefined on success.
- */
+export interface DescriptorChange {
+  readonly name: string;
+  /** What the caller based its decision on; when the stored descriptor is another one, nothing is changed. */
+  readonly expected: RangeDescriptor;
+  readonly descriptors: readonly RangeDescriptor[];
+  /** Their records go, unless one of `descriptors` takes their place. */
+  readonly removed?: readonly RangeDescriptor[];
+  /** A function has the last word before the commit; a KvFailure that it throws ends the change. */
+  readonly trigger: CommitTrigger | ((txn: Txn) => Promise<CommitTrigger>);
+}
+
+/** Undefined on success. */
 export async function commitDescriptors(
   db: Db,
-  change: {
-    readonly name: string;
-    readonly expected: RangeDescriptor;
-    readonly descriptors: readonly RangeDescriptor[];
-    readonly trigger: CommitTrigger;
-  },
+  change: DescriptorChange,
 ): Promise<KvError | undefined> {
   for (let attempt = 1; ; attempt++) {
     try {
@@ -41,11 +45,8 @@ export async function commitDescriptors(
   }
 }
 
-async function commitOnce(
-  db: Db,
-  change: Parameters<typeof commitDescriptors>[1],
-): Promise<KvError | undefined> {
-  const { name, expected, descriptors, trigger } = change;
+async function commitOnce(db: Db, change: DescriptorChange): Promise<KvError | undefined> {
+  const { name, expected, descriptors, removed = [], trigger } = change;
   const txn = db.begin({ name, priority: 'high' });
   try {
     const key = rangeDescriptorKey(expected.startKey);
@@ -54,15 +55,19 @@ async function commitOnce(
       await txn.rollback();
       return { kind: 'unavailable', reason: `range ${expected.rangeId} changed meanwhile` };
     }
-    for (const descriptor of descriptors) {
-      const value = encodeDescriptor(descriptor);
-      txn.put(rangeDescriptorKey(descriptor.startKey), value);
-      for (const record of metaRecordKeys(descriptor)) txn.put(record, value);
+    for (const each of removed) for (const record of recordKeys(each)) txn.delete(record);
+    for (const each of descriptors) {
+      for (const record of recordKeys(each)) txn.put(record, encodeDescriptor(each));
     }
-    await txn.commit({ trigger });
+    await txn.commit({ trigger: typeof trigger === 'function' ? await trigger(txn) : trigger });
     return undefined;
   } catch (error) {
     if (txn.status === 'open') await txn.rollback();
     throw error;
   }
+}
+
+/** Where a descriptor stands: beside its range, and in the meta ranges. */
+function recordKeys(range: RangeDescriptor): Buffer[] {
+  return [rangeDescriptorKey(range.startKey), ...metaRecordKeys(range)];
 }

@@ -1,5 +1,7 @@
 /** What a replica asks of its store: shared parts, and the decisions that concern other replicas. */
 import {
+  type CommitTrigger,
+  type Db,
   type HlcClock,
   type NodeId,
   type RangeDescriptor,
@@ -24,11 +26,11 @@ import { type StoreCounters } from '../store/metrics.ts';
 import { type StoreSettings } from '../store/settings.ts';
 import { type Replica } from './replica.ts';
 
-/** The right side of a split on this store, decided before the batch is applied. */
+/** The right side of a split or merge on this store, decided before the batch is applied. */
 export interface PreparedRight {
-  /** Belong into the batch that splits the left side. */
+  /** Belong into the batch that changes the left side. */
   readonly writes: readonly EngineWrite[];
-  /** After the batch: brings the right replica to life, or drops data nobody here owns. */
+  /** After the batch: brings the right replica to life, or drops what nobody here owns. */
   finish(): void;
 }
 
@@ -46,6 +48,7 @@ export interface ReplicaHost {
   readonly counters: StoreCounters;
   readonly rowPrograms: RowProgramCompiler | undefined;
   readonly sender: KeySender;
+  readonly db: Db;
   readonly executorFactory: (port: ReplicaPort, lowWater: LowWater | undefined) => RangeExecutor;
   /** The disk has not answered for so long that others should lead this store's ranges. */
   readonly diskIsSlow: boolean;
@@ -63,7 +66,18 @@ export interface ReplicaHost {
   leaseChanged(replica: Replica): void;
   /** A snapshot to this replica waits for its turn, or got ahead within the last `withinMs`. */
   snapshotAdvances(rangeId: RangeId, to: ReplicaId, withinMs: number): boolean;
+  /** The live replica of that range on this store. */
+  replicaOf(rangeId: RangeId): Replica | undefined;
+  /** The replica may not belong to its range any more: find out soon. */
+  checkMembership(replica: Replica): void;
   prepareRight(left: Replica, right: RangeDescriptor, stats: MvccStats): PreparedRight;
+  /** When the right side of a merge can be absorbed, unless it can be at once. */
+  untilAbsorbable(right: RangeId): Promise<void> | undefined;
+  /** `isReplayed`: applied before a restart already. Throws CorruptionError when the right side is not here. */
+  prepareAbsorption(
+    trigger: Extract<CommitTrigger, { kind: 'merge' }>,
+    isReplayed: boolean,
+  ): PreparedRight;
   /** The descriptor (already set) changed; `removed`: this store is not in it any more. */
   descriptorChanged(replica: Replica, removed: boolean): void;
   /** A failure after which this store must not go on. */

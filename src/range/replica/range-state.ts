@@ -24,9 +24,10 @@ import {
   type RangeDescriptor,
   type ReplicaId,
   type Timestamp,
+  zeroTimestamp,
 } from '../../kv/index.ts';
 import { type Configuration } from '../../raft/index.ts';
-import { unversionedKey, type MvccStats } from '../../storage/index.ts';
+import { unversionedKey, type EngineReader, type MvccStats } from '../../storage/index.ts';
 import { ByteReader, ByteWriter } from './byte-codec.ts';
 import { readStats, writeStats } from './command-codec.ts';
 import { readConfiguration, writeConfiguration } from './message-codec.ts';
@@ -61,9 +62,18 @@ export function encodeThreshold(threshold: Timestamp): Buffer {
   return writer.reset().uint(threshold.wall).uint(threshold.logical).finish();
 }
 
-export function decodeThreshold(encoded: Buffer): Timestamp {
+function decodeThreshold(encoded: Buffer): Timestamp {
   const reader = new ByteReader(encoded);
   return { wall: reader.uint(), logical: reader.uint() };
+}
+
+/** The threshold in force; zero when nothing has been collected yet. */
+export function readThreshold(
+  engine: EngineReader,
+  range: Pick<RangeDescriptor, 'startKey'>,
+): Timestamp {
+  const stored = engine.get(gcThresholdKey(range));
+  return stored === undefined ? zeroTimestamp : decodeThreshold(stored);
 }
 
 const writer = new ByteWriter();

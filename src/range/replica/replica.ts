@@ -20,6 +20,7 @@ import {
   replicaById,
   type BatchRequest,
   type BatchResponse,
+  type FrozenRange,
   type KvError,
   type NodeId,
   type RangeDescriptor,
@@ -41,13 +42,11 @@ import {
 } from '../../raft/index.ts';
 import {
   CorruptionError,
-  computeStats,
-  subtractStats,
   type EngineReader,
   type MvccStats,
   zeroStats,
 } from '../../storage/index.ts';
-import { assert, must, unreachable, type Env } from '../../util/index.ts';
+import { must, unreachable, type Env } from '../../util/index.ts';
 import {
   type Command,
   type LowWater,
@@ -60,16 +59,12 @@ import { AdminWork } from './admin-work.ts';
 import { Applier } from './applier.ts';
 import { encodeCommand, type SplitEffects } from './command-codec.ts';
 import { type ReplicaHost } from './host.ts';
+import { Effects } from './effects.ts';
 import { LeaseSupport } from './lease.ts';
+import { MergeWatch } from './merge-watch.ts';
 import { type RaftEnvelope } from './message-codec.ts';
 import { Proposals } from './proposals.ts';
-import {
-  decodeThreshold,
-  gcThresholdKey,
-  initialLogTerm,
-  type ReplayFloor,
-} from './range-state.ts';
-import { RightSideStats } from './split-stats.ts';
+import { initialLogTerm, readThreshold, type ReplayFloor } from './range-state.ts';
 import { Waiters } from './waiters.ts';
 
 export interface ReplicaStart {
@@ -112,6 +107,8 @@ export class Replica implements ReplicaPort, RaftHost {
 
   readonly proposals = new Proposals();
   readonly admin = new AdminWork();
+  readonly effects = new Effects(this);
+  readonly mergeWatch = new MergeWatch(this);
   readonly #waiters = new Waiters();
 
   #holdsLease = false;
@@ -123,13 +120,15 @@ export class Replica implements ReplicaPort, RaftHost {
   #transfer: { readonly term: number; readonly to: RaftId } | undefined;
   #lostLeadershipAtMs = 0;
 
-  /** Commands applied while a split is being prepared are attributed to its sides here. */
-  #splitStats: RightSideStats | undefined;
   #lastContactMs: number;
 
   /** Installing a snapshot or waiting for a first durable write: Readys are not taken meanwhile. */
   suspended = 0;
   destroyed = false;
+  /** A snapshot is taking the place of what this replica holds: there is nothing to come back to. */
+  replaced = false;
+  /** The range that has absorbed this one. */
+  successor: RangeDescriptor | undefined;
   /** Owned by the scheduler. */
   queuedForTurn = false;
   /** Set together with `activate`, for new proposals: their turn may wait a little. */
@@ -220,14 +219,9 @@ export class Replica implements ReplicaPort, RaftHost {
   }
 
   propose(command: Command, leaseSequence: number): Promise<ProposeOutcome> {
-    const trigger = command.trigger;
-    if (trigger?.kind === 'merge') {
-      const reason = 'merging ranges is not part of this version';
-      return Promise.resolve({ kind: 'rejected', error: { kind: 'invalid-request', reason } });
-    }
-    if (command.clears.length > 0) return this.#proposeClear(command, leaseSequence);
-    if (trigger?.kind === 'split') return this.#proposeSplit(command, trigger, leaseSequence);
-    return this.#propose(command, undefined, leaseSequence);
+    return this.effects.propose(command, (completed, split) =>
+      this.#propose(completed, split, leaseSequence),
+    );
   }
 
   // ---- RaftHost ----
@@ -286,6 +280,9 @@ export class Replica implements ReplicaPort, RaftHost {
   }
 
   notLeaseholder(): KvError {
+    if (this.successor !== undefined) {
+      return { kind: 'range-key-mismatch', ranges: [this.successor] };
+    }
     const leaseholder = this.leaseholder();
     return {
       kind: 'not-leaseholder',
@@ -304,7 +301,8 @@ export class Replica implements ReplicaPort, RaftHost {
       this.#descriptor !== undefined &&
       this.applier.appliedTerm === term &&
       this.#transfer?.term !== term &&
-      this.raft.transferTarget === 0;
+      this.raft.transferTarget === 0 &&
+      !this.mergeWatch.isBlocked(term);
     if (this.#holdsLease && (!holds || this.#leaseTerm !== term)) {
       this.#holdsLease = false;
       this.#leaseSequence++;
@@ -324,8 +322,7 @@ export class Replica implements ReplicaPort, RaftHost {
       this.#leaseSequence++;
       // Above every read that an earlier leaseholder served: a voter brought its clock along (rule T1).
       this.#leaseStart = this.host.clock.now();
-      const threshold = this.host.engine.get(gcThresholdKey(this.descriptor));
-      this.#gcThreshold = threshold === undefined ? zeroTimestamp : decodeThreshold(threshold);
+      this.#gcThreshold = readThreshold(this.host.engine, this.descriptor);
       // One leader per term: in the range's first term nobody else has served since the split.
       this.executor().leaseAcquired(this.#leaseStart, term === initialLogTerm + 1);
       this.host.counters.leasesAcquired++;
@@ -333,6 +330,15 @@ export class Replica implements ReplicaPort, RaftHost {
       this.reconcileConfiguration();
     }
     if (!this.isLeader) this.#support = undefined;
+  }
+
+  /** Below a merge: with its keys comes what was done to them elsewhere, as if the lease began only now (trap T6). */
+  absorbed(right: RangeDescriptor, { at, txnsUpTo }: FrozenRange): void {
+    this.host.clock.observe(at);
+    if (!this.#holdsLease) return;
+    this.#leaseStart = laterTimestamp(this.#leaseStart, at);
+    this.raiseGcThreshold(readThreshold(this.host.engine, this.descriptor));
+    this.executor().absorb(right, { reads: at, txns: txnsUpTo });
   }
 
   /** Called before the versions below it are deleted, while no request is under way. */
@@ -504,11 +510,6 @@ export class Replica implements ReplicaPort, RaftHost {
     }
   }
 
-  /** Counts a command for the split that is being prepared, if there is one. */
-  noteApplied(command: Command): void {
-    this.#splitStats?.add(command);
-  }
-
   /**
    * Leader: makes raft's configuration follow the descriptor, which says who should take part. (The
    * other direction, marking a joint descriptor as finished, is the business of `change-replicas.ts`.)
@@ -571,41 +572,6 @@ export class Replica implements ReplicaPort, RaftHost {
         return new Promise((resolve) => {
           this.proposals.add(result.index, { term: result.term, command, split, resolve });
         });
-    }
-  }
-
-  /** Counts what is about to go; the executor keeps everybody else off the spans meanwhile. */
-  async #proposeClear(command: Command, leaseSequence: number): Promise<ProposeOutcome> {
-    let { statsDelta } = command;
-    const snapshot = this.host.engineSnapshot();
-    try {
-      for (const { start, end } of command.clears) {
-        statsDelta = subtractStats(statsDelta, await computeStats(snapshot, start, end));
-      }
-    } finally {
-      snapshot.close();
-    }
-    return this.#propose({ ...command, statsDelta }, undefined, leaseSequence);
-  }
-
-  /** Sizes of the right side are counted beside the traffic; the range keeps serving. */
-  async #proposeSplit(
-    command: Command,
-    trigger: { readonly left: RangeDescriptor; readonly right: RangeDescriptor },
-    leaseSequence: number,
-  ): Promise<ProposeOutcome> {
-    assert(this.#splitStats === undefined, 'one split of a range at a time');
-    const counting = new RightSideStats(trigger.right);
-    this.#splitStats = counting;
-    try {
-      await counting.scan(this.host.engineSnapshot());
-      await counting.addWrites(command, this.host.engine);
-      // Proposals that are not applied yet come before the split in the log.
-      for (const earlier of this.proposals.commands()) counting.add(earlier);
-      const rightStats = counting.result();
-      return await this.#propose(command, { rightStats }, leaseSequence);
-    } finally {
-      this.#splitStats = undefined;
     }
   }
 

@@ -64,7 +64,10 @@ function chooseTarget(replica: Replica, to: StoreId | undefined): RaftId | undef
 }
 
 /** Undefined when requests under way do not end in time; whatever was blocked is let go then. */
-async function quiesce(replica: Replica, timeoutMs: number): Promise<(() => void) | undefined> {
+export async function quiesce(
+  replica: Replica,
+  timeoutMs: number,
+): Promise<(() => void) | undefined> {
   let late = false;
   const quiet = replica.executor().quiesce();
   const first = await Promise.race([quiet, sleep(replica.env, timeoutMs)]);

@@ -76,7 +76,7 @@ export class Checkpointer {
     const durableBefore = this.#written;
     const captured: Captured[] = [];
     for (const replica of this.#dirty) {
-      if (replica.destroyed || !replica.initialised || replica.suspended > 0) continue;
+      if (replica.destroyed || !replica.initialised || replica.replaced) continue;
       captured.push({ replica, floor: replica.applier.floor() });
     }
     this.#dirty = new Set();
@@ -87,7 +87,7 @@ export class Checkpointer {
     const writes: EngineWrite[] = [];
     const written: Captured[] = [];
     for (const entry of captured) {
-      if (entry.replica.destroyed || entry.replica.suspended > 0) continue;
+      if (entry.replica.destroyed || entry.replica.replaced) continue;
       written.push(entry);
       const key = rangeStateKey(entry.replica.rangeId, 'floor');
       writes.push({ key, value: encodeFloor(entry.floor) });

@@ -6,12 +6,12 @@ import {
   asReplicaId,
   replicaOnStore,
   type NodeId,
-  type RangeDescriptor,
   type RangeId,
   type ReplicaId,
 } from '../../kv/index.ts';
 import { decodeFrame, type RaftEnvelope, type RaftFrame } from '../replica/message-codec.ts';
 import { Replica, uninitialisedStart, type PeerAddress } from '../replica/replica.ts';
+import { subsumedBy } from './absorb.ts';
 import { type KeySpanOfRange } from './remover.ts';
 import { type SnapshotHeader } from './snapshot-format.ts';
 import { type Store } from './store.ts';
@@ -114,7 +114,7 @@ export class Intake {
     const { rangeId, descriptor } = header;
     const mine = replicaOnStore(descriptor, this.#store.storeId);
     if (mine?.replicaId !== header.to) return 'the snapshot is for another replica';
-    const overlap = this.#overlap(rangeId, descriptor);
+    const overlap = this.#overlap(header);
     if (overlap !== undefined) return overlap;
     const existing = this.#store.replicas.get(rangeId);
     if (existing !== undefined) {
@@ -131,11 +131,13 @@ export class Intake {
     return undefined;
   }
 
-  #overlap(rangeId: RangeId, wanted: RangeDescriptor): string | undefined {
+  #overlap(header: SnapshotHeader): string | undefined {
+    const { rangeId, descriptor: wanted } = header;
+    const subsumed = new Set(subsumedBy(this.#store, header));
     for (const other of this.#store.rangesOverlapping(wanted.startKey, wanted.endKey)) {
-      if (other.rangeId === rangeId) continue;
-      // Perhaps it was removed and has not heard of it.
       const replica = this.#store.replicas.get(other.rangeId);
+      if (other.rangeId === rangeId || (replica !== undefined && subsumed.has(replica))) continue;
+      // Perhaps it was removed and has not heard of it.
       if (replica !== undefined && !replica.isLeader) this.#store.checkMembership(replica);
       return `range ${other.rangeId} holds some of these keys here`;
     }

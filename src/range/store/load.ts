@@ -39,7 +39,20 @@ export async function loadReplicas(
   installs: readonly InstallRecord[],
   finishInstall: (record: InstallRecord) => Promise<void>,
 ): Promise<void> {
-  for (const { header } of installs) store.installing.add(header.rangeId);
+  const finish = async (record: InstallRecord): Promise<void> => {
+    const { rangeId } = record.header;
+    // A merge may have had to wait for it.
+    if (!store.installing.has(rangeId)) return;
+    await finishInstall(record);
+    for (const each of [rangeId, ...record.subsumed]) store.installing.delete(each);
+    const state = (await readStates(store)).get(rangeId);
+    if (state !== undefined) await load(store, rangeId, state);
+  };
+  for (const record of installs) {
+    for (const rangeId of [record.header.rangeId, ...record.subsumed]) {
+      store.installing.set(rangeId, () => finish(record));
+    }
+  }
   const stored = await readStates(store);
   for (const [rangeId, state] of stored) {
     if (state.clearing !== undefined) {
@@ -48,13 +61,7 @@ export async function loadReplicas(
     if (!store.installing.has(rangeId)) await load(store, rangeId, state);
   }
   await replayAll(store);
-  for (const record of installs) {
-    await finishInstall(record);
-    const { rangeId } = record.header;
-    store.installing.delete(rangeId);
-    const state = (await readStates(store)).get(rangeId);
-    if (state !== undefined) await load(store, rangeId, state);
-  }
+  for (const record of installs) await finish(record);
   for (const replica of store.replicas.values()) {
     const mine = replicaOnStore(replica.descriptor, store.storeId);
     if (mine?.replicaId === replica.replicaId) continue;

@@ -10,6 +10,7 @@ export interface StoreCounters {
   leasesAcquired: number;
   leasesLost: number;
   splits: number;
+  merges: number;
   snapshotsSent: number;
   snapshotsReceived: number;
   snapshotBytesSent: number;
@@ -30,6 +31,7 @@ export function newStoreCounters(): StoreCounters {
     leasesAcquired: 0,
     leasesLost: 0,
     splits: 0,
+    merges: 0,
     snapshotsSent: 0,
     snapshotsReceived: 0,
     snapshotBytesSent: 0,

@@ -9,10 +9,11 @@
  * INVARIANT: while a note that tells to remove the log may come back in a crash, no successor of the replica is made
  *   (`isRemoving`): the vote of one that has no data yet is nowhere but in that log.
  */
-import { type RangeDescriptor, type RangeId, type ReplicaId } from '../../kv/index.ts';
+import { asReplicaId, type RangeDescriptor, type RangeId, type ReplicaId } from '../../kv/index.ts';
 import { rangeSpans, rangeStateKey, type EngineWrite } from '../../storage/index.ts';
 import { compareBytes } from '../../util/index.ts';
 import { ByteReader, ByteWriter } from '../replica/byte-codec.ts';
+import { type PreparedRight } from '../replica/host.ts';
 import { encodeTombstone } from '../replica/range-state.ts';
 import { type Replica } from '../replica/replica.ts';
 import { type Store } from './store.ts';
@@ -26,6 +27,9 @@ export interface ClearingNote {
   readonly span: KeySpanOfRange | undefined;
   readonly removeLog: boolean;
 }
+
+/** Above every replica id: a range that was absorbed never comes back. */
+export const afterAllReplicas = asReplicaId(Number.MAX_SAFE_INTEGER);
 
 export const clearingName = 'clearing';
 const writer = new ByteWriter();
@@ -84,15 +88,18 @@ export class Remover {
       : undefined;
     const note: ClearingNote = { span, removeLog: true };
     store.dropReplica(replica);
-    store.engine.apply([
-      { key: rangeStateKey(rangeId, 'tombstone'), value: encodeTombstone(nextReplicaId) },
-      { key: rangeStateKey(rangeId, 'descriptor'), value: undefined },
-      { key: rangeStateKey(rangeId, 'applied'), value: undefined },
-      { key: rangeStateKey(rangeId, 'floor'), value: undefined },
-      { key: rangeStateKey(rangeId, clearingName), value: encodeClearing(note) },
-    ]);
+    store.engine.apply(removalOf(rangeId, nextReplicaId, note));
     store.counters.replicasRemoved++;
     this.resume(rangeId, note);
+  }
+
+  /** A replica whose keys and data go over to another one of this store, in whose batch the writes belong. */
+  prepareAbsorption(rangeId: RangeId): PreparedRight {
+    const note: ClearingNote = { span: undefined, removeLog: true };
+    return {
+      writes: removalOf(rangeId, afterAllReplicas, note),
+      finish: () => this.resume(rangeId, note),
+    };
   }
 
   /**
@@ -154,4 +161,15 @@ export class Remover {
     }
     this.#removals.delete(removal);
   }
+}
+
+/** The range's state goes, a tombstone and a note of what is left to do come. */
+function removalOf(rangeId: RangeId, nextReplicaId: ReplicaId, note: ClearingNote): EngineWrite[] {
+  return [
+    { key: rangeStateKey(rangeId, 'tombstone'), value: encodeTombstone(nextReplicaId) },
+    { key: rangeStateKey(rangeId, 'descriptor'), value: undefined },
+    { key: rangeStateKey(rangeId, 'applied'), value: undefined },
+    { key: rangeStateKey(rangeId, 'floor'), value: undefined },
+    { key: rangeStateKey(rangeId, clearingName), value: encodeClearing(note) },
+  ];
 }

@@ -37,9 +37,11 @@ export interface InstallRecord {
   readonly content: StagedContent;
   /** Key span the replica held before, if any: cleared too. */
   readonly before: { readonly startKey: Buffer; readonly endKey: Buffer } | undefined;
+  /** Ranges that this one has absorbed and whose replicas here go with the old state. */
+  readonly subsumed: readonly RangeId[];
 }
 
-const formatVersion = 2;
+const formatVersion = 3;
 const checksumBytes = 4;
 const writer = new ByteWriter();
 
@@ -113,6 +115,8 @@ export function encodeInstallRecord(record: InstallRecord): Buffer {
   writer.uint(record.content.chunks).uint(record.content.checksum);
   if (record.before === undefined) writer.byte(0);
   else writer.byte(1).bytes(record.before.startKey).bytes(record.before.endKey);
+  writer.uint(record.subsumed.length);
+  for (const rangeId of record.subsumed) writer.uint(rangeId);
   return sealed(writer.finish());
 }
 
@@ -125,7 +129,8 @@ export function decodeInstallRecord(encoded: Buffer): InstallRecord {
   const content = { chunks: reader.uint(), checksum: reader.uint() };
   const before =
     reader.byte() === 0 ? undefined : { startKey: reader.bytes(), endKey: reader.bytes() };
-  return { header, hardState, file, content, before };
+  const subsumed = Array.from({ length: reader.uint() }, () => asRangeId(reader.uint()));
+  return { header, hardState, file, content, before, subsumed };
 }
 
 /** Collects engine entries into chunks of about `bytesMax`. */

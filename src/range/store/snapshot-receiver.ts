@@ -7,7 +7,7 @@
  *
  * Installation (traps R9, R12), each step repeatable after a crash:
  *   1. a checkpoint, so that what the range split off does not need its old state any more, then an installation record
- *      becomes durable: from now on the old state is void;
+ *      becomes durable: from now on the old state is void, and so are replicas of ranges that this one has absorbed;
  *   2. a checkpoint, so that no other range's replay can write into the span afterwards;
  *   3. the old spans are cleared and the chunks applied; the last batch writes the range state;
  *   4. engine barrier; the raft log begins anew behind the snapshot;
@@ -25,7 +25,7 @@ import {
 import { type HardState, type Ready } from '../../raft/index.ts';
 import { rangeSpans, rangeStateKey } from '../../storage/index.ts';
 import { assert, must, unreachable, yieldTurn, type TimerHandle } from '../../util/index.ts';
-import { type ReplicaHost } from '../replica/host.ts';
+import { type PreparedRight, type ReplicaHost } from '../replica/host.ts';
 import { encodeApplied, encodeFloor } from '../replica/range-state.ts';
 import { type Replica } from '../replica/replica.ts';
 import {
@@ -57,6 +57,10 @@ export interface ReceiverDeps {
   readonly checkpoint: () => Promise<void>;
   /** The replica that a snapshot is for was removed from this store (its tombstone says so). */
   readonly isRemoved: (header: SnapshotHeader) => boolean;
+  /** Replicas here whose ranges the snapshot's one has absorbed; they go with the state that it replaces. */
+  readonly subsumes: (header: SnapshotHeader) => readonly Replica[];
+  readonly drop: (subsumed: readonly RangeId[], by: RangeDescriptor) => void;
+  readonly prepareSubsumption: (subsumed: readonly RangeId[]) => PreparedRight;
 }
 
 interface Incoming {
@@ -166,6 +170,8 @@ export class SnapshotReceiver {
     const { host } = this.#deps;
     const known = ready.hardState ?? host.raftLog.range(replica.rangeId).hardState;
     const hardState: HardState = { ...known, commit: meta.index };
+    // The old state is the only source of right sides that it split off and no barrier has covered yet.
+    await this.#deps.checkpoint();
     const record: InstallRecord = {
       header: staged.header,
       hardState,
@@ -174,13 +180,16 @@ export class SnapshotReceiver {
       before: replica.initialised
         ? { startKey: replica.descriptor.startKey, endKey: replica.descriptor.endKey }
         : undefined,
+      subsumed: this.#deps.subsumes(staged.header).map(({ rangeId }) => rangeId),
     };
-    // The old state is the only source of right sides that it split off and no barrier has covered yet.
-    await this.#deps.checkpoint();
+    // No floor is captured any more: the old state is about to become void.
+    replica.replaced = true;
     await host.env.disk.replaceFile(this.#recordPath(record), encodeInstallRecord(record));
+    this.#deps.drop(record.subsumed, staged.header.descriptor);
     await this.finish(record);
     replica.abandonProposals(meta.index);
     replica.setDescriptor(staged.header.descriptor);
+    replica.replaced = false;
     replica.applier.reset(
       { index: meta.index, term: meta.term, configuration: meta.configuration },
       staged.header.stats,
@@ -204,7 +213,9 @@ export class SnapshotReceiver {
     for (const span of spans) await host.engine.clear(span.start, span.end);
     await this.#applyChunks(record);
     const { index, term, configuration } = header.meta;
+    const subsumption = this.#deps.prepareSubsumption(record.subsumed);
     host.engine.apply([
+      ...subsumption.writes,
       {
         key: rangeStateKey(header.rangeId, 'descriptor'),
         value: encodeDescriptor(header.descriptor),
@@ -218,6 +229,7 @@ export class SnapshotReceiver {
         value: encodeFloor({ index, term, configuration }),
       },
     ]);
+    subsumption.finish();
     await host.engine.barrier();
     await host.raftLog.reset(header.rangeId, { index, term }, hardState);
     await host.env.disk.remove(this.#recordPath(record));

@@ -52,6 +52,14 @@ import { decodeTombstone } from '../replica/range-state.ts';
 import { type PeerAddress, type Replica } from '../replica/replica.ts';
 import { transferLease } from '../replica/transfer.ts';
 import { waitForSplit } from './backpressure.ts';
+import {
+  dropSubsumed,
+  prepareAbsorption,
+  prepareSubsumption,
+  subsumedBy,
+  untilAbsorbable,
+  type MergeTrigger,
+} from './absorb.ts';
 import { CapacityPublisher } from './capacity.ts';
 import { Census, type ReplicaCounts } from './census.ts';
 import { Checkpointer } from './checkpoint.ts';
@@ -60,6 +68,7 @@ import { StoreLiveness, type StoreAddress } from './liveness-driver.ts';
 import { Intake } from './intake.ts';
 import { loadReplicas } from './load.ts';
 import { newStoreCounters, type StoreCounters, type StoreMetrics } from './metrics.ts';
+import { DurableReplicas } from './durable-replicas.ts';
 import { Remover } from './remover.ts';
 import { prepareRight } from './right-side.ts';
 import { RaftScheduler, raftMethod } from './scheduler.ts';
@@ -133,6 +142,7 @@ export class Store implements ReplicaHost {
   readonly counters: StoreCounters = newStoreCounters();
   readonly rowPrograms: RowProgramCompiler | undefined;
   readonly sender: KeySender;
+  readonly db: Db;
   readonly executorFactory: ReplicaHost['executorFactory'];
   readonly liveness: StoreLiveness;
   readonly bound: ClockBound;
@@ -140,8 +150,9 @@ export class Store implements ReplicaHost {
   readonly replicas = new Map<RangeId, Replica>();
   readonly checkpointer: Checkpointer;
   readonly remover: Remover;
-  /** Loading: ranges whose installation a crash interrupted; it is finished after the replay. */
-  readonly installing = new Set<RangeId>();
+  readonly durableReplicas: DurableReplicas;
+  /** Loading: ranges whose installation (or subsumption by one) a crash interrupted, and how it is finished: after the replay. */
+  readonly installing = new Map<RangeId, () => Promise<void>>();
   /** Resolves when loading has ended. */
   readonly opened: Promise<void>;
 
@@ -174,6 +185,7 @@ export class Store implements ReplicaHost {
     this.raftSettings = { ...this.settings, announceCommits: 'with-traffic' };
     this.rowPrograms = deps.rowPrograms;
     this.sender = deps.sender;
+    this.db = deps.db;
     this.executorFactory = deps.executorFactory;
     const { env, clock, transport, storeId } = this.deps;
     const { settings } = this;
@@ -208,6 +220,7 @@ export class Store implements ReplicaHost {
       this.#setOpened = resolve;
     });
     this.remover = new Remover(this);
+    this.durableReplicas = new DurableReplicas(this);
     const pace = new SnapshotPace(env, deps.clusterSettings);
     this.#sender = new SnapshotSender(this, transport, pace);
     this.#receiver = new SnapshotReceiver({
@@ -218,6 +231,9 @@ export class Store implements ReplicaHost {
       staged: (header, from) => this.#intake.snapshotStaged(header, from),
       checkpoint: () => this.checkpointer.runTwice(),
       isRemoved: ({ rangeId, to }) => to < this.tombstone(rangeId),
+      subsumes: (header) => subsumedBy(this, header),
+      drop: (subsumed, by) => dropSubsumed(this, subsumed, by),
+      prepareSubsumption: (subsumed) => prepareSubsumption(this, subsumed),
     });
     this.#intake = new Intake(this, () => this.#receiver.reservedSpans());
     this.#scheduler = new RaftScheduler({
@@ -493,6 +509,18 @@ export class Store implements ReplicaHost {
 
   snapshotAdvances(rangeId: RangeId, to: ReplicaId, withinMs: number): boolean {
     return this.#sender.advances(rangeId, to, withinMs);
+  }
+
+  replicaOf(rangeId: RangeId): Replica | undefined {
+    return this.replicas.get(rangeId);
+  }
+
+  untilAbsorbable(right: RangeId): Promise<void> | undefined {
+    return untilAbsorbable(this, right);
+  }
+
+  prepareAbsorption(trigger: MergeTrigger, isReplayed: boolean): PreparedRight {
+    return prepareAbsorption(this, trigger, isReplayed);
   }
 
   prepareRight(left: Replica, right: RangeDescriptor, stats: MvccStats): PreparedRight {

@@ -58,6 +58,10 @@ export class GuardedTxn implements Txn {
     return this.#txn.checkInserts();
   }
 
+  flush(): Promise<void> {
+    return this.#txn.flush();
+  }
+
   flushIfLarge(): Promise<void> {
     return this.#txn.flushIfLarge();
   }

@@ -150,6 +150,8 @@ class Runner {
         });
       case 'sticky':
         return this.sticky();
+      case 'merge':
+        return this.ask(number('node', 1), { kind: 'admin-merge', key: userKey(args[0] ?? '') });
       case 'transfer':
         return this.ask(number('node', 1), {
           kind: 'admin-transfer-lease',
