@@ -150,6 +150,7 @@ async function startNode(settings: Settings, options: { singleNode: boolean }): 
     sqlAddress: formatAddress({ ...listen.sql, port: sqlPort }),
     httpAddress: formatAddress({ ...listen.http, port: httpPort }),
     locality: parseLocality(settings.text('locality') ?? ''),
+    attributes: store.attrs,
     join: joinList,
     singleNode: options.singleNode,
     version,

@@ -1,5 +1,5 @@
 /** How a node ends whose store cannot go on: one sentence that says what to do, and an exit code that says which kind. */
-import { ForeignStoreError, ballastName } from '../server/index.ts';
+import { DecommissionedError, ForeignStoreError, ballastName } from '../server/index.ts';
 import { storeFaultOf } from '../storage/index.ts';
 import { unreachable } from '../util/index.ts';
 
@@ -10,7 +10,10 @@ export const exitCodes = {
   /** An error of the disk. */
   storeFailed: 7,
   diskFull: 10,
-  /** The store is of another cluster, or damaged or outdated and must not be used (`skein store quarantine`). */
+  /**
+   * The store is of another cluster, its node was decommissioned, or it is damaged or outdated and must not be used
+   * (`skein store quarantine`).
+   */
   storeRefused: 11,
 } as const;
 
@@ -21,7 +24,7 @@ export interface StoreFailure {
 }
 
 export function storeFailure(error: Error, storePath: string): StoreFailure {
-  if (error instanceof ForeignStoreError) {
+  if (error instanceof ForeignStoreError || error instanceof DecommissionedError) {
     return { sentence: error.message, exitCode: exitCodes.storeRefused };
   }
   const fault = storeFaultOf(error);

@@ -133,6 +133,11 @@ export const kvSettings = {
     'bytes per second that a store sends in snapshots for ranges which lack a replica',
     { defaultValue: 32 * mib, min: mib },
   ),
+  timeUntilStoreDead: duration(
+    'server.time_until_store_dead',
+    'a store that was silent for so long is dead: its replicas are made anew elsewhere',
+    { defaultValue: 300_000, min: 75_000 },
+  ),
 } as const;
 
 /** The value of a stored text; undefined stands for the default. */

@@ -14,6 +14,7 @@ import {
 import { type RangeDescriptor } from './descriptor.ts';
 import { type HlcClock, type Timestamp } from './hlc.ts';
 import { type NodeId, type StoreId } from './ids.ts';
+import { type NodeMembership, type NodeMemberships } from './node-membership.ts';
 import { type IsolationLevel, type TxnMeta } from './txn.ts';
 
 export interface TxnOptions {
@@ -170,6 +171,13 @@ export interface Db {
   ): Promise<void>;
   /** Brings the range that holds `key` to these stores, in as few steps as possible. */
   relocateRange(key: Buffer, to: RelocationTarget): Promise<void>;
+  /** Nodes that are to leave, or have left; the others are active. */
+  nodeMemberships(): Promise<NodeMemberships>;
+  /**
+   * Refused with 'invalid-request': a node that does not exist, one that is decommissioned for good, 'decommissioned' for one
+   * that is active or still holds replicas. Others hear of it within a second or so.
+   */
+  setNodeMembership(nodeId: NodeId, membership: NodeMembership): Promise<void>;
   /** Removes all versions in [start, end) for good: only for data that no descriptor refers to. */
   clearRange(start: Buffer, end: Buffer): Promise<void>;
 }

@@ -62,6 +62,16 @@ export type { NodeId, RangeId, ReplicaId, StoreId, TxnId } from './ids.ts';
 export { keepDescriptor } from './kept-descriptor.ts';
 export { LocalDb } from './local-db.ts';
 export type { LocalDbOptions } from './local-db.ts';
+export {
+  decodeMemberships,
+  encodeMemberships,
+  membershipsFromPlain,
+  membershipsToPlain,
+  nodeIdCounterKey,
+  nodeMembershipsKey,
+  refusedStep,
+} from './node-membership.ts';
+export type { NodeMembership, NodeMemberships } from './node-membership.ts';
 export { PageBuilder } from './page-builder.ts';
 export type { PageLimits } from './page-builder.ts';
 export type {

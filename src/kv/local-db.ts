@@ -20,6 +20,7 @@ import { KvFailure, type KvError } from './errors.ts';
 import { compareTimestamps, zeroTimestamp, type HlcClock, type Timestamp } from './hlc.ts';
 import { asRangeId, asReplicaId, asStoreId, asTxnId, type NodeId, type TxnId } from './ids.ts';
 import { LocalTxn } from './local-txn.ts';
+import { type NodeMemberships } from './node-membership.ts';
 import { SortedMap } from './sorted-map.ts';
 
 /** Versions of one key, oldest first. */
@@ -209,6 +210,14 @@ export class LocalDb implements Db {
 
   async relocateRange(): Promise<void> {
     throw new KvFailure({ kind: 'invalid-request', reason: 'there is only one store' });
+  }
+
+  async nodeMemberships(): Promise<NodeMemberships> {
+    return new Map();
+  }
+
+  async setNodeMembership(): Promise<void> {
+    throw new KvFailure({ kind: 'invalid-request', reason: 'there is only one node' });
   }
 
   async clearRange(start: Buffer, end: Buffer): Promise<void> {

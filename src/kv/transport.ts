@@ -81,4 +81,6 @@ export const gossipKeys = {
   /** Value: the RangeDescriptor of the range that holds meta1. */
   firstRange: 'first-range',
   clusterId: 'cluster-id',
+  /** Value: nodes that are not active (`membershipsToPlain`); written by the leaseholder of the record alone. */
+  memberships: 'node-memberships',
 } as const;

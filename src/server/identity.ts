@@ -24,6 +24,18 @@ export class ForeignStoreError extends Error {
   override readonly name = 'ForeignStoreError';
 }
 
+/** The node was decommissioned: it holds nothing any more, and the cluster goes on without it for good. */
+export class DecommissionedError extends Error {
+  override readonly name = 'DecommissionedError';
+
+  constructor(nodeId: NodeId, storePath: string) {
+    super(
+      `node ${nodeId} was decommissioned and is not part of the cluster any more; ` +
+        `remove ${storePath} and start again to join as a new node.`,
+    );
+  }
+}
+
 /** Undefined for a folder without a store. `mayStay`: names that a new store may find. Throws CorruptionError when it is damaged. */
 export async function readIdentity(
   disk: Disk,

@@ -1,5 +1,5 @@
 export { ballastName, defaultBallastBytes, inMebibytes } from './ballast.ts';
-export { ForeignStoreError } from './identity.ts';
+export { DecommissionedError, ForeignStoreError } from './identity.ts';
 export type { NodeTransport } from './membership.ts';
 export { NotDamagedError, quarantineStore } from './quarantine.ts';
 export { SkeinNode } from './node.ts';

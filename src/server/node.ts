@@ -23,6 +23,7 @@ import {
   asStoreId,
   defaultZoneConfig,
   gossipKeys,
+  nodeIdCounterKey,
 } from '../kv/index.ts';
 import {
   Store,
@@ -30,7 +31,7 @@ import {
   clockBoundOnDisk,
   createRangeExecutor,
   goneStore,
-  nodeIdCounterKey,
+  membershipOf,
   storeIdCounterKey,
   type ClockBoundFile,
   type StoreSettings,
@@ -43,7 +44,12 @@ import { DiskWatch, watchedDisk, type Disk, type Env, type TimerHandle } from '.
 import { answerHttp, type HttpRequest, type HttpResponse } from './http.ts';
 import { Ballast, refuseFullDisk } from './ballast.ts';
 import { arrive, type Arrival } from './arrival.ts';
-import { ForeignStoreError, type StoreIdentity, writeIdentity } from './identity.ts';
+import {
+  DecommissionedError,
+  ForeignStoreError,
+  type StoreIdentity,
+  writeIdentity,
+} from './identity.ts';
 import { Membership, type NodeTransport } from './membership.ts';
 import { createMetricsRegistry } from './metrics.ts';
 import { markDamaged } from './quarantine.ts';
@@ -67,6 +73,8 @@ export interface NodeParts {
   readonly sqlAddress: string;
   readonly httpAddress: string;
   readonly locality: NodeInfo['locality'];
+  /** Of the store: what constraints such as `+ssd` ask for. */
+  readonly attributes?: readonly string[];
   readonly join: readonly string[];
   /** Found a cluster at once when the store is empty. */
   readonly singleNode: boolean;
@@ -331,6 +339,7 @@ export class SkeinNode {
     if (known !== undefined) gossip.merge(known);
     gossip.set(gossipKeys.node(nodeId), this.#nodeInfo(nodeId), { ttlMs: 0 });
     gossip.set(gossipKeys.clusterId, identity.clusterId, { ttlMs: 0 });
+    this.#leaveWhenDecommissioned(gossip, nodeId);
     gossip.start();
     this.#pullGossip(gossip);
 
@@ -371,6 +380,7 @@ export class SkeinNode {
       zoneBoundariesIn: (start, end) => this.#zoneBoundaries(start, end),
       zonesKnown: () => this.#zonesKnown,
       locality,
+      attributes: this.#parts.attributes ?? [],
       ...(this.#parts.storeSettings === undefined ? {} : { settings: this.#parts.storeSettings }),
       onFatal: (error) => this.#fail(error instanceof Error ? error : new Error(String(error))),
     });
@@ -404,6 +414,17 @@ export class SkeinNode {
       });
       store.lookAtAll();
     }
+  }
+
+  /** Its replicas are elsewhere, and others take it for gone: this process ends, and so does each one that follows. */
+  #leaveWhenDecommissioned(gossip: GossipNode, nodeId: NodeId): void {
+    const look = (): void => {
+      if (membershipOf(gossip, nodeId) === 'decommissioned') {
+        this.#fail(new DecommissionedError(nodeId, this.#parts.storePath));
+      }
+    };
+    gossip.watch(gossipKeys.memberships, look);
+    look();
   }
 
   /**

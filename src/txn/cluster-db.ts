@@ -11,6 +11,8 @@ import {
   type KvResult,
   type NodeId,
   type RangeDescriptor,
+  type NodeMembership,
+  type NodeMemberships,
   type RangeInfo,
   type RelocationTarget,
   type RowProgramCompiler,
@@ -27,6 +29,7 @@ import { maxBytes, minBytes, sleep, type Env } from '../util/index.ts';
 import { Assumptions } from './assumptions.ts';
 import { ClusterTxn, type TxnParts } from './cluster-txn.ts';
 import { scanDescriptors } from './range-descriptors.ts';
+import { changeMembership, readMemberships } from './node-memberships.ts';
 import { type HeaderBase, type Router } from './router.ts';
 
 export interface ClusterDbOptions {
@@ -214,6 +217,14 @@ export class ClusterDb implements Db {
   async relocateRange(key: Buffer, to: RelocationTarget): Promise<void> {
     const { voters, nonVoters, leaseholder } = to;
     await this.#one({ kind: 'admin-relocate', key, voters, nonVoters, leaseholder });
+  }
+
+  nodeMemberships(): Promise<NodeMemberships> {
+    return readMemberships(this);
+  }
+
+  setNodeMembership(nodeId: NodeId, membership: NodeMembership): Promise<void> {
+    return changeMembership(this, nodeId, membership);
   }
 
   async clearRange(start: Buffer, end: Buffer): Promise<void> {

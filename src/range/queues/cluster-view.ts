@@ -67,7 +67,7 @@ export class ClusterView {
       .map(({ nodeId, storeId }): StorePicture => ({
         storeId,
         nodeId,
-        status: statusOf(this.#store, storeId, undefined),
+        status: statusOf(this.#store, { nodeId, storeId }, undefined),
         locality: [],
         attributes: [],
         rangeCount: 0,
@@ -162,14 +162,16 @@ function decodePicture(store: Store, value: unknown): StorePicture | undefined {
   };
   const storeId = asStoreId(count('storeId'));
   if (storeId === 0) return undefined;
+  const nodeId = asNodeId(count('nodeId'));
   const locality: unknown = Reflect.get(value, 'locality');
+  const attributes: unknown = Reflect.get(value, 'attributes');
   return {
     storeId,
-    nodeId: asNodeId(count('nodeId')),
-    status: statusOf(store, storeId, value),
-    // Published by StoreCapacity in this shape; anything else counts as no locality.
+    nodeId,
+    status: statusOf(store, { nodeId, storeId }, value),
+    // Published by StoreCapacity in this shape; anything else counts as none.
     locality: Array.isArray(locality) ? (locality as StorePicture['locality']) : [],
-    attributes: [],
+    attributes: Array.isArray(attributes) ? (attributes as string[]) : [],
     rangeCount: count('rangeCount'),
     leaseCount: count('leaseCount'),
     qps: count('qps'),

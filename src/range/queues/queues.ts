@@ -9,6 +9,7 @@ import { type TimerHandle } from '../../util/index.ts';
 import { type Replica } from '../replica/replica.ts';
 import { type Store } from '../store/store.ts';
 import { ClusterView } from './cluster-view.ts';
+import { publishMemberships } from './membership-publisher.ts';
 import { checkMetaRecords } from './meta-check-queue.ts';
 import { collectGarbage } from './mvcc-gc-queue.ts';
 import { checkMembership, doubtOf } from './replica-gc-queue.ts';
@@ -149,6 +150,7 @@ export class Queues {
       if (await this.#splits.visit(replica)) this.#urgent.add(replica.rangeId);
       if (await replicateOnce(store, this.#view, replica)) this.#urgent.add(replica.rangeId);
       await checkMetaRecords(store, replica);
+      publishMemberships(store, replica);
       await collectGarbage(store, replica);
       return;
     }

@@ -1,6 +1,7 @@
 /** What operators name as places of replicas, checked against what is known of the stores. Refusals say range, store and reason. */
 import { type AllocatorTarget } from '../../allocator/index.ts';
 import { replicaOnStore, type RangeDescriptor, type StoreId } from '../../kv/index.ts';
+import { unreachable } from '../../util/index.ts';
 import { findStore } from '../store/store-status.ts';
 import { type Store } from '../store/store.ts';
 import { inRange, placementOf, type Placement } from './placement.ts';
@@ -63,9 +64,16 @@ export function refusalOfStore(
   if (found === undefined) return noSuchStore(storeId, range);
   switch (found.status) {
     case 'dead':
-      return `unable to add store ${storeId} (it is dead) ${inRange(range)}`;
-    default:
+    case 'decommissioned':
+      return `unable to add store ${storeId} (it is ${found.status}) ${inRange(range)}`;
+    case 'decommissioning':
+      return `unable to add store ${storeId} (its node ${found.target.nodeId} is being decommissioned) ${inRange(range)}`;
+    case 'live':
+    case 'suspect':
+    case 'draining':
       return undefined;
+    default:
+      return unreachable(found.status);
   }
 }
 

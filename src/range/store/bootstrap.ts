@@ -14,6 +14,7 @@ import {
   asRangeId,
   asReplicaId,
   encodeDescriptor,
+  nodeIdCounterKey,
   type HlcClock,
   type NodeId,
   type RangeDescriptor,
@@ -30,7 +31,6 @@ import {
 
 /** Counters (`Db.increment`) from which ids are drawn; they hold the last id that was given out. */
 export const rangeIdCounterKey: Buffer = systemKey('range-id');
-export const nodeIdCounterKey: Buffer = systemKey('node-id');
 export const storeIdCounterKey: Buffer = systemKey('store-id');
 
 export interface BootstrapOptions {

@@ -47,8 +47,8 @@ export interface StoreSettings {
   readonly changeReplicasTimeoutMs: number;
   /** Pause between two passes of the background queues; 0 turns them off (tests drive them by hand). */
   readonly queueIntervalMs: number;
-  /** A store that was silent for so long is replaced. */
-  readonly timeUntilStoreDeadMs: number;
+  /** In place of the cluster setting `server.time_until_store_dead`: simulation wants less. */
+  readonly timeUntilStoreDeadMs: number | undefined;
   /** A follower that has heard of no leader for so long asks whether it still belongs to its range. */
   readonly replicaGcSilenceMs: number;
   /** Counts of ranges and leases are published when they have changed, at most this often. */
@@ -87,7 +87,7 @@ export const defaultStoreSettings: StoreSettings = {
   snapshotsAtOnce: 2,
   changeReplicasTimeoutMs: 60_000,
   queueIntervalMs: 1000,
-  timeUntilStoreDeadMs: 300_000,
+  timeUntilStoreDeadMs: undefined,
   replicaGcSilenceMs: 60_000,
   capacityGossipMs: 500,
   capacityRefreshMs: 10_000,

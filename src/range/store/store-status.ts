@@ -1,18 +1,36 @@
-/** What this store knows of another one: what that one published, and how long it has been silent. */
+/** What this store knows of another one: what that one published, its node's membership, and how long it has been silent. */
 import { type AllocatorTarget, type StoreStatus } from '../../allocator/index.ts';
-import { asNodeId, gossipKeys, type StoreId } from '../../kv/index.ts';
+import {
+  asNodeId,
+  gossipKeys,
+  membershipsFromPlain,
+  type Gossip,
+  type NodeId,
+  type NodeMembership,
+  type StoreId,
+} from '../../kv/index.ts';
 import { isGone } from './capacity.ts';
 import { type Store } from './store.ts';
 
 /** `published` is what gossip has under the store's key. */
-export function statusOf(store: Store, storeId: StoreId, published: unknown): StoreStatus {
-  const settled = isDraining(published) ? 'draining' : 'live';
-  if (storeId === store.storeId) return settled;
-  if (isGone(published)) return 'dead';
-  const silentMs = store.silentMs(storeId);
-  if (silentMs > store.settings.timeUntilStoreDeadMs) return 'dead';
-  if (silentMs > store.settings.livenessSupportMs) return 'suspect';
-  return settled;
+export function statusOf(store: Store, of: AllocatorTarget, published: unknown): StoreStatus {
+  const membership = membershipOf(store.deps.gossip, of.nodeId);
+  if (membership === 'decommissioned') return 'decommissioned';
+  const isLeaving = membership === 'decommissioning';
+  if (of.storeId !== store.storeId) {
+    if (isGone(published)) return 'dead';
+    const silentMs = store.silentMs(of.storeId);
+    if (silentMs > store.timeUntilDeadMs) return 'dead';
+    // Nobody waits for one that is to leave anyway.
+    if (silentMs > store.settings.livenessSupportMs) return isLeaving ? 'dead' : 'suspect';
+  }
+  if (isLeaving) return 'decommissioning';
+  return isDraining(published) ? 'draining' : 'live';
+}
+
+/** As far as gossip has come. */
+export function membershipOf(gossip: Gossip, nodeId: NodeId): NodeMembership {
+  return membershipsFromPlain(gossip.get(gossipKeys.memberships)).get(nodeId) ?? 'active';
 }
 
 /** Undefined: nobody has heard of such a store. */
@@ -25,10 +43,11 @@ export function findStore(
   const nodeId: unknown = Reflect.get(published, 'nodeId');
   if (typeof nodeId !== 'number') return undefined;
   const target = { nodeId: asNodeId(nodeId), storeId };
-  return { target, status: statusOf(store, storeId, published) };
+  return { target, status: statusOf(store, target, published) };
 }
 
-function isDraining(published: unknown): boolean {
+/** The store hands over its leases. */
+export function isDraining(published: unknown): boolean {
   return (
     typeof published === 'object' &&
     published !== null &&

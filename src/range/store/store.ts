@@ -76,6 +76,7 @@ import { defaultStoreSettings, type StoreSettings } from './settings.ts';
 import { SnapshotPace } from './snapshot-pace.ts';
 import { SnapshotReceiver } from './snapshot-receiver.ts';
 import { SnapshotSender } from './snapshot-sender.ts';
+import { isDraining } from './store-status.ts';
 import { Queues } from '../queues/queues.ts';
 import { Recent } from '../queues/recent.ts';
 
@@ -104,6 +105,8 @@ export interface StoreDeps {
   /** False while `zoneConfigFor` can only tell the defaults: until then nothing is split, moved or thrown away. */
   readonly zonesKnown: () => boolean;
   readonly locality?: readonly (readonly [string, string])[];
+  /** Of the store and its node: what constraints such as `+ssd` ask for. */
+  readonly attributes?: readonly string[];
   readonly settings?: Partial<StoreSettings>;
   /** Store liveness has not heard of a node for as long as support lasts, or hears of it again. */
   readonly peerSilent: (node: NodeId, isSilent: boolean) => void;
@@ -121,6 +124,7 @@ export interface StoreCapacity {
   readonly availableBytes: number;
   readonly qps: number;
   readonly locality: readonly (readonly [string, string])[];
+  readonly attributes: readonly string[];
   readonly draining: boolean;
   /** HLC wall microseconds when the counts were taken. */
   readonly countedAt: number;
@@ -471,6 +475,7 @@ export class Store implements ReplicaHost {
       availableBytes: freeBytes,
       qps: gauges.queriesPerSecond,
       locality: this.deps.locality ?? [],
+      attributes: this.deps.attributes ?? [],
       draining: this.draining,
       countedAt,
     };
@@ -493,8 +498,15 @@ export class Store implements ReplicaHost {
 
   isDraining(storeId: StoreId): boolean {
     if (storeId === this.storeId) return this.draining;
-    const info = this.deps.gossip.get(gossipKeys.store(storeId));
-    return typeof info === 'object' && info !== null && Reflect.get(info, 'draining') === true;
+    return isDraining(this.deps.gossip.get(gossipKeys.store(storeId)));
+  }
+
+  /** A store that was silent for longer is dead. */
+  get timeUntilDeadMs(): number {
+    return (
+      this.settings.timeUntilStoreDeadMs ??
+      this.deps.clusterSettings.get(kvSettings.timeUntilStoreDead)
+    );
   }
 
   noteDirty(replica: Replica): void {

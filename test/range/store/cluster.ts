@@ -9,6 +9,7 @@ import {
   containsKey,
   HlcClock,
   KvFailure,
+  nodeIdCounterKey,
   type BatchResponse,
   type Gossip,
   type KvRequest,
@@ -268,6 +269,14 @@ export class Cluster {
     Object.assign(machine, await this.time.settleOf(parts));
     machine.up = true;
     await this.time.settleOf(machine.store.start());
+  }
+
+  /** The counter of node ids goes on from these machines, as if they had joined. */
+  async knowNodes(): Promise<void> {
+    const { db } = this.machine(1).store.deps;
+    const last = await db.increment(nodeIdCounterKey, 0n);
+    const missing = this.machines.length - Number(last);
+    if (missing > 0) await db.increment(nodeIdCounterKey, BigInt(missing));
   }
 
   live(): Machine[] {

@@ -10,6 +10,7 @@ import {
   KvFailure,
   type KvRequest,
   type KvResult,
+  type NodeMembership,
   type Timestamp,
 } from '../../../src/kv/index.ts';
 import {
@@ -195,6 +196,12 @@ class Runner {
           leaseholder: stores(options.get('lease'))?.[0],
         });
       }
+      case 'membership': {
+        const nodeId = asNodeId(Number(args[0]));
+        const { db } = this.it.machine(number('node', 1)).store.deps;
+        const to = args[1] as NodeMembership;
+        return this.outcome(this.it.knowNodes().then(() => db.setNodeMembership(nodeId, to)));
+      }
       case 'info':
         return this.ask(number('node', 1), { kind: 'range-info', key: userKey(args[0] ?? '') });
       case 'queues':
@@ -326,15 +333,19 @@ class Runner {
   }
 
   async ask(node: number, request: KvRequest): Promise<string> {
-    const promise = this.it.client(node).request(request).then(values);
+    const answer = this.it.client(node).request(request).then(values);
+    return this.outcome(answer.then(([result]) => show(result)));
+  }
+
+  async outcome(promise: Promise<string | void>): Promise<string> {
     if (this.background) {
       promise.catch(() => undefined);
       return 'begun';
     }
     try {
-      const [result] = await this.it.time.settleOf(promise);
+      const result = await this.it.time.settleOf(promise);
       const failed = this.fatal();
-      return failed === '' ? show(result) : failed;
+      return failed === '' ? (result ?? 'ok') : failed;
     } catch (error) {
       if (error instanceof KvFailure) return error.message;
       throw error;

@@ -1,0 +1,22 @@
+/**
+ * The leaseholder of the record of node memberships tells everybody what is in it: after a change, when somebody spread
+ * something older, and when all nodes have restarted and gossip is empty.
+ */
+import {
+  containsKey,
+  decodeMemberships,
+  gossipKeys,
+  membershipsToPlain,
+  nodeMembershipsKey,
+} from '../../kv/index.ts';
+import { type Replica } from '../replica/replica.ts';
+import { type Store } from '../store/store.ts';
+
+export function publishMemberships(store: Store, replica: Replica): void {
+  if (!replica.holdsLease || !containsKey(replica.descriptor, nodeMembershipsKey)) return;
+  const { gossip } = store.deps;
+  const plain = membershipsToPlain(decodeMemberships(store.peek(nodeMembershipsKey)));
+  const published = gossip.get(gossipKeys.memberships) ?? {};
+  if (JSON.stringify(plain) === JSON.stringify(published)) return;
+  gossip.set(gossipKeys.memberships, plain, { ttlMs: 0 });
+}
