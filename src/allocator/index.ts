@@ -1,7 +1,9 @@
-export { balanceTurn, decide, wantedVoters } from './allocator.ts';
+export { ClusterPicture } from './cluster-picture.ts';
+export { decide } from './decide.ts';
 export { distance, diversityOf } from './diversity.ts';
 export type { Locality } from './diversity.ts';
 export { allocatorSettings } from './settings.ts';
+export { balanceTurn } from './turns.ts';
 export type {
   AllocatorAction,
   AllocatorSettings,
@@ -9,6 +11,7 @@ export type {
   Balancing,
   ChangePurpose,
   Considered,
+  LoadMoves,
   LoadObjective,
   PlacementAction,
   RangeOutline,

@@ -1,15 +1,26 @@
 /** The cluster settings that placement obeys, as one plain value. */
 import { kvSettings, type ClusterSettings } from '../kv/index.ts';
-import { type AllocatorSettings } from './types.ts';
+import { type AllocatorSettings, type LoadMoves } from './types.ts';
 
 export function allocatorSettings(from: ClusterSettings): AllocatorSettings {
-  const mode = from.get(kvSettings.loadBasedRebalancing);
   return {
     rangeThreshold: from.get(kvSettings.rangeRebalanceThreshold),
     leaseThreshold: from.get(kvSettings.leaseRebalanceThreshold),
     loadThreshold: from.get(kvSettings.qpsRebalanceThreshold),
     loadObjective: from.get(kvSettings.loadBasedObjective) === 'cpu' ? 'cpu' : 'qps',
-    loadMovesLeases: mode !== 'off' && from.get(kvSettings.loadBasedLeaseRebalancing),
-    loadMovesReplicas: mode === 'leases and replicas',
+    loadMoves: loadMoves(from),
   };
+}
+
+/** Load is where the lease is: without moving leases, moving replicas would change nothing. */
+function loadMoves(from: ClusterSettings): LoadMoves {
+  if (!from.get(kvSettings.loadBasedLeaseRebalancing)) return 'nothing';
+  switch (from.get(kvSettings.loadBasedRebalancing)) {
+    case 'off':
+      return 'nothing';
+    case 'leases':
+      return 'leases';
+    default:
+      return 'leases and replicas';
+  }
 }

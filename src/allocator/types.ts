@@ -53,6 +53,7 @@ export interface RangePicture extends RangeOutline {
 }
 
 export type LoadObjective = 'qps' | 'cpu';
+export type LoadMoves = 'nothing' | 'leases' | 'leases and replicas';
 
 /** The cluster settings `kv.allocator.*` (`settings.ts`). Thresholds are shares of the mean. */
 export interface AllocatorSettings {
@@ -60,8 +61,7 @@ export interface AllocatorSettings {
   readonly leaseThreshold: number;
   readonly loadThreshold: number;
   readonly loadObjective: LoadObjective;
-  readonly loadMovesLeases: boolean;
-  readonly loadMovesReplicas: boolean;
+  readonly loadMoves: LoadMoves;
 }
 
 /** 'recovery': the range lacks a replica that lives. 'rebalance': it has all of them, and one moves. */

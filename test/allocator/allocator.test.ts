@@ -1,123 +1,104 @@
 /**
- * Scripts over placement decisions.
+ * Scripts over placement decisions; stores, zones and replicas are written as `words.ts` says.
  *
- *   store 1 ranges=10 leases=3 at=eu/a      adds or changes a store (node = id unless node= is given)
- *   decide 1,2,3 lease=1 replicas=3         what is due for a range with these replicas (2L: learner)
+ *   set kv.allocator.load_based_rebalancing=off     a cluster setting
+ *   decide 1,2,3 lease=1 qps=50             what is due for a range with these replicas
+ *   decide 1,2,3 balancing=none             the same when it is not this store's turn to balance
+ *   explain 1,2                             the same with what was considered
  */
 import {
   allocatorSettings,
+  ClusterPicture,
   decide,
+  type AllocatorAction,
+  type Balancing,
   type StorePicture,
-  type StoreStatus,
 } from '../../src/allocator/index.ts';
-import {
-  asNodeId,
-  asRangeId,
-  asReplicaId,
-  asStoreId,
-  ClusterSettings,
-  defaultZoneConfig,
-  type ReplicaDescriptor,
-} from '../../src/kv/index.ts';
+import { asRangeId, asStoreId, ClusterSettings } from '../../src/kv/index.ts';
 import { runScripts, type ScriptCase } from '../script.ts';
+import { parseReplicas, parseStore, parseZone, type Options } from './words.ts';
 
-const directory = new URL('testdata', import.meta.url).pathname;
-const tiers = ['region', 'zone', 'rack'];
+const directory = new URL('testdata/decide', import.meta.url).pathname;
+const levels: readonly Balancing[] = ['none', 'counts', 'counts and load'];
 
 class Runner {
   readonly #stores = new Map<number, StorePicture>();
+  readonly #settings = new ClusterSettings();
+  #zone = parseZone(new Map());
 
   run({ command, args, options }: ScriptCase): string {
     switch (command) {
       case 'store':
-        for (const id of (args[0] ?? '').split(',')) this.#set(Number(id), options);
+        for (const id of (args[0] ?? '').split(',').map(Number)) {
+          this.#stores.set(id, parseStore(id, options, this.#stores.get(id)));
+        }
+        return '';
+      case 'zone':
+        this.#zone = parseZone(options);
+        return '';
+      case 'set':
+        this.#settings.update(
+          new Map([...options].map(([name, value]) => [name, value.replaceAll('_', ' ')])),
+        );
         return '';
       case 'decide':
-        return this.#decide(args[0] ?? '', options);
+        return print(this.#decide(args[0] ?? '', options));
+      case 'explain': {
+        const action = this.#decide(args[0] ?? '', options);
+        const considered = 'considered' in action ? action.considered : [];
+        const lines = considered.map(({ storeId, verdict }) => `  store ${storeId}: ${verdict}`);
+        return [print(action), ...lines].join('\n');
+      }
       default:
         throw new Error(`unknown command ${command}`);
     }
   }
 
-  #set(id: number, options: ReadonlyMap<string, string>): void {
-    const known = this.#stores.get(id);
-    const number = (name: string, otherwise: number | undefined): number =>
-      Number(options.get(name) ?? otherwise ?? 0);
-    const at = options.get('at');
-    this.#stores.set(id, {
-      storeId: asStoreId(id),
-      nodeId: asNodeId(number('node', known?.nodeId ?? id)),
-      status: parseStatus(options.get('status')) ?? known?.status ?? 'live',
-      locality:
-        at === undefined
-          ? (known?.locality ?? [])
-          : at.split('/').map((value, tier) => [tiers[tier] ?? '', value] as const),
-      attributes: known?.attributes ?? [],
-      qps: number('qps', known?.qps),
-      cpuMs: number('cpu', known?.cpuMs),
-      rangeCount: number('ranges', known?.rangeCount),
-      leaseCount: number('leases', known?.leaseCount),
-      usedBytes: number('used', known?.usedBytes),
-      availableBytes: number('free', known?.availableBytes),
-    });
-  }
-
-  #decide(text: string, options: ReadonlyMap<string, string>): string {
-    const replicas = text.split(',').map((each, at): ReplicaDescriptor => {
-      const id = Number.parseInt(each, 10);
-      return {
-        nodeId: this.#stores.get(id)?.nodeId ?? asNodeId(id),
-        storeId: asStoreId(id),
-        replicaId: asReplicaId(at + 1),
-        kind: each.endsWith('L') ? 'learner' : each.endsWith('O') ? 'voter-outgoing' : 'voter',
-      };
-    });
-    const action = decide(
-      [...this.#stores.values()],
+  #decide(text: string, options: Options): AllocatorAction {
+    const replicas = parseReplicas(text, this.#stores);
+    return decide(
+      new ClusterPicture([...this.#stores.values()]),
       {
-        rangeId: asRangeId(1),
+        rangeId: asRangeId(Number(options.get('range') ?? 1)),
         replicas,
-        leaseholder: asStoreId(Number(options.get('lease') ?? 1)),
+        leaseholder: asStoreId(Number(options.get('lease') ?? replicas[0]?.storeId)),
         sizeBytes: 0,
-        qps: 0,
-        balancing: 'counts and load',
+        qps: Number(options.get('qps') ?? 0),
+        balancing:
+          levels.find((each) => each === options.get('balancing')?.replaceAll('_', ' ')) ??
+          'counts and load',
       },
-      {
-        ...defaultZoneConfig,
-        numReplicas: Number(options.get('replicas') ?? 3),
-      },
-      allocatorSettings(new ClusterSettings()),
+      this.#zone,
+      allocatorSettings(this.#settings),
     );
-    switch (action.kind) {
-      case 'promote':
-      case 'demote':
-      case 'swap':
-      case 'none':
-      case 'finish-change':
-        return action.kind;
-      case 'unavailable':
-        return `unavailable: ${action.live} of ${action.needed} alive`;
-      case 'add':
-      case 'remove':
-        return `${action.kind} ${action.target.storeId}: ${action.reason}`;
-      case 'replace':
-        return `replace ${action.remove.storeId} by ${action.add.storeId}: ${action.reason}`;
-      case 'transfer-lease':
-        return `transfer to ${action.to}: ${action.reason}`;
-    }
   }
 }
 
-function parseStatus(text: string | undefined): StoreStatus | undefined {
-  switch (text) {
-    case 'live':
-    case 'suspect':
-    case 'dead':
-    case 'draining':
-      return text;
-    default:
-      return undefined;
+function print(action: AllocatorAction): string {
+  switch (action.kind) {
+    case 'none':
+      return ['none', ...action.blocked.map((each) => `  blocked: ${each}`)].join('\n');
+    case 'finish-change':
+      return action.kind;
+    case 'unavailable':
+      return `unavailable: ${action.live} of ${action.needed} alive`;
+    case 'add':
+    case 'remove':
+      return `${action.kind} ${role(action)}${action.target.storeId}: ${action.reason}`;
+    case 'replace':
+      return `replace ${role(action)}${action.remove.storeId} by ${action.add.storeId}: ${action.reason}`;
+    case 'promote':
+    case 'demote':
+      return `${action.kind} ${action.target.storeId}: ${action.reason}`;
+    case 'swap':
+      return `swap ${action.demote.storeId} for ${action.promote.storeId}: ${action.reason}`;
+    case 'transfer-lease':
+      return `transfer to ${action.to}: ${action.reason}`;
   }
+}
+
+function role(action: { readonly role: string }): string {
+  return action.role === 'voter' ? '' : 'non-voter ';
 }
 
 runScripts(directory, () => {

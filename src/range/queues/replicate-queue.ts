@@ -2,7 +2,12 @@
  * Asks the allocator what is due for a range and does it: one step per visit, so that every decision is
  * made from a fresh picture.
  */
-import { allocatorSettings, decide, type AllocatorAction } from '../../allocator/index.ts';
+import {
+  allocatorSettings,
+  ClusterPicture,
+  decide,
+  type AllocatorAction,
+} from '../../allocator/index.ts';
 import { type KvError } from '../../kv/index.ts';
 import { unreachable } from '../../util/index.ts';
 import { changeDeps } from '../replica/admin.ts';
@@ -20,7 +25,7 @@ export async function replicateOnce(
 ): Promise<boolean> {
   if (replica.destroyed || !replica.holdsLease) return false;
   const action = decide(
-    view.stores(replica.descriptor.replicas),
+    new ClusterPicture(view.stores(replica.descriptor.replicas)),
     {
       rangeId: replica.rangeId,
       replicas: replica.descriptor.replicas,

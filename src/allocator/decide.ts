@@ -1,0 +1,66 @@
+/**
+ * Placement decisions: the next thing to do for one range, given a picture of the cluster. Pure; every
+ * decision can be replayed from its input. The order of the rules is their priority.
+ */
+import { isChanging, type ZoneConfig } from '../kv/index.ts';
+import { evenRanges, spreadFarther } from './balance.ts';
+import { type ClusterPicture } from './cluster-picture.ts';
+import { withConsidered } from './considered.ts';
+import { satisfyConstraints } from './constraint-moves.ts';
+import { evenLeases, followPreference, leaveDraining } from './leases.ts';
+import { evenLoad } from './load.ts';
+import {
+  addMissingNonVoter,
+  addMissingVoter,
+  dropSurplus,
+  leaveDecommissioning,
+  replaceLost,
+} from './repair.ts';
+import { liveVoters, quorumOf, situationOf, type Situation } from './situation.ts';
+import {
+  type AllocatorAction,
+  type AllocatorSettings,
+  type Balancing,
+  type PlacementAction,
+  type RangePicture,
+} from './types.ts';
+
+type Rule = (situation: Situation) => PlacementAction | undefined;
+
+const needed: readonly Rule[] = [
+  replaceLost,
+  leaveDecommissioning,
+  addMissingVoter,
+  addMissingNonVoter,
+  satisfyConstraints,
+  dropSurplus,
+  leaveDraining,
+  followPreference,
+];
+const byCounts: readonly Rule[] = [...needed, spreadFarther, evenRanges, evenLeases];
+const rules: Record<Balancing, readonly Rule[]> = {
+  none: needed,
+  counts: byCounts,
+  'counts and load': [...byCounts, evenLoad],
+};
+
+const nothingToDo: AllocatorAction = { kind: 'none', blocked: [] };
+
+export function decide(
+  cluster: ClusterPicture,
+  range: RangePicture,
+  zone: ZoneConfig,
+  settings: AllocatorSettings,
+): AllocatorAction {
+  const situation = situationOf(cluster, range, zone, settings);
+  const live = liveVoters(situation).length;
+  const quorum = quorumOf(situation.voters.length);
+  if (live < quorum) return { kind: 'unavailable', live, needed: quorum };
+  if (isChanging(range)) return { kind: 'finish-change' };
+  for (const rule of rules[range.balancing]) {
+    const action = rule(situation);
+    if (action !== undefined) return withConsidered(situation, action);
+  }
+  const { blocked } = situation;
+  return blocked.length === 0 ? nothingToDo : { kind: 'none', blocked };
+}

@@ -1,0 +1,97 @@
+/**
+ * Load: a store that serves much more than the mean gives leases away to voters that serve less; where no voter can
+ * take one, a replica is moved to a store that can, and the lease follows. Load is where the lease is.
+ *
+ * Nothing is moved that would make its new store too busy, and counts of ranges stay within their band, so that
+ * what this rule does is not undone by the others. The lease counts' rule in turn moves only leases that fit.
+ */
+import { replace, transferLease } from './actions.ts';
+import { equalSites, movable, rangeBand } from './balance.ts';
+import { isFree } from './candidates.ts';
+import { peers } from './heirs.ts';
+import { type Situation } from './situation.ts';
+import { hasRoomToBalance, loadOf, loadOfRange, type StoreState } from './store-state.ts';
+import { type LoadObjective, type PlacementAction } from './types.ts';
+
+/** However small the mean: requests per second, processor milliseconds per second. */
+const loadBandMin: Record<LoadObjective, number> = { qps: 100, cpu: 50 };
+/** A range with less than this share of its store's load per lease is not worth a move. */
+const shareMin = 0.1;
+
+export function evenLoad(situation: Situation): PlacementAction | undefined {
+  const { cluster, range, settings } = situation;
+  const objective = settings.loadObjective;
+  const found = peers(situation);
+  if (settings.loadMoves === 'nothing' || found === undefined) return undefined;
+  const { own, others } = found;
+  const load = loadOf(own, objective);
+  if (load <= loadMax(situation)) return undefined;
+  const share = loadOfRange(range, own, objective);
+  if (share <= 0 || share < (load / own.leaseCount) * shareMin) return undefined;
+  const heir = leastLoaded(
+    others.filter((each) => wouldFit(situation, own, each)),
+    objective,
+  );
+  const mean = cluster.meanLoad(objective).toFixed(0);
+  const reason = `store ${own.storeId} serves ${load.toFixed(0)} ${unit[objective]}, the mean is ${mean}`;
+  if (heir !== undefined) return transferLease(heir, reason);
+  return settings.loadMoves === 'leases' ? undefined : makeRoomForLease(situation, own, reason);
+}
+
+const unit: Record<LoadObjective, string> = { qps: 'requests/s', cpu: 'ms/s of processor time' };
+
+/** The store can take the range's lease over from `own` without becoming too busy. */
+export function wouldFit(situation: Situation, own: StoreState, store: StoreState): boolean {
+  const { range, settings } = situation;
+  if (settings.loadMoves === 'nothing') return true;
+  const objective = settings.loadObjective;
+  const after = loadOf(store, objective) + loadOfRange(range, own, objective);
+  return after <= loadMax(situation);
+}
+
+function loadMax({ cluster, settings }: Situation): number {
+  const mean = cluster.meanLoad(settings.loadObjective);
+  return mean + Math.max(mean * settings.loadThreshold, loadBandMin[settings.loadObjective]);
+}
+
+function makeRoomForLease(
+  situation: Situation,
+  own: StoreState,
+  reason: string,
+): PlacementAction | undefined {
+  const { rules, settings } = situation;
+  let best: { readonly from: StoreState; readonly to: StoreState } | undefined;
+  for (const { role, from, staying } of movable(situation)) {
+    if (role !== 'voter' || from === own) continue;
+    const sites = equalSites(situation, staying, role, from);
+    const { mean, band } = rangeBand(situation, sites);
+    if (from.rangeCount - 1 < mean - band) continue;
+    for (const site of sites) {
+      if (rules.preferenceAt(site) > rules.preferenceAt(own.site)) continue;
+      const able = site.live.filter(
+        (each) =>
+          each.rangeCount + 1 <= mean + band &&
+          wouldFit(situation, own, each) &&
+          hasRoomToBalance(each) &&
+          isFree(situation, staying, each),
+      );
+      const to = leastLoaded(
+        best === undefined ? able : [best.to, ...able],
+        settings.loadObjective,
+      );
+      if (to !== undefined && to !== best?.to) best = { from, to };
+    }
+  }
+  return best === undefined ? undefined : replace('voter', best, 'rebalance', reason);
+}
+
+function leastLoaded(
+  stores: readonly StoreState[],
+  objective: LoadObjective,
+): StoreState | undefined {
+  let least: StoreState | undefined;
+  for (const store of stores) {
+    if (least === undefined || loadOf(store, objective) < loadOf(least, objective)) least = store;
+  }
+  return least;
+}

@@ -1,0 +1,147 @@
+/**
+ * Rules for ranges that have fewer or more replicas than they should, or have them on stores that are lost or
+ * are to be emptied. A rule that is due but finds no place says so in `blocked` and lets the next one have its turn.
+ */
+import { add, demote, promote, remove, replace } from './actions.ts';
+import { bestChoice, compareRanks, leastUseful, rankAt, type Choice } from './candidates.ts';
+import { obstacleEverywhere } from './obstacles.ts';
+import {
+  holders,
+  liveVoters,
+  nameOf,
+  quorumOf,
+  violationsOf,
+  without,
+  type Situation,
+} from './situation.ts';
+import { isLost, type StoreState } from './store-state.ts';
+import { type PlacementAction, type ReplicaRole } from './types.ts';
+
+const roles: readonly ReplicaRole[] = ['voter', 'non-voter'];
+/** A zone that wants at least as many keeps at least as many voters when nodes are taken away in order. */
+const votersKept = 3;
+
+export function replaceLost(situation: Situation): PlacementAction | undefined {
+  for (const role of roles) {
+    const lost = holders(situation, role).find(isLost);
+    if (lost === undefined) continue;
+    const reason = `store ${lost.storeId} is ${lost.status}`;
+    if (holders(situation, role).length > numWanted(situation, role)) {
+      return remove(role, lost, reason);
+    }
+    const staying = without(situation, lost);
+    const to = bestChoice(situation, staying, role);
+    if (role === 'voter') {
+      const voter = promotable(situation, staying, to);
+      if (voter !== undefined) return promote(voter, reason);
+    }
+    if (to !== undefined) {
+      return replace(role, { from: lost, to: to.store }, 'recovery', reason);
+    }
+    // It stays: it may come back, and two of two voters are no better than two of three.
+    situation.blocked.push(`${reason}: ${obstacleEverywhere(situation, staying, role)}`);
+  }
+  return undefined;
+}
+
+export function leaveDecommissioning(situation: Situation): PlacementAction | undefined {
+  const { rules } = situation;
+  for (const role of roles) {
+    const stores = holders(situation, role);
+    const leaving = stores.find((each) => each.status === 'decommissioning');
+    if (leaving === undefined) continue;
+    const reason = `store ${leaving.storeId} is being decommissioned`;
+    if (stores.length > numWanted(situation, role)) return remove(role, leaving, reason);
+    const staying = without(situation, leaving);
+    const to = bestChoice(situation, staying, role, violationsOf(situation));
+    if (to !== undefined) {
+      return replace(role, { from: leaving, to: to.store }, 'recovery', reason);
+    }
+    const least =
+      role === 'voter'
+        ? Math.max(rules.wantedVoters, Math.min(votersKept, rules.numVoters))
+        : rules.wantedNonVoters;
+    if (stores.length > least) {
+      return remove(role, leaving, `${reason}, and ${stores.length - 1} replicas have a node each`);
+    }
+    situation.blocked.push(`${reason}: ${obstacleEverywhere(situation, staying, role)}`);
+  }
+  return undefined;
+}
+
+export function addMissingVoter(situation: Situation): PlacementAction | undefined {
+  const { rules, voters, nonVoters } = situation;
+  if (voters.length >= rules.numVoters) return undefined;
+  const reason = `${voters.length} of ${rules.numVoters} ${nameOf(situation, 'voter')}`;
+  if (voters.length >= rules.wantedVoters) return block(situation, 'voter', reason);
+  const to = bestChoice(situation, situation, 'voter');
+  const isSurplus = nonVoters.length > rules.wantedNonVoters;
+  const voter = promotable(situation, situation, isSurplus ? undefined : to);
+  if (voter !== undefined) return promote(voter, reason);
+  if (to !== undefined) return add('voter', to.store, reason);
+  return block(situation, 'voter', reason);
+}
+
+export function addMissingNonVoter(situation: Situation): PlacementAction | undefined {
+  const { rules, voters, nonVoters } = situation;
+  if (nonVoters.length >= rules.numNonVoters) return undefined;
+  const reason = `${nonVoters.length} of ${rules.numNonVoters} non-voters`;
+  if (nonVoters.length >= rules.wantedNonVoters) return block(situation, 'non-voter', reason);
+  if (voters.length > rules.numVoters) {
+    const voter = spareVoter(situation);
+    return voter === undefined ? undefined : demote(voter, reason);
+  }
+  const to = bestChoice(situation, situation, 'non-voter');
+  if (to !== undefined) return add('non-voter', to.store, reason);
+  return block(situation, 'non-voter', reason);
+}
+
+function block(situation: Situation, role: ReplicaRole, what: string): undefined {
+  situation.blocked.push(`${what}: ${obstacleEverywhere(situation, situation, role)}`);
+}
+
+/** A shrinking cluster keeps what it has: only the zone decides what is too much. */
+export function dropSurplus(situation: Situation): PlacementAction | undefined {
+  const { rules, voters, nonVoters } = situation;
+  if (voters.length > rules.numVoters) {
+    const voter = spareVoter(situation);
+    const what = nameOf(situation, 'voter');
+    const reason = `${voters.length} ${what} where ${rules.numVoters} are wanted`;
+    if (voter !== undefined) return remove('voter', voter, reason);
+  }
+  if (nonVoters.length > rules.numNonVoters) {
+    const [worst] = leastUseful(situation, 'non-voter');
+    const reason = `${nonVoters.length} non-voters where ${rules.numNonVoters} are wanted`;
+    if (worst !== undefined) return remove('non-voter', worst, reason);
+  }
+  return undefined;
+}
+
+/** A voter that the quorum of the others does not need. */
+function spareVoter(situation: Situation): StoreState | undefined {
+  const live = liveVoters(situation).length;
+  if (live - 1 < quorumOf(situation.voters.length - 1)) return undefined;
+  return leastUseful(situation, 'voter')[0];
+}
+
+/** A non-voter that makes at least as good a voter as `otherwise`: it need not be copied to. */
+function promotable(
+  situation: Situation,
+  staying: Situation,
+  otherwise: Choice | undefined,
+): StoreState | undefined {
+  const violationsMax = violationsOf(staying);
+  let best: Choice | undefined;
+  for (const store of situation.nonVoters) {
+    if (store.status !== 'live') continue;
+    const rank = rankAt(without(staying, store), 'voter', store.site);
+    if (rank.violations > violationsMax) continue;
+    if (otherwise !== undefined && compareRanks(rank, otherwise) > 0) continue;
+    if (best === undefined || compareRanks(rank, best) < 0) best = { ...rank, store };
+  }
+  return best?.store;
+}
+
+function numWanted({ rules }: Situation, role: ReplicaRole): number {
+  return role === 'voter' ? rules.numVoters : rules.numNonVoters;
+}
