@@ -53,6 +53,7 @@ function bytes(name: string, description: string, more: Numeric): ClusterSetting
   return { name, type: 'z', description, min: 0, ...more };
 }
 
+/** Milliseconds. */
 function duration(name: string, description: string, more: Numeric): ClusterSetting<number> {
   return { name, type: 'd', description, min: 0, ...more };
 }
@@ -102,6 +103,21 @@ export const kvSettings = {
     'kv.allocator.range_rebalance_threshold',
     'share of the mean by which the ranges of a store may differ from it before some are moved',
     { defaultValue: 0.05 },
+  ),
+  followerReads: flag(
+    'kv.closed_timestamp.follower_reads_enabled',
+    'any replica serves reads of the past, as far as its range is closed',
+    { defaultValue: true, alias: 'kv.closed_timestamp.follower_reads.enabled' },
+  ),
+  closedTimestampSideTransportInterval: duration(
+    'kv.closed_timestamp.side_transport_interval',
+    'how often ranges at rest are closed',
+    { defaultValue: 200, min: 10 },
+  ),
+  closedTimestampTarget: duration(
+    'kv.closed_timestamp.target_duration',
+    'how far behind the clock timestamps are closed; 0: they are not',
+    { defaultValue: 3000 },
   ),
   backpressureMultiplier: fraction(
     'kv.range.backpressure_range_size_multiplier',

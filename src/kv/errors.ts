@@ -41,7 +41,12 @@ export type KvError =
   // Outcomes and environment.
   /** The request may or may not have happened. Never retried, never turned into another kind. */
   | { readonly kind: 'ambiguous-result'; readonly reason: string }
-  | { readonly kind: 'below-gc-threshold'; readonly threshold: Timestamp }
+  /** Versions that a read at `timestamp` needs may have been collected. */
+  | {
+      readonly kind: 'below-gc-threshold';
+      readonly timestamp: Timestamp;
+      readonly threshold: Timestamp;
+    }
   /** No quorum, no leaseholder or no route within the deadline; the request definitely had no effect. */
   | { readonly kind: 'unavailable'; readonly reason: string }
   | { readonly kind: 'canceled' }

@@ -27,6 +27,7 @@ import {
 import { type EngineReader, type EngineWrite, type MvccStats } from '../storage/index.ts';
 import { type Env } from '../util/index.ts';
 import { type RangeLoad } from './load/range-load.ts';
+import { type ClosedTimestamp } from './closed/closed-timestamp.ts';
 
 /** The physical effects of one evaluated batch: what raft replicates and every replica applies blindly. */
 export interface Command {
@@ -71,6 +72,8 @@ export interface ReplicaPort {
   readonly loadSplitThreshold: number;
   /** The lease began here: the low water of the timestamp cache (rule T1). */
   readonly leaseStart: Timestamp;
+  /** Called in the step in which the evaluation of a write begins: writes stand above what is promised, and tell when they end. */
+  openForWrites(): ClosedTimestamp;
   /** Proposes under the lease with `leaseSequence`; resolves when the command is applied on this replica. */
   propose(command: Command, leaseSequence: number): Promise<ProposeOutcome>;
 }

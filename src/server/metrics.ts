@@ -76,6 +76,7 @@ const counterHelp: Record<keyof StoreMetrics['counters'], string> = {
   snapshotBytesSent: 'Bytes sent in range snapshots',
   replicasRemoved: 'Replicas removed from this store',
   checkpoints: 'Barriers of the state engine',
+  followerReads: 'Batches of reads that were served without a lease',
   versionsCollected: 'Old versions removed by garbage collection',
 };
 

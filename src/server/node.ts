@@ -83,6 +83,8 @@ export interface NodeParts {
   readonly storeSettings?: Partial<StoreSettings>;
   /** Overrides zone configurations: simulation wants small ranges. */
   readonly zoneConfigFor?: (key: Buffer) => ZoneConfig;
+  /** What holds until SQL has read the cluster's settings; default: their defaults. */
+  readonly clusterSettings?: ClusterSettings;
   /** Size of the ballast; 0 for none. Default: what is there is left alone. */
   readonly ballastBytes?: number;
   /** A disk operation that has not come back for so long ends the node. Default 20 s. */
@@ -106,7 +108,7 @@ export class SkeinNode {
   readonly #parts: NodeParts;
   readonly #diskWatch: DiskWatch;
   readonly clock: HlcClock;
-  readonly #clusterSettings = new ClusterSettings();
+  readonly #clusterSettings: ClusterSettings;
   #identity: StoreIdentity | undefined;
   #gossip: GossipNode | undefined;
   #store: Store | undefined;
@@ -133,6 +135,7 @@ export class SkeinNode {
     const disk = watchedDisk(parts.env.disk, this.#diskWatch);
     const env = withDisk(parts.env, disk);
     this.#parts = { ...parts, env };
+    this.#clusterSettings = parts.clusterSettings ?? new ClusterSettings();
     if (parts.ballastBytes !== undefined) {
       this.#ballast = new Ballast(env, parts.storePath, parts.ballastBytes);
     }
@@ -347,7 +350,15 @@ export class SkeinNode {
     const local: Sender = {
       send: (batch: BatchRequest): Promise<BatchResponse> => store.send(batch),
     };
-    const router = new Router({ env, clock: this.clock, nodeId, transport, local, gossip });
+    const router = new Router({
+      env,
+      clock: this.clock,
+      nodeId,
+      transport,
+      local,
+      gossip,
+      clusterSettings: this.#clusterSettings,
+    });
     const db = new ClusterDb({
       env,
       clock: this.clock,

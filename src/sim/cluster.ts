@@ -2,7 +2,7 @@
  * A whole cluster in a world: shipped nodes (`SkeinNode`), only Env, network and disk are simulated.
  * A machine outlives its processes: it keeps the disk, the engine's durable contents and the clock's skew.
  */
-import { asNodeId, defaultZoneConfig, type NodeId } from '../kv/index.ts';
+import { asNodeId, ClusterSettings, defaultZoneConfig, type NodeId } from '../kv/index.ts';
 import { type StoreSettings } from '../range/index.ts';
 import { type Delivery, LocalNetwork } from '../rpc/index.ts';
 import { openSqlFront, SkeinNode } from '../server/index.ts';
@@ -21,6 +21,8 @@ export interface SimClusterOptions {
   readonly nodes: number;
   readonly rangeMaxBytes: number;
   readonly settings?: Partial<StoreSettings>;
+  /** Texts of cluster settings by name. */
+  readonly clusterSettings: Readonly<Record<string, string>>;
   /** Largest clock difference the nodes are told to expect. */
   readonly maxOffsetMs: number;
   /** Skews are drawn from +- this much. */
@@ -211,6 +213,7 @@ export class SimCluster {
         gcTtlSeconds: 600,
       }),
       ...(this.#options.settings === undefined ? {} : { storeSettings: this.#options.settings }),
+      clusterSettings: this.#clusterSettings(),
       // The last words of a process that was killed: its disk is gone under it.
       onFatal: (error) => {
         if (env.alive) this.#stopped(index, error);
@@ -240,6 +243,12 @@ export class SimCluster {
         this.#stopped(index, asError(error));
       },
     );
+  }
+
+  #clusterSettings(): ClusterSettings {
+    const settings = new ClusterSettings();
+    settings.update(new Map(Object.entries(this.#options.clusterSettings)));
+    return settings;
   }
 
   /** A PostgreSQL client connects to a node; undefined when nothing listens there. */

@@ -3,6 +3,7 @@
  * stores, within bounds in which a cluster has to work (swarm testing, Groce et al. 2012). Small limits make
  * rare things common: segments, barriers, snapshots and splits happen all the time.
  */
+import { kvSettings } from '../kv/index.ts';
 import { type StoreSettings } from '../range/index.ts';
 import { type FaultName, faultNames } from './faults/classes.ts';
 import { offsetMaxMs } from './faults/clocks.ts';
@@ -28,6 +29,7 @@ export interface Configuration {
   /** Machines that join under load. */
   readonly lateNodes: number;
   readonly settings: Partial<StoreSettings>;
+  readonly clusterSettings: Readonly<Record<string, string>>;
 }
 
 /** How long a store waits for others: within the time that a healed cluster has to converge. */
@@ -57,6 +59,15 @@ export function drawConfiguration(random: SeededRandom, nodes: number): Configur
     replicatedFirst: random.chance(0.85),
     lateNodes: nodes > 1 && random.chance(0.3) ? 1 : 0,
     settings: random.chance(0.2) ? patience : drawSettings(random, diskMs.max),
+    clusterSettings: drawClusterSettings(random),
+  };
+}
+
+/** Timestamps that are closed so early that transactions under way meet them, and reads of the past at any replica. */
+function drawClusterSettings(random: SeededRandom): Record<string, string> {
+  return {
+    [kvSettings.closedTimestampTarget.name]: String(magnitude(random, 300, 3_000)),
+    [kvSettings.closedTimestampSideTransportInterval.name]: String(magnitude(random, 20, 500)),
   };
 }
 

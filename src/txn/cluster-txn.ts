@@ -472,6 +472,7 @@ export class ClusterTxn implements Txn {
       consistency: 'txn',
       canForwardReadTimestamp: mayMove,
       observedClocks: this.#observedClocks,
+      isPast: this.#readOnlyAsOf,
     };
   }
 

@@ -7,6 +7,7 @@
  * 'ambiguous-result' at once (traps X8, X9).
  */
 import {
+  ClusterSettings,
   containsKey,
   KvFailure,
   laterTimestamp,
@@ -35,6 +36,7 @@ import {
 import { addressOf } from '../encoding/index.ts';
 import { compareBytes, maxBytes, minBytes, sleep, type Env } from '../util/index.ts';
 import { LeaseWaits } from './lease-waits.ts';
+import { isLikelyClosed, nearestFirst } from './nearest.ts';
 import { RangeCache, type CachedRange } from './range-cache.ts';
 import { SilentPeers } from './silent-peers.ts';
 
@@ -46,6 +48,8 @@ export interface RouterOptions {
   /** The stores of this node: batches to them do not leave the process. */
   readonly local: Sender | undefined;
   readonly gossip: Gossip;
+  /** Without them the defaults hold. */
+  readonly clusterSettings?: ClusterSettings;
   /** A batch that finds no leaseholder for this long fails with 'unavailable'. */
   readonly unavailableAfterMs?: number;
   /** One call to one node: how long an answer may take, waits for locks included. */
@@ -60,6 +64,8 @@ export type HeaderBase = Omit<
 > & {
   /** The clocks of the nodes that the transaction has met, each as it was then; filled in here. */
   readonly observedClocks?: Map<NodeId, Timestamp>;
+  /** Plain reads at a fixed timestamp: any replica may serve them that knows everything up to then. */
+  readonly isPast?: boolean;
 };
 
 /**
@@ -89,9 +95,11 @@ export class Router {
   readonly #cache: RangeCache;
   readonly #leaseWaits: LeaseWaits;
   readonly #silentPeers = new SilentPeers();
+  readonly #settings: ClusterSettings;
 
   constructor(options: RouterOptions) {
     this.#options = options;
+    this.#settings = options.clusterSettings ?? new ClusterSettings();
     this.#leaseWaits = new LeaseWaits(options.env);
     this.#cache = new RangeCache(options.gossip, (range, span) => this.#scanMeta(range, span));
   }
@@ -329,11 +337,16 @@ export class Router {
     requests: readonly KvRequest[],
   ): Promise<RangeAnswer> {
     const { range } = entry;
+    const isNear = this.#readsNear(base);
     // The rest of the candidates are only needed when the last leaseholder is none any more.
-    let untried = entry.leaseholder === undefined ? this.#candidates(entry) : undefined;
+    let untried = isNear
+      ? nearestFirst(range.replicas, this.#options.nodeId, this.#options.gossip)
+      : entry.leaseholder === undefined
+        ? this.#candidates(entry)
+        : undefined;
     // Hints may point back to a replica that was asked before; a few such turns are allowed.
     let hints = 3;
-    let replica = entry.leaseholder ?? untried?.shift();
+    let replica = untried === undefined ? entry.leaseholder : untried.shift();
     for (; replica !== undefined; replica = (untried ??= this.#others(entry, replica)).shift()) {
       const answer = await this.#sendToReplica(replica, range, base, requests);
       if (answer === 'no-answer') continue;
@@ -342,7 +355,7 @@ export class Router {
         base.observedClocks.set(replica.nodeId, answer.now);
       }
       if (answer.kind === 'ok') {
-        if (base.consistency !== 'inconsistent') {
+        if (base.consistency !== 'inconsistent' && !isNear) {
           entry.leaseholder = replica;
           this.#leaseWaits.served(range.rangeId);
         }
@@ -379,6 +392,11 @@ export class Router {
     return { kind: 'moved', unserved: range.rangeId };
   }
 
+  #readsNear({ isPast, txn }: HeaderBase): boolean {
+    if (isPast !== true || txn === undefined) return false;
+    return isLikelyClosed(txn.readTimestamp, this.#options.clock.now().wall, this.#settings);
+  }
+
   /** The last leaseholder first, then the voter of this node, then the others. */
   #candidates(entry: CachedRange): ReplicaDescriptor[] {
     const rank = (replica: ReplicaDescriptor): number => {
@@ -401,7 +419,7 @@ export class Router {
     requests: readonly KvRequest[],
   ): Promise<BatchResponse | 'no-answer'> {
     const { clock, nodeId, local, transport } = this.#options;
-    const { observedClocks, ...common } = base;
+    const { observedClocks, isPast: _isPast, ...common } = base;
     const observed = observedClocks?.get(replica.nodeId);
     const batch: BatchRequest = {
       header: {

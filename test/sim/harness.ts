@@ -30,6 +30,7 @@ export function calmCluster(
 ): { world: World; cluster: SimCluster } {
   const world = new World({ seed, drainMicrotasks, trace: undefined });
   const cluster = new SimCluster(world, {
+    clusterSettings: {},
     nodes: 5,
     rangeMaxBytes: 512 << 20,
     maxOffsetMs: 500,

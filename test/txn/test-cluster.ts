@@ -31,6 +31,7 @@ import {
   type RangeExecutor,
   type ReplicaPort,
 } from '../../src/range/index.ts';
+import { ClosedTimestamp } from '../../src/range/closed/closed-timestamp.ts';
 import {
   computeStats,
   createMvccBatch,
@@ -57,6 +58,7 @@ class TestReplica implements ReplicaPort {
   descriptor: RangeDescriptor;
   readonly loadSplitThreshold = Number.POSITIVE_INFINITY;
   leaseSequence = 1;
+  readonly #closed = new ClosedTimestamp();
   leaseStart: Timestamp;
   hasLease = true;
   executor: RangeExecutor;
@@ -90,6 +92,10 @@ class TestReplica implements ReplicaPort {
 
   get sender(): Sender {
     return this.cluster.router.keySender;
+  }
+
+  openForWrites(): ClosedTimestamp {
+    return this.#closed;
   }
 
   checkLease(): KvError | undefined {

@@ -53,7 +53,14 @@ import {
 import { evaluateEndTxn } from './end-txn.ts';
 import { evaluateInconsistent } from './inconsistent.ts';
 import { latchSpans } from './latch-spans.ts';
-import { evaluateGet, evaluateRefresh, evaluateScan, intentsOf, type IntentPage } from './reads.ts';
+import {
+  evaluateGet,
+  evaluateRefresh,
+  evaluateScan,
+  intentsOf,
+  isPlainRead,
+  type IntentPage,
+} from './reads.ts';
 import { ResolvePages, type Resolve } from './resolve-pages.ts';
 import {
   evaluateHeartbeat,
@@ -64,7 +71,13 @@ import {
   evaluateResolve,
   resolvePage,
 } from './txn-requests.ts';
-import { evaluateClearRange, evaluateIncrement, evaluateWrite, isWrite } from './writes.ts';
+import {
+  evaluateClearRange,
+  evaluateIncrement,
+  evaluateWrite,
+  isWrite,
+  type WriteRequest,
+} from './writes.ts';
 
 /** `lowWater`: of an executor that was given up under this lease. */
 export function createRangeExecutor(port: ReplicaPort, lowWater?: LowWater): RangeExecutor {
@@ -353,9 +366,7 @@ class Executor implements RangeExecutor {
             reader === undefined
               ? this.#port.clock.now()
               : laterTimestamp(reader.readTimestamp, reader.uncertaintyLimit);
-          const writes = requests.some(
-            (request) => isWrite(request) || request.kind === 'increment',
-          );
+          const writes = requests.some(writesVersion);
           return this.#waits.forIntents(conflict.intents, txn, readAt, header, writes);
         }
         for (const { key, intent } of conflict.intents) this.#state.locks.addIntent(key, intent);
@@ -386,7 +397,8 @@ class Executor implements RangeExecutor {
     const end = requests.find((request) => request.kind === 'end-txn');
     const onePhase = end?.kind === 'end-txn' && end.commit && end.onePhase;
     let txn = this.#withLocalLimit({ header: { ...header, txn: arrived } });
-    const floor = this.#writeFloor(requests, txn, now);
+    const closed = requests.some(writesVersion) ? port.openForWrites() : undefined;
+    const floor = this.#writeFloor(requests, txn, now, closed?.promised ?? 0);
     if (txn !== undefined && floor !== undefined) {
       txn = raiseWrite(txn, floor);
       // A commit that brings its refreshes may read where it writes.
@@ -399,6 +411,20 @@ class Executor implements RangeExecutor {
       txn,
       onePhase,
     });
+    // From here until the write is applied nothing at or above it is closed.
+    const write = closed?.beginWrite(ctx.writeTimestamp);
+    try {
+      return await this.#evaluateAll(ctx, requests, lease);
+    } finally {
+      if (write !== undefined) closed?.endWrite(write);
+    }
+  }
+
+  async #evaluateAll(
+    ctx: EvaluationContext,
+    requests: readonly KvRequest[],
+    lease: number,
+  ): Promise<Attempt> {
     const results: KvResult[] = [];
     for (const [index, request] of requests.entries()) {
       const step = evaluate(ctx, request);
@@ -526,17 +552,19 @@ class Executor implements RangeExecutor {
       : txn;
   }
 
-  /** Writes have to stand above this: what others have read of their keys. */
+  /** Writes have to stand above this: what others have read of their keys, and what is closed (wall time). */
   #writeFloor(
     requests: readonly KvRequest[],
     txn: TxnMeta | undefined,
     now: Timestamp,
+    closedWall: number,
   ): Timestamp | undefined {
     const writeAt = txn?.writeTimestamp ?? now;
-    let latest = writeAt;
-    let below = false;
+    const closed = { wall: closedWall, logical: 0 };
+    let below = compareTimestamps(writeAt, closed) <= 0;
+    let latest = below ? closed : writeAt;
     for (const request of requests) {
-      if (!isWrite(request) && request.kind !== 'increment') continue;
+      if (!writesVersion(request)) continue;
       const read = this.#state.reads.latest(request.key, txn?.id);
       if (compareTimestamps(read, latest) < 0) continue;
       latest = read;
@@ -573,8 +601,10 @@ class Executor implements RangeExecutor {
   }
 }
 
-function isPlainRead(request: KvRequest): boolean {
-  return (request.kind === 'get' || request.kind === 'scan') && request.lock === 'none';
+function writesVersion(
+  request: KvRequest,
+): request is WriteRequest | Extract<KvRequest, { kind: 'increment' }> {
+  return isWrite(request) || request.kind === 'increment';
 }
 
 function evaluate(ctx: EvaluationContext, request: KvRequest): Outcome | Promise<Outcome> {

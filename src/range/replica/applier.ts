@@ -71,6 +71,8 @@ export class Applier {
   #statsIndex: number;
 
   #writes: EngineWrite[] = [];
+  /** Closed by the commands in `#writes`. */
+  #closed = 0;
   #finished: Finished[] = [];
 
   constructor(replica: Replica, start: ApplierStart) {
@@ -135,7 +137,8 @@ export class Applier {
         // The leader kept the decoded form.
         const decoded = proposal === undefined ? decodeCommand(entry.data) : undefined;
         const command = decoded ?? must(proposal).command;
-        const split = (decoded ?? must(proposal)).split;
+        const { split, closed } = decoded ?? must(proposal);
+        this.#closed = Math.max(this.#closed, closed);
         this.#replica.host.clock.observe(command.timestamp);
         const work = this.#workBefore(command);
         if (work !== undefined) {
@@ -267,6 +270,7 @@ export class Applier {
         writes.push({ key: rangeStateKey(replica.rangeId, 'applied'), value });
       }
       if (writes.length > 0) replica.host.engine.apply(writes);
+      replica.closed.learn(this.#closed);
       replica.host.counters.entriesApplied += this.appliedIndex - replica.raft.appliedIndex;
       replica.raft.applied(this.appliedIndex);
       replica.host.noteDirty(replica);

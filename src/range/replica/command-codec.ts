@@ -3,7 +3,7 @@
  * and read once per follower. The leader keeps the decoded form beside its proposal and never reads
  * its own bytes back.
  *
- *   flags, timestamp, [stats delta], write count, writes, [clears], [trigger]
+ *   flags, timestamp, [closed], [stats delta], write count, writes, [clears], [trigger]
  *
  * A write's value is preceded by its length + 1; 0 stands for a deletion.
  */
@@ -26,9 +26,13 @@ export interface SplitEffects {
 
 export interface ReplicatedCommand extends Command {
   readonly split: SplitEffects | undefined;
+  /** What the leaseholder had closed when it proposed this; 0 for nothing. See `closed/closed-timestamp.ts`. */
+  readonly closed: number;
 }
 
 const formatVersion = 1;
+const versionMask = 0x07;
+const hasClosed = 0x08;
 const hasStats = 0x10;
 const hasClears = 0x20;
 const hasTrigger = 0x40;
@@ -36,14 +40,20 @@ const hasSplit = 0x80;
 
 const writer = new ByteWriter();
 
-export function encodeCommand(command: Command, split: SplitEffects | undefined): Buffer {
+export function encodeCommand(
+  command: Command,
+  split: SplitEffects | undefined,
+  closed: number,
+): Buffer {
   const { statsDelta, writes, clears, trigger, timestamp } = command;
   let flags = formatVersion;
   if (!isZero(statsDelta)) flags |= hasStats;
   if (clears.length > 0) flags |= hasClears;
   if (trigger !== undefined) flags |= hasTrigger;
   if (split !== undefined) flags |= hasSplit;
+  if (closed > 0) flags |= hasClosed;
   writer.reset().byte(flags).uint(timestamp.wall).uint(timestamp.logical);
+  if (closed > 0) writer.int(timestamp.wall - closed);
   if ((flags & hasStats) !== 0) writeStats(writer, statsDelta);
   writer.uint(writes.length);
   for (const write of writes) {
@@ -67,10 +77,11 @@ export function encodeCommand(command: Command, split: SplitEffects | undefined)
 export function decodeCommand(encoded: Buffer): ReplicatedCommand {
   const reader = new ByteReader(encoded);
   const flags = reader.byte();
-  if ((flags & 0x0f) !== formatVersion) {
-    throw new RangeError(`a raft command has unknown format ${flags & 0x0f}`);
+  if ((flags & versionMask) !== formatVersion) {
+    throw new RangeError(`a raft command has unknown format ${flags & versionMask}`);
   }
   const timestamp = { wall: reader.uint(), logical: reader.uint() };
+  const closed = (flags & hasClosed) !== 0 ? timestamp.wall - reader.int() : 0;
   const statsDelta = (flags & hasStats) !== 0 ? readStats(reader) : zeroStats;
   const count = reader.uint();
   const writes: EngineWrite[] = [];
@@ -86,7 +97,7 @@ export function decodeCommand(encoded: Buffer): ReplicatedCommand {
   }
   const trigger = (flags & hasTrigger) !== 0 ? readTrigger(reader) : undefined;
   const split = (flags & hasSplit) !== 0 ? { rightStats: readStats(reader) } : undefined;
-  return { timestamp, statsDelta, writes, clears, trigger, split };
+  return { timestamp, closed, statsDelta, writes, clears, trigger, split };
 }
 
 function isZero(stats: MvccStats): boolean {

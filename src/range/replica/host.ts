@@ -2,6 +2,7 @@
 import {
   type CommitTrigger,
   type Db,
+  type ClusterSettings,
   type HlcClock,
   type NodeId,
   type RangeDescriptor,
@@ -49,6 +50,7 @@ export interface ReplicaHost {
   readonly rowPrograms: RowProgramCompiler | undefined;
   readonly sender: KeySender;
   readonly db: Db;
+  readonly clusterSettings: ClusterSettings;
   readonly executorFactory: (port: ReplicaPort, lowWater: LowWater | undefined) => RangeExecutor;
   /** The disk has not answered for so long that others should lead this store's ranges. */
   readonly diskIsSlow: boolean;
@@ -56,6 +58,8 @@ export interface ReplicaHost {
   readonly loadSplitThreshold: number;
 
   engineSnapshot(): EngineSnapshot;
+  /** Up to where (HLC wall microseconds) leaseholders close timestamps now. */
+  closingTarget(): number;
   /** The replica has something to do: include it in the next turn and in ticks. */
   activate(replica: Replica): void;
   /** True for a store that hands over its leases. */

@@ -10,6 +10,7 @@ export interface PendingProposal {
   readonly term: number;
   readonly command: Command;
   readonly split: SplitEffects | undefined;
+  readonly closed: number;
   readonly resolve: (outcome: ProposeOutcome) => void;
 }
 

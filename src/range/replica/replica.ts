@@ -56,6 +56,8 @@ import {
 } from '../ports.ts';
 import { type RangeLoad } from '../load/range-load.ts';
 import { AdminWork } from './admin-work.ts';
+import { ClosedTimestamp } from '../closed/closed-timestamp.ts';
+import { readPast } from '../closed/past-reads.ts';
 import { Applier } from './applier.ts';
 import { encodeCommand, type SplitEffects } from './command-codec.ts';
 import { type ReplicaHost } from './host.ts';
@@ -105,6 +107,7 @@ export class Replica implements ReplicaPort, RaftHost {
   /** Where the next executor begins, when an earlier one was given up; a new lease begins later. */
   #lowWater: LowWater | undefined;
 
+  readonly closed = new ClosedTimestamp();
   readonly proposals = new Proposals();
   readonly admin = new AdminWork();
   readonly effects = new Effects(this);
@@ -212,10 +215,19 @@ export class Replica implements ReplicaPort, RaftHost {
     if (!this.holdsLease) return this.notLeaseholder();
     if (this.applier.splitPending) return this.notLeaseholder();
     if (compareTimestamps(timestamp, this.#gcThreshold) < 0) {
-      return { kind: 'below-gc-threshold', threshold: this.#gcThreshold };
+      return { kind: 'below-gc-threshold', timestamp, threshold: this.#gcThreshold };
     }
     const isServed = timestamp.wall < this.leaseExpiration() && this.#isInForce();
     return isServed ? undefined : this.notLeaseholder();
+  }
+
+  openForWrites(): ClosedTimestamp {
+    return this.closed;
+  }
+
+  /** HLC wall microseconds: nothing that is missing here will be written at or below it. */
+  get closedTimestamp(): number {
+    return this.closed.known;
   }
 
   propose(command: Command, leaseSequence: number): Promise<ProposeOutcome> {
@@ -379,7 +391,7 @@ export class Replica implements ReplicaPort, RaftHost {
   }
 
   execute(batch: BatchRequest): Promise<BatchResponse> {
-    return this.executor().execute(batch);
+    return readPast(this, batch) ?? this.executor().execute(batch);
   }
 
   // ---- raft driving ----
@@ -549,7 +561,10 @@ export class Replica implements ReplicaPort, RaftHost {
     if (leaseSequence !== this.#leaseSequence || !this.holdsLease) {
       return Promise.resolve({ kind: 'rejected', error: this.notLeaseholder() });
     }
-    const data = encodeCommand(command, split);
+    const closed = this.closed.close(
+      Math.min(this.host.closingTarget(), this.leaseExpiration() - 1),
+    );
+    const data = encodeCommand(command, split, closed);
     if (data.length > this.host.settings.commandBytesMax) {
       const reason = `a command of ${data.length} bytes exceeds ${this.host.settings.commandBytesMax}`;
       return Promise.resolve({ kind: 'rejected', error: { kind: 'too-large', reason } });
@@ -570,7 +585,7 @@ export class Replica implements ReplicaPort, RaftHost {
         this.activate();
         this.host.counters.proposals++;
         return new Promise((resolve) => {
-          this.proposals.add(result.index, { term: result.term, command, split, resolve });
+          this.proposals.add(result.index, { term: result.term, command, split, closed, resolve });
         });
     }
   }

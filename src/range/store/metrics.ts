@@ -18,6 +18,8 @@ export interface StoreCounters {
   checkpoints: number;
   versionsCollected: number;
   writesHeldBack: number;
+  /** Batches of reads that a replica served without the lease. */
+  followerReads: number;
 }
 
 export function newStoreCounters(): StoreCounters {
@@ -39,6 +41,7 @@ export function newStoreCounters(): StoreCounters {
     checkpoints: 0,
     versionsCollected: 0,
     writesHeldBack: 0,
+    followerReads: 0,
   };
 }
 

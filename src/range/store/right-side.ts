@@ -80,6 +80,8 @@ export function prepareRight(
         statsIndex: floor.index,
       });
       store.addReplica(replica);
+      replica.closed.learn(left.closedTimestamp);
+      replica.closed.promise(left.closed.promised);
       store.counters.splits++;
       const wasLeaseholder = left.holdsLease;
       if (wasLeaseholder) left.executor().split(right.startKey, replica.executor());

@@ -147,6 +147,7 @@ export class Store implements ReplicaHost {
   readonly rowPrograms: RowProgramCompiler | undefined;
   readonly sender: KeySender;
   readonly db: Db;
+  readonly clusterSettings: ClusterSettings;
   readonly executorFactory: ReplicaHost['executorFactory'];
   readonly liveness: StoreLiveness;
   readonly bound: ClockBound;
@@ -190,6 +191,7 @@ export class Store implements ReplicaHost {
     this.rowPrograms = deps.rowPrograms;
     this.sender = deps.sender;
     this.db = deps.db;
+    this.clusterSettings = deps.clusterSettings;
     this.executorFactory = deps.executorFactory;
     const { env, clock, transport, storeId } = this.deps;
     const { settings } = this;
@@ -485,6 +487,11 @@ export class Store implements ReplicaHost {
 
   engineSnapshot(): EngineSnapshot {
     return this.engine.snapshot();
+  }
+
+  closingTarget(): number {
+    const behindMs = this.clusterSettings.get(kvSettings.closedTimestampTarget);
+    return behindMs === 0 ? 0 : this.clock.now().wall - behindMs * 1000;
   }
 
   activate(replica: Replica): void {

@@ -1,6 +1,6 @@
 /** What a client is told when keys and transactions fail: KvError -> SQLSTATE, and which failures may be run anew. */
 import { unreachable } from '../../util/index.ts';
-import { KvFailure, type KvError } from '../../kv/index.ts';
+import { formatTimestamp, KvFailure, type KvError } from '../../kv/index.ts';
 import { failureFromWire, sqlError, SqlFailure } from '../errors.ts';
 
 /** True for failures that mean "nothing happened, begin again": a statement on its own may be re-run. */
@@ -73,7 +73,12 @@ export function sqlErrorOfKv(error: KvError): SqlFailure {
         hint: 'It may or may not have been committed. Look before running it again.',
       });
     case 'below-gc-threshold':
-      return sqlError('invalidParameterValue', 'the data of that time is no longer kept');
+      return sqlError(
+        'invalidParameterValue',
+        `data as of ${formatTimestamp(error.timestamp)} are no longer kept: ` +
+          `reads must be after the garbage collection threshold ${formatTimestamp(error.threshold)}`,
+        { hint: 'The zone variable gc.ttlseconds says how long replaced versions are kept.' },
+      );
     case 'unavailable':
       return sqlError(
         'cannotConnectNow',

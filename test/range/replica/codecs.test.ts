@@ -93,7 +93,13 @@ describe('codecs', () => {
         command.trigger?.kind === 'split'
           ? { rightStats: { ...zeroStats, liveCount: 4 } }
           : undefined;
-      expect(decodeCommand(encodeCommand(command, split))).toEqual({ ...command, split });
+      for (const closed of [0, 1, command.timestamp.wall + 5]) {
+        expect(decodeCommand(encodeCommand(command, split, closed))).toEqual({
+          ...command,
+          split,
+          closed,
+        });
+      }
     }
   });
 

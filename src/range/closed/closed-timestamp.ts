@@ -1,0 +1,66 @@
+/**
+ * The closed timestamp of one replica: at or below it nothing is written any more, so any replica that has applied
+ * everything up to then may serve reads there without a lease (trap T9).
+ *
+ * It is a wall time; the timestamp meant is { wall, logical: 0 }. Two of them are kept:
+ *
+ *   promised   by the leaseholder here, when a command took it along or a range at rest was closed: no write at or below it is
+ *              proposed any more
+ *   known      here, whoever promised it: everything at or below it is applied
+ *
+ * Closing is like reading the whole range at that timestamp under the lease. So a later lease needs to know nothing of it:
+ * it begins above everything that was served under earlier ones, and its writes stand above its beginning.
+ *
+ * INVARIANT 1: neither ever falls, not over splits and snapshots either.
+ * INVARIANT 2: the leaseholder proposes no write at or below `promised`: writes are forwarded above it when their evaluation begins,
+ *   and from then until they are applied (or have failed) nothing at or above them is promised.
+ */
+import { type Timestamp } from '../../kv/index.ts';
+import { type WriteBucket, WriteTracker } from './write-tracker.ts';
+
+export class ClosedTimestamp {
+  #known = 0;
+  #promised = 0;
+  /** While writes are under way. */
+  #writes: WriteTracker | undefined;
+
+  get known(): number {
+    return this.#known;
+  }
+
+  get promised(): number {
+    return Math.max(this.#promised, this.#known);
+  }
+
+  /** Everything at or below `wall` is applied here. */
+  learn(wall: number): void {
+    if (wall > this.#known) this.#known = wall;
+  }
+
+  /** A promise that was made for this replica by somebody else: for a group of ranges at rest, or for the left side of a split. */
+  promise(wall: number): void {
+    if (wall > this.#promised) this.#promised = wall;
+  }
+
+  /** A write above `promised` begins. */
+  beginWrite({ wall }: Timestamp): WriteBucket {
+    this.#writes ??= new WriteTracker();
+    return this.#writes.begin(wall);
+  }
+
+  endWrite(bucket: WriteBucket): void {
+    this.#writes?.end(bucket);
+    if (this.#writes?.lowerBound === undefined) this.#writes = undefined;
+  }
+
+  /** Promises as much up to `target` as the writes under way allow; what is promised now. */
+  close(target: number): number {
+    const lowest = this.#writes?.lowerBound;
+    this.promise(lowest === undefined ? target : Math.min(target, lowest - 1));
+    return this.promised;
+  }
+
+  get hasWrites(): boolean {
+    return this.#writes !== undefined;
+  }
+}
