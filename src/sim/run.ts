@@ -134,6 +134,7 @@ class Run {
     const context = {
       world,
       clients: configuration.clients,
+      closedAfterMs: configuration.closedAfterMs,
       violation: (text: string) => {
         world.story(`VIOLATION ${text}`);
         this.#problems.push(text);

@@ -29,6 +29,8 @@ export interface Configuration {
   /** Machines that join under load. */
   readonly lateNodes: number;
   readonly settings: Partial<StoreSettings>;
+  /** When timestamps are closed and all replicas have learnt of it. */
+  readonly closedAfterMs: number;
   readonly clusterSettings: Readonly<Record<string, string>>;
 }
 
@@ -59,15 +61,22 @@ export function drawConfiguration(random: SeededRandom, nodes: number): Configur
     replicatedFirst: random.chance(0.85),
     lateNodes: nodes > 1 && random.chance(0.3) ? 1 : 0,
     settings: random.chance(0.2) ? patience : drawSettings(random, diskMs.max),
-    clusterSettings: drawClusterSettings(random),
+    ...drawClosing(random),
   };
 }
 
-/** Timestamps that are closed so early that transactions under way meet them, and reads of the past at any replica. */
-function drawClusterSettings(random: SeededRandom): Record<string, string> {
+/** Timestamps are closed so early that transactions under way meet them. */
+function drawClosing(
+  random: SeededRandom,
+): Pick<Configuration, 'closedAfterMs' | 'clusterSettings'> {
+  const targetMs = magnitude(random, 300, 3_000);
+  const intervalMs = magnitude(random, 20, 500);
   return {
-    [kvSettings.closedTimestampTarget.name]: String(magnitude(random, 300, 3_000)),
-    [kvSettings.closedTimestampSideTransportInterval.name]: String(magnitude(random, 20, 500)),
+    closedAfterMs: targetMs + intervalMs,
+    clusterSettings: {
+      [kvSettings.closedTimestampTarget.name]: String(targetMs),
+      [kvSettings.closedTimestampSideTransportInterval.name]: String(intervalMs),
+    },
   };
 }
 

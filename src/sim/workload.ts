@@ -11,6 +11,8 @@ export interface WorkloadContext {
   readonly world: World;
   /** Clients are numbered from 0; each has one operation under way at most. */
   readonly clients: number;
+  /** What is older than this is closed, and any replica may be asked for it, if all goes well. */
+  readonly closedAfterMs: number;
   /** Notes what may not be: the run has failed. */
   readonly violation: (text: string) => void;
 }

@@ -185,24 +185,13 @@ function isUnrepeatable(txn: TxnMeta | undefined, `,
     ],
   },
   {
-    name: 'M24a',
+    name: 'M24',
     wrong: 'a late write is laid down at or below a closed timestamp',
     patches: [
       {
         file: 'src/range/evaluate/executor.ts',
         text: 'const floor = this.#writeFloor(requests, txn, now, closed?.promised ?? 0);',
         replacement: 'const floor = this.#writeFloor(requests, txn, now, 0);',
-      },
-    ],
-  },
-  {
-    name: 'M24b',
-    wrong: 'timestamps are closed over writes that are being evaluated',
-    patches: [
-      {
-        file: 'src/range/closed/closed-timestamp.ts',
-        text: 'this.promise(lowest === undefined ? target : Math.min(target, lowest - 1));',
-        replacement: 'this.promise(lowest === undefined ? target : target);',
       },
     ],
   },

@@ -34,6 +34,12 @@ export function drawRead(space: KvSpace, random: SeededRandom, how: { mayLock: b
   };
 }
 
+export function readKey(space: KvSpace, key: number): Step {
+  return async (txn, seen) => {
+    seen.push({ kind: 'read', key, value: decodeValue(await txn.get(keyAt(space, key))) });
+  };
+}
+
 /** A few pages of a scan, sometimes slowly. */
 function drawScan(space: KvSpace, random: SeededRandom, lock: LockStrength): Step {
   const a = random.between(0, space.keys.length);
@@ -78,6 +84,19 @@ export function drawPut(space: KvSpace, random: SeededRandom): Step {
   const how = random.pick(['blind', 'update', 'update', 'insert'] as const);
   const lock = random.pick(locks);
   const checked = random.chance(0.5);
+  return putInto(space, key, how, bytes, { lock, checked });
+}
+
+export function putInto(
+  space: KvSpace,
+  key: number,
+  how: 'blind' | 'update' | 'insert',
+  bytes: number,
+  { lock, checked }: { readonly lock: LockStrength; readonly checked: boolean } = {
+    lock: 'none',
+    checked: false,
+  },
+): Step {
   return async (txn, seen) => {
     const stored = keyAt(space, key);
     if (how === 'update') {
@@ -108,7 +127,10 @@ export function undone(steps: readonly Step[]): Step {
 }
 
 export function pause(space: KvSpace, random: SeededRandom): Step {
-  const ms = random.float() * 300;
+  return waitFor(space, random.float() * 300);
+}
+
+export function waitFor(space: KvSpace, ms: number): Step {
   return () => space.sleep(ms);
 }
 

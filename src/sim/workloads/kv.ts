@@ -20,7 +20,10 @@ import {
   giveUp,
   keysBelow,
   pause,
+  putInto,
+  readKey,
   undone,
+  waitFor,
   type KvSpace,
   type Step,
 } from './kv-steps.ts';
@@ -60,6 +63,7 @@ interface Running extends KvTransaction {
 export class Kv implements Workload {
   readonly #context: WorkloadContext;
   readonly #stepsMax: number;
+  readonly #closedAfterMs: number;
   readonly #history: History<Running>;
   readonly #space: KvSpace;
 
@@ -67,6 +71,7 @@ export class Kv implements Workload {
     let values = 0;
     this.#context = context;
     this.#stepsMax = steps;
+    this.#closedAfterMs = context.closedAfterMs;
     this.#history = new History(() => context.world.nowMs);
     this.#space = {
       keys: Array.from({ length: keys }, (_, key) => {
@@ -89,6 +94,7 @@ export class Kv implements Workload {
 
   next(client: number, random: SeededRandom): Operation {
     const isWrite = random.chance(0.65);
+    if (isWrite && random.chance(0.1)) return this.#drawOvertaken(client, random);
     const plan = isWrite ? this.#drawWriter(random) : this.#drawReader(random);
     return { kind: isWrite ? 'write' : 'read', run: (db) => this.#run(db, client, plan) };
   }
@@ -157,25 +163,53 @@ export class Kv implements Workload {
     };
   }
 
+  /** By the time it writes, its timestamp is closed, and another client has read there at any replica. */
+  #drawOvertaken(client: number, random: SeededRandom): Operation {
+    const space = this.#space;
+    const key = random.between(0, space.keys.length - 1);
+    const others = waitFor(space, this.#closedAfterMs * (1 + 0.5 * random.float()));
+    const read = readKey(space, key);
+    return {
+      kind: 'write',
+      run: (db) => {
+        const getAhead: Step = async (txn) => {
+          const options = { name: 'kv ahead', asOf: txn.meta.readTimestamp };
+          await this.#run(db, this.#context.clients + client, { steps: [read], options });
+        };
+        const steps = [others, getAhead, putInto(space, key, 'blind', 8)];
+        return this.#run(db, client, { steps, options: { name: 'kv overtaken' } });
+      },
+    };
+  }
+
   #drawReader(random: SeededRandom): Plan {
-    const isPast = random.chance(0.25);
+    const pastMs = random.chance(0.5) ? this.#drawPast(random) : undefined;
     const steps = Array.from({ length: random.between(1, this.#stepsMax) }, () =>
       random.chance(0.15)
         ? pause(this.#space, random)
-        : drawRead(this.#space, random, { mayLock: !isPast }),
+        : drawRead(this.#space, random, { mayLock: pastMs === undefined }),
     );
     return {
       steps,
       options: { name: 'kv read' },
-      ...(isPast ? { pastMs: random.float() * random.pick([10, 500, 3_000]) } : {}),
+      ...(pastMs === undefined ? {} : { pastMs }),
     };
+  }
+
+  /** Often where any replica may just be asked. */
+  #drawPast(random: SeededRandom): number {
+    const isClosed = random.chance(0.6);
+    const furtherMs = random.float() * random.pick([10, 500, 3_000]);
+    return isClosed ? this.#closedAfterMs + furtherMs : furtherMs;
   }
 
   async #run(db: Db, client: number, plan: Plan): Promise<void> {
     const { steps, pastMs, fixTimestamp, cancelAfterMs } = plan;
-    const asOf =
-      pastMs === undefined ? undefined : addMicros(db.clock.now(), -Math.round(1_000 * pastMs));
-    const options = { ...plan.options, ...(asOf === undefined ? {} : { asOf }) };
+    const options =
+      pastMs === undefined
+        ? plan.options
+        : { ...plan.options, asOf: addMicros(db.clock.now(), -Math.round(1_000 * pastMs)) };
+    const { asOf } = options;
     const running: Running = {
       steps: [],
       committedAt: undefined,
