@@ -1,4 +1,7 @@
+export { apply, finished } from './apply.ts';
 export { ClusterPicture } from './cluster-picture.ts';
+export { conformance } from './conformance.ts';
+export type { ConstraintViolation, RangeConformance } from './conformance.ts';
 export { decide } from './decide.ts';
 export { distance, diversityOf } from './diversity.ts';
 export type { Locality } from './diversity.ts';
@@ -20,3 +23,5 @@ export type {
   StorePicture,
   StoreStatus,
 } from './types.ts';
+export { whatIf } from './what-if.ts';
+export type { BlockedRange, ClusterChange, ClusterState, PlannedMove, WhatIf } from './what-if.ts';

@@ -61,7 +61,8 @@ export function leaveDecommissioning(situation: Situation): PlacementAction | un
       role === 'voter'
         ? Math.max(rules.wantedVoters, Math.min(votersKept, rules.numVoters))
         : rules.wantedNonVoters;
-    if (stores.length > least) {
+    const isWorse = violationsOf(staying) > violationsOf(situation);
+    if (stores.length > least && !isWorse) {
       return remove(role, leaving, `${reason}, and ${stores.length - 1} replicas have a node each`);
     }
     situation.blocked.push(`${reason}: ${obstacleEverywhere(situation, staying, role)}`);

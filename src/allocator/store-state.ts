@@ -45,7 +45,7 @@ export function isAlive({ status }: StoreState): boolean {
 }
 
 /** What it held is lost. */
-export function isLost({ status }: StoreState): boolean {
+export function isLost({ status }: Pick<StoreState, 'status'>): boolean {
   return status === 'dead' || status === 'decommissioned';
 }
 

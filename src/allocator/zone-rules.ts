@@ -3,12 +3,12 @@
  * meet which constraints. *Violations* are what is missing, as a number that moves should make smaller: replicas
  * that stand where none may be, and replicas that a group lacks.
  *
- * A group that no store which is to stay can meet asks for as much as one of them can: `+region=mars,+ssd` becomes
+ * A group that no store can meet any more asks for as much as one of them can: `+region=mars,+ssd` becomes
  * what any solid-state store meets. Prohibitions are never given up. A group that some store meets is not
  * weakened because that store has no room: then its replica waits.
  */
 import { type Constraint, type ConstraintGroup, type ZoneConfig } from '../kv/index.ts';
-import { isStaying, type Layout, type Site, type StoreState } from './store-state.ts';
+import { isLost, isStaying, type Layout, type Site, type StoreState } from './store-state.ts';
 import { type ReplicaRole } from './types.ts';
 
 interface Group {
@@ -19,6 +19,9 @@ interface Group {
   readonly meets: Uint8Array;
   /** The same for as much of it as some store meets. */
   readonly meetsAsFar: Uint8Array;
+  /** No store meets all of it: it asks for less. */
+  readonly isWeakened: boolean;
+  /** Some store that is here to stay meets all of it. */
   readonly isMeetable: boolean;
 }
 
@@ -31,7 +34,7 @@ export class GroupRules {
   constructor(layout: Layout, groups: readonly ConstraintGroup[], wanted: number) {
     this.groups = groups.map((each) => groupOf(layout, each));
     const counted = this.groups.reduce((sum, each) => sum + each.replicas, 0);
-    this.#areComplete = counted >= wanted && this.groups.every((each) => each.isMeetable);
+    this.#areComplete = counted >= wanted && !this.groups.some((each) => each.isWeakened);
   }
 
   violations(stores: readonly StoreState[], also?: Site): number {
@@ -151,22 +154,29 @@ export class ZoneRules {
 }
 
 /** Never an even number of voters for want of nodes: two of two are no better than one of one. */
-function oddVoters(wanted: number, nodes: number): number {
+export function oddVoters(wanted: number, nodes: number): number {
   if (nodes >= wanted) return wanted;
   return Math.max(1, nodes % 2 === 0 ? nodes - 1 : nodes);
 }
 
 function groupOf(layout: Layout, { replicas, constraints }: ConstraintGroup): Group {
-  const staying = new Set<Site>();
-  for (const store of layout.stores.values()) if (isStaying(store)) staying.add(store.site);
   const met = layout.sites.map((site) => metBy(site, constraints));
-  const most = Math.max(0, ...[...staying].map((site) => met[site.index] ?? 0));
+  const all = constraints.length;
+  let most = 0;
+  let isMeetable = false;
+  for (const store of layout.stores.values()) {
+    const here = met[store.site.index] ?? 0;
+    // What a store meets that is to be emptied is not given up for that.
+    if (!isLost(store)) most = Math.max(most, here);
+    if (isStaying(store) && here === all) isMeetable = true;
+  }
   return {
     replicas,
     text: constraints.map(constraintText).join(','),
-    meets: Uint8Array.from(met, (each) => Number(each === constraints.length)),
+    meets: Uint8Array.from(met, (each) => Number(each === all)),
     meetsAsFar: Uint8Array.from(met, (each) => Number(each >= most)),
-    isMeetable: most === constraints.length,
+    isWeakened: most < all,
+    isMeetable,
   };
 }
 

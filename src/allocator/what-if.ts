@@ -1,0 +1,154 @@
+/**
+ * What a change would lead to: the rules that would act on it are played through on a copy of the cluster, range by
+ * range, until nothing is due any more. What remains to be done then is blocked, and the change is better refused.
+ */
+import {
+  asStoreId,
+  type NodeId,
+  type RangeId,
+  type StoreId,
+  type ZoneConfig,
+} from '../kv/index.ts';
+import { apply, finished } from './apply.ts';
+import { ClusterPicture } from './cluster-picture.ts';
+import { decide } from './decide.ts';
+import { isAlive, isLost } from './store-state.ts';
+import {
+  type AllocatorSettings,
+  type PlacementAction,
+  type RangeOutline,
+  type RangePicture,
+  type ReplicaRole,
+  type StorePicture,
+} from './types.ts';
+
+/** `R`: whatever else `zoneOf` needs to know of a range. */
+export interface ClusterState<R extends RangeOutline> {
+  readonly stores: readonly StorePicture[];
+  readonly ranges: Iterable<R>;
+  readonly zoneOf: (range: R) => ZoneConfig;
+  readonly settings: AllocatorSettings;
+}
+
+export type ClusterChange<R extends RangeOutline> =
+  | { readonly kind: 'decommission'; readonly nodes: readonly NodeId[] }
+  /** Ranges for which it gives the same configuration as before are left alone. */
+  | { readonly kind: 'zones'; readonly zoneOf: (range: R) => ZoneConfig };
+
+export interface PlannedMove {
+  readonly rangeId: RangeId;
+  readonly role: ReplicaRole;
+  /** Undefined: one replica more. */
+  readonly from: StoreId | undefined;
+  /** Undefined: one replica less. */
+  readonly to: StoreId | undefined;
+  /** To be copied. */
+  readonly bytes: number;
+}
+
+export interface BlockedRange {
+  readonly rangeId: RangeId;
+  readonly reason: string;
+}
+
+export interface WhatIf {
+  readonly moves: readonly PlannedMove[];
+  readonly blocked: readonly BlockedRange[];
+}
+
+/** More steps than any range needs: each replica is moved, and changes its role, and the lease follows. */
+const stepsPerReplica = 6;
+
+export function whatIf<R extends RangeOutline>(
+  state: ClusterState<R>,
+  change: ClusterChange<R>,
+): WhatIf {
+  const { stores, settings } = state;
+  const leaving = new Set(change.kind === 'decommission' ? change.nodes : []);
+  const cluster = new ClusterPicture(
+    stores.map((each) =>
+      leaving.has(each.nodeId) && !isLost(each) ? { ...each, status: 'decommissioning' } : each,
+    ),
+  );
+  const moves: PlannedMove[] = [];
+  const blocked: BlockedRange[] = [];
+  for (const outline of state.ranges) {
+    const zone = state.zoneOf(outline);
+    const wanted = change.kind === 'zones' ? change.zoneOf(outline) : zone;
+    const isTouched =
+      change.kind === 'zones'
+        ? wanted !== zone
+        : outline.replicas.some((each) => leaving.has(each.nodeId));
+    if (!isTouched) continue;
+    const { range, steps, problems } = play(cluster, settings, outline, wanted);
+    for (const step of steps) moves.push(...movesOf(range, step));
+    const isLeft = range.replicas.some((each) => leaving.has(each.nodeId));
+    const reasons = change.kind === 'zones' || isLeft ? problems : [];
+    const unmeetable = cluster.rulesOf(wanted).unmeetable();
+    if (change.kind === 'zones' && unmeetable !== undefined) {
+      reasons.push(`constraint ${unmeetable} matches no live store`);
+    }
+    if (reasons.length > 0) blocked.push({ rangeId: range.rangeId, reason: reasons.join('; ') });
+  }
+  return { moves, blocked };
+}
+
+function play(
+  cluster: ClusterPicture,
+  settings: AllocatorSettings,
+  outline: RangeOutline,
+  zone: ZoneConfig,
+): { range: RangePicture; steps: PlacementAction[]; problems: string[] } {
+  const first = outline.replicas.find(
+    (each) => each.kind === 'voter' && isAlive(cluster.storeOf(each)),
+  );
+  const { rangeId, replicas, sizeBytes } = outline;
+  const leaseholder = first?.storeId ?? asStoreId(0);
+  let range: RangePicture = {
+    rangeId,
+    replicas,
+    sizeBytes,
+    leaseholder,
+    qps: 0,
+    balancing: 'none',
+  };
+  const steps: PlacementAction[] = [];
+  const stepsMax = stepsPerReplica * (replicas.length + zone.numReplicas);
+  while (steps.length < stepsMax) {
+    const due = decide(cluster, range, zone, settings);
+    switch (due.kind) {
+      case 'none':
+        return { range, steps, problems: [...due.blocked] };
+      case 'unavailable':
+        return { range, steps, problems: [`${due.live} of ${due.needed} voters needed are alive`] };
+      case 'finish-change':
+        range = finished(range);
+        continue;
+      default: {
+        const done = apply(cluster, range, due);
+        range = done.range;
+        steps.push(done.action);
+      }
+    }
+  }
+  return { range, steps, problems: ['its replicas do not come to rest'] };
+}
+
+function movesOf({ rangeId, sizeBytes }: RangePicture, action: PlacementAction): PlannedMove[] {
+  switch (action.kind) {
+    case 'add': {
+      const { role, target } = action;
+      return [{ rangeId, role, from: undefined, to: target.storeId, bytes: sizeBytes }];
+    }
+    case 'remove': {
+      const { role, target } = action;
+      return [{ rangeId, role, from: target.storeId, to: undefined, bytes: 0 }];
+    }
+    case 'replace': {
+      const { role, add, remove } = action;
+      return [{ rangeId, role, from: remove.storeId, to: add.storeId, bytes: sizeBytes }];
+    }
+    default:
+      return [];
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * Scripts over what a change would lead to and over reports on replication; stores, zones and replicas are written
+ * as `words.ts` says. Every range is 10 bytes large.
+ *
+ *   range 7 1,2,3                      adds or changes a range
+ *   zone replicas=5                    the zone of all ranges
+ *   decommission 3,4                   what if these nodes were to go?
+ *   what-if replicas=5                 what if the zone were this one?
+ *   report                             conformance of all ranges
+ */
+import {
+  allocatorSettings,
+  conformance,
+  whatIf,
+  type ClusterChange,
+  type RangeConformance,
+  type RangeOutline,
+  type StorePicture,
+} from '../../src/allocator/index.ts';
+import { asNodeId, asRangeId, ClusterSettings } from '../../src/kv/index.ts';
+import { runScripts, type ScriptCase } from '../script.ts';
+import { parseReplicas, parseStore, parseZone } from './words.ts';
+
+const directory = new URL('testdata/feasibility', import.meta.url).pathname;
+const sizeBytes = 10;
+
+class Runner {
+  readonly #stores = new Map<number, StorePicture>();
+  readonly #ranges = new Map<number, RangeOutline>();
+  #zone = parseZone(new Map());
+
+  run({ command, args, options }: ScriptCase): string {
+    const ids = (args[0] ?? '').split(',').map(Number);
+    switch (command) {
+      case 'store':
+        for (const id of ids) {
+          this.#stores.set(id, parseStore(id, options, this.#stores.get(id)));
+        }
+        return '';
+      case 'range':
+        for (const id of ids) {
+          const replicas = parseReplicas(args[1] ?? '', this.#stores);
+          this.#ranges.set(id, { rangeId: asRangeId(id), replicas, sizeBytes });
+        }
+        return '';
+      case 'zone':
+        this.#zone = parseZone(options);
+        return '';
+      case 'decommission':
+        return this.#whatIf({ kind: 'decommission', nodes: ids.map(asNodeId) });
+      case 'what-if': {
+        const zone = parseZone(options);
+        return this.#whatIf({ kind: 'zones', zoneOf: () => zone });
+      }
+      case 'report':
+        return [...conformance([...this.#stores.values()], this.#ranges.values(), () => this.#zone)]
+          .map(printReport)
+          .join('\n');
+      default:
+        throw new Error(`unknown command ${command}`);
+    }
+  }
+
+  #whatIf(change: ClusterChange<RangeOutline>): string {
+    const { moves, blocked } = whatIf(
+      {
+        stores: [...this.#stores.values()],
+        ranges: this.#ranges.values(),
+        zoneOf: () => this.#zone,
+        settings: allocatorSettings(new ClusterSettings()),
+      },
+      change,
+    );
+    return [
+      ...moves.map(
+        ({ rangeId, role, from, to, bytes }) =>
+          `r${rangeId}: ${role} ${from ?? 'none'} -> ${to ?? 'none'}, ${bytes} bytes`,
+      ),
+      ...blocked.map(({ rangeId, reason }) => `r${rangeId} is blocked: ${reason}`),
+    ].join('\n');
+  }
+}
+
+function printReport(report: RangeConformance): string {
+  const found = [
+    report.isUnavailable ? 'unavailable' : '',
+    report.isUnderReplicated ? 'under-replicated' : '',
+    report.isOverReplicated ? 'over-replicated' : '',
+    ...report.violations.map(({ type, constraint }) => `${type} ${constraint} violated`),
+    report.criticalLocalities.length > 0 ? `critical: ${report.criticalLocalities.join(' ')}` : '',
+  ].filter((each) => each !== '');
+  return `r${report.rangeId}: ${found.length === 0 ? 'well' : found.join('; ')}`;
+}
+
+runScripts(directory, () => {
+  const runner = new Runner();
+  return (step) => runner.run(step);
+});
