@@ -66,3 +66,12 @@ export function replicaOnStore(
 ): ReplicaDescriptor | undefined {
   return range.replicas.find((replica) => replica.storeId === storeId);
 }
+
+/** As errors name a range: `in range r70: [(n7,s7):1, (n8,s8):2 non-voter]`. */
+export function inRange({ rangeId, replicas }: RangeDescriptor): string {
+  const named = replicas.map(
+    ({ nodeId, storeId, replicaId, kind }) =>
+      `(n${nodeId},s${storeId}):${replicaId}${kind === 'voter' ? '' : ` ${kind}`}`,
+  );
+  return `in range r${rangeId}: [${named.join(', ')}]`;
+}

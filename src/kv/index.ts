@@ -35,6 +35,7 @@ export type {
 export {
   containsKey,
   containsSpan,
+  inRange,
   isChanging,
   replicaById,
   replicaOnStore,

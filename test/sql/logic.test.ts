@@ -2,8 +2,8 @@
  * SQL from end to end over an in-memory Db: own scripts, and a sample of SQLite's sqllogictest corpus
  * where it lies beside the repository (SLT_RECORDS=n takes n records of each file, 0 all).
  *
- * Commands of the scripts: `sql [session] [user=name] [db=name]` runs the input, `copy` takes the first line as
- * statement and the rest as its data.
+ * Commands of the scripts: `sql [session] [user=name] [db=name]` runs the input, `quiet` tells only its error (for rows
+ * that differ from run to run), `copy` takes the first line as statement and the rest as its data.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -44,7 +44,8 @@ runScripts(join(import.meta.dirname, 'testdata'), async () => {
       const [statement = '', ...lines] = step.input.split('\n');
       return show(await runText(session, statement, lines.map((line) => `${line}\n`).join('')));
     }
-    return show(await runText(session, step.input));
+    const answer = await runText(session, step.input);
+    return show(step.command === 'quiet' ? { ...answer, results: [] } : answer);
   };
 });
 

@@ -1,5 +1,6 @@
 /** Administrative requests: splits, transfers, replica changes, and what a range can say about itself. */
 import {
+  inRange,
   replicaOnStore,
   containsSpan,
   type AdminRequest,
@@ -15,7 +16,6 @@ import { computeStats, type MvccStats } from '../../storage/index.ts';
 import { unreachable } from '../../util/index.ts';
 import { type Store } from '../store/store.ts';
 import { changeReplicas } from './change-replicas.ts';
-import { inRange } from './placement.ts';
 import { relocate } from './relocate.ts';
 import { mergeRight, type MergeDeps } from './merge.ts';
 import { type Replica } from './replica.ts';

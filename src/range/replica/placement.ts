@@ -13,6 +13,7 @@
 import { type AllocatorTarget, type ChangePurpose } from '../../allocator/index.ts';
 import {
   asReplicaId,
+  inRange,
   replicaOnStore,
   type RangeDescriptor,
   type ReplicaDescriptor,
@@ -88,15 +89,6 @@ export function refusalOf(range: RangeDescriptor, placement: Placement): string 
   const node = namedTwice(all.map(({ nodeId }) => nodeId));
   if (node !== undefined) return `node ${node} would hold two replicas ${inRange(range)}`;
   return undefined;
-}
-
-/** As errors name a range: `in range r70: [(n7,s7):1, (n8,s8):2 non-voter]`. */
-export function inRange({ rangeId, replicas }: RangeDescriptor): string {
-  const named = replicas.map(
-    ({ nodeId, storeId, replicaId, kind }) =>
-      `(n${nodeId},s${storeId}):${replicaId}${kind === 'voter' ? '' : ` ${kind}`}`,
-  );
-  return `in range r${rangeId}: [${named.join(', ')}]`;
 }
 
 /** A learner on every store of the placement that has no replica yet. */

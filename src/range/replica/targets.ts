@@ -1,10 +1,10 @@
 /** What operators name as places of replicas, checked against what is known of the stores. Refusals say range, store and reason. */
 import { type AllocatorTarget } from '../../allocator/index.ts';
-import { replicaOnStore, type RangeDescriptor, type StoreId } from '../../kv/index.ts';
+import { inRange, replicaOnStore, type RangeDescriptor, type StoreId } from '../../kv/index.ts';
 import { unreachable } from '../../util/index.ts';
 import { findStore } from '../store/store-status.ts';
 import { type Store } from '../store/store.ts';
-import { inRange, placementOf, type Placement } from './placement.ts';
+import { placementOf, type Placement } from './placement.ts';
 
 /** Complete lists; what is undefined stays as it is. */
 export interface WantedPlacement {

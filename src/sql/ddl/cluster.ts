@@ -3,9 +3,11 @@ import { type ClusterStatement } from '../parse/index.ts';
 import { type StatementContext, type StatementResult } from '../session/types.ts';
 import { shownResult } from './context.ts';
 
-import { showRanges, splitAt } from './ranges.ts';
+import { relocate, relocateRows } from './move-ranges.ts';
 import { setSetting, showSetting, showSettings } from './settings.ts';
+import { showRange, showRanges } from './show-ranges.ts';
 import { showObjects } from './show.ts';
+import { splitAt, unsplit } from './split-ranges.ts';
 
 import { type Shown, type ShownBy } from './types.ts';
 import { configureZone, showZone, showZones } from './zones.ts';
@@ -27,6 +29,12 @@ export async function runCluster(
   switch (statement.kind) {
     case 'split-at':
       return splitAt(statement, context);
+    case 'unsplit':
+      return unsplit(statement, context);
+    case 'relocate':
+      return relocate(statement, context);
+    case 'relocate-rows':
+      return relocateRows(statement, context);
     case 'set-cluster-setting':
       return setSetting(statement.name, statement.value, context);
     case 'configure-zone':
@@ -39,7 +47,9 @@ export const shownBy: ShownBy = (statement) => (isShow(statement) ? show(stateme
 function show(statement: ShowStatement): Shown {
   switch (statement.kind) {
     case 'show-ranges':
-      return showRanges(statement.from);
+      return showRanges(statement.from, statement.options);
+    case 'show-range':
+      return showRange(statement.of, statement.row);
     case 'show-cluster-setting':
       return showSetting(statement.name);
     case 'show-cluster-settings':

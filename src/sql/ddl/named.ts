@@ -5,9 +5,9 @@ import {
   type TableDescriptor,
 } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
-import { type NameParts } from '../parse/index.ts';
+import { type IndexTarget, type NameParts } from '../parse/index.ts';
 import { noRelation } from './context.ts';
-import { nameOf } from './nodes.ts';
+import { nameOf, nameText } from './nodes.ts';
 
 /** The table that `parts` name; 42P01 and 42809. */
 export function tableNamed(catalog: SessionCatalog, parts: NameParts): TableDescriptor {
@@ -23,4 +23,29 @@ export function indexNamed(table: TableDescriptor, name: string): IndexDescripto
   const index = [table.primaryIndex, ...table.indexes].find((candidate) => candidate.name === name);
   if (index === undefined) throw sqlError('undefinedObject', `index "${name}" does not exist`);
   return index;
+}
+
+export interface TableIndex {
+  readonly table: TableDescriptor;
+  readonly index: IndexDescriptor;
+}
+
+/** The index that a statement about ranges names; a table stands for its primary index. */
+export function indexOf(catalog: SessionCatalog, target: IndexTarget): TableIndex {
+  switch (target.kind) {
+    case 'table': {
+      const table = tableNamed(catalog, target.name);
+      return { table, index: table.primaryIndex };
+    }
+    case 'index': {
+      const table = tableNamed(catalog, target.table);
+      return { table, index: indexNamed(table, target.index) };
+    }
+    case 'index-name': {
+      const name = nameOf(target.name);
+      const found = catalog.findNamed(name);
+      if (found?.kind === 'index') return { table: found.table, index: found.index };
+      throw sqlError('undefinedObject', `index "${nameText(name)}" does not exist`);
+    }
+  }
 }

@@ -3,7 +3,7 @@
  * tells which statement it is, the others read it.
  */
 import { type Source } from './parts.ts';
-import { alterRanges, showRanges } from './ranges-parser.ts';
+import { alterRange, alterRanges, showRanges } from './ranges-parser.ts';
 import { type Token, TokenReader } from './scanner.ts';
 import { resetSetting, setSetting, showSettings } from './settings-parser.ts';
 import { showObjects } from './show-parser.ts';
@@ -21,8 +21,7 @@ export function parseCluster(text: string, tokens: readonly Token[]): ClusterSta
 function clusterStatement(source: Source): ClusterStatement | undefined {
   const { reader } = source;
   if (reader.take('show')) {
-    if (reader.take('ranges')) return showRanges(reader);
-    return showSettings(reader) ?? showZones(reader) ?? showObjects(reader);
+    return showRanges(source) ?? showSettings(reader) ?? showZones(reader) ?? showObjects(reader);
   }
   if (reader.take('set', 'cluster', 'setting')) return setSetting(source);
   if (reader.take('reset', 'cluster', 'setting')) return resetSetting(reader);
@@ -33,7 +32,9 @@ function clusterStatement(source: Source): ClusterStatement | undefined {
 function alter(source: Source): ClusterStatement | undefined {
   const { reader } = source;
   if (reader.take('range')) {
-    return configureZone(source, { kind: 'range', name: reader.identifier() });
+    return (
+      alterRange(source) ?? configureZone(source, { kind: 'range', name: reader.identifier() })
+    );
   }
   if (reader.take('database')) {
     const name = reader.identifier();
@@ -51,5 +52,6 @@ function alter(source: Source): ClusterStatement | undefined {
       index === undefined ? { kind: 'table', name } : { kind: 'index', table: name, index },
     );
   }
-  return alterRanges(source, name, index);
+  if (index !== undefined) return alterRanges(source, { kind: 'index', table: name, index });
+  return alterRanges(source, { kind: isTable ? 'table' : 'index-name', name });
 }

@@ -10,6 +10,13 @@ export {
 } from './statements.ts';
 export { showSchema } from './show-sources.ts';
 export type {
+  IndexTarget,
+  RangesFrom,
+  RangesOption,
+  RangeStatement,
+  RelocatedReplicas,
+} from './range-statements.ts';
+export type {
   ClusterStatement,
   NameParts,
   ParsedStatement,

@@ -35,6 +35,22 @@ export function queryPart(source: Source, start: number, end: number): Node {
   return parsePart(source, '', start, end);
 }
 
+/** One row in parentheses, as VALUES (...). */
+export function valuesPart(source: Source): Node {
+  const { reader } = source;
+  const { start } = reader.peek();
+  reader.expectSymbol('(');
+  let end = start;
+  for (let depth = 1; depth > 0;) {
+    if (reader.atEnd) reader.fail();
+    const token = reader.next();
+    if (token.kind === 'symbol' && token.value === '(') depth++;
+    if (token.kind === 'symbol' && token.value === ')') depth--;
+    ({ end } = token);
+  }
+  return parsePart(source, 'VALUES ', start, end);
+}
+
 function parsePart(source: Source, prefix: string, start: number, end: number): Node {
   const { text } = source;
   const reader: TokenReader = source.reader;

@@ -3,6 +3,7 @@
  * that its grammar lacks, recognised by a small hand-written parser beforehand.
  */
 import { type Node } from '@pgsql/types';
+import { type RangeStatement } from './range-statements.ts';
 
 export interface ParsedStatement {
   readonly statement: Statement;
@@ -27,22 +28,7 @@ export type Statement =
 export type NameParts = readonly string[];
 
 export type ClusterStatement =
-  | {
-      readonly kind: 'show-ranges';
-      readonly from:
-        | { readonly kind: 'table'; readonly name: NameParts }
-        | { readonly kind: 'index'; readonly table: NameParts; readonly index: string }
-        | { readonly kind: 'database'; readonly name: string }
-        | { readonly kind: 'current-catalog' };
-    }
-  /** ALTER TABLE|INDEX t[@i] SPLIT AT VALUES (...)[, ...] | SELECT ... [WITH EXPIRATION expr]. */
-  | {
-      readonly kind: 'split-at';
-      readonly table: NameParts;
-      readonly index: string | undefined;
-      readonly rows: Node;
-      readonly expiration: Node | undefined;
-    }
+  | RangeStatement
   | { readonly kind: 'show-cluster-setting'; readonly name: string }
   | { readonly kind: 'show-cluster-settings'; readonly all: boolean }
   | {

@@ -24,6 +24,7 @@ import {
   type Row,
   type TypeOps,
   typeOps,
+  quoteJson,
 } from '../types/index.ts';
 import { type IndexCodec, type RowDecoder } from './types.ts';
 import { type Layout, layoutOf, ValueReader, ValueWriter, wantedColumn } from './value-format.ts';
@@ -206,9 +207,25 @@ function makeDecoder(
   };
 }
 
-/** `/1/'abc'/NULL`: the parts behind the index prefix; what does not decode as hex. */
+/** `/1/"abc"/NULL`: the parts behind the index prefix; what does not decode as hex. */
 function prettyKey(key: Buffer, prefix: Buffer, columns: readonly KeyColumn[]): string {
   if (!key.subarray(0, prefix.length).equals(prefix)) return `/0x${key.toString('hex')}`;
+  const whole = prettyParts(key, prefix, columns);
+  if (whole.rest.length === 0) return whole.text;
+  // The end of all keys that begin with some columns: their encoding, and one more in the last byte.
+  const last = key.length - 1;
+  const before = Buffer.from(key);
+  before[last] = (key[last] ?? 0) - 1;
+  const prefixed = prettyParts(before, prefix, columns);
+  if (key[last] !== 0 && prefixed.rest.length === 0) return `${prefixed.text}/PrefixEnd`;
+  return `${whole.text}/0x${whole.rest.toString('hex')}`;
+}
+
+function prettyParts(
+  key: Buffer,
+  prefix: Buffer,
+  columns: readonly KeyColumn[],
+): { readonly text: string; readonly rest: Buffer } {
   const reader = new Reader(key, prefix.length);
   let out = '';
   let good = prefix.length;
@@ -222,11 +239,11 @@ function prettyKey(key: Buffer, prefix: Buffer, columns: readonly KeyColumn[]): 
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
   }
-  return good < key.length ? `${out}/0x${key.subarray(good).toString('hex')}` : out;
+  return { text: out, rest: key.subarray(good) };
 }
 
 function prettyDatum(value: Datum, ops: TypeOps): string {
   const text = ops.format(value, storedFormat);
   const { category } = ops.type;
-  return category === 'N' || category === 'B' ? text : `'${text.replaceAll("'", "''")}'`;
+  return category === 'N' || category === 'B' ? text : quoteJson(text);
 }

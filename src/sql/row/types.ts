@@ -32,7 +32,7 @@ export interface IndexCodec {
   decoder(columnPositions: readonly number[]): RowDecoder;
   /** Positions in table.columns this index can deliver (all, for the primary). */
   readonly coveredPositions: readonly number[];
-  /** Human form of a key for SHOW RANGES: /1/'abc'/2. Key parts that do not decode print as hex. */
+  /** Human form of a key for SHOW RANGES: /1/"abc"/2. Key parts that do not decode print as hex. */
   prettyKey(key: Buffer): string;
 }
 

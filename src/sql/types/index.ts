@@ -21,6 +21,7 @@ export {
   makeObject as makeJsonObject,
   parseJsonb,
   parseJsonNode,
+  quoteJson,
 } from './json.ts';
 export {
   asArray,
