@@ -112,7 +112,8 @@ export interface MvccBatch extends EngineReader {
    * leaves the batch as it was, on another transaction's intent or a newer committed version. A replay
    * of a (txn, epoch, sequence) that is there already succeeds without effect, and so does a straggler of
    * an epoch that the transaction has left behind. 'newer': a version above txn.readTimestamp, or at
-   * or above the timestamp of the write; a retry must write strictly above `existing`.
+   * or above the timestamp of the write, or an own intent above it (it was pushed, or this is a replay of a write that
+   * had to move up); a retry must write strictly above `existing`.
    */
   put(
     key: Buffer,

@@ -5,13 +5,7 @@
  * A put over a committed version moves that version into the history; an intent stands in the head
  * beside the committed version until it is resolved.
  */
-import {
-  compareTimestamps,
-  laterTimestamp,
-  type FinishedTxn,
-  type Timestamp,
-  type TxnMeta,
-} from '../kv/index.ts';
+import { compareTimestamps, type FinishedTxn, type Timestamp, type TxnMeta } from '../kv/index.ts';
 import { assert } from '../util/index.ts';
 import { ByteMap } from './byte-map.ts';
 import { type EngineIterator, type EngineReader, type EngineWrite } from './engine.ts';
@@ -101,6 +95,10 @@ class Batch implements MvccBatch {
       return ok;
     }
     if (intent !== undefined && intent.epoch > txn.epoch) return ok;
+    // The transaction must not commit below it: it was pushed, or moved in a first try whose answer was lost (trap X1).
+    if (intent !== undefined && compareTimestamps(intent.timestamp, txn.writeTimestamp) > 0) {
+      return { kind: 'newer', key, existing: intent.timestamp };
+    }
     if (intent !== undefined && intent.epoch === txn.epoch) {
       const rewritten = rewrite(intent, txn, at.sequence, value);
       if (rewritten !== undefined) {
@@ -115,11 +113,7 @@ class Batch implements MvccBatch {
     ) {
       return { kind: 'newer', key, existing: head.timestamp };
     }
-    const timestamp =
-      intent === undefined
-        ? txn.writeTimestamp
-        : laterTimestamp(intent.timestamp, txn.writeTimestamp);
-    const fresh = newIntent(txn, { timestamp, sequence: at.sequence, value, history: [] });
+    const fresh = newIntent(txn, { sequence: at.sequence, value, history: [] });
     this.#setHead(engineKey, stored, encodeHead({ ...head, intent: fresh }));
     return ok;
   }
@@ -212,20 +206,16 @@ function rewrite(
   if (sequence === intent.sequence) return undefined;
   const at = intent.history.findIndex((write) => write.sequence >= sequence);
   if (at !== -1 && intent.history[at]?.sequence === sequence) return undefined;
-  const timestamp = laterTimestamp(intent.timestamp, txn.writeTimestamp);
   if (sequence < intent.sequence) {
     const history = intent.history.slice();
     history.splice(at === -1 ? history.length : at, 0, { sequence, value });
-    return { ...intent, timestamp, history };
+    return { ...intent, timestamp: txn.writeTimestamp, history };
   }
   const history = [...intent.history, { sequence: intent.sequence, value: intent.value }];
-  return newIntent(txn, { timestamp, sequence, value, history });
+  return newIntent(txn, { sequence, value, history });
 }
 
-function newIntent(
-  txn: TxnMeta,
-  write: Pick<Intent, 'timestamp' | 'sequence' | 'value' | 'history'>,
-): Intent {
+function newIntent(txn: TxnMeta, write: Pick<Intent, 'sequence' | 'value' | 'history'>): Intent {
   assert(txn.anchor !== undefined, 'a transaction has an anchor before it writes intents');
   return {
     txnId: txn.id,
@@ -234,6 +224,7 @@ function newIntent(
     priority: txn.priority,
     isolation: txn.isolation,
     minTimestamp: txn.minTimestamp,
+    timestamp: txn.writeTimestamp,
     ...write,
   };
 }

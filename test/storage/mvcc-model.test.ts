@@ -131,12 +131,12 @@ async function trial(seed: number): Promise<void> {
       const intent = model.intents.get(key);
       const wall = txn.writeTimestamp.wall;
       if (intent !== undefined && intent.txn !== txn.id) expect(result.kind, label).toBe('intent');
-      else if (intent === undefined && model.newest(key) >= wall) {
+      else if (intent === undefined ? model.newest(key) >= wall : intent.wall > wall) {
         expect(result.kind, label).toBe('newer');
       } else {
         expect(result.kind, label).toBe('ok');
         open.set(name, txn);
-        model.intents.set(key, { txn: txn.id, wall: Math.max(wall, intent?.wall ?? 0), value });
+        model.intents.set(key, { txn: txn.id, wall, value });
       }
     } else if (choice < 62) {
       const [name, txn] = [...open][random.below(Math.max(1, open.size))] ?? [];
