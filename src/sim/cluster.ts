@@ -8,7 +8,7 @@ import { type Delivery, LocalNetwork } from '../rpc/index.ts';
 import { openSqlFront, SkeinNode } from '../server/index.ts';
 import { rowProgramCompiler } from '../sql/index.ts';
 import { MemoryEngine } from '../storage/index.ts';
-import { must, silentLogger, type Disk, type Logger } from '../util/index.ts';
+import { AssertionError, must, type Disk, type Logger } from '../util/index.ts';
 import { Links } from './links.ts';
 import { MachineDisk, noticeMs } from './machine-disk.ts';
 import { type SeededRandom } from './random.ts';
@@ -450,16 +450,19 @@ export class SimCluster {
     this.noteFailure(`m${index + 1}: ${what}`);
   }
 
+  /** An assertion that failed is a bug, also where the node goes on after it. */
   #logger(index: number): Logger {
     const { log } = this.#options;
-    if (log === undefined) return silentLogger;
     const line =
       (level: string): Logger['info'] =>
-      (fields, message) =>
-        log(index, `${level} ${message} ${JSON.stringify(fields, printable)}`);
+      (fields, message) => {
+        const text = `${level} ${message} ${JSON.stringify(fields, printable)}`;
+        if (text.includes(AssertionError.name)) this.#fail(index, text);
+        log?.(index, text);
+      };
     const logger: Logger = {
       debug: () => undefined,
-      info: line('info'),
+      info: log === undefined ? () => undefined : line('info'),
       warn: line('warn'),
       error: line('error'),
       child: () => logger,

@@ -1,5 +1,6 @@
 /** Machines and their processes. */
 import { expect, it } from 'vitest';
+import { AssertionError } from '../../src/util/index.ts';
 import { calmCluster, finish, outside } from './harness.ts';
 
 it('a node whose orderly stop fails has ended, and comes back when its disk works', () =>
@@ -14,4 +15,12 @@ it('a node whose orderly stop fails has ended, and comes back when its disk work
     world.run(world.nowMs + 10_000, () => cluster.serving().length === 3);
     expect(cluster.serving()).toHaveLength(3);
     expect(cluster.failures).toEqual([]);
+  }));
+
+it('an assertion that fails inside a node is a failure of the run, whoever caught it', () =>
+  outside(() => {
+    const { cluster } = calmCluster(1, { nodes: 1 });
+    const error = new AssertionError('never');
+    cluster.node(0)?.store.env.log.error({ error: String(error) }, 'a push failed');
+    expect(cluster.failures.join()).toContain('AssertionError: never');
   }));

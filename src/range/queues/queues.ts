@@ -115,7 +115,7 @@ export class Queues {
       try {
         await this.#look(replica);
       } catch (error) {
-        const reason = error instanceof Error ? error.message : String(error);
+        const reason = String(error);
         store.env.log.warn({ range: replica.rangeId, reason }, 'a background task failed');
       }
     }
