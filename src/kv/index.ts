@@ -98,5 +98,5 @@ export type {
 export type { IsolationLevel, SequenceSpan, Span, TxnMeta, TxnRecord, TxnStatus } from './txn.ts';
 export { restBehind, WriteBuffer } from './write-buffer.ts';
 export type { BufferedWrite, InsertConflict } from './write-buffer.ts';
-export { defaultZoneConfig } from './zone-config.ts';
-export type { Constraint, ConstraintGroup, ZoneConfig } from './zone-config.ts';
+export { constraintText, defaultZoneConfig, meetsConstraint } from './zone-config.ts';
+export type { Constraint, ConstraintGroup, Place, ZoneConfig } from './zone-config.ts';

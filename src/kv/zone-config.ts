@@ -13,6 +13,25 @@ export interface Constraint {
   readonly value: string;
 }
 
+/** What constraints are about: the locality of a node, the attributes of a store and its node. */
+export interface Place {
+  readonly locality: readonly (readonly [tier: string, value: string])[];
+  readonly attributes: readonly string[];
+}
+
+export function meetsConstraint(place: Place, { key, value, isRequired }: Constraint): boolean {
+  const has =
+    key === undefined
+      ? place.attributes.includes(value)
+      : place.locality.some(([tier, at]) => tier === key && at === value);
+  return has === isRequired;
+}
+
+/** `+region=west`. */
+export function constraintText({ isRequired, key, value }: Constraint): string {
+  return `${isRequired ? '+' : '-'}${key === undefined ? '' : `${key}=`}${value}`;
+}
+
 /** All of `constraints` hold for so many replicas. */
 export interface ConstraintGroup {
   /** 0: for all of them. Groups with a number stand alone: none for all is beside them. */

@@ -37,3 +37,38 @@ it('ranges end where a zone configuration begins, soon after it was set', async 
     await cluster.stop();
   }
 }, 60_000);
+
+it('constraints must be met by some node', async () => {
+  const cluster = await Cluster.start({
+    nodes: 2,
+    locality: (node) => [
+      ['region', node === 0 ? 'west' : 'east'],
+      ['zone', `z${node}`],
+    ],
+  });
+  try {
+    const client = new pg.Client({ connectionString: cluster.url(0) });
+    await client.connect();
+    await client.query('CREATE TABLE t (i int PRIMARY KEY)');
+    const configure = async (assignment: string): Promise<unknown> =>
+      client.query(`ALTER TABLE t CONFIGURE ZONE USING ${assignment}`).then(
+        ({ command }) => command,
+        (error: unknown) =>
+          error instanceof pg.DatabaseError ? `${error.code} ${error.message}` : error,
+      );
+    const refused = (text: string): string =>
+      `23514 no node of the cluster meets the constraint "${text}"`;
+    expect(await configure(`constraints = '[+region=west, -zone=nowhere]'`)).toBe('CONFIGURE');
+    expect(await configure(`constraints = '[+region=mars]'`)).toBe(refused('+region=mars'));
+    expect(await configure(`constraints = '[+ssd]'`)).toBe(refused('+ssd'));
+    expect(
+      await configure(`num_voters = 1, voter_constraints = '{"+region=west,+zone=z1": 1}'`),
+    ).toBe(refused('+region=west,+zone=z1'));
+    expect(await configure(`lease_preferences = '[[+zone=z1], [+zone=z2]]'`)).toBe(
+      refused('+zone=z2'),
+    );
+    await client.end();
+  } finally {
+    await cluster.stop();
+  }
+}, 60_000);

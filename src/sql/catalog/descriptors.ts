@@ -66,6 +66,27 @@ export interface ColumnDescriptor {
   readonly comment?: string;
 }
 
+/** A value that bounds a partition. `default`: this column and those behind it may have any value. */
+export type PartitionValue =
+  | { readonly kind: 'value'; readonly text: string }
+  | { readonly kind: 'null' | 'default' | 'min' | 'max' };
+
+export interface PartitionDescriptor {
+  /** Not that of another index or partition of the table: the `sub_id` of its zone. */
+  readonly id: number;
+  readonly name: string;
+  /** Of a list: rows of leading values. Of a range: its first key and the one behind its last, in index order. */
+  readonly bounds: readonly (readonly PartitionValue[])[];
+}
+
+/** Names for spans of an index, so that zones can be set on them. Rows that are in no partition are as good. */
+export interface Partitioning {
+  readonly kind: 'list' | 'range';
+  /** So many leading columns of the index. */
+  readonly columns: number;
+  readonly partitions: readonly PartitionDescriptor[];
+}
+
 export interface IndexDescriptor {
   readonly id: number;
   readonly name: string;
@@ -80,6 +101,7 @@ export interface IndexDescriptor {
   /** Partial index. */
   readonly predicateSql?: string;
   readonly nullsNotDistinct?: boolean;
+  readonly partitioning?: Partitioning;
   readonly state: ElementState;
   readonly comment?: string;
 }

@@ -10,6 +10,9 @@ export type {
   ElementState,
   ForeignKeyDescriptor,
   IndexDescriptor,
+  PartitionDescriptor,
+  Partitioning,
+  PartitionValue,
   PrivilegeGrant,
   ReferentialAction,
   SchemaDescriptor,
@@ -26,6 +29,8 @@ export {
   rowTypeOid,
   ruleOid,
 } from './oids.ts';
+export { indexesOf, partitionSpans, subzoneOf } from './partitions.ts';
+export type { Subzone } from './partitions.ts';
 export { quoteIdentifier, quoteList, quoteLiteral } from './quote.ts';
 export { defaultRoleOptions } from './roles.ts';
 export type { Role, RoleMembership, RoleOptions } from './roles.ts';
@@ -51,19 +56,22 @@ export { jobsTable, rootOid, rootUser, systemIds, systemTables } from './system-
 export type { Catalog, CatalogContents, QualifiedName, Relation, VirtualTable } from './types.ts';
 export { CatalogWriter, changeCatalog } from './writer.ts';
 export type { WriterMark } from './writer.ts';
+export { zoneFields } from './zone-fields.ts';
+export type { ZoneField } from './zone-fields.ts';
+export { zoneProtobuf } from './zone-protobuf.ts';
+export { checkPlaces, checkZone } from './zone-rules.ts';
+export { sameZones, zoneBoundaries, zoneConfigFor } from './zone-spans.ts';
+export { shownConfig, zoneSql, zoneYaml } from './zone-text.ts';
 export {
-  checkZone,
   fullZone,
   ownZone,
   rangeZones,
-  zoneAssignments,
+  storedZones,
   zoneChain,
-  zoneFields,
+  zoneIds,
   zoneKey,
-  zoneYaml,
 } from './zones.ts';
-export { sameZones, zoneBoundaries, zoneConfigFor } from './zone-spans.ts';
-export type { FullZoneConfig, ZoneConfig, ZoneField, ZoneId } from './zones.ts';
+export type { FullZoneConfig, ZoneConfig, ZoneId } from './zones.ts';
 export {
   checkDefinition,
   createTableText,

@@ -5,7 +5,8 @@
  */
 import { type Txn } from '../../kv/index.ts';
 import { type Barrier, type CatalogCache, type CatalogPin, type WaitOptions } from './cache.ts';
-import { type Descriptor, type DescriptorId } from './descriptors.ts';
+import { type Descriptor, type DescriptorId, type TableDescriptor } from './descriptors.ts';
+import { indexesOf, subzoneOf } from './partitions.ts';
 import { type Role, type RoleMembership } from './roles.ts';
 import { type CatalogSnapshot } from './snapshot.ts';
 import {
@@ -25,7 +26,7 @@ import {
   type VersionRecord,
 } from './store.ts';
 import { systemIds } from './system-tables.ts';
-import { zoneKey, type ZoneConfig, type ZoneId } from './zones.ts';
+import { zoneKey, zonesOf, type ZoneConfig, type ZoneId } from './zones.ts';
 
 interface WriterState {
   readonly snapshot: CatalogSnapshot;
@@ -104,7 +105,19 @@ export class CatalogWriter {
     replaceDescriptor(this.txn, before, after);
     const drain = options.drain ?? after.kind === 'table';
     this.#changed(after.id, this.snapshot.with(new Map([[after.id, after]])), drain);
+    if (before?.kind === 'table' && after.kind === 'table') this.#carryZones(before, after);
     return after;
+  }
+
+  /** Zones of indexes go with the name of the index when it is made anew, and end with the index or partition. */
+  #carryZones(before: TableDescriptor, after: TableDescriptor): void {
+    for (const { zone, config } of zonesOf(this.snapshot, after.id)) {
+      if (zone.subId === 0 || subzoneOf(after, zone.subId) !== undefined) continue;
+      const name = subzoneOf(before, zone.subId)?.index.name;
+      const heir = indexesOf(after).find((index) => index.name === name);
+      this.putZone(zone, undefined);
+      if (heir !== undefined) this.putZone({ id: after.id, subId: heir.id }, config);
+    }
   }
 
   /** Removes the descriptor itself; for a table whose data is to go see `dropTable` of ddl. */
@@ -112,6 +125,7 @@ export class CatalogWriter {
     const before = this.snapshot.byId(id);
     replaceDescriptor(this.txn, before, undefined);
     this.#changed(id, this.snapshot.with(new Map([[id, undefined]])), before?.kind === 'table');
+    for (const { zone } of zonesOf(this.snapshot, id)) this.putZone(zone, undefined);
   }
 
   putRole(role: Role): void {

@@ -3,17 +3,13 @@
  * whose configurations are equal are one segment, so that small tables of one zone may share ranges. Ranges are
  * split where a segment begins. Keys between two tables belong to no object: they go with the table in front of them.
  */
-import {
-  indexPrefix,
-  keyMin,
-  metaEnd,
-  tableKeyPrefix,
-  userTablesStart,
-} from '../../encoding/index.ts';
-import { must, prefixEnd } from '../../util/index.ts';
+import { keyMin, metaEnd, tableKeyPrefix, userTablesStart } from '../../encoding/index.ts';
+import { must } from '../../util/index.ts';
 import { firstUserId } from './oids.ts';
+import { type TableDescriptor } from './descriptors.ts';
+import { subzoneOf, subzoneSpans } from './partitions.ts';
 import { type CatalogSnapshot } from './snapshot.ts';
-import { fullZone, zoneIds, type FullZoneConfig } from './zones.ts';
+import { fullZone, storedZones, zoneIds, type FullZoneConfig } from './zones.ts';
 
 interface Segment {
   /** It ends where the next one begins. */
@@ -90,12 +86,11 @@ function makeSegments(snapshot: CatalogSnapshot): readonly Segment[] {
   const list = new SegmentList();
   list.add(keyMin, fullZone(snapshot, zoneIds.meta));
   list.add(metaEnd, fullZone(snapshot, zoneIds.system));
-  const indexesWithZones = new Map<number, number[]>();
-  for (const key of snapshot.data.zones.keys()) {
-    const [id = 0, subId = 0] = key.split('/').map(Number);
-    const known = indexesWithZones.get(id);
-    if (known === undefined) indexesWithZones.set(id, [subId]);
-    else known.push(subId);
+  const subIdsWithZones = new Map<number, number[]>();
+  for (const { zone } of storedZones(snapshot)) {
+    const known = subIdsWithZones.get(zone.id);
+    if (known === undefined) subIdsWithZones.set(zone.id, [zone.subId]);
+    else known.push(zone.subId);
   }
   const ofDatabase = new Map<number, FullZoneConfig>();
   let hasUserTables = false;
@@ -105,7 +100,7 @@ function makeSegments(snapshot: CatalogSnapshot): readonly Segment[] {
     const isFirst: boolean = id >= firstUserId && !hasUserTables;
     const start = isFirst ? userTablesStart : tableKeyPrefix(id);
     hasUserTables ||= isFirst;
-    const own = indexesWithZones.get(id);
+    const own = subIdsWithZones.get(id);
     if (own === undefined) {
       let config = ofDatabase.get(databaseId);
       config ??= fullZone(snapshot, { id: databaseId, subId: 0 });
@@ -114,13 +109,40 @@ function makeSegments(snapshot: CatalogSnapshot): readonly Segment[] {
     } else {
       const config = fullZone(snapshot, { id, subId: 0 });
       list.add(start, config);
-      for (const indexId of own.filter((subId) => subId !== 0).sort((a, b) => a - b)) {
-        const span = indexPrefix({ tableId: id, indexId });
-        list.add(span, fullZone(snapshot, { id, subId: indexId }));
-        list.add(must(prefixEnd(span)), config);
-      }
+      if (descriptor.kind === 'table') addSubzones(list, snapshot, descriptor, own, config);
     }
   }
   if (!hasUserTables) list.add(userTablesStart, fullZone(snapshot, zoneIds.default));
   return list.segments;
+}
+
+/** Spans of indexes and partitions; a span lies inside another one or beside it, and the innermost decides. */
+function addSubzones(
+  list: SegmentList,
+  snapshot: CatalogSnapshot,
+  table: TableDescriptor,
+  subIds: readonly number[],
+  ofTable: FullZoneConfig,
+): void {
+  const spans = subIds.flatMap((subId) => {
+    const subzone = subzoneOf(table, subId);
+    if (subzone === undefined) return [];
+    const config = fullZone(snapshot, { id: table.id, subId });
+    return subzoneSpans(table, subzone).map((span) => ({ ...span, config }));
+  });
+  spans.sort((a, b) => a.start.compare(b.start) || b.end.compare(a.end));
+  const open: typeof spans = [];
+  const closeUpTo = (key: Buffer | undefined): void => {
+    for (let last = open.at(-1); last !== undefined; last = open.at(-1)) {
+      if (key !== undefined && last.end.compare(key) > 0) return;
+      open.pop();
+      list.add(last.end, open.at(-1)?.config ?? ofTable);
+    }
+  };
+  for (const span of spans) {
+    closeUpTo(span.start);
+    list.add(span.start, span.config);
+    open.push(span);
+  }
+  closeUpTo(undefined);
 }

@@ -10,7 +10,8 @@ import { showObjects } from './show.ts';
 import { splitAt, unsplit } from './split-ranges.ts';
 
 import { type Shown, type ShownBy } from './types.ts';
-import { configureZone, showZone, showZones } from './zones.ts';
+import { showZone, showZones } from './zone-rows.ts';
+import { configureZone } from './zones.ts';
 
 type ShowStatement = Extract<ClusterStatement, { kind: `show-${string}` }>;
 

@@ -1,186 +1,171 @@
-/** Zone configurations: CONFIGURE ZONE and SHOW ZONE CONFIGURATION[S]. */
+/** CONFIGURE ZONE. */
 import { type Node } from '@pgsql/types';
+import { gossipKeys, type Gossip, type NodeInfo, type Place } from '../../kv/index.ts';
 import {
+  checkPlaces,
   checkZone,
   fullZone,
   ownZone,
-  quoteIdentifier,
-  rangeZones,
   systemIds,
-  zoneAssignments,
   zoneChain,
   zoneFields,
+  zoneIds,
+  zoneKey,
   type CatalogSnapshot,
-  type SessionCatalog,
   type ZoneConfig,
+  type ZoneField,
   type ZoneId,
 } from '../catalog/index.ts';
-import { sqlError } from '../errors.ts';
-import { type ClusterStatement, type ZoneTarget } from '../parse/index.ts';
+import { sqlError, SqlFailure } from '../errors.ts';
+import { type ClusterStatement } from '../parse/index.ts';
 import { type StatementContext, type StatementResult } from '../session/types.ts';
-import { oids } from '../types/index.ts';
-import { done, resultColumn, sessionCatalogOf, startDdl } from './context.ts';
-import { type Shown } from './types.ts';
-import { indexNamed, tableNamed } from './named.ts';
+import { done, startDdl } from './context.ts';
 import { constantText } from './nodes.ts';
+import { zoneName, zonesNamed } from './zone-names.ts';
+import { configuredZones } from './zone-rows.ts';
 
-interface NamedZone {
-  readonly zone: ZoneId;
-  /** `TABLE db.public.t`, as ALTER writes it. */
-  readonly text: string;
-}
-
-/** `TABLE db.public.t`, `INDEX db.public.t@i`, `DATABASE d`, `RANGE default`. Undefined for what is gone. */
-export function zoneText(snapshot: CatalogSnapshot, zone: ZoneId): string | undefined {
-  const range = rangeZones.find(({ id }) => id === zone.id);
-  if (range !== undefined) return `RANGE ${range.name}`;
-  const descriptor = snapshot.byId(zone.id);
-  if (descriptor?.kind === 'database') return `DATABASE ${quoteIdentifier(descriptor.name)}`;
-  if (descriptor?.kind !== 'table') return undefined;
-  const database = snapshot.byId(descriptor.databaseId)?.name ?? '';
-  const path = [database, snapshot.schemaName(descriptor.schemaId), descriptor.name];
-  const name = path.map(quoteIdentifier).join('.');
-  if (zone.subId === 0) return `TABLE ${name}`;
-  const index = [descriptor.primaryIndex, ...descriptor.indexes].find(
-    ({ id }) => id === zone.subId,
-  );
-  return index === undefined ? undefined : `INDEX ${name}@${quoteIdentifier(index.name)}`;
-}
-
-function zoneTarget(catalog: SessionCatalog, target: ZoneTarget): NamedZone {
-  const { snapshot } = catalog;
-  const named = (zone: ZoneId): NamedZone => ({ zone, text: zoneText(snapshot, zone) ?? '' });
-  switch (target.kind) {
-    case 'range': {
-      const range = rangeZones.find(({ name }) => name === target.name.toLowerCase());
-      if (range !== undefined) return named({ id: range.id, subId: 0 });
-      throw sqlError('invalidParameterValue', `there is no zone named "${target.name}"`, {
-        hint: `Zones: ${rangeZones.map(({ name }) => name).join(', ')}.`,
-      });
-    }
-    case 'database': {
-      const database = snapshot.database(target.name);
-      if (database !== undefined) return named({ id: database.id, subId: 0 });
-      throw sqlError('invalidCatalogName', `database "${target.name}" does not exist`);
-    }
-    case 'table':
-      return named({ id: tableNamed(catalog, target.name).id, subId: 0 });
-    case 'index': {
-      const table = tableNamed(catalog, target.table);
-      return named({ id: table.id, subId: indexNamed(table, target.index).id });
-    }
-  }
-}
+type ConfigureZone = Extract<ClusterStatement, { kind: 'configure-zone' }>;
+type Assignment = Extract<ConfigureZone['change'], { kind: 'set' }>['values'][number];
 
 export async function configureZone(
-  statement: Extract<ClusterStatement, { kind: 'configure-zone' }>,
+  statement: ConfigureZone,
   context: StatementContext,
 ): Promise<StatementResult> {
   const { catalog, writer } = await startDdl(context, 'CONFIGURE ZONE');
-  const { zone } = zoneTarget(catalog, statement.target);
-  const descriptor = catalog.snapshot.byId(zone.id);
-  if (descriptor?.kind === 'table' && descriptor.databaseId === systemIds.systemDatabase) {
-    throw sqlError(
-      'insufficientPrivilege',
-      `the zone of system table "${descriptor.name}" cannot be configured`,
-    );
+  const zones = zonesNamed(catalog, statement.target);
+  for (const zone of zones) {
+    const { snapshot } = catalog;
+    refuseSystemTable(snapshot, zone);
+    const own = changedZone(snapshot, zone, statement.change, context.gossip);
+    checkDescendants(withZone(snapshot, zone, own), zone);
+    writer.putZone(zone, own);
   }
-  const key = `${zone.id}/${zone.subId}`;
-  if (statement.change.kind === 'discard') {
-    if (zone.id === 0) throw sqlError('checkViolation', 'the default zone cannot be removed');
-    writer.putZone(zone, undefined);
-    return done('CONFIGURE ZONE 1');
-  }
-  let own: ZoneConfig = catalog.snapshot.data.zones.get(key) ?? {};
-  const parent = zoneChain(catalog.snapshot, zone)[1] ?? { id: 0, subId: 0 };
-  const seen = new Set<string>();
-  for (const { name, value } of statement.change.values) {
-    const known = zoneFields.find((field) => field.name === name.toLowerCase());
-    if (known === undefined) {
-      const isPlacement = [
-        'constraints',
-        'lease_preferences',
-        'voter_constraints',
-        'num_voters',
-        'global_reads',
-      ].includes(name);
-      throw isPlacement
-        ? sqlError('featureNotSupported', `zone parameter "${name}" is not supported`)
-        : sqlError('invalidParameterValue', `unknown zone parameter "${name}"`);
-    }
-    if (seen.has(known.name)) {
-      throw sqlError('invalidParameterValue', `zone parameter "${known.name}" is given twice`);
-    }
-    seen.add(known.name);
-    own = {
-      ...own,
-      [known.field]: zoneNumber(known.name, value, fullZone(catalog.snapshot, parent)[known.field]),
-    };
-  }
-  const zones = new Map(catalog.snapshot.data.zones).set(key, own);
-  checkZone(own, fullZone(catalog.snapshot.with(new Map(), { zones }), zone));
-  writer.putZone(zone, own);
-  return done('CONFIGURE ZONE 1');
+  return done(`CONFIGURE ZONE ${zones.length}`);
 }
 
-function zoneNumber(name: string, value: Node | 'copy-from-parent', inherited: number): number {
-  if (value === 'copy-from-parent') return inherited;
-  const text = constantText(value);
-  if (text === undefined)
-    throw sqlError('invalidParameterValue', `zone parameter "${name}" cannot be NULL`);
-  const number = Number(text);
-  if (!Number.isSafeInteger(number)) {
-    throw sqlError(
-      'invalidParameterValue',
-      `zone parameter "${name}" must be an integer, not "${text}"`,
-    );
-  }
-  return number;
+function refuseSystemTable(snapshot: CatalogSnapshot, zone: ZoneId): void {
+  const descriptor = snapshot.byId(zone.id);
+  if (descriptor?.kind !== 'table' || descriptor.databaseId !== systemIds.systemDatabase) return;
+  throw sqlError(
+    'checkViolation',
+    `the zone of system table "${descriptor.name}" cannot be configured`,
+    { hint: 'Configure DATABASE system, which holds for all of its tables.' },
+  );
 }
 
-export function zoneSql(text: string, config: ZoneConfig): string {
-  return `ALTER ${text} CONFIGURE ZONE USING\n\t${zoneAssignments(config).join(',\n\t')}`;
-}
-
-const zoneColumns = [resultColumn('target', oids.text), resultColumn('raw_config_sql', oids.text)];
-
-export function showZone(target: ZoneTarget): Shown {
-  return {
-    columns: zoneColumns,
-    rows: (context) => {
-      const catalog = sessionCatalogOf(context);
-      const { zone } = zoneTarget(catalog, target);
-      const { snapshot } = catalog;
-      const source = zoneChain(snapshot, zone).find(
-        (step) => ownZone(snapshot, step) !== undefined,
-      ) ?? { id: 0, subId: 0 };
-      const text = zoneText(snapshot, source) ?? 'RANGE default';
-      return [[text, zoneSql(text, fullZone(snapshot, zone))]];
-    },
-  };
-}
-
-/** Every zone that has something set, named zones first. */
-export function configuredZones(
+/** What is set on the zone after the change; undefined: nothing. */
+function changedZone(
   snapshot: CatalogSnapshot,
-): { readonly zone: ZoneId; readonly text: string; readonly config: ZoneConfig }[] {
-  const ids: ZoneId[] = rangeZones.map(({ id }) => ({ id, subId: 0 }));
-  for (const key of snapshot.data.zones.keys()) {
-    const [id = 0, subId = 0] = key.split('/').map(Number);
-    if (!ids.some((zone) => zone.id === id && zone.subId === subId)) ids.push({ id, subId });
+  zone: ZoneId,
+  change: ConfigureZone['change'],
+  gossip: Gossip | undefined,
+): ZoneConfig | undefined {
+  if (change.kind === 'discard') {
+    if (zone.id === zoneIds.default.id) {
+      throw sqlError('checkViolation', 'the zone RANGE default cannot be removed');
+    }
+    return undefined;
   }
-  return ids.flatMap((zone) => {
-    const text = zoneText(snapshot, zone);
-    const config = ownZone(snapshot, zone);
-    return text === undefined || config === undefined ? [] : [{ zone, text, config }];
+  const parent = fullZone(snapshot, zoneChain(snapshot, zone)[1] ?? zoneIds.default);
+  let own = snapshot.data.zones.get(zoneKey(zone)) ?? {};
+  let given: ZoneConfig = {};
+  const seen = new Set<ZoneField>();
+  for (const assignment of change.values) {
+    const field = fieldNamed(assignment.name);
+    if (seen.has(field)) {
+      throw sqlError('invalidParameterValue', `zone variable "${field.name}" is given twice`);
+    }
+    seen.add(field);
+    const value = assigned(field, assignment.value, parent);
+    own = { ...without(own, field), ...value };
+    given = { ...given, ...value };
+  }
+  const after = withZone(snapshot, zone, own);
+  checkZone(ownZone(after, zone) ?? own, fullZone(after, zone));
+  if (gossip !== undefined) checkPlaces(given, placesOf(gossip));
+  return own;
+}
+
+function fieldNamed(name: string): ZoneField {
+  const field = zoneFields.find((candidate) => candidate.name === name.toLowerCase());
+  if (field !== undefined) return field;
+  throw sqlError('invalidParameterValue', `unknown zone variable "${name}"`, {
+    hint: `Variables: ${zoneFields.map((known) => known.name).join(', ')}.`,
   });
 }
 
-export const showZones: Shown = {
-  columns: zoneColumns,
-  rows: (context) =>
-    configuredZones(sessionCatalogOf(context).snapshot).map(({ text, config }) => [
-      text,
-      zoneSql(text, config),
-    ]),
-};
+/** A configuration with that field alone; without it, too, when it is to follow the parent. */
+function assigned(field: ZoneField, value: Assignment['value'], parent: ZoneConfig): ZoneConfig {
+  switch (value) {
+    case 'default':
+      return {};
+    case 'copy-from-parent':
+      return only(parent, field);
+    default:
+      return field.read(textOf(field, value));
+  }
+}
+
+function textOf({ name }: ZoneField, value: Node): string {
+  const text = constantText(value);
+  if (text !== undefined) return text;
+  throw sqlError('invalidParameterValue', `zone variable "${name}" cannot be NULL`);
+}
+
+function only(config: ZoneConfig, { field }: ZoneField): ZoneConfig {
+  return filtered(config, (name) => name === field);
+}
+
+function without(config: ZoneConfig, { field }: ZoneField): ZoneConfig {
+  return filtered(config, (name) => name !== field);
+}
+
+function filtered(config: ZoneConfig, isKept: (name: string) => boolean): ZoneConfig {
+  const entries = Object.entries(config);
+  return Object.fromEntries(
+    entries.filter(([name, value]) => value !== undefined && isKept(name)),
+  ) as ZoneConfig;
+}
+
+function withZone(
+  snapshot: CatalogSnapshot,
+  zone: ZoneId,
+  own: ZoneConfig | undefined,
+): CatalogSnapshot {
+  const zones = new Map(snapshot.data.zones);
+  if (own === undefined) zones.delete(zoneKey(zone));
+  else zones.set(zoneKey(zone), own);
+  return snapshot.with(new Map(), { zones });
+}
+
+/** What objects below inherit must go with what they have set. */
+function checkDescendants(snapshot: CatalogSnapshot, changed: ZoneId): void {
+  const key = zoneKey(changed);
+  for (const zone of configuredZones(snapshot)) {
+    const ancestors = zoneChain(snapshot, zone).slice(1).map(zoneKey);
+    if (!ancestors.includes(key)) continue;
+    try {
+      checkZone(ownZone(snapshot, zone) ?? {}, fullZone(snapshot, zone));
+    } catch (error) {
+      if (!(error instanceof SqlFailure)) throw error;
+      throw sqlError('checkViolation', error.message, {
+        detail: `That is what would hold for ${zoneName(snapshot, zone)?.target ?? ''}.`,
+      });
+    }
+  }
+}
+
+/** The stores that gossip knows, and nodes whose stores it does not know yet. */
+function placesOf(gossip: Gossip): Place[] {
+  const nodes = gossip.list(gossipKeys.nodePrefix).map(([, value]) => value as NodeInfo);
+  const stores = gossip
+    .list(gossipKeys.storePrefix)
+    .map(
+      ([, value]) => value as { readonly nodeId: number; readonly attributes?: readonly string[] },
+    );
+  return nodes.flatMap(({ nodeId, locality }) => {
+    const own = stores.filter((store) => store.nodeId === nodeId);
+    const attributes = own.length === 0 ? [[]] : own.map((store) => store.attributes ?? []);
+    return attributes.map((each) => ({ locality, attributes: each }));
+  });
+}

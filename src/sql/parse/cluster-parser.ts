@@ -8,7 +8,7 @@ import { type Token, TokenReader } from './scanner.ts';
 import { resetSetting, setSetting, showSettings } from './settings-parser.ts';
 import { showObjects } from './show-parser.ts';
 import { type ClusterStatement } from './types.ts';
-import { configureZone, showZones } from './zones-parser.ts';
+import { configureZone, partitionTarget, showZones } from './zones-parser.ts';
 
 /** Undefined when the statement is none of ours; throws 42601 when it starts like one and is malformed. */
 export function parseCluster(text: string, tokens: readonly Token[]): ClusterStatement | undefined {
@@ -41,6 +41,7 @@ function alter(source: Source): ClusterStatement | undefined {
     if (!reader.isWord('configure')) return undefined;
     return configureZone(source, { kind: 'database', name });
   }
+  if (reader.take('partition')) return configureZone(source, partitionTarget(reader));
   const isTable = reader.take('table');
   if (!isTable && !reader.take('index')) return undefined;
   if (reader.isWord('if') || reader.isWord('only') || reader.isWord('all')) return undefined;

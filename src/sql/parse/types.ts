@@ -45,7 +45,7 @@ export type ClusterStatement =
             readonly kind: 'set';
             readonly values: readonly {
               readonly name: string;
-              readonly value: Node | 'copy-from-parent';
+              readonly value: Node | 'copy-from-parent' | 'default';
             }[];
           }
         | { readonly kind: 'discard' };
@@ -73,4 +73,13 @@ export type ZoneTarget =
   | { readonly kind: 'range'; readonly name: string }
   | { readonly kind: 'database'; readonly name: string }
   | { readonly kind: 'table'; readonly name: NameParts }
-  | { readonly kind: 'index'; readonly table: NameParts; readonly index: string };
+  | { readonly kind: 'index'; readonly table: NameParts; readonly index: string }
+  | {
+      readonly kind: 'partition';
+      readonly partition: string;
+      readonly table: NameParts;
+      readonly of:
+        | { readonly kind: 'primary' }
+        | { readonly kind: 'index'; readonly name: string }
+        | { readonly kind: 'every-index' };
+    };

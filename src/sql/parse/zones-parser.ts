@@ -15,11 +15,23 @@ export function showZones(reader: TokenReader): ClusterStatement | undefined {
 }
 
 function zoneTarget(reader: TokenReader): ZoneTarget {
+  if (reader.take('partition')) return partitionTarget(reader);
   if (reader.take('range')) return { kind: 'range', name: reader.identifier() };
   if (reader.take('database')) return { kind: 'database', name: reader.identifier() };
   if (reader.take('index')) return { kind: 'index', ...indexName(reader) };
   reader.expect('table');
   return { kind: 'table', name: reader.name() };
+}
+
+/** Behind `PARTITION`: `p OF TABLE t`, `p OF INDEX t@i`, `p OF INDEX t@*`. */
+export function partitionTarget(reader: TokenReader): ZoneTarget {
+  const partition = reader.identifier();
+  reader.expect('of');
+  if (!reader.take('index')) reader.expect('table');
+  const target = { kind: 'partition', partition, table: reader.name() } as const;
+  if (!reader.takeSymbol('@')) return { ...target, of: { kind: 'primary' } };
+  if (reader.takeSymbol('*')) return { ...target, of: { kind: 'every-index' } };
+  return { ...target, of: { kind: 'index', name: reader.identifier() } };
 }
 
 /** Behind `ALTER <target>`. */
@@ -30,11 +42,12 @@ export function configureZone(source: Source, target: ZoneTarget): ClusterStatem
     return { kind: 'configure-zone', target, change: { kind: 'discard' } };
   }
   reader.expect('using');
-  const values: { name: string; value: Node | 'copy-from-parent' }[] = [];
+  const values: { name: string; value: Node | 'copy-from-parent' | 'default' }[] = [];
   do {
     const name = reader.name().join('.');
     reader.expectSymbol('=');
     if (reader.take('copy', 'from', 'parent')) values.push({ name, value: 'copy-from-parent' });
+    else if (reader.take('default')) values.push({ name, value: 'default' });
     else values.push({ name, value: expressionPart(source) });
   } while (reader.takeSymbol(','));
   return { kind: 'configure-zone', target, change: { kind: 'set', values } };

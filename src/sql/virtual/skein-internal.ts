@@ -1,7 +1,7 @@
 /** skein_internal (also crdb_internal, kwdb_internal): the cluster itself. */
 import { decodeIndexPrefix, keyMax, keyMin } from '../../encoding/index.ts';
-import { fullZone, ownZone, zoneYaml, type VirtualTable } from '../catalog/index.ts';
-import { configuredZones, nodeRows, settingRows, zoneSql } from '../ddl/index.ts';
+import { type VirtualTable } from '../catalog/index.ts';
+import { configuredZones, nodeRows, settingRows, zoneRecord } from '../ddl/index.ts';
 import { makeArray, oids } from '../types/index.ts';
 import { splitDecisionRows, splitDecisionsShape } from './decisions.ts';
 import { columnsOf, virtualTable, type Record_, type Source } from './build.ts';
@@ -33,35 +33,6 @@ async function rangeRows(s: Source): Promise<Record_[]> {
       live_bytes: BigInt(info.liveBytes),
       key_count: BigInt(info.keyCount),
       queries_per_second: info.queriesPerSecond,
-    };
-  });
-}
-
-function zoneRows(s: Source): Record_[] {
-  return configuredZones(s.snapshot).map(({ zone, text, config }) => {
-    const full = fullZone(s.snapshot, zone);
-    const descriptor = s.snapshot.byId(zone.id);
-    const table = descriptor?.kind === 'table' ? descriptor : undefined;
-    const databaseId = descriptor?.kind === 'database' ? descriptor.id : table?.databaseId;
-    const index = [table?.primaryIndex, ...(table?.indexes ?? [])].find(
-      (item) => item?.id === zone.subId,
-    );
-    const isRange = text.startsWith('RANGE ');
-    return {
-      zone_id: BigInt(zone.id),
-      subzone_id: BigInt(zone.subId),
-      target: text,
-      range_name: isRange ? text.slice('RANGE '.length) : null,
-      database_name:
-        isRange || databaseId === undefined ? null : (s.snapshot.byId(databaseId)?.name ?? null),
-      table_name: table?.name ?? null,
-      index_name: index?.name ?? null,
-      partition_name: null,
-      raw_config_yaml: zoneYaml(ownZone(s.snapshot, zone) ?? {}),
-      raw_config_sql: zoneSql(text, config),
-      raw_config_protobuf: null,
-      full_config_yaml: zoneYaml(full),
-      full_config_sql: zoneSql(text, full),
     };
   });
 }
@@ -98,7 +69,7 @@ export function skeinInternalTables(): VirtualTable[] {
       'zones',
       13_004,
       'zone_id:int8 subzone_id:int8 target:text range_name:text database_name:text table_name:text index_name:text partition_name:text raw_config_yaml:text raw_config_sql:text raw_config_protobuf:bytea full_config_yaml:text full_config_sql:text',
-      zoneRows,
+      (s) => configuredZones(s.snapshot).map((zone) => zoneRecord(s.snapshot, zone)),
     ),
   ];
 }
