@@ -12,7 +12,7 @@ import {
 } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
 import { type ZoneTarget } from '../parse/index.ts';
-import { indexNamed, tableNamed } from './named.ts';
+import { indexNamed, indexOf, tableNamed } from './named.ts';
 
 /** The object of a zone, part by part. */
 export interface ZoneName {
@@ -70,9 +70,10 @@ export function zonesNamed(catalog: SessionCatalog, target: ZoneTarget): readonl
     }
     case 'table':
       return [{ id: tableNamed(catalog, target.name).id, subId: 0 }];
-    case 'index': {
-      const table = tableNamed(catalog, target.table);
-      return [{ id: table.id, subId: indexNamed(table, target.index).id }];
+    case 'index':
+    case 'index-name': {
+      const { table, index } = indexOf(catalog, target);
+      return [{ id: table.id, subId: index.id }];
     }
     case 'partition': {
       const table = tableNamed(catalog, target.table);

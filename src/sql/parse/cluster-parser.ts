@@ -2,7 +2,7 @@
  * The cluster statements: what PostgreSQL's grammar has no words for. Recursive descent over tokens; this file
  * tells which statement it is, the others read it.
  */
-import { type Source } from './parts.ts';
+import { indexTarget, type Source } from './parts.ts';
 import { alterRange, alterRanges, showRanges } from './ranges-parser.ts';
 import { type Token, TokenReader } from './scanner.ts';
 import { resetSetting, setSetting, showSettings } from './settings-parser.ts';
@@ -42,17 +42,8 @@ function alter(source: Source): ClusterStatement | undefined {
     return configureZone(source, { kind: 'database', name });
   }
   if (reader.take('partition')) return configureZone(source, partitionTarget(reader));
-  const isTable = reader.take('table');
-  if (!isTable && !reader.take('index')) return undefined;
-  if (reader.isWord('if') || reader.isWord('only') || reader.isWord('all')) return undefined;
-  const name = reader.name();
-  const index = reader.takeSymbol('@') ? reader.identifier() : undefined;
-  if (reader.isWord('configure')) {
-    return configureZone(
-      source,
-      index === undefined ? { kind: 'table', name } : { kind: 'index', table: name, index },
-    );
-  }
-  if (index !== undefined) return alterRanges(source, { kind: 'index', table: name, index });
-  return alterRanges(source, { kind: isTable ? 'table' : 'index-name', name });
+  if (!reader.isWord('table') && !reader.isWord('index')) return undefined;
+  if (['if', 'only', 'all'].some((word) => reader.isWord(word, 1))) return undefined;
+  const of = indexTarget(reader);
+  return reader.isWord('configure') ? configureZone(source, of) : alterRanges(source, of);
 }

@@ -6,7 +6,7 @@ import { type Node } from '@pgsql/types';
 import { sqlError } from '../errors.ts';
 import { parsePostgres } from './postgres-grammar.ts';
 import { type TokenReader } from './scanner.ts';
-import { type NameParts } from './types.ts';
+import { type IndexTarget } from './range-statements.ts';
 
 /** A statement that is being read. */
 export interface Source {
@@ -69,9 +69,13 @@ export function selectedExpression(statement: Node): Node {
   return value;
 }
 
-/** `t@i`. */
-export function indexName(reader: TokenReader): { table: NameParts; index: string } {
-  const table = reader.name();
-  reader.expectSymbol('@');
-  return { table, index: reader.identifier() };
+/** `TABLE t`, `INDEX t@i`, `INDEX i`. */
+export function indexTarget(reader: TokenReader): IndexTarget {
+  if (!reader.take('index')) {
+    reader.expect('table');
+    return { kind: 'table', name: reader.name() };
+  }
+  const name = reader.name();
+  if (!reader.takeSymbol('@')) return { kind: 'index-name', name };
+  return { kind: 'index', table: name, index: reader.identifier() };
 }

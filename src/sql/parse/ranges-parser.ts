@@ -1,6 +1,6 @@
 /** SHOW RANGES, SHOW RANGE and the statements that steer ranges. */
 import { type Node } from '@pgsql/types';
-import { expressionPart, queryPart, type Source, valuesPart } from './parts.ts';
+import { expressionPart, indexTarget, queryPart, type Source, valuesPart } from './parts.ts';
 import {
   type IndexTarget,
   type RangesFrom,
@@ -29,16 +29,6 @@ function rangesFrom(reader: TokenReader): RangesFrom {
   if (!reader.take('from') || reader.take('current_catalog')) return { kind: 'current-catalog' };
   if (reader.take('database')) return { kind: 'database', name: reader.identifier() };
   return indexTarget(reader);
-}
-
-function indexTarget(reader: TokenReader): IndexTarget {
-  if (!reader.take('index')) {
-    reader.expect('table');
-    return { kind: 'table', name: reader.name() };
-  }
-  const name = reader.name();
-  if (!reader.takeSymbol('@')) return { kind: 'index-name', name };
-  return { kind: 'index', table: name, index: reader.identifier() };
 }
 
 const allOptions: readonly RangesOption[] = ['tables', 'indexes', 'details', 'keys'];

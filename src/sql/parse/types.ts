@@ -3,7 +3,7 @@
  * that its grammar lacks, recognised by a small hand-written parser beforehand.
  */
 import { type Node } from '@pgsql/types';
-import { type RangeStatement } from './range-statements.ts';
+import { type IndexTarget, type RangeStatement } from './range-statements.ts';
 
 export interface ParsedStatement {
   readonly statement: Statement;
@@ -72,8 +72,7 @@ export type ClusterStatement =
 export type ZoneTarget =
   | { readonly kind: 'range'; readonly name: string }
   | { readonly kind: 'database'; readonly name: string }
-  | { readonly kind: 'table'; readonly name: NameParts }
-  | { readonly kind: 'index'; readonly table: NameParts; readonly index: string }
+  | IndexTarget
   | {
       readonly kind: 'partition';
       readonly partition: string;

@@ -1,6 +1,6 @@
 /** CONFIGURE ZONE and SHOW ZONE CONFIGURATION[S]. */
 import { type Node } from '@pgsql/types';
-import { expressionPart, indexName, type Source } from './parts.ts';
+import { expressionPart, indexTarget, type Source } from './parts.ts';
 import { type TokenReader } from './scanner.ts';
 import { type ClusterStatement, type ZoneTarget } from './types.ts';
 
@@ -18,9 +18,7 @@ function zoneTarget(reader: TokenReader): ZoneTarget {
   if (reader.take('partition')) return partitionTarget(reader);
   if (reader.take('range')) return { kind: 'range', name: reader.identifier() };
   if (reader.take('database')) return { kind: 'database', name: reader.identifier() };
-  if (reader.take('index')) return { kind: 'index', ...indexName(reader) };
-  reader.expect('table');
-  return { kind: 'table', name: reader.name() };
+  return indexTarget(reader);
 }
 
 /** Behind `PARTITION`: `p OF TABLE t`, `p OF INDEX t@i`, `p OF INDEX t@*`. */
