@@ -43,7 +43,7 @@ export async function startNode(
   const node: SkeinNode = new SkeinNode({
     env,
     transport,
-    storePath: join(root, `node${i}`),
+    stores: [{ path: join(root, `node${i}`) }],
     openEngine: (directory, hooks) =>
       LevelEngine.open({ env, directory, syncPath, files: foreignFiles, ...hooks }),
     openSql: undefined,

@@ -25,6 +25,8 @@ export interface ClusterOptions {
   readonly path?: string;
   /** Where nodes log; default nowhere. */
   readonly log?: Logger;
+  /** How many stores a node has, asked at each of its starts; 0: it serves SQL only. Default 1. */
+  readonly stores?: (node: number) => number;
   /** Locality of a node; default `region=local,zone=a|b|c...`. */
   readonly locality?: (node: number) => readonly (readonly [string, string])[];
 }
@@ -32,7 +34,8 @@ export interface ClusterOptions {
 interface Member {
   readonly index: number;
   readonly disk: MemoryDisk | undefined;
-  memory: MemoryEngine;
+  /** By their folders. */
+  memory: ReadonlyMap<string, MemoryEngine>;
   /** What its disk answers to writes from now on. */
   diskError: Error | undefined;
   /** Called when the node has ended itself. */
@@ -48,7 +51,7 @@ interface Running {
   readonly transport: LocalTransport;
   readonly server: Server;
   readonly sockets: Set<Socket>;
-  engine: LevelEngine | undefined;
+  readonly engines: LevelEngine[];
 }
 
 /** Operations of a disk that go well when writes fail. */
@@ -80,12 +83,7 @@ export class Cluster {
       const member: Member = {
         index,
         disk,
-        memory: new MemoryEngine({
-          barrierDelay: async () => {
-            if (member.diskError !== undefined) throw member.diskError;
-          },
-          onPoison: (error) => this.#ended(member, error),
-        }),
+        memory: new Map(),
         diskError: undefined,
         onEnd: () => undefined,
         port: 0,
@@ -150,10 +148,13 @@ export class Cluster {
     running.transport.close(kind === 'process' ? 'reset' : 'silent');
     if (kind === 'power') member.disk?.crash();
     else member.disk?.kill();
-    member.memory = member.memory.crash(kind === 'power' ? this.#env.random : keepAll);
+    const chance = kind === 'power' ? this.#env.random : keepAll;
+    member.memory = new Map(
+      [...member.memory].map(([path, engine]) => [path, engine.crash(chance)]),
+    );
     for (const socket of running.sockets) socket.destroy();
     await closeServer(running.server);
-    await running.engine?.close();
+    for (const engine of running.engines) await engine.close();
   }
 
   /** The event loop of a node stands still for so long, as in a long garbage collection or after SIGSTOP. */
@@ -241,13 +242,13 @@ export class Cluster {
     const node: SkeinNode = new SkeinNode({
       env,
       transport,
-      storePath:
-        this.#options.path === undefined ? 'store' : join(this.#options.path, `node${index + 1}`),
+      stores: this.#storePaths(index).map((path) => ({ path })),
       openEngine: async (directory, hooks) => {
-        if (member.disk !== undefined) return member.memory;
+        if (member.disk !== undefined) return this.#memoryEngine(member, directory);
         const files = foreignFiles;
-        running.engine = await LevelEngine.open({ env, directory, syncPath, files, ...hooks });
-        return running.engine;
+        const engine = await LevelEngine.open({ env, directory, syncPath, files, ...hooks });
+        running.engines.push(engine);
+        return engine;
       },
       openSql: openSqlFront,
       rowPrograms: rowProgramCompiler,
@@ -264,7 +265,7 @@ export class Cluster {
       maxOffsetMs: 500,
       onFatal: (error) => this.#ended(member, error),
     });
-    const running: Running = { node, env, transport, server, sockets, engine: undefined };
+    const running: Running = { node, env, transport, server, sockets, engines: [] };
     member.running = running;
     try {
       await node.start({ onIdentity: (nodeId) => transport.bind(nodeId) });
@@ -272,6 +273,27 @@ export class Cluster {
       await this.crash(index);
       throw error;
     }
+  }
+
+  #storePaths(index: number): string[] {
+    const { path, stores } = this.#options;
+    const first = path === undefined ? 'store' : join(path, `node${index + 1}`);
+    return Array.from({ length: stores?.(index) ?? 1 }, (_, at) =>
+      at === 0 ? first : `${first}-${at + 1}`,
+    );
+  }
+
+  #memoryEngine(member: Member, path: string): MemoryEngine {
+    const known = member.memory.get(path);
+    if (known !== undefined) return known;
+    const engine = new MemoryEngine({
+      barrierDelay: async () => {
+        if (member.diskError !== undefined) throw member.diskError;
+      },
+      onPoison: (error) => this.#ended(member, error),
+    });
+    member.memory = new Map(member.memory).set(path, engine);
+    return engine;
   }
 
   /** A node ended itself. */

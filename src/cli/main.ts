@@ -18,7 +18,12 @@ Examples:
 
 const nodeFlags = (command: Command): Command =>
   command
-    .option('--store <spec>', 'where the data lies: path=DIR[,attrs=a:b][,size=20GB]')
+    .option(
+      '--store <spec>',
+      'where the data lies: path=DIR[,attrs=a:b][,size=20GB]; once for each disk',
+      (spec: string, before: string[] | undefined) => [...(before ?? []), spec],
+    )
+    .option('--no-store', 'serve SQL only: the data lies on other nodes')
     .option('--listen-addr <addr>', 'address for other nodes (default 127.0.0.1:26357)')
     .option('--sql-addr <addr>', 'address for PostgreSQL clients (default 127.0.0.1:26257)')
     .option('--http-addr <addr>', 'address for health and metrics (default 127.0.0.1:8080)')

@@ -11,7 +11,7 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-export interface StoreSpec {
+export interface StoreOption {
   readonly path: string;
   readonly attrs: readonly string[];
   /** 0 = the whole disk. */
@@ -21,7 +21,7 @@ export interface StoreSpec {
 export type Locality = readonly (readonly [string, string])[];
 
 /** `path=DIR[,attrs=ssd:fast][,size=20GB]`; a bare path is taken as it is. */
-export function parseStoreSpec(text: string): StoreSpec {
+export function parseStoreSpec(text: string): StoreOption {
   if (!text.includes('=')) return { path: text, attrs: [], sizeBytes: 0 };
   const fields = parsePairs(text, '--store');
   const known = new Set(['path', 'attrs', 'size']);
@@ -95,6 +95,18 @@ export class Settings {
     throw new UsageError(`the setting "${name}" has a value of the wrong kind.`);
   }
 
+  /** Given once or several times. */
+  list(name: string): string[] | undefined {
+    const value = this.#lookup(name);
+    if (value === undefined) return undefined;
+    return (Array.isArray(value) ? value : [value]).map(String);
+  }
+
+  /** Turned off: by --no-NAME, SKEIN_NO_NAME, or false in the file. */
+  isOff(name: string): boolean {
+    return this.#lookup(name) === false || process.env[variableOf(`no-${name}`)] === 'true';
+  }
+
   flag(name: string): boolean {
     const value = this.#lookup(name);
     return value === true || value === 'true' || value === '1';
@@ -112,9 +124,12 @@ export class Settings {
 
   #lookup(name: string): unknown {
     const camel = name.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
-    const variable = `SKEIN_${name.replaceAll('-', '_').toUpperCase()}`;
-    return this.#flags[camel] ?? process.env[variable] ?? this.#file[name];
+    return this.#flags[camel] ?? process.env[variableOf(name)] ?? this.#file[name];
   }
+}
+
+function variableOf(name: string): string {
+  return `SKEIN_${name.replaceAll('-', '_').toUpperCase()}`;
 }
 
 function readConfigFile(path: string): Readonly<Record<string, unknown>> {

@@ -13,6 +13,7 @@ import {
   defaultBallastBytes,
   inMebibytes,
   openSqlFront,
+  type StoreSpec,
 } from '../server/index.ts';
 import { rowProgramCompiler } from '../sql/index.ts';
 import { LevelEngine, StorePoisonedError, storeFaultOf } from '../storage/index.ts';
@@ -59,8 +60,12 @@ async function startNode(settings: Settings, options: { singleNode: boolean }): 
       'this version speaks neither TLS nor passwords; start with --insecure, in a trusted network only.',
     );
   }
-  const store = parseStoreSpec(settings.text('store') ?? 'path=skein-data');
-  const storePath = resolve(store.path);
+  const specs = settings.isOff('store')
+    ? []
+    : (settings.list('store') ?? ['path=skein-data']).map(parseStoreSpec);
+  if (specs.length === 0 && options.singleNode) {
+    throw new UsageError('a cluster of one node needs a store.');
+  }
   const listen = {
     rpc: parseAddress(settings.text('listen-addr') ?? '', {
       host: '127.0.0.1',
@@ -92,11 +97,23 @@ async function startNode(settings: Settings, options: { singleNode: boolean }): 
   });
   crashOnStrayErrors(log);
   const env = createRealEnv({ log });
-  await env.disk.mkdir(storePath);
-  const ballastBytes =
-    ballast === undefined
-      ? defaultBallastBytes((await env.disk.space(storePath)).totalBytes)
-      : parseBytes(ballast);
+  const stores: StoreSpec[] = [];
+  for (const { attrs, sizeBytes, ...spec } of specs) {
+    const path = resolve(spec.path);
+    if (stores.some((other) => other.path === path)) {
+      throw new UsageError(`--store names ${path} twice.`);
+    }
+    await env.disk.mkdir(path);
+    const { totalBytes } = await env.disk.space(path);
+    const ballastBytes =
+      ballast === undefined ? defaultBallastBytes(totalBytes) : parseBytes(ballast);
+    stores.push({
+      path,
+      attributes: attrs,
+      ballastBytes,
+      ...(sizeBytes === 0 ? {} : { capacityBytes: sizeBytes }),
+    });
+  }
 
   const transport = new GrpcTransport({
     env,
@@ -141,7 +158,7 @@ async function startNode(settings: Settings, options: { singleNode: boolean }): 
   const node: SkeinNode = new SkeinNode({
     env,
     transport,
-    storePath,
+    stores,
     openEngine: (directory, hooks) =>
       LevelEngine.open({ env, directory, syncPath, files: foreignFiles, ...hooks }),
     openSql: openSqlFront,
@@ -150,16 +167,14 @@ async function startNode(settings: Settings, options: { singleNode: boolean }): 
     sqlAddress: formatAddress({ ...listen.sql, port: sqlPort }),
     httpAddress: formatAddress({ ...listen.http, port: httpPort }),
     locality: parseLocality(settings.text('locality') ?? ''),
-    attributes: store.attrs,
     join: joinList,
     singleNode: options.singleNode,
     version,
     maxOffsetMs: settings.integer('max-offset', { min: 1, max: 10_000 }) ?? 500,
-    ballastBytes,
     maxSyncMs: settings.integer('max-sync-duration', { min: 5_000, max: 3_600_000 }),
-    onFatal: (error) => {
+    onFatal: (error, storePath) => {
       log.error({ err: error }, 'the store failed; this node ends, the others go on');
-      const { sentence, exitCode } = storeFailure(error, storePath);
+      const { sentence, exitCode } = storeFailure(error, storePath ?? 'this node');
       end(sentence, exitCode);
     },
   });
@@ -194,6 +209,7 @@ async function startNode(settings: Settings, options: { singleNode: boolean }): 
     await node.start({ onWaiting: () => report({ kind: 'waiting' }) });
   } catch (error) {
     if (!(error instanceof Error) || !isOfStore(error)) throw error;
+    const storePath = node.pathOfFailure(error) ?? 'this node';
     const { sentence, exitCode } = storeFailure(error, storePath);
     end(sentence, exitCode);
   }
@@ -207,13 +223,18 @@ async function startNode(settings: Settings, options: { singleNode: boolean }): 
       `sql:        postgresql://root@${formatAddress({ ...listen.sql, port: sqlPort })}/defaultdb?sslmode=disable`,
       `http:       http://${formatAddress({ ...listen.http, port: httpPort })}`,
       `rpc:        ${advertised(rpcPort)}`,
-      `store[0]:   path=${join(storePath)} storage engine: leveldb`,
-      `ballast:    ${ballastBytes === 0 ? 'none' : `${inMebibytes(ballastBytes)} in ${join(storePath, ballastName)}`}`,
+      ...(stores.length === 0 ? ['store:      none, SQL only'] : stores.flatMap(describeStore)),
       `clusterID:  ${node.clusterId ?? ''}`,
       `nodeID:     ${node.nodeId}`,
       `status:     ${node.startKind}`,
     ].join('\n'),
   );
+}
+
+function describeStore({ path, ballastBytes = 0 }: StoreSpec, index: number): string[] {
+  const ballast =
+    ballastBytes === 0 ? 'none' : `${inMebibytes(ballastBytes)} in ${join(path, ballastName)}`;
+  return [`store[${index}]:   path=${path} storage engine: leveldb`, `ballast:    ${ballast}`];
 }
 
 /** The last words. Without a code only a signal ends the process: an exit waits for what its threads wait for. */

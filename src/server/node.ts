@@ -5,20 +5,18 @@
  *                                             |                     |
  *                                             +----- Transport -----+----> other nodes
  *
- * A node starts in this order: who am I (identity, or wait to be admitted), what do I hold (engine, raft
- * log), whom do I know (gossip), serve ranges (store), serve SQL (catalog, sessions).
+ * A node starts in this order: who am I (identity, or wait to be admitted), what do I hold (a `StoreHome` per folder),
+ * whom do I know (gossip), serve ranges (stores), serve SQL (catalog, sessions). A node without stores serves SQL only.
  */
 import {
-  type BatchRequest,
-  type BatchResponse,
   type Db,
   type NodeId,
   type NodeInfo,
   type RowProgramCompiler,
-  type Sender,
   type ZoneConfig,
   ClusterSettings,
   HlcClock,
+  KvFailure,
   asNodeId,
   asStoreId,
   defaultZoneConfig,
@@ -27,44 +25,34 @@ import {
 } from '../kv/index.ts';
 import {
   Store,
-  bootstrapCluster,
-  clockBoundOnDisk,
   createRangeExecutor,
   goneStore,
   membershipOf,
   storeIdCounterKey,
-  type ClockBoundFile,
   type StoreSettings,
 } from '../range/index.ts';
 import { GossipNode } from '../rpc/index.ts';
-import { type Engine, SegmentedRaftLog, storeFaultOf } from '../storage/index.ts';
+import { storeFaultOf } from '../storage/index.ts';
 import { type SocketLike } from '../pgwire/index.ts';
 import { Router, ClusterDb, serveBatches } from '../txn/index.ts';
-import { DiskWatch, watchedDisk, type Disk, type Env, type TimerHandle } from '../util/index.ts';
+import { sleep, type Env, type TimerHandle } from '../util/index.ts';
 import { answerHttp, type HttpRequest, type HttpResponse } from './http.ts';
-import { Ballast, refuseFullDisk } from './ballast.ts';
 import { arrive, type Arrival } from './arrival.ts';
-import {
-  DecommissionedError,
-  ForeignStoreError,
-  type StoreIdentity,
-  writeIdentity,
-} from './identity.ts';
+import { DecommissionedError, ForeignStoreError } from './identity.ts';
 import { Membership, type NodeTransport } from './membership.ts';
 import { createMetricsRegistry } from './metrics.ts';
-import { markDamaged } from './quarantine.ts';
+import { NodeStores } from './node-stores.ts';
 import { NodeReports, serveReports } from './reports.ts';
 import { type SqlFront, type SqlFrontParts } from './sql-front.ts';
+import { StoreHome, type OpenEngine, type StoreSpec } from './store-home.ts';
 
 export interface NodeParts {
   readonly env: Env;
   /** Listening already; it reads `nodeId` and `clusterId` of this node once they are known. */
   readonly transport: NodeTransport;
-  readonly storePath: string;
-  readonly openEngine: (
-    path: string,
-    hooks: { readonly onPoison: (error: Error) => void; readonly watch: DiskWatch },
-  ) => Promise<Engine>;
+  /** One per disk; none: the node serves SQL only. */
+  readonly stores: readonly StoreSpec[];
+  readonly openEngine: OpenEngine;
   /** Runs filters and projections of SQL beside the data. */
   readonly rowPrograms: RowProgramCompiler | undefined;
   /** Undefined: a node without SQL, for tests of the layers below. */
@@ -73,10 +61,8 @@ export interface NodeParts {
   readonly sqlAddress: string;
   readonly httpAddress: string;
   readonly locality: NodeInfo['locality'];
-  /** Of the store: what constraints such as `+ssd` ask for. */
-  readonly attributes?: readonly string[];
   readonly join: readonly string[];
-  /** Found a cluster at once when the store is empty. */
+  /** Found a cluster at once when the stores are empty. */
   readonly singleNode: boolean;
   readonly version: string;
   readonly maxOffsetMs: number;
@@ -85,12 +71,13 @@ export interface NodeParts {
   readonly zoneConfigFor?: (key: Buffer) => ZoneConfig;
   /** What holds until SQL has read the cluster's settings; default: their defaults. */
   readonly clusterSettings?: ClusterSettings;
-  /** Size of the ballast; 0 for none. Default: what is there is left alone. */
-  readonly ballastBytes?: number;
   /** A disk operation that has not come back for so long ends the node. Default 20 s. */
   readonly maxSyncMs?: number | undefined;
-  /** The store failed (`storeFaultOf` says how) and serves nobody any more: the process must end. Called once. */
-  readonly onFatal: (error: Error) => void;
+  /**
+   * A store failed (`storeFaultOf` says how) and this node serves nobody any more: the process must end. `storePath` is
+   * undefined when it is no store's fault. Called once.
+   */
+  readonly onFatal: (error: Error, storePath: string | undefined) => void;
 }
 
 const startKinds: Readonly<Record<Arrival['kind'], string>> = {
@@ -103,43 +90,41 @@ const defaultMaxSyncMs = 20_000;
 const gossipIntervalMs = 200;
 const gossipFullSyncMs = 10_000;
 const gossipPullMs = 200;
+/** A new store of a node that serves already asks for its id again after so long. */
+const addStoreRetryMs = 1_000;
 
 export class SkeinNode {
   readonly #parts: NodeParts;
-  readonly #diskWatch: DiskWatch;
+  readonly #homes: readonly StoreHome[];
   readonly clock: HlcClock;
   readonly #clusterSettings: ClusterSettings;
-  #identity: StoreIdentity | undefined;
+  readonly #stores: NodeStores;
+  #identity: { readonly clusterId: string; readonly nodeId: NodeId } | undefined;
   #gossip: GossipNode | undefined;
-  #store: Store | undefined;
+  #router: Router | undefined;
   #db: Db | undefined;
   #sql: SqlFront | undefined;
   #membership: Membership;
   #state: 'starting' | 'waiting' | 'running' | 'draining' | 'stopped' | 'failed' = 'starting';
   #startKind = 'starting';
   #metrics: ReturnType<typeof createMetricsRegistry> | undefined;
-  #engine: Engine | undefined;
-  #raftLog: SegmentedRaftLog | undefined;
   #pullTimer: TimerHandle | undefined;
   /** Addresses at which nodes of another cluster listen. */
   readonly #foreign = new Set<string>();
-  readonly #ballast: Ballast | undefined;
-  /** In reverse order of opening. */
-  readonly #closers: (() => Promise<void>)[] = [];
 
   constructor(parts: NodeParts) {
-    this.#diskWatch = new DiskWatch(parts.env, {
-      limitMs: parts.maxSyncMs ?? defaultMaxSyncMs,
-      onStall: (error) => this.#fail(error),
-    });
-    const disk = watchedDisk(parts.env.disk, this.#diskWatch);
-    const env = withDisk(parts.env, disk);
-    this.#parts = { ...parts, env };
+    this.#parts = parts;
     this.#clusterSettings = parts.clusterSettings ?? new ClusterSettings();
-    if (parts.ballastBytes !== undefined) {
-      this.#ballast = new Ballast(env, parts.storePath, parts.ballastBytes);
-    }
     this.clock = new HlcClock(parts.env.clock, { maxOffsetMicros: parts.maxOffsetMs * 1000 });
+    this.#stores = new NodeStores(this.clock);
+    this.#homes = parts.stores.map(
+      (spec) =>
+        new StoreHome(parts.env, spec, {
+          openEngine: parts.openEngine,
+          maxSyncMs: parts.maxSyncMs ?? defaultMaxSyncMs,
+          onFailure: (home, error) => this.#fail(error, home),
+        }),
+    );
     this.#membership = new Membership({
       env: parts.env,
       transport: parts.transport,
@@ -162,9 +147,15 @@ export class SkeinNode {
     return this.#startKind;
   }
 
+  /** The first of `stores`. */
   get store(): Store {
-    if (this.#store === undefined) throw new Error('the node has not started');
-    return this.#store;
+    const [first] = this.#stores.all;
+    if (first === undefined) throw new Error('the node has no store, or has not started');
+    return first;
+  }
+
+  get stores(): readonly Store[] {
+    return this.#stores.all;
   }
 
   get db(): Db {
@@ -177,9 +168,14 @@ export class SkeinNode {
     return this.#gossip;
   }
 
-  /** Waits for its disk. */
+  /** Waits for a disk. */
   get isDiskBusy(): boolean {
-    return this.#diskWatch.isBusy;
+    return this.#homes.some(({ diskWatch }) => diskWatch.isBusy);
+  }
+
+  /** Where the store lies that kept this node from starting. */
+  pathOfFailure(error: unknown): string | undefined {
+    return this.#homes.find(({ failure }) => failure === error)?.path;
   }
 
   /** Addresses of other nodes that this one was told of. */
@@ -195,7 +191,7 @@ export class SkeinNode {
     if (knowsOthers || !this.#others.every((other) => this.#foreign.has(other))) return;
     this.#fail(
       new ForeignStoreError(
-        `the store in ${this.#parts.storePath} is of cluster ${this.clusterId ?? '?'}, and the nodes named by --join ` +
+        `the store in ${this.#homes[0]?.path ?? '?'} is of cluster ${this.clusterId ?? '?'}, and the nodes named by --join ` +
           `(${this.#others.join(', ')}) are of another one; correct --join or --store.`,
       ),
     );
@@ -210,37 +206,30 @@ export class SkeinNode {
   async start(
     options: { readonly onWaiting?: () => void; readonly onIdentity?: (id: NodeId) => void } = {},
   ): Promise<void> {
-    try {
-      await this.#start(options.onWaiting ?? (() => {}), options.onIdentity ?? (() => {}));
-    } catch (error) {
-      if (error instanceof Error) await this.#noteDamage(error);
-      throw error;
-    }
-  }
-
-  async #start(onWaiting: () => void, onIdentity: (id: NodeId) => void): Promise<void> {
-    const { env, storePath, singleNode } = this.#parts;
+    const { singleNode } = this.#parts;
     const arrival = await arrive({
-      disk: env.disk,
-      storePath,
+      homes: this.#homes,
       membership: this.#membership,
       singleNode,
       join: this.#others,
       onWaiting: () => {
         this.#state = 'waiting';
-        onWaiting();
+        options.onWaiting?.();
       },
     });
-    const { identity, kind } = arrival;
     this.#state = 'starting';
-    this.#startKind = startKinds[kind];
-    await this.#openStore(identity, kind === 'founded');
-    if (kind === 'founded')
-      await writeIdentity(env.disk, storePath, { ...identity, complete: true });
-    this.#identity = identity;
-    onIdentity(identity.nodeId);
+    this.#startKind = startKinds[arrival.kind];
+    const { clusterId, nodeId } = arrival;
+    for (const home of this.#homes) {
+      if (home.identity === undefined) continue;
+      await home.open();
+      if (arrival.kind !== 'founded') continue;
+      await home.bootstrap(this.clock, home.identity);
+      await home.own(home.identity, true);
+    }
+    this.#identity = { clusterId, nodeId };
+    options.onIdentity?.(nodeId);
     await this.#serve(arrival);
-    this.#ballast?.start();
     if (this.#state === 'starting') this.#state = 'running';
   }
 
@@ -270,7 +259,7 @@ export class SkeinNode {
       version: this.#parts.version,
       nodes: (this.#gossip?.list(gossipKeys.nodePrefix) ?? []).map(([, info]) => info),
       stores: (this.#gossip?.list(gossipKeys.storePrefix) ?? []).map(([, info]) => info),
-      store: this.#store?.metrics(),
+      store: this.#stores.metrics(),
     };
   }
 
@@ -279,57 +268,19 @@ export class SkeinNode {
     if (this.#state === 'stopped' || this.#state === 'failed') return;
     this.#state = 'draining';
     this.#membership.stop();
-    await this.#ballast?.stop();
     await this.#sql?.stop();
-    await this.#store?.stop({ drain: true });
+    await Promise.all(this.#stores.all.map((store) => store.stop({ drain: true })));
     this.#pullTimer?.cancel();
     this.#gossip?.stop();
-    for (const close of this.#closers.toReversed()) await close();
+    for (const home of this.#homes) {
+      await home.stopBallast();
+      await home.close();
+    }
     this.#state = 'stopped';
   }
 
-  async #openStore(identity: StoreIdentity, founded: boolean): Promise<void> {
-    const { env, storePath } = this.#parts;
-    await env.disk.mkdir(storePath);
-    await refuseFullDisk(env.disk, storePath);
-    const onPoison = (error: Error): void => this.#fail(error);
-    const engine = await this.#parts.openEngine(`${storePath}/engine`, {
-      onPoison,
-      watch: this.#diskWatch,
-    });
-    const raftLog = await SegmentedRaftLog.open({ env, directory: `${storePath}/raft`, onPoison });
-    this.#closers.push(
-      () => raftLog.close(),
-      () => engine.close(),
-    );
-    if (founded) {
-      await bootstrapCluster({
-        engine,
-        raftLog,
-        clock: this.clock,
-        nodeId: identity.nodeId,
-        storeId: identity.storeId,
-      });
-      const { wall } = this.clock.now();
-      await this.#clockBound({ isNew: true }).persist({
-        upperBound: wall,
-        noVotesBefore: 0,
-        heard: [],
-      });
-    }
-    this.#engine = engine;
-    this.#raftLog = raftLog;
-  }
-
-  #clockBound(options: { readonly isNew: boolean }): ClockBoundFile {
-    const { env, storePath } = this.#parts;
-    return clockBoundOnDisk(env, `${storePath}/CLOCK`, options);
-  }
-
-  async #serve({ identity, gossip: known, replaced }: Arrival): Promise<void> {
-    const { env, transport, storePath, locality } = this.#parts;
-    const { nodeId, storeId } = identity;
-    if (this.#engine === undefined || this.#raftLog === undefined) throw new Error('no store');
+  async #serve({ clusterId, nodeId, gossip: known }: Arrival): Promise<void> {
+    const { env, transport } = this.#parts;
     const gossip = new GossipNode({
       env,
       clock: this.clock,
@@ -341,75 +292,44 @@ export class SkeinNode {
     this.#gossip = gossip;
     if (known !== undefined) gossip.merge(known);
     gossip.set(gossipKeys.node(nodeId), this.#nodeInfo(nodeId), { ttlMs: 0 });
-    gossip.set(gossipKeys.clusterId, identity.clusterId, { ttlMs: 0 });
+    gossip.set(gossipKeys.clusterId, clusterId, { ttlMs: 0 });
     this.#leaveWhenDecommissioned(gossip, nodeId);
     gossip.start();
     this.#pullGossip(gossip);
 
-    // The router needs the store and the store needs the router: the one-line sender ties the knot.
-    const local: Sender = {
-      send: (batch: BatchRequest): Promise<BatchResponse> => store.send(batch),
-    };
+    const stores = this.#stores;
     const router = new Router({
       env,
       clock: this.clock,
       nodeId,
       transport,
-      local,
+      local: stores,
       gossip,
       clusterSettings: this.#clusterSettings,
     });
+    this.#router = router;
     const db = new ClusterDb({
       env,
       clock: this.clock,
       nodeId,
       router,
-      peek: (key) => store.peek(key),
+      peek: (key) => stores.peek(key),
       ...(this.#parts.rowPrograms === undefined ? {} : { rowPrograms: this.#parts.rowPrograms }),
     });
     this.#db = db;
-    const store: Store = new Store({
-      env,
-      clock: this.clock,
-      engine: this.#engine,
-      raftLog: this.#raftLog,
-      transport,
-      gossip,
-      sender: router.keySender,
-      db,
-      executorFactory: createRangeExecutor,
-      rowPrograms: this.#parts.rowPrograms,
-      nodeId,
-      storeId,
-      directory: storePath,
-      // A store that holds nothing yet may have been stopped before its first bound was written.
-      clockBound: this.#clockBound({ isNew: this.#raftLog.rangeIds().length === 0 }),
-      clusterSettings: this.#clusterSettings,
-      peerSilent: (node, isSilent) => router.setSilent(node, isSilent),
-      diskWatch: this.#diskWatch,
-      zoneConfigFor: (key) => this.#zoneConfig(key),
-      zoneBoundariesIn: (start, end) => this.#zoneBoundaries(start, end),
-      zonesKnown: () => this.#zonesKnown,
-      locality,
-      attributes: this.#parts.attributes ?? [],
-      ...(this.#parts.storeSettings === undefined ? {} : { settings: this.#parts.storeSettings }),
-      onFatal: (error) => this.#fail(error instanceof Error ? error : new Error(String(error))),
-    });
-    this.#store = store;
-    serveBatches(transport, store);
-    serveReports(transport, store.reports);
-    await store.start();
-    if (replaced !== undefined) {
-      const { storeId: former, nodeId: formerNode } = replaced;
-      gossip.set(gossipKeys.store(former), goneStore(former, formerNode), { ttlMs: 0 });
+    serveBatches(transport, stores);
+    serveReports(transport, (name) => stores.report(name));
+    for (const home of this.#homes) {
+      if (home.identity !== undefined) await this.#startStore(home, home.identity.storeId);
     }
-    this.#membership.become(identity.clusterId, async () => ({
+    this.#membership.become(clusterId, async () => ({
       nodeId: asNodeId(Number(await db.increment(nodeIdCounterKey, 1n))),
       storeId: asStoreId(Number(await db.increment(storeIdCounterKey, 1n))),
       gossip: gossip.exportAll(),
     }));
+    this.#addStores(clusterId, nodeId, db).catch((error: unknown) => this.#fail(asError(error)));
     this.#metrics = createMetricsRegistry(
-      { store: () => this.#store?.metrics(), sql: () => this.#sql?.metrics() ?? {} },
+      { store: () => stores.metrics(), sql: () => this.#sql?.metrics() ?? {} },
       { node: String(nodeId) },
     );
     if (this.#parts.openSql !== undefined) {
@@ -421,9 +341,9 @@ export class SkeinNode {
         nodeId,
         clusterSettings: this.#clusterSettings,
         reports: new NodeReports({ transport, gossip, log: env.log }),
-        zonesChanged: () => store.lookAtAll(),
+        zonesChanged: () => stores.lookAtAll(),
       });
-      store.lookAtAll();
+      stores.lookAtAll();
     }
   }
 
@@ -431,11 +351,89 @@ export class SkeinNode {
   #leaveWhenDecommissioned(gossip: GossipNode, nodeId: NodeId): void {
     const look = (): void => {
       if (membershipOf(gossip, nodeId) === 'decommissioned') {
-        this.#fail(new DecommissionedError(nodeId, this.#parts.storePath));
+        const folders = this.#homes.map(({ path }) => path).join(', ');
+        this.#fail(new DecommissionedError(nodeId, folders));
       }
     };
     gossip.watch(gossipKeys.memberships, look);
     look();
+  }
+
+  /** The router needs the stores and a store needs the router, which knows `NodeStores` already. */
+  async #startStore(home: StoreHome, storeId: Store['storeId']): Promise<void> {
+    const { transport, locality, rowPrograms, storeSettings } = this.#parts;
+    const { gossip, db } = this;
+    const { attributes, capacityBytes } = home.spec;
+    const router = this.#router;
+    if (router === undefined) throw new Error('the node has not started');
+    const store = new Store({
+      env: home.env,
+      clock: this.clock,
+      engine: home.engine,
+      raftLog: home.raftLog,
+      transport,
+      gossip,
+      sender: router.keySender,
+      db,
+      executorFactory: createRangeExecutor,
+      rowPrograms,
+      nodeId: this.nodeId,
+      storeId,
+      directory: home.path,
+      clockBound: home.clockBound,
+      clusterSettings: this.#clusterSettings,
+      peerSilent: (node, isSilent) => router.setSilent(node, isSilent),
+      diskWatch: home.diskWatch,
+      zoneConfigFor: (key) => this.#zoneConfig(key),
+      zoneBoundariesIn: (start, end) => this.#zoneBoundaries(start, end),
+      zonesKnown: () => this.#zonesKnown,
+      locality,
+      ...(attributes === undefined ? {} : { attributes }),
+      ...(capacityBytes === undefined ? {} : { capacityBytes }),
+      ...(storeSettings === undefined ? {} : { settings: storeSettings }),
+      onFatal: (error) => this.#fail(asError(error), home),
+    });
+    home.store = store;
+    this.#stores.add(store);
+    try {
+      await store.start();
+    } catch (error) {
+      await home.fail(error);
+      throw error;
+    }
+    if (home.replaced !== undefined) {
+      const { storeId: former, nodeId: formerNode } = home.replaced;
+      gossip.set(gossipKeys.store(former), goneStore(former, formerNode), { ttlMs: 0 });
+    }
+    home.startBallast();
+  }
+
+  /** Folders without a store get one: its id is the cluster's to give, and it may take a while until the cluster can. */
+  async #addStores(clusterId: string, nodeId: NodeId, db: Db): Promise<void> {
+    for (const home of this.#homes) {
+      if (home.identity !== undefined) continue;
+      const storeId = await this.#nextStoreId(db);
+      if (storeId === undefined) return;
+      await home.own({ clusterId, nodeId, storeId }, true);
+      await home.open();
+      await this.#startStore(home, storeId);
+      home.env.log.info({ store: storeId, path: home.path }, 'a store was added to this node');
+    }
+  }
+
+  /** Undefined when the node stops. */
+  async #nextStoreId(db: Db): Promise<Store['storeId'] | undefined> {
+    const { env } = this.#parts;
+    for (;;) {
+      if (this.#state !== 'starting' && this.#state !== 'running') return undefined;
+      try {
+        return asStoreId(Number(await db.increment(storeIdCounterKey, 1n)));
+      } catch (error) {
+        if (!(error instanceof KvFailure)) throw error;
+        env.log.warn({ error: error.kvError.kind }, 'no id for a new store yet');
+        await sleep(env, addStoreRetryMs);
+      }
+    }
   }
 
   /**
@@ -489,31 +487,17 @@ export class SkeinNode {
     return zoneConfigFor !== undefined || openSql === undefined || this.#sql !== undefined;
   }
 
-  #fail(error: Error): void {
+  #fail(error: Error, home?: StoreHome): void {
     if (this.#state === 'failed' || this.#state === 'stopped') return;
     this.#state = 'failed';
     // Whatever noticed it: from here on nothing is answered, acknowledged or promised.
-    this.#store?.fatal(error);
-    if (storeFaultOf(error) !== 'damaged') this.#parts.onFatal(error);
-    else void this.#noteDamage(error).then(() => this.#parts.onFatal(error));
-  }
-
-  /** What a store has lost it must not be asked for again. */
-  async #noteDamage(error: Error): Promise<void> {
-    const { env, storePath } = this.#parts;
-    if (storeFaultOf(error) === 'damaged') await markDamaged(env, storePath, error.message);
+    for (const store of this.#stores.all) store.fatal(error);
+    if (home === undefined || storeFaultOf(error) !== 'damaged') {
+      this.#parts.onFatal(error, home?.path);
+    } else void home.fail(error).then(() => this.#parts.onFatal(error, home.path));
   }
 }
 
-function withDisk(env: Env, disk: Disk): Env {
-  const { clock, timers, random, log, checks } = env;
-  return {
-    clock,
-    timers,
-    random,
-    disk,
-    log,
-    checks,
-    sometimes: (percent) => env.sometimes(percent),
-  };
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
 }

@@ -7,7 +7,6 @@ import {
   type NodeId,
   type NodeInfo,
   type ReportName,
-  type ReportProviders,
   type ReportRows,
   type Transport,
 } from '../kv/index.ts';
@@ -15,12 +14,14 @@ import { type Logger } from '../util/index.ts';
 
 const timeoutMs = 2_000;
 
-/** From now on this node answers for itself. */
-export function serveReports(transport: Transport, providers: ReportProviders): void {
+/** From now on this node answers for itself: `report` throws for what is none. */
+export function serveReports(
+  transport: Transport,
+  report: (name: ReportName) => readonly unknown[],
+): void {
   transport.onCall('report', async (payload) => {
-    const name = typeof payload === 'string' ? payload : '';
-    if (!Object.hasOwn(providers, name)) throw new Error(`there is no report "${name}"`);
-    return providers[name as ReportName]();
+    // An unknown name is refused by the stores.
+    return report(payload as ReportName);
   });
 }
 

@@ -194,7 +194,7 @@ export class SimCluster {
     const node = new SkeinNode({
       env,
       transport,
-      storePath: 'store',
+      stores: [{ path: 'store' }],
       openEngine: async () => machine.engine,
       openSql: this.#options.sql === true ? openSqlFront : undefined,
       rowPrograms: this.#options.sql === true ? rowProgramCompiler : undefined,

@@ -190,7 +190,17 @@ export class StoreLiveness {
   #noteBeat({ storeId, nodeId }: StoreAddress): void {
     const beats = (this.#beatsUnheard.get(storeId) ?? 0) + 1;
     this.#beatsUnheard.set(storeId, beats);
-    if (beats === this.#silentAfterBeats) this.#deps.peerSilent(nodeId, true);
+    if (beats === this.#silentAfterBeats && this.#isNodeSilent(nodeId)) {
+      this.#deps.peerSilent(nodeId, true);
+    }
+  }
+
+  /** All of its stores: a slow disk stops one of them, a node that stands still all. */
+  #isNodeSilent(node: NodeId): boolean {
+    return this.#deps
+      .peers()
+      .filter(({ nodeId }) => nodeId === node)
+      .every(({ storeId }) => (this.#beatsUnheard.get(storeId) ?? 0) >= this.#silentAfterBeats);
   }
 
   #noteHeard(store: StoreId, node: NodeId): void {

@@ -107,6 +107,8 @@ export interface StoreDeps {
   readonly locality?: readonly (readonly [string, string])[];
   /** Of the store and its node: what constraints such as `+ssd` ask for. */
   readonly attributes?: readonly string[];
+  /** The store is full at this size; undefined: at the disk's. */
+  readonly capacityBytes?: number;
   readonly settings?: Partial<StoreSettings>;
   /** Store liveness has not heard of a node for as long as support lasts, or hears of it again. */
   readonly peerSilent: (node: NodeId, isSilent: boolean) => void;
@@ -468,16 +470,17 @@ export class Store implements ReplicaHost {
     const { gauges } = this.metrics();
     const { ranges, leases } = this.counts();
     const countedAt = this.clock.now().wall;
+    const { capacityBytes = Number.POSITIVE_INFINITY, locality = [], attributes = [] } = this.deps;
     return {
       storeId: this.storeId,
       nodeId: this.nodeId,
       rangeCount: ranges,
       leaseCount: leases,
       usedBytes,
-      availableBytes: freeBytes,
+      availableBytes: Math.min(freeBytes, Math.max(0, capacityBytes - usedBytes)),
       qps: gauges.queriesPerSecond,
-      locality: this.deps.locality ?? [],
-      attributes: this.deps.attributes ?? [],
+      locality,
+      attributes,
       draining: this.draining,
       countedAt,
     };

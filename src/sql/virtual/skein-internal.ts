@@ -28,6 +28,10 @@ async function rangeRows(s: Source): Promise<Record_[]> {
         oids.int8,
         range.replicas.map((replica) => BigInt(replica.nodeId)),
       ),
+      store_ids: makeArray(
+        oids.int8,
+        range.replicas.map((replica) => BigInt(replica.storeId)),
+      ),
       lease_holder: leaseholder === undefined ? null : BigInt(leaseholder.nodeId),
       range_size: BigInt(info.sizeBytes),
       live_bytes: BigInt(info.liveBytes),
@@ -54,7 +58,7 @@ export function skeinInternalTables(): VirtualTable[] {
       schema,
       'ranges',
       13_001,
-      'range_id:int8 start_key:bytea end_key:bytea database_name:text table_name:text index_name:text replicas:_int8 lease_holder:int8 range_size:int8 live_bytes:int8 key_count:int8 queries_per_second:float8',
+      'range_id:int8 start_key:bytea end_key:bytea database_name:text table_name:text index_name:text replicas:_int8 store_ids:_int8 lease_holder:int8 range_size:int8 live_bytes:int8 key_count:int8 queries_per_second:float8',
       rangeRows,
     ),
     virtualTable(schema, 'nodes', 13_002, nodesShape, (s) =>
