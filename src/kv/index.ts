@@ -76,6 +76,7 @@ export type { NodeMembership, NodeMemberships } from './node-membership.ts';
 export { PageBuilder } from './page-builder.ts';
 export type { PageLimits } from './page-builder.ts';
 export type {
+  AllocatorDecision,
   ClusterReports,
   CollectedReport,
   ReportName,

@@ -12,6 +12,7 @@ export interface ReportRows {
   /** The ranges that a store of the node holds the lease of. */
   readonly ranges: RangeInfo;
   readonly 'split-decisions': SplitDecision;
+  readonly 'allocator-decisions': AllocatorDecision;
 }
 
 /** Why a range was split, or was not although it is large or busy. */
@@ -26,6 +27,22 @@ export interface SplitDecision {
   readonly reason: string;
   readonly sizeBytes: number;
   readonly queriesPerSecond: number;
+}
+
+/** What was to be done about the replicas or the lease of a range, why, and what became of it. */
+export interface AllocatorDecision {
+  /** Wall microseconds, of the outcome. */
+  readonly at: number;
+  readonly rangeId: RangeId;
+  /** The leaseholder's, which decided. */
+  readonly storeId: StoreId;
+  /** 'none': something is due, and nothing can be done. */
+  readonly action: string;
+  readonly reason: string;
+  /** The stores that were compared, the best first. */
+  readonly considered: string;
+  /** 'under way', 'done', 'blocked', or what went wrong. */
+  readonly outcome: string;
 }
 
 export type ReportName = keyof ReportRows;

@@ -1,26 +1,35 @@
 /**
  * The cluster as this store sees it when it decides about its ranges. Gossip is about a second old, so what
- * this store has just done is counted on top until the store concerned has counted again after it: otherwise
+ * this store does is counted on top, from its beginning until the store concerned has counted again after it: otherwise
  * a whole pass would send everything to the same empty store. A store that loses a replica learns of it
  * later than the leaseholder, so a removal is counted for some seconds longer.
  */
-import { balanceTurn, type AllocatorAction, type StorePicture } from '../../allocator/index.ts';
 import {
-  asNodeId,
-  asStoreId,
-  gossipKeys,
-  type ReplicaDescriptor,
-  type StoreId,
-} from '../../kv/index.ts';
+  balanceTurn,
+  ClusterPicture,
+  type AllocatorTarget,
+  type Balancing,
+  type PlacementAction,
+  type RangePicture,
+  type StorePicture,
+} from '../../allocator/index.ts';
+import { asNodeId, asStoreId, gossipKeys, kvSettings, type StoreId } from '../../kv/index.ts';
+import { unreachable } from '../../util/index.ts';
 import { statusOf } from '../store/store-status.ts';
 import { type Store } from '../store/store.ts';
 
 interface Adjustment {
   readonly storeId: StoreId;
-  /** Counts taken before this (HLC wall microseconds) do not have it in them. */
-  readonly until: number;
+  /** Counts taken before this (HLC wall microseconds) do not have it in them; Infinity: it is not done yet. */
+  until: number;
   readonly ranges: number;
   readonly leases: number;
+}
+
+/** Something is being done, and counts as done from its beginning on. */
+export interface Expectation {
+  met(): void;
+  failed(): void;
 }
 
 const removalMicros = 5_000_000;
@@ -30,12 +39,19 @@ const keepMicros = 60_000_000;
 export class ClusterView {
   readonly #store: Store;
   #adjustments: Adjustment[] = [];
-  #pictures: StorePicture[] = [];
+  #stores: readonly StorePicture[] = [];
+  #picture = new ClusterPicture([]);
   #turn = -1;
   #movesInTurn = 0;
+  #looksAtLoad = false;
+  #lookedAtLoadMs = 0;
 
   constructor(store: Store) {
     this.#store = store;
+  }
+
+  get picture(): ClusterPicture {
+    return this.#picture;
   }
 
   /** Reads gossip and the own counts; once per pass. */
@@ -44,97 +60,76 @@ export class ClusterView {
     const { leases, ranges } = store.counts();
     const now = store.clock.now().wall;
     this.#adjustments = this.#adjustments.filter(({ until }) => now < until + keepMicros);
-    this.#pictures = [];
+    const told: StorePicture[] = [];
     for (const [, value] of store.deps.gossip.list(gossipKeys.storePrefix)) {
       const picture = decodePicture(store, value);
       if (picture === undefined) continue;
-      this.#pictures.push(
+      told.push(
         picture.storeId === store.storeId
-          ? { ...picture, leaseCount: leases, rangeCount: ranges }
+          ? this.#adjusted({ ...picture, leaseCount: leases, rangeCount: ranges }, now)
           : this.#adjusted(picture, countedAt(value)),
       );
     }
+    this.#stores = [...told, ...this.#forgotten(told)];
+    this.#picture = new ClusterPicture(this.#stores);
+    this.#scheduleLoad();
+  }
+
+  /** What may be moved besides what must be: it takes turns with other stores, and only so much in a turn. */
+  balancing(): Balancing {
+    if (!this.#isOurTurn()) return 'none';
+    return this.#looksAtLoad ? 'counts and load' : 'counts';
+  }
+
+  expect(range: RangePicture, action: PlacementAction): Expectation {
+    this.#movesInTurn++;
+    this.#picture.note(range, action);
+    const made = adjustmentsFor(range, action);
+    this.#adjustments.push(...made);
+    return {
+      met: () => {
+        const now = this.#store.clock.now().wall;
+        for (const each of made) each.until = each.ranges < 0 ? now + removalMicros : now;
+      },
+      failed: () => {
+        this.#adjustments = this.#adjustments.filter((each) => !made.includes(each));
+      },
+    };
   }
 
   /**
-   * The stores gossip tells of, and those of `replicas` that it says nothing about although this store has run for
+   * Stores with replicas of this store's ranges that gossip says nothing about, although this store has run for
    * long enough to have heard of them: whoever knew a lost store may have been restarted since.
    */
-  stores(replicas: readonly ReplicaDescriptor[]): readonly StorePicture[] {
-    const known = new Set(this.#pictures.map(({ storeId }) => storeId));
-    const forgotten = replicas
+  #forgotten(told: readonly StorePicture[]): StorePicture[] {
+    const known = new Set(told.map(({ storeId }) => storeId));
+    return [...this.#store.members()]
       .filter(({ storeId }) => !known.has(storeId))
-      .map(({ nodeId, storeId }): StorePicture => ({
-        storeId,
-        nodeId,
-        status: statusOf(this.#store, { nodeId, storeId }, undefined),
-        locality: [],
-        attributes: [],
-        rangeCount: 0,
-        leaseCount: 0,
-        qps: 0,
-        cpuMs: 0,
-        usedBytes: 0,
-        availableBytes: 0,
-      }))
-      .filter(({ status }) => status === 'dead');
-    return forgotten.length === 0 ? this.#pictures : [...this.#pictures, ...forgotten];
+      .map((member) => unknownStore(this.#store, member))
+      .filter(({ status }) => status === 'dead' || status === 'decommissioned');
   }
 
-  /** It is this store's turn to balance, and it has not used it up. */
-  mayBalance(): boolean {
+  /** Load is looked at now and then, in a turn of this store: it takes a while to show what a move has changed. */
+  #scheduleLoad(): void {
+    const { env, deps } = this.#store;
+    const nowMs = env.clock.monotonicMs();
+    const intervalMs = deps.clusterSettings.get(kvSettings.loadBasedInterval);
+    this.#looksAtLoad = nowMs - this.#lookedAtLoadMs >= intervalMs && this.#isOurTurn();
+    if (this.#looksAtLoad) this.#lookedAtLoadMs = nowMs;
+  }
+
+  #isOurTurn(): boolean {
     const { settings, storeId, env } = this.#store;
     // Driven by hand: there is nobody to take turns with.
     if (settings.queueIntervalMs === 0) return true;
     const nowMs = env.clock.wallMicros() / 1000;
-    if (!balanceTurn(this.#pictures, storeId, nowMs, settings.balanceTurnMs)) return false;
+    if (!balanceTurn(this.#stores, storeId, nowMs, settings.balanceTurnMs)) return false;
     const turn = Math.floor(nowMs / settings.balanceTurnMs);
     if (turn !== this.#turn) {
       this.#turn = turn;
       this.#movesInTurn = 0;
     }
     return this.#movesInTurn < settings.balanceMovesPerTurn;
-  }
-
-  /** The action was carried out. */
-  note(action: AllocatorAction): void {
-    this.#movesInTurn++;
-    switch (action.kind) {
-      case 'add':
-        this.#change(action.target.storeId, 1, 0);
-        return;
-      case 'remove':
-        this.#change(action.target.storeId, -1, 0);
-        return;
-      case 'replace':
-        this.#change(action.add.storeId, 1, 0);
-        this.#change(action.remove.storeId, -1, 0);
-        return;
-      case 'transfer-lease':
-        this.#change(action.to, 0, 1);
-        this.#change(this.#store.storeId, 0, -1);
-        return;
-      case 'none':
-      case 'unavailable':
-      case 'finish-change':
-      case 'promote':
-      case 'demote':
-      case 'swap':
-    }
-  }
-
-  #change(storeId: StoreId, ranges: number, leases: number): void {
-    const at = this.#pictures.findIndex((each) => each.storeId === storeId);
-    const picture = this.#pictures[at];
-    if (picture === undefined) return;
-    this.#pictures[at] = {
-      ...picture,
-      rangeCount: picture.rangeCount + ranges,
-      leaseCount: picture.leaseCount + leases,
-    };
-    const now = this.#store.clock.now().wall;
-    const until = ranges < 0 ? now + removalMicros : now;
-    this.#adjustments.push({ storeId, until, ranges, leases });
   }
 
   #adjusted(picture: StorePicture, countedAtWall: number): StorePicture {
@@ -146,6 +141,47 @@ export class ClusterView {
     }
     return { ...picture, rangeCount, leaseCount };
   }
+}
+
+function adjustmentsFor(range: RangePicture, action: PlacementAction): Adjustment[] {
+  const change = (storeId: StoreId, ranges: number, leases: number): Adjustment => ({
+    storeId,
+    until: Infinity,
+    ranges,
+    leases,
+  });
+  switch (action.kind) {
+    case 'add':
+      return [change(action.target.storeId, 1, 0)];
+    case 'remove':
+      return [change(action.target.storeId, -1, 0)];
+    case 'replace':
+      return [change(action.add.storeId, 1, 0), change(action.remove.storeId, -1, 0)];
+    case 'transfer-lease':
+      return [change(action.to, 0, 1), change(range.leaseholder, 0, -1)];
+    case 'promote':
+    case 'demote':
+    case 'swap':
+      return [];
+    default:
+      return unreachable(action);
+  }
+}
+
+function unknownStore(store: Store, { nodeId, storeId }: AllocatorTarget): StorePicture {
+  return {
+    storeId,
+    nodeId,
+    status: statusOf(store, { nodeId, storeId }, undefined),
+    locality: [],
+    attributes: [],
+    rangeCount: 0,
+    leaseCount: 0,
+    qps: 0,
+    cpuMs: 0,
+    usedBytes: 0,
+    availableBytes: 0,
+  };
 }
 
 function countedAt(value: unknown): number {

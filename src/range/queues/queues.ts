@@ -13,7 +13,7 @@ import { publishMemberships } from './membership-publisher.ts';
 import { checkMetaRecords } from './meta-check-queue.ts';
 import { collectGarbage } from './mvcc-gc-queue.ts';
 import { checkMembership, doubtOf } from './replica-gc-queue.ts';
-import { replicateOnce } from './replicate-queue.ts';
+import { ReplicateQueue } from './replicate-queue.ts';
 import { SplitQueue } from './split-queue.ts';
 
 /** A look at a range with nothing to do takes a microsecond or two. */
@@ -25,6 +25,7 @@ export class Queues {
   readonly #store: Store;
   readonly #view: ClusterView;
   readonly #splits: SplitQueue;
+  readonly #replicas: ReplicateQueue;
   /** Where the way around all replicas has got to; it meets those that are added meanwhile. */
   #walk: Iterator<Replica>;
   /** Ranges to look at first: something about them changed. */
@@ -39,6 +40,9 @@ export class Queues {
     this.#store = store;
     this.#view = new ClusterView(store);
     this.#splits = new SplitQueue(store);
+    this.#replicas = new ReplicateQueue(store, this.#view, store.allocatorDecisions, (replica) =>
+      this.add(replica),
+    );
     this.#walk = store.replicas.values();
   }
 
@@ -84,6 +88,12 @@ export class Queues {
       this.#running = undefined;
     });
     return this.#running;
+  }
+
+  /** A pass and all that it began. */
+  async passToEnd(): Promise<void> {
+    await this.pass();
+    await this.#replicas.idle();
   }
 
   #arm(): void {
@@ -146,11 +156,11 @@ export class Queues {
     replica.retireExecutor();
     if (replica.holdsLease) {
       this.#membership.delete(replica.rangeId);
+      publishMemberships(store, replica);
       if (!store.deps.zonesKnown()) return;
       if (await this.#splits.visit(replica)) this.#urgent.add(replica.rangeId);
-      if (await replicateOnce(store, this.#view, replica)) this.#urgent.add(replica.rangeId);
+      this.#replicas.visit(replica);
       await checkMetaRecords(store, replica);
-      publishMemberships(store, replica);
       await collectGarbage(store, replica);
       return;
     }

@@ -1,87 +1,196 @@
 /**
- * Asks the allocator what is due for a range and does it: one step per visit, so that every decision is
- * made from a fresh picture.
+ * Asks the allocator what is due for a range and does it: one step per visit, so that every decision is made from a
+ * fresh picture. Changes of several ranges go on at once, one per range; a pass begins them and does not wait. As many of
+ * them copy data as snapshots may travel.
+ *
+ * Every decision is kept with its reason and its end (`skein_internal.allocator_decisions`).
  */
 import {
   allocatorSettings,
-  ClusterPicture,
   decide,
   type AllocatorAction,
+  type PlacementAction,
+  type RangePicture,
 } from '../../allocator/index.ts';
-import { type KvError } from '../../kv/index.ts';
+import { type KvError, type RangeId } from '../../kv/index.ts';
 import { unreachable } from '../../util/index.ts';
 import { changeDeps } from '../replica/admin.ts';
 import { changeReplicas, finishChange } from '../replica/change-replicas.ts';
+import { type ReplicaChange } from '../replica/placement.ts';
 import { type Replica } from '../replica/replica.ts';
 import { transferLease } from '../replica/transfer.ts';
 import { type Store } from '../store/store.ts';
-import { type ClusterView } from './cluster-view.ts';
+import { type ClusterView, type Expectation } from './cluster-view.ts';
+import { describeAction, DecisionLog } from './decision-log.ts';
 
-/** True when something was done. */
-export async function replicateOnce(
-  store: Store,
-  view: ClusterView,
-  replica: Replica,
-): Promise<boolean> {
-  if (replica.destroyed || !replica.holdsLease) return false;
-  const action = decide(
-    new ClusterPicture(view.stores(replica.descriptor.replicas)),
-    {
-      rangeId: replica.rangeId,
-      replicas: replica.descriptor.replicas,
-      leaseholder: store.storeId,
-      sizeBytes: replica.stats.totalBytes,
-      qps: 0,
-      balancing: view.mayBalance() ? 'counts' : 'none',
-    },
-    store.deps.zoneConfigFor(replica.descriptor.startKey),
-    allocatorSettings(store.deps.clusterSettings),
-  );
-  if (action.kind === 'none') return false;
-  if (action.kind === 'unavailable') return false;
-  const error = await replica.exclusively(() => perform(store, replica, action));
-  const log = { range: replica.rangeId, ...action };
-  if (error === undefined) {
-    view.note(action);
-    store.env.log.info(log, 'replicas of a range were changed');
-  } else store.env.log.debug({ ...log, error: error.kind }, 'a change is tried again');
-  return error === undefined;
+type DueAction = Exclude<AllocatorAction, { kind: 'none' | 'unavailable' }>;
+
+/** Those that copy nothing are done within milliseconds, as a rule. */
+const changesAtOnce = 8;
+
+interface Change {
+  readonly copies: boolean;
+  readonly ended: Promise<void>;
 }
 
-function perform(
-  store: Store,
-  replica: Replica,
-  action: Exclude<AllocatorAction, { kind: 'none' | 'unavailable' }>,
-): Promise<KvError | undefined> {
-  const deps = changeDeps(store);
+export class ReplicateQueue {
+  readonly #store: Store;
+  readonly #view: ClusterView;
+  readonly #decisions: DecisionLog;
+  /** To be visited soon. */
+  readonly #again: (replica: Replica) => void;
+  readonly #changes = new Map<RangeId, Change>();
+
+  constructor(
+    store: Store,
+    view: ClusterView,
+    decisions: DecisionLog,
+    again: (replica: Replica) => void,
+  ) {
+    this.#store = store;
+    this.#view = view;
+    this.#decisions = decisions;
+    this.#again = again;
+  }
+
+  /** Decides, and begins what is due. */
+  visit(replica: Replica): void {
+    if (replica.destroyed || !replica.holdsLease || replica.admin.isBusy) return;
+    const store = this.#store;
+    const range = this.#pictureOf(replica);
+    const action = decide(
+      this.#view.picture,
+      range,
+      store.deps.zoneConfigFor(replica.descriptor.startKey),
+      allocatorSettings(store.deps.clusterSettings),
+    );
+    switch (action.kind) {
+      case 'none':
+        if (action.blocked.length > 0) this.#decisions.note(range, action, 'blocked');
+        return;
+      case 'unavailable':
+        this.#decisions.note(range, action, 'blocked');
+        return;
+      default:
+        if (this.#hasRoomFor(action)) this.#begin(replica, range, action);
+        else this.#again(replica);
+    }
+  }
+
+  /** Resolves when nothing is under way. */
+  async idle(): Promise<void> {
+    while (this.#changes.size > 0) {
+      await Promise.all([...this.#changes.values()].map(({ ended }) => ended));
+    }
+  }
+
+  #pictureOf(replica: Replica): RangePicture {
+    const { rangeId, descriptor, stats, queriesPerSecond, storeId } = replica;
+    return {
+      rangeId,
+      replicas: descriptor.replicas,
+      sizeBytes: stats.totalBytes,
+      leaseholder: storeId,
+      qps: queriesPerSecond,
+      balancing: this.#view.balancing(),
+    };
+  }
+
+  #hasRoomFor(action: DueAction): boolean {
+    if (this.#changes.size >= changesAtOnce) return false;
+    if (!copiesData(action)) return true;
+    const copying = [...this.#changes.values()].filter(({ copies }) => copies).length;
+    return copying < this.#store.settings.snapshotsAtOnce;
+  }
+
+  #begin(replica: Replica, range: RangePicture, action: DueAction): void {
+    const { rangeId } = replica;
+    const expectation =
+      action.kind === 'finish-change' ? undefined : this.#view.expect(range, action);
+    this.#decisions.note(range, action, 'under way');
+    const ended = this.#carryOut(replica, range, action, expectation).then(
+      () => {
+        this.#changes.delete(rangeId);
+      },
+      (error: unknown) => this.#store.fatal(error),
+    );
+    this.#changes.set(rangeId, { copies: copiesData(action), ended });
+  }
+
+  async #carryOut(
+    replica: Replica,
+    range: RangePicture,
+    action: DueAction,
+    expectation: Expectation | undefined,
+  ): Promise<void> {
+    const { log } = this.#store.env;
+    const what = { range: replica.rangeId, action: describeAction(action) };
+    const error = await this.#perform(replica, action);
+    if (error === undefined) {
+      expectation?.met();
+      this.#decisions.note(range, action, 'done');
+      log.info(what, 'replicas of a range were changed');
+      this.#again(replica);
+      return;
+    }
+    const why = 'reason' in error ? error.reason : error.kind;
+    expectation?.failed();
+    this.#decisions.note(range, action, why);
+    log.debug({ ...what, why }, 'a change is tried again');
+  }
+
+  async #perform(replica: Replica, action: DueAction): Promise<KvError | undefined> {
+    const deps = changeDeps(this.#store);
+    try {
+      return await replica.exclusively(() => {
+        if (action.kind === 'finish-change') return finishChange(replica, deps);
+        if (action.kind !== 'transfer-lease') {
+          return changeReplicas(replica, deps, changeOf(action));
+        }
+        return transferLease(replica, action.to, this.#store.settings.transferTimeoutMs);
+      });
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#store.env.log.warn({ range: replica.rangeId, reason }, 'a background task failed');
+      return { kind: 'unavailable', reason };
+    }
+  }
+}
+
+function changeOf(action: Exclude<PlacementAction, { kind: 'transfer-lease' }>): ReplicaChange {
   switch (action.kind) {
-    case 'finish-change':
-      return finishChange(replica, deps);
     case 'add':
-      return changeReplicas(replica, deps, {
-        add: [action.target],
+      return {
+        add: [{ ...action.target, role: action.role }],
         remove: [],
         purpose: 'recovery',
-      });
+      };
     case 'remove':
-      return changeReplicas(replica, deps, {
-        add: [],
-        remove: [action.target],
-        purpose: 'rebalance',
-      });
+      return { add: [], remove: [action.target], purpose: 'rebalance' };
     case 'replace':
-      return changeReplicas(replica, deps, {
-        add: [action.add],
+      return {
+        add: [{ ...action.add, role: action.role }],
         remove: [action.remove],
         purpose: action.purpose,
-      });
+      };
     case 'promote':
+      return { add: [{ ...action.target, role: 'voter' }], remove: [], purpose: 'rebalance' };
     case 'demote':
+      return { add: [{ ...action.target, role: 'non-voter' }], remove: [], purpose: 'rebalance' };
     case 'swap':
-      return Promise.resolve({ kind: 'invalid-request', reason: 'a change of roles' });
-    case 'transfer-lease':
-      return transferLease(replica, action.to, store.settings.transferTimeoutMs);
+      return {
+        add: [
+          { ...action.promote, role: 'voter' },
+          { ...action.demote, role: 'non-voter' },
+        ],
+        remove: [],
+        purpose: 'rebalance',
+      };
     default:
       return unreachable(action);
   }
+}
+
+function copiesData({ kind }: DueAction): boolean {
+  return kind === 'add' || kind === 'replace';
 }

@@ -77,6 +77,7 @@ import { SnapshotPace } from './snapshot-pace.ts';
 import { SnapshotReceiver } from './snapshot-receiver.ts';
 import { SnapshotSender } from './snapshot-sender.ts';
 import { isDraining } from './store-status.ts';
+import { DecisionLog } from '../queues/decision-log.ts';
 import { Queues } from '../queues/queues.ts';
 import { Recent } from '../queues/recent.ts';
 
@@ -251,6 +252,7 @@ export class Store implements ReplicaHost {
       sendSnapshot: (replica, to) => this.#sender.send(replica, to),
       turned: (replica, installing) => this.#receiver.turned(replica, installing),
     });
+    this.allocatorDecisions = new DecisionLog(deps.storeId, deps.env.clock);
     this.#queues = new Queues(this);
     this.#publisher = new CapacityPublisher(this);
     transport.onMessage(storeMethod(raftMethod, storeId), (payload, from) =>
@@ -454,14 +456,21 @@ export class Store implements ReplicaHost {
   }
 
   /** What `ClusterReports` collects. */
+  readonly allocatorDecisions: DecisionLog;
   readonly splitDecisions = new Recent<SplitDecision>(decisionsMax);
   readonly reports: ReportProviders = {
     'split-decisions': () => this.splitDecisions.list(),
+    'allocator-decisions': () => this.allocatorDecisions.list(),
     ranges: () => [...this.replicas.values()].filter(({ holdsLease }) => holdsLease).map(rangeInfo),
   };
 
   counts(): ReplicaCounts {
     return this.#census.counts;
+  }
+
+  /** Stores that hold a replica of some range of this store; itself, too. */
+  members(): Iterable<StoreAddress> {
+    return this.#census.members.values();
   }
 
   async capacity(): Promise<StoreCapacity> {
@@ -616,9 +625,9 @@ export class Store implements ReplicaHost {
     this.#queues.checkMembership(replica);
   }
 
-  /** Runs one pass of all background queues; tests call it instead of waiting. */
+  /** Runs one pass of all background queues and what it begins; tests call it instead of waiting. */
   runQueues(): Promise<void> {
-    return this.#queues.pass();
+    return this.#queues.passToEnd();
   }
 
   // ---- helpers ----

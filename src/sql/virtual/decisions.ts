@@ -34,3 +34,20 @@ export async function splitDecisionRows(s: Source): Promise<Record_[]> {
     queries_per_second: row.queriesPerSecond,
   }));
 }
+
+export const allocatorDecisionsShape =
+  'decided_at:timestamptz node_id:int8 store_id:int8 range_id:int8 action:text reason:text considered:text outcome:text';
+
+export async function allocatorDecisionRows(s: Source): Promise<Record_[]> {
+  const rows = await reported(s, 'allocator-decisions');
+  return rows.map(({ nodeId, row }) => ({
+    decided_at: instant(row.at),
+    node_id: BigInt(nodeId),
+    store_id: BigInt(row.storeId),
+    range_id: BigInt(row.rangeId),
+    action: row.action,
+    reason: row.reason,
+    considered: row.considered,
+    outcome: row.outcome,
+  }));
+}

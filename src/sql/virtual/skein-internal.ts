@@ -3,7 +3,12 @@ import { decodeIndexPrefix, keyMax, keyMin } from '../../encoding/index.ts';
 import { type VirtualTable } from '../catalog/index.ts';
 import { configuredZones, nodeRows, settingRows, zoneRecord } from '../ddl/index.ts';
 import { makeArray, oids } from '../types/index.ts';
-import { splitDecisionRows, splitDecisionsShape } from './decisions.ts';
+import {
+  allocatorDecisionRows,
+  allocatorDecisionsShape,
+  splitDecisionRows,
+  splitDecisionsShape,
+} from './decisions.ts';
 import { columnsOf, virtualTable, type Record_, type Source } from './build.ts';
 
 const schema = 'skein_internal';
@@ -66,6 +71,13 @@ export function skeinInternalTables(): VirtualTable[] {
     ),
     virtualTable(schema, 'cluster_settings', 13_003, settingsShape, (s) =>
       asRecords(settingsShape, settingRows(s.snapshot)),
+    ),
+    virtualTable(
+      schema,
+      'allocator_decisions',
+      13_008,
+      allocatorDecisionsShape,
+      allocatorDecisionRows,
     ),
     virtualTable(schema, 'split_decisions', 13_005, splitDecisionsShape, splitDecisionRows),
     virtualTable(

@@ -208,6 +208,15 @@ class Runner {
         for (const machine of this.it.live())
           await this.it.time.settleOf(machine.store.runQueues());
         return this.ranges();
+      case 'decisions':
+        return this.it
+          .machine(Number(args[0]))
+          .store.reports['allocator-decisions']()
+          .map(
+            ({ rangeId, action, reason, outcome }) =>
+              `${rangeId} ${action} (${reason}): ${outcome}`,
+          )
+          .join('\n');
       case 'ranges':
         return this.ranges();
       case 'replicas':
