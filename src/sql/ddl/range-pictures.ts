@@ -1,6 +1,6 @@
 /**
  * Ranges as statements look at them: descriptors from one scan of the meta records, sizes and leaseholders from what
- * all nodes report of the ranges they lead (one call per node). What nobody reports is not known.
+ * all nodes report of the ranges they lead (one call per node). What nobody reports and nobody answers for is not known.
  */
 import {
   compareTimestamps,
@@ -14,6 +14,7 @@ import {
   type Timestamp,
   zeroTimestamp,
 } from '../../kv/index.ts';
+import { sleep } from '../../util/index.ts';
 import { type StatementContext } from '../session/types.ts';
 import { type KeySpan } from './range-keys.ts';
 
@@ -22,6 +23,10 @@ export interface RangePicture {
   /** Undefined: no leaseholder answered, or it was not asked for. */
   readonly info: RangeInfo | undefined;
 }
+
+/** More ranges without a leaseholder are no passing thing. */
+const askedMax = 16;
+const askedMs = 2_000;
 
 /** Ranges that overlap `span`, in key order; with sizes and leaseholders if that is asked for. */
 export async function rangePictures(
@@ -38,10 +43,9 @@ export async function rangePictures(
     const infos = await db.ranges(start, end);
     return infos.map((info) => ({ range: info.range, info }));
   }
-  const [ranges, { rows }] = await Promise.all([
-    db.rangeDescriptors(start, end),
-    reports.collect('ranges'),
-  ]);
+  // One after the other: a range that is split in between is still reported, with its former end.
+  const ranges = await db.rangeDescriptors(start, end);
+  const { rows } = await reports.collect('ranges');
   const infos = new Map<RangeId, RangeInfo>();
   for (const { row } of rows) {
     // Of two nodes that believe to lead it the one with the newer descriptor does.
@@ -49,7 +53,26 @@ export async function rangePictures(
     if (other !== undefined && other.range.generation > row.range.generation) continue;
     infos.set(row.range.rangeId, row);
   }
+  const unreported = ranges.filter(({ rangeId }) => !infos.has(rangeId));
+  await Promise.all(
+    unreported.slice(0, askedMax).map(async (range) => {
+      const info = await askRange(context, range);
+      if (info !== undefined) infos.set(range.rangeId, info);
+    }),
+  );
   return ranges.map((range) => ({ range, info: infos.get(range.rangeId) }));
+}
+
+/** A range between two leaseholders is asked itself, for as long as an election takes. */
+async function askRange(
+  { env, db }: StatementContext,
+  range: RangeDescriptor,
+): Promise<RangeInfo | undefined> {
+  const answer = db.ranges(range.startKey, range.endKey).then(
+    (infos) => infos.find((info) => info.range.rangeId === range.rangeId),
+    () => undefined,
+  );
+  return Promise.race([answer, sleep(env, askedMs).then(() => undefined)]);
 }
 
 /** `region=eu,zone=a` by node; '' for a node that is not known. */

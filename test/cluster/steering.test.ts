@@ -1,0 +1,139 @@
+/** Operators steer ranges by SQL, and see what became of it. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import pg from 'pg';
+import { Cluster } from '../../src/index.ts';
+import { allReplicated } from './replicated.ts';
+
+describe('steering ranges', () => {
+  let cluster: Cluster;
+  let client: pg.Client;
+
+  beforeAll(async () => {
+    cluster = await Cluster.start({ nodes: 4 });
+    client = new pg.Client({ connectionString: cluster.url(1) });
+    await client.connect();
+    await client.query('CREATE TABLE r (id int PRIMARY KEY, v text)');
+    await client.query("INSERT INTO r SELECT g, repeat('x', 100) FROM generate_series(1, 1000) g");
+    await client.query('CREATE TABLE s (k text PRIMARY KEY)');
+    await client.query("INSERT INTO s VALUES ('a'), ('b')");
+    await client.query('ALTER TABLE r SPLIT AT VALUES (500)');
+    await allReplicated(cluster);
+  }, 60_000);
+
+  afterAll(async () => {
+    await client.end();
+    await cluster.stop();
+  });
+
+  interface Range {
+    readonly id: number;
+    readonly leaseholder: number;
+    readonly nodes: readonly number[];
+    readonly others: readonly number[];
+    readonly nonVoters: readonly number[];
+  }
+
+  /** The range from 500 on. */
+  async function look(): Promise<Range> {
+    const { rows } = await client.query(
+      "SELECT * FROM [SHOW RANGES FROM TABLE r WITH DETAILS] WHERE start_key = '…/1/500'",
+    );
+    const [row] = rows;
+    const numbers = (list: readonly string[]): number[] => list.map(Number);
+    const nodes = numbers(row.voting_replicas);
+    return {
+      id: Number(row.range_id),
+      leaseholder: Number(row.lease_holder),
+      nodes,
+      others: [1, 2, 3, 4].filter((node) => !nodes.includes(node)),
+      nonVoters: numbers(row.non_voting_replicas),
+    };
+  }
+
+  async function results(sql: string): Promise<string[]> {
+    const { rows, fields } = await client.query(sql);
+    expect(fields.map(({ name }) => name)).toEqual(['range_id', 'pretty', 'result']);
+    return rows.map((row) => row.result);
+  }
+
+  async function failure(sql: string): Promise<string> {
+    return client.query(sql).then(
+      () => 'done',
+      (error: unknown) =>
+        error instanceof pg.DatabaseError ? `${error.code} ${error.message}` : '',
+    );
+  }
+
+  // Each node has one store, with the same number.
+
+  it('a lease goes to the store that is named', async () => {
+    const before = await look();
+    const heir = before.nodes.find((node) => node !== before.leaseholder) ?? 0;
+    expect(await results(`ALTER RANGE ${before.id} RELOCATE LEASE TO ${heir}`)).toEqual(['ok']);
+    expect((await look()).leaseholder).toBe(heir);
+    const [stranger] = (await look()).others;
+    const [refusal] = await results(`ALTER RANGE ${before.id} RELOCATE LEASE TO ${stranger}`);
+    expect(refusal).toMatch(
+      new RegExp(`^unable to find store ${stranger} in range r${before.id}: \\[\\(n\\d,s\\d\\):`),
+    );
+  });
+
+  it('a voter moves to another store, the leaseholder too', async () => {
+    const { id, leaseholder, others } = await look();
+    const [to] = others;
+    expect(await results(`ALTER RANGE ${id} RELOCATE FROM ${leaseholder} TO ${to}`)).toEqual([
+      'ok',
+    ]);
+    const after = await look();
+    expect(after.nodes).toContain(to);
+    expect(after.nodes).not.toContain(leaseholder);
+    const [again] = await results(`ALTER RANGE ${id} RELOCATE FROM ${leaseholder} TO ${to}`);
+    expect(again).toContain(`unable to find store ${leaseholder} in range r${id}`);
+    const [nowhere] = await results(`ALTER RANGE ${id} RELOCATE VOTERS FROM ${to} TO 99`);
+    expect(nowhere).toContain('unable to add store 99 (there is no such store)');
+  });
+
+  it('ranges that a query finds are steered together', async () => {
+    const { leaseholder } = await look();
+    const outcomes = await results(
+      `ALTER RANGE RELOCATE LEASE TO ${leaseholder} FOR SELECT range_id FROM [SHOW RANGES FROM TABLE r]`,
+    );
+    expect(outcomes).toHaveLength(2);
+    expect(await failure('ALTER RANGE 4711 RELOCATE LEASE TO 1')).toBe(
+      '42704 range r4711 does not exist',
+    );
+  });
+
+  it('the range of a row goes to exactly the stores that are named', async () => {
+    const { nodes, others } = await look();
+    const wanted = [nodes[0], nodes[1], others[0]];
+    const { rows } = await client.query(
+      `ALTER TABLE r EXPERIMENTAL_RELOCATE VALUES (ARRAY[${wanted.join()}], 700)`,
+    );
+    expect(rows.map((row) => row.pretty)).toEqual([expect.stringMatching(/\/1\/700$/)]);
+    expect(new Set((await look()).nodes)).toEqual(new Set(wanted));
+    expect(
+      await failure('ALTER TABLE r EXPERIMENTAL_RELOCATE VALUES (ARRAY[1, 1, 2], 700)'),
+    ).toMatch(/^22023 .*twice/);
+  });
+
+  it('tables that share a range are counted each', async () => {
+    const { rows } = await client.query(
+      `WITH t AS (SHOW RANGES FROM DATABASE defaultdb WITH TABLES, DETAILS)
+       SELECT table_name, (span_stats->>'live_count')::int AS live FROM t
+       WHERE range_id = (SELECT range_id FROM t WHERE table_name = 's') ORDER BY table_name`,
+    );
+    expect(rows).toEqual([
+      { table_name: 'r', live: 501 },
+      { table_name: 's', live: 2 },
+    ]);
+  });
+
+  it('a split that is given up can be merged', async () => {
+    await client.query('ALTER TABLE r UNSPLIT ALL');
+    const { rows } = await client.query(
+      'SELECT count(split_enforced_until)::int AS n FROM [SHOW RANGES FROM TABLE r WITH KEYS]',
+    );
+    expect(rows).toEqual([{ n: 0 }]);
+  });
+});
