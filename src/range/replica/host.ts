@@ -21,6 +21,7 @@ import {
 import { type Env } from '../../util/index.ts';
 import { type RaftSettings } from '../../raft/index.ts';
 import { type KeySender, type LowWater, type RangeExecutor, type ReplicaPort } from '../ports.ts';
+import { type SideTransport } from '../closed/side-transport.ts';
 import { type ClockBound } from '../store/clock-bound.ts';
 import { type StoreLiveness } from '../store/liveness-driver.ts';
 import { type StoreCounters } from '../store/metrics.ts';
@@ -42,6 +43,7 @@ export interface ReplicaHost {
   readonly raftLog: RaftLog;
   readonly liveness: StoreLiveness;
   readonly bound: ClockBound;
+  readonly sideTransport: SideTransport;
   readonly nodeId: NodeId;
   readonly storeId: StoreId;
   readonly settings: StoreSettings;

@@ -85,6 +85,15 @@ export class LeaseSupport {
     return true;
   }
 
+  /** Stores of voters whose promise counts, this one aside. */
+  promising(term: number, configuration: Configuration): StoreId[] {
+    return configuration.voters.flatMap((id) => {
+      const store = this.#storeOf(id);
+      const counts = id !== this.#self && this.#promisedBy(id, term) > 0;
+      return counts && store !== undefined ? [store] : [];
+    });
+  }
+
   #quorumExpiration(term: number, voters: readonly RaftId[]): number {
     const promised = voters.map((id) => this.#promisedBy(id, term)).sort((a, b) => b - a);
     return promised[Math.floor(voters.length / 2)] ?? 0;

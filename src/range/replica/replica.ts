@@ -58,6 +58,7 @@ import { type RangeLoad } from '../load/range-load.ts';
 import { AdminWork } from './admin-work.ts';
 import { ClosedTimestamp } from '../closed/closed-timestamp.ts';
 import { readPast } from '../closed/past-reads.ts';
+import { type GroupPlace, type QuietGroup } from '../closed/quiet-groups.ts';
 import { Applier } from './applier.ts';
 import { encodeCommand, type SplitEffects } from './command-codec.ts';
 import { type ReplicaHost } from './host.ts';
@@ -132,6 +133,8 @@ export class Replica implements ReplicaPort, RaftHost {
   replaced = false;
   /** The range that has absorbed this one. */
   successor: RangeDescriptor | undefined;
+  /** Owned by the side transport: the ranges that are closed together with this one. */
+  quietGroup: QuietGroup | undefined;
   /** Owned by the scheduler. */
   queuedForTurn = false;
   /** Set together with `activate`, for new proposals: their turn may wait a little. */
@@ -222,12 +225,24 @@ export class Replica implements ReplicaPort, RaftHost {
   }
 
   openForWrites(): ClosedTimestamp {
+    if (this.quietGroup !== undefined) this.activate();
     return this.closed;
   }
 
   /** HLC wall microseconds: nothing that is missing here will be written at or below it. */
   get closedTimestamp(): number {
-    return this.closed.known;
+    return Math.max(this.closed.known, this.host.sideTransport.closedFor(this));
+  }
+
+  /** With which other ranges this one may be closed while it is at rest. */
+  quietPlace(): GroupPlace | undefined {
+    const { term, configuration } = this.raft;
+    if (!this.holdsLease || configuration.votersOutgoing.length > 0) return undefined;
+    return {
+      peers: this.descriptor.replicas.filter(({ storeId }) => storeId !== this.storeId),
+      promising: this.#leaseSupport().promising(term, configuration),
+      voters: configuration.voters.length,
+    };
   }
 
   propose(command: Command, leaseSequence: number): Promise<ProposeOutcome> {
@@ -613,7 +628,8 @@ export class Replica implements ReplicaPort, RaftHost {
 
   /** A leader may stop ticking when nothing is under way, every follower knows it, and it can serve. */
   #mayFallSilent(): boolean {
-    if (this.proposals.size > 0 || !this.holdsLease || !this.raft.canQuiesce()) return false;
+    if (this.proposals.size > 0 || this.closed.hasWrites) return false;
+    if (!this.holdsLease || !this.raft.canQuiesce()) return false;
     const now = this.host.clock.now().wall;
     const { term, configuration } = this.raft;
     return this.#isInForce() && this.#leaseSupport().settled(term, configuration, now);

@@ -28,6 +28,10 @@ export interface SchedulerDeps {
   readonly sendSnapshot: (replica: Replica, to: number) => void;
   /** Raft has spoken about everything that was stepped in before this turn. */
   readonly turned: (replica: Replica, installing: boolean) => void;
+  /** The replica is not ticked from here on. */
+  readonly slept: (replica: Replica) => void;
+  /** It is ticked again; called before anything happens to it. */
+  readonly woke: (replica: Replica) => void;
 }
 
 interface WriteTask {
@@ -60,8 +64,8 @@ export class RaftScheduler {
     this.#deps = deps;
   }
 
-  get awakeCount(): number {
-    return this.#awake.size;
+  get awake(): ReadonlySet<Replica> {
+    return this.#awake;
   }
 
   start(onTick: () => void): void {
@@ -72,7 +76,7 @@ export class RaftScheduler {
       if (this.#deps.host.diskIsSlow) return;
       // A copy: a replica that falls asleep may be woken in the same breath.
       for (const replica of Array.from(this.#awake)) {
-        if (!replica.tick()) this.#awake.delete(replica);
+        if (!replica.tick() && this.#awake.delete(replica)) this.#deps.slept(replica);
         if (!replica.destroyed && replica.raft.hasReady()) this.activate(replica);
       }
     };
@@ -96,7 +100,10 @@ export class RaftScheduler {
     const mayWait = replica.onlyProposed && this.#writes > 0;
     replica.onlyProposed = false;
     if (this.#stopped || replica.destroyed) return;
-    this.#awake.add(replica);
+    if (!this.#awake.has(replica)) {
+      this.#awake.add(replica);
+      this.#deps.woke(replica);
+    }
     if (!replica.queuedForTurn) {
       replica.queuedForTurn = true;
       this.#queue.push(replica);

@@ -26,6 +26,8 @@ export interface SnapshotHeader {
   readonly meta: SnapshotMeta;
   readonly descriptor: RangeDescriptor;
   readonly stats: MvccStats;
+  /** The closed timestamp (HLC wall microseconds) as of this state. */
+  readonly closed: number;
 }
 
 /** What a receiver must remember to finish an installation after a crash. */
@@ -41,7 +43,7 @@ export interface InstallRecord {
   readonly subsumed: readonly RangeId[];
 }
 
-const formatVersion = 3;
+const formatVersion = 4;
 const checksumBytes = 4;
 const writer = new ByteWriter();
 
@@ -83,6 +85,7 @@ function putHeader(header: SnapshotHeader): void {
   writeConfiguration(writer, header.meta.configuration);
   writer.bytes(encodeDescriptor(header.descriptor));
   writeStats(writer, header.stats);
+  writer.uint(header.closed);
 }
 
 function takeHeader(reader: ByteReader): SnapshotHeader {
@@ -96,6 +99,7 @@ function takeHeader(reader: ByteReader): SnapshotHeader {
   const configuration = readConfiguration(reader);
   const descriptor = decodeDescriptor(reader.bytes());
   const stats = readStats(reader);
+  const closed = reader.uint();
   return {
     rangeId,
     to,
@@ -104,6 +108,7 @@ function takeHeader(reader: ByteReader): SnapshotHeader {
     meta: { index, term: metaTerm, configuration },
     descriptor,
     stats,
+    closed,
   };
 }
 

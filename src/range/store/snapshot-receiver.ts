@@ -194,6 +194,7 @@ export class SnapshotReceiver {
       { index: meta.index, term: meta.term, configuration: meta.configuration },
       staged.header.stats,
     );
+    replica.closed.learn(staged.header.closed);
     host.descriptorChanged(replica, false);
     if (ready.entries.length > 0) {
       await host.raftLog.append([

@@ -110,6 +110,7 @@ export class SnapshotSender {
       },
       descriptor,
       stats: applier.stats,
+      closed: replica.closedTimestamp,
     };
     outgoing.index = header.meta.index;
     const purpose = purposeOf(replica, to);

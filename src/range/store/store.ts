@@ -64,6 +64,7 @@ import { CapacityPublisher } from './capacity.ts';
 import { Census, type ReplicaCounts } from './census.ts';
 import { Checkpointer } from './checkpoint.ts';
 import { ClockBound, type ClockBoundFile } from './clock-bound.ts';
+import { SideTransport } from '../closed/side-transport.ts';
 import { StoreLiveness, type StoreAddress } from './liveness-driver.ts';
 import { Intake } from './intake.ts';
 import { loadReplicas } from './load.ts';
@@ -154,6 +155,7 @@ export class Store implements ReplicaHost {
   readonly executorFactory: ReplicaHost['executorFactory'];
   readonly liveness: StoreLiveness;
   readonly bound: ClockBound;
+  readonly sideTransport: SideTransport;
   readonly deps: StoreDeps;
   readonly replicas = new Map<RangeId, Replica>();
   readonly checkpointer: Checkpointer;
@@ -251,6 +253,21 @@ export class Store implements ReplicaHost {
       install: (replica, ready) => this.#receiver.install(replica, ready),
       sendSnapshot: (replica, to) => this.#sender.send(replica, to),
       turned: (replica, installing) => this.#receiver.turned(replica, installing),
+      slept: (replica) => this.sideTransport.slept(replica),
+      woke: (replica) => this.sideTransport.woke(replica),
+    });
+    this.sideTransport = new SideTransport({
+      env,
+      clock,
+      transport,
+      storeId,
+      ledger: this.liveness.ledger,
+      bound: this.bound,
+      intervalMs: () => deps.clusterSettings.get(kvSettings.closedTimestampSideTransportInterval),
+      closingTarget: () => this.closingTarget(),
+      maySpeak: () => this.serving && !this.diskIsSlow,
+      replica: (rangeId) => this.replicas.get(rangeId),
+      awake: () => this.#scheduler.awake,
     });
     this.allocatorDecisions = new DecisionLog(deps.storeId, deps.env.clock);
     this.#queues = new Queues(this);
@@ -281,6 +298,7 @@ export class Store implements ReplicaHost {
       }),
     );
     this.liveness.start();
+    this.sideTransport.start();
     this.#scheduler.start(() => {
       this.liveness.checkExpirations();
       this.checkpointer.tick();
@@ -303,6 +321,7 @@ export class Store implements ReplicaHost {
     this.#queues.stop();
     await this.#receiver.stop();
     this.liveness.stop();
+    this.sideTransport.stop();
     this.#scheduler.stop();
     for (const stop of this.#unwatch) stop();
     // A restart finds little to replay.
@@ -360,6 +379,7 @@ export class Store implements ReplicaHost {
     this.env.log.error({ store: this.storeId, reason }, 'the store cannot go on');
     this.#scheduler.stop();
     this.liveness.stop();
+    this.sideTransport.stop();
     this.deps.onFatal(error);
   }
 
@@ -447,7 +467,7 @@ export class Store implements ReplicaHost {
         ranges: this.replicas.size,
         leases,
         leaders,
-        awakeReplicas: this.#scheduler.awakeCount,
+        awakeReplicas: this.#scheduler.awake.size,
         raftLogBytes: this.raftLog.liveBytes,
         queriesPerSecond,
         clockOffsetMicros: this.liveness.clockOffsetMicros(),
@@ -534,6 +554,7 @@ export class Store implements ReplicaHost {
   }
 
   leaseChanged(replica: Replica): void {
+    if (!replica.holdsLease) this.sideTransport.woke(replica);
     this.#census.noteLease();
     this.#noteLed(replica);
   }

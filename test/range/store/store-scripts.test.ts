@@ -23,6 +23,7 @@ import {
 } from '../../../src/storage/index.ts';
 import { runScripts, type ScriptCase } from '../../script.ts';
 import { Cluster, values } from './cluster.ts';
+import { closedEverywhere, readPast, writeLate } from './past-commands.ts';
 import { type Tampering } from './tampered-transport.ts';
 
 const directory = new URL('testdata', import.meta.url).pathname;
@@ -295,6 +296,12 @@ class Runner {
             return `${id}: ${args.map((name) => `${name}=${Reflect.get(counters, name)}`).join(' ')}`;
           })
           .join('\n');
+      case 'closed':
+        return closedEverywhere(this.it, Number(args[0]));
+      case 'past':
+        return readPast(this.it, number('node', 1), userKey(args[0] ?? ''), number('ms', 0));
+      case 'late':
+        return writeLate(this.it, number('node', 1), userKey(args[0] ?? ''), number('ms', 0));
       case 'equal':
         return this.equal(Number(args[0] ?? 1));
       case 'discard': {
