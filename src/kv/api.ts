@@ -237,6 +237,8 @@ export type AdminRequest =
       }[];
       readonly remove: readonly { readonly nodeId: NodeId; readonly storeId: StoreId }[];
     }
+  /** A random place for the range, as good as the one it has: for a relocation that follows. */
+  | { readonly kind: 'admin-draw-placement'; readonly key: Buffer }
   /** Complete lists of stores; undefined: these replicas (the lease) stay where they are. */
   | {
       readonly kind: 'admin-relocate';
@@ -248,6 +250,17 @@ export type AdminRequest =
   | { readonly kind: 'range-info'; readonly key: Buffer }
   /** Counts what [start, end) of one range holds by reading it. */
   | { readonly kind: 'span-stats'; readonly start: Buffer; readonly end: Buffer };
+
+/**
+ * Complete lists of stores; what is not given stays as it is. Refused with 'invalid-request' that names range, store and
+ * reason: a store that does not exist, is dead or is being decommissioned, one that is named twice, two on one node, a
+ * leaseholder without a vote.
+ */
+export interface RelocationTarget {
+  readonly voters?: readonly StoreId[];
+  readonly nonVoters?: readonly StoreId[];
+  readonly leaseholder?: StoreId;
+}
 
 export type KvResult =
   | { readonly kind: 'get'; readonly value: Buffer | undefined }
@@ -282,6 +295,8 @@ export type KvResult =
   | { readonly kind: 'resolve-locks' }
   | { readonly kind: 'clear-range' }
   | { readonly kind: 'admin'; readonly range: RangeDescriptor }
+  /** Undefined: the range stays where it is. */
+  | { readonly kind: 'placement'; readonly to: RelocationTarget | undefined }
   | { readonly kind: 'admin-freeze'; readonly frozen: FrozenRange }
   | { readonly kind: 'range-info'; readonly info: RangeInfo }
   | { readonly kind: 'span-stats'; readonly stats: SpanStats };

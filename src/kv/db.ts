@@ -8,6 +8,7 @@ import {
   type CommitTrigger,
   type LockStrength,
   type RangeInfo,
+  type RelocationTarget,
   type SpanStats,
   type WaitPolicy,
 } from './api.ts';
@@ -114,17 +115,6 @@ export interface Txn {
   fixedTimestamp(): Timestamp;
 }
 
-/**
- * Complete lists of stores; what is not given stays as it is. Refused with 'invalid-request' that names range, store and
- * reason: a store that does not exist, is dead or is being decommissioned, one that is named twice, two on one node, a
- * leaseholder without a vote.
- */
-export interface RelocationTarget {
-  readonly voters?: readonly StoreId[];
-  readonly nonVoters?: readonly StoreId[];
-  readonly leaseholder?: StoreId;
-}
-
 export interface Db {
   readonly clock: HlcClock;
   readonly nodeId: NodeId;
@@ -171,6 +161,8 @@ export interface Db {
   ): Promise<void>;
   /** Brings the range that holds `key` to these stores, in as few steps as possible. */
   relocateRange(key: Buffer, to: RelocationTarget): Promise<void>;
+  /** Spreads replicas and leases of the ranges in [start, end) at random, evenly and within their zones. Best effort. */
+  scatter(start: Buffer, end: Buffer): Promise<void>;
   /** Nodes that are to leave, or have left; the others are active. */
   nodeMemberships(): Promise<NodeMemberships>;
   /**

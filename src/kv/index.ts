@@ -11,6 +11,7 @@ export type {
   KvResult,
   LockStrength,
   RangeInfo,
+  RelocationTarget,
   RowProgram,
   RowProgramCompiler,
   RowProgramRun,
@@ -22,16 +23,7 @@ export type {
 } from './api.ts';
 export { ClusterSettings, kvSettings, settingValue } from './cluster-settings.ts';
 export type { ClusterSetting, SettingType } from './cluster-settings.ts';
-export type {
-  Db,
-  ReadOptions,
-  RelocationTarget,
-  Savepoint,
-  ScanOptions,
-  ScanPage,
-  Txn,
-  TxnOptions,
-} from './db.ts';
+export type { Db, ReadOptions, Savepoint, ScanOptions, ScanPage, Txn, TxnOptions } from './db.ts';
 export {
   containsKey,
   containsSpan,

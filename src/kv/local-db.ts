@@ -212,6 +212,8 @@ export class LocalDb implements Db {
     throw new KvFailure({ kind: 'invalid-request', reason: 'there is only one store' });
   }
 
+  async scatter(): Promise<void> {}
+
   async nodeMemberships(): Promise<NodeMemberships> {
     return new Map();
   }

@@ -19,6 +19,7 @@ export function requestSpan(request: KvRequest): Span {
     case 'admin-transfer-lease':
     case 'admin-change-replicas':
     case 'admin-relocate':
+    case 'admin-draw-placement':
     case 'range-info':
       return point(addressOf(request.key));
     case 'admin-split':

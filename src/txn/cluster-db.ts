@@ -45,6 +45,7 @@ export interface ClusterDbOptions {
 
 const priorities = { low: 0, normal: 1, high: 2 } as const;
 const maxAttempts = 100;
+const scatteredAtOnce = 4;
 const maxBackoffMs = 200;
 
 const current: HeaderBase = {
@@ -217,6 +218,28 @@ export class ClusterDb implements Db {
   async relocateRange(key: Buffer, to: RelocationTarget): Promise<void> {
     const { voters, nonVoters, leaseholder } = to;
     await this.#one({ kind: 'admin-relocate', key, voters, nonVoters, leaseholder });
+  }
+
+  async scatter(start: Buffer, end: Buffer): Promise<void> {
+    const ranges = await this.rangeDescriptors(start, end);
+    const scatterNext = async (): Promise<void> => {
+      for (let range = ranges.pop(); range !== undefined; range = ranges.pop()) {
+        await this.#scatterRange(maxBytes(range.startKey, keyMin));
+      }
+    };
+    await Promise.all(Array.from({ length: scatteredAtOnce }, scatterNext));
+  }
+
+  async #scatterRange(key: Buffer): Promise<void> {
+    try {
+      const result = await this.#one({ kind: 'admin-draw-placement', key });
+      if (result.kind !== 'placement') throw wrongAnswer();
+      if (result.to !== undefined) await this.relocateRange(key, result.to);
+    } catch (error) {
+      // Perhaps it changes just now, or nobody serves it: it stays where it is.
+      if (!(error instanceof KvFailure)) throw error;
+      this.#env.log.debug({ error: error.message }, 'a range was not scattered');
+    }
   }
 
   nodeMemberships(): Promise<NodeMemberships> {

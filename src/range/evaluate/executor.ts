@@ -645,6 +645,7 @@ function evaluate(ctx: EvaluationContext, request: KvRequest): Outcome | Promise
     case 'admin-transfer-lease':
     case 'admin-change-replicas':
     case 'admin-relocate':
+    case 'admin-draw-placement':
     case 'range-info':
     case 'span-stats':
       return invalid('an administrative request has no place in the executor');

@@ -96,6 +96,7 @@ function addSpans(
     case 'admin-transfer-lease':
     case 'admin-change-replicas':
     case 'admin-relocate':
+    case 'admin-draw-placement':
     case 'range-info':
     case 'span-stats':
       return;

@@ -4,7 +4,7 @@
  * changed, and goes on around the others: around all of them in a small store, around a bounded number in one
  * with thousands of ranges, so that ranges that nobody uses cost next to nothing.
  */
-import { type RangeId } from '../../kv/index.ts';
+import { type RangeId, type RelocationTarget } from '../../kv/index.ts';
 import { type TimerHandle } from '../../util/index.ts';
 import { type Replica } from '../replica/replica.ts';
 import { type Store } from '../store/store.ts';
@@ -69,6 +69,11 @@ export class Queues {
   hurry(replica: Replica): void {
     this.#urgent.add(replica.rangeId);
     this.#startSoon();
+  }
+
+  /** See `Db.scatter`. */
+  drawPlacement(replica: Replica): RelocationTarget | undefined {
+    return this.#replicas.drawPlacement(replica);
   }
 
   cannotSplit(replica: Replica): boolean {

@@ -12,7 +12,7 @@ import {
   type PlacementAction,
   type RangePicture,
 } from '../../allocator/index.ts';
-import { type KvError, type RangeId } from '../../kv/index.ts';
+import { type KvError, type RangeId, type RelocationTarget } from '../../kv/index.ts';
 import { unreachable } from '../../util/index.ts';
 import { changeDeps } from '../replica/admin.ts';
 import { changeReplicas, finishChange } from '../replica/change-replicas.ts';
@@ -21,7 +21,8 @@ import { type Replica } from '../replica/replica.ts';
 import { transferLease } from '../replica/transfer.ts';
 import { type Store } from '../store/store.ts';
 import { type ClusterView, type Expectation } from './cluster-view.ts';
-import { describeAction, DecisionLog } from './decision-log.ts';
+import { describeAction, type DecisionLog } from './decision-log.ts';
+import { drawPlacement } from './scatter.ts';
 
 type DueAction = Exclude<AllocatorAction, { kind: 'none' | 'unavailable' }>;
 
@@ -75,6 +76,11 @@ export class ReplicateQueue {
         if (this.#hasRoomFor(action)) this.#begin(replica, range, action);
         else this.#again(replica);
     }
+  }
+
+  drawPlacement(replica: Replica): RelocationTarget | undefined {
+    const range: RangePicture = { ...this.#pictureOf(replica), balancing: 'counts' };
+    return drawPlacement(this.#store, this.#view, range, replica.descriptor.startKey);
   }
 
   /** Resolves when nothing is under way. */

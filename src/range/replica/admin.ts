@@ -32,6 +32,7 @@ export function isAdminRequest(request: KvRequest): request is AdminRequest {
     case 'admin-transfer-lease':
     case 'admin-change-replicas':
     case 'admin-relocate':
+    case 'admin-draw-placement':
     case 'range-info':
     case 'span-stats':
       return true;
@@ -50,7 +51,7 @@ export async function executeAdmin(
   const error = replica.checkLease(store.clock.now()) ?? (await perform(store, replica, request));
   const now = store.clock.now();
   if (error !== undefined) return { kind: 'error', now, error, index: 0 };
-  return { kind: 'ok', now, txn: undefined, results: [resultOf(replica, request)] };
+  return { kind: 'ok', now, txn: undefined, results: [resultOf(store, replica, request)] };
 }
 
 function perform(
@@ -61,6 +62,7 @@ function perform(
   const { db } = store.deps;
   switch (request.kind) {
     case 'range-info':
+    case 'admin-draw-placement':
       return Promise.resolve(undefined);
     case 'admin-split':
       return replica.exclusively(() => splitAt(replica, db, request.splitKey, request.expiration));
@@ -142,9 +144,19 @@ export function changeDeps(store: Store): Parameters<typeof changeReplicas>[1] {
   };
 }
 
-function resultOf(replica: Replica, request: Exclude<AdminRequest, SpanStatsRequest>): KvResult {
-  if (request.kind === 'range-info') return { kind: 'range-info', info: rangeInfo(replica) };
-  return { kind: 'admin', range: replica.descriptor };
+function resultOf(
+  store: Store,
+  replica: Replica,
+  request: Exclude<AdminRequest, SpanStatsRequest>,
+): KvResult {
+  switch (request.kind) {
+    case 'range-info':
+      return { kind: 'range-info', info: rangeInfo(replica) };
+    case 'admin-draw-placement':
+      return { kind: 'placement', to: store.drawPlacement(replica) };
+    default:
+      return { kind: 'admin', range: replica.descriptor };
+  }
 }
 
 /** What the leaseholder says about its range. */

@@ -26,6 +26,7 @@ import {
   type NodeId,
   type RangeDescriptor,
   type RangeId,
+  type RelocationTarget,
   type ReportProviders,
   type ReplicaId,
   type RowProgramCompiler,
@@ -425,6 +426,11 @@ export class Store implements ReplicaHost {
   }
 
   /** No split makes this range smaller. */
+  /** Where the range could be as well as where it is; see `queues/scatter.ts`. */
+  drawPlacement(replica: Replica): RelocationTarget | undefined {
+    return this.#queues.drawPlacement(replica);
+  }
+
   cannotSplit(replica: Replica): boolean {
     return this.#queues.cannotSplit(replica);
   }

@@ -1,5 +1,5 @@
 /** Scripts over a cluster of stores: see `cluster.ts` for what is real and what is not. */
-import { systemKey, tableKeyPrefix } from '../../../src/encoding/index.ts';
+import { keyMax, keyMin, systemKey, tableKeyPrefix } from '../../../src/encoding/index.ts';
 import {
   addMicros,
   asNodeId,
@@ -196,6 +196,10 @@ class Runner {
           nonVoters: stores(options.get('non-voters')),
           leaseholder: stores(options.get('lease'))?.[0],
         });
+      }
+      case 'scatter': {
+        const { db } = this.it.machine(number('node', 1)).store.deps;
+        return this.outcome(db.scatter(keyMin, keyMax));
       }
       case 'membership': {
         const nodeId = asNodeId(Number(args[0]));
