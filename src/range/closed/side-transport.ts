@@ -4,6 +4,7 @@
  * as one: only those that came to rest or woke up are named. Ranges that are awake anyway are closed one by one.
  */
 import {
+  storeMethod,
   type HlcClock,
   type NodeId,
   type RangeId,
@@ -64,8 +65,12 @@ export class SideTransport {
       if (replica !== undefined && replica.raft.appliedIndex >= index) replica.closed.learn(closed);
     });
     const { transport } = deps;
-    transport.onMessage(closedMethod, (payload, from) => this.#receive(payload, from));
-    transport.onMessage(restartMethod, (payload) => this.#restart(payload));
+    transport.onMessage(storeMethod(closedMethod, deps.storeId), (payload, from) =>
+      this.#receive(payload, from),
+    );
+    transport.onMessage(storeMethod(restartMethod, deps.storeId), (payload) =>
+      this.#restart(payload),
+    );
   }
 
   start(): void {
@@ -163,7 +168,8 @@ export class SideTransport {
     const { stream } = told;
     const sequence = ++told.sequence;
     const message = { from: storeId, to: to.storeId, now, stream, sequence, groups, awake };
-    transport.send(to.nodeId, closedMethod, encodeClosed(message), 'system');
+    const method = storeMethod(closedMethod, to.storeId);
+    transport.send(to.nodeId, method, encodeClosed(message), 'system');
   }
 
   #receive(payload: unknown, from: NodeId): void {
@@ -180,7 +186,7 @@ export class SideTransport {
     clock.observe(message.now);
     if (this.#heard.receive(message)) return;
     const request = { from: storeId, to: message.from };
-    transport.send(from, restartMethod, request, 'system');
+    transport.send(from, storeMethod(restartMethod, message.from), request, 'system');
   }
 
   /** A peer has missed something. */
