@@ -7,6 +7,7 @@ import {
   type TableDescriptor,
 } from './descriptors.ts';
 import { formatType } from '../types/index.ts';
+import { partitionValues } from './partitions.ts';
 import { quoteIdentifier, quoteList } from './quote.ts';
 import { isImplicitKey, type CatalogSnapshot } from './snapshot.ts';
 
@@ -147,10 +148,31 @@ export function createTableText(snapshot: CatalogSnapshot, table: TableDescripto
   for (const check of table.checks) constraint(check.name, checkDefinition(check));
   for (const key of table.foreignKeys)
     constraint(key.name, foreignKeyDefinition(snapshot, table, key, name));
-  const statements = [`CREATE TABLE ${name(table)} (\n\t${lines.join(',\n\t')}\n)`];
+  const partitions = partitionClause(table, table.primaryIndex);
+  const statements = [`CREATE TABLE ${name(table)} (\n\t${lines.join(',\n\t')}\n)${partitions}`];
   for (const index of table.indexes) {
     if (!index.isConstraint && index.state === 'public')
       statements.push(indexDefinition(table, index, name));
+    if (index.partitioning !== undefined) {
+      const target = `${name(table)}@${quoteIdentifier(index.name)}`;
+      statements.push(`ALTER INDEX ${target}${partitionClause(table, index)}`);
+    }
   }
   return statements.join(';\n');
+}
+
+/** ` PARTITION BY ...`, as CREATE TABLE and ALTER take it; empty when there is nothing to say. */
+function partitionClause(table: TableDescriptor, index: IndexDescriptor): string {
+  const { partitioning } = index;
+  if (partitioning === undefined) return '';
+  const { kind, columns, partitions } = partitioning;
+  const names = index.columns
+    .slice(0, columns)
+    .map(({ columnId }) => table.columns.find(({ id }) => id === columnId)?.name ?? '');
+  const lines = partitions.map((partition) => {
+    const values = partitionValues(kind, partition);
+    const bounds = kind === 'list' ? `IN (${values})` : `FROM ${values}`;
+    return `PARTITION ${quoteIdentifier(partition.name)} VALUES ${bounds}`;
+  });
+  return ` PARTITION BY ${kind.toUpperCase()} (${quoteList(names)}) (\n\t${lines.join(',\n\t')}\n)`;
 }

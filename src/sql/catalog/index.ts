@@ -29,7 +29,7 @@ export {
   rowTypeOid,
   ruleOid,
 } from './oids.ts';
-export { indexesOf, partitionSpans, subzoneOf } from './partitions.ts';
+export { indexesOf, partitionSpans, partitionValues, subzoneOf } from './partitions.ts';
 export type { Subzone } from './partitions.ts';
 export { quoteIdentifier, quoteList, quoteLiteral } from './quote.ts';
 export { defaultRoleOptions } from './roles.ts';

@@ -1,6 +1,7 @@
 /** Parts of a table that can have zones of their own: its indexes, and the partitions of an index, which name spans of it. */
 import { indexPrefix } from '../../encoding/index.ts';
 import { must, prefixEnd } from '../../util/index.ts';
+import { quoteLiteral } from './quote.ts';
 import { storedFormat, tableCodec } from '../row/index.ts';
 import { typeOps, type Datum } from '../types/index.ts';
 import {
@@ -89,4 +90,21 @@ function prefixOf(
     else values.push(typeOps(column.typeOid).parse(value.text, column.typmod, storedFormat));
   }
   return tableCodec(table).index(index.id).encodeKeyPrefix(values);
+}
+
+/** `IN`-list or bounds as SQL: `(1, 'x'), (2, DEFAULT)`, `(MINVALUE) TO (5)`. */
+export function partitionValues(
+  kind: Partitioning['kind'],
+  { bounds }: Pick<PartitionDescriptor, 'bounds'>,
+): string {
+  return bounds
+    .map((row) => `(${row.map(valueText).join(', ')})`)
+    .join(kind === 'list' ? ', ' : ' TO ');
+}
+
+const words = { null: 'NULL', default: 'DEFAULT', min: 'MINVALUE', max: 'MAXVALUE' };
+
+function valueText(value: PartitionValue): string {
+  if (value.kind !== 'value') return words[value.kind];
+  return /^-?\d+(\.\d+)?$/.test(value.text) ? value.text : quoteLiteral(value.text);
 }

@@ -113,7 +113,8 @@ export class CatalogWriter {
   #carryZones(before: TableDescriptor, after: TableDescriptor): void {
     for (const { zone, config } of zonesOf(this.snapshot, after.id)) {
       if (zone.subId === 0 || subzoneOf(after, zone.subId) !== undefined) continue;
-      const name = subzoneOf(before, zone.subId)?.index.name;
+      const subzone = subzoneOf(before, zone.subId);
+      const name = subzone?.partition === undefined ? subzone?.index.name : undefined;
       const heir = indexesOf(after).find((index) => index.name === name);
       this.putZone(zone, undefined);
       if (heir !== undefined) this.putZone({ id: after.id, subId: heir.id }, config);

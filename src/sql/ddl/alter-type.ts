@@ -1,6 +1,11 @@
 /** ALTER COLUMN ... TYPE: without touching rows where old values are valid new ones, else by a rewrite. */
 import { type Node } from '@pgsql/types';
-import { quoteIdentifier, type ColumnDescriptor, type TableDescriptor } from '../catalog/index.ts';
+import {
+  indexesOf,
+  quoteIdentifier,
+  type ColumnDescriptor,
+  type TableDescriptor,
+} from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
 import { charLength, formatType, numericModifier, oids } from '../types/index.ts';
 import { bindQuery, type Ddl } from './context.ts';
@@ -29,6 +34,16 @@ export async function changeType(
   if (view !== undefined) {
     throw sqlError('featureNotSupported', 'cannot alter type of a column used by a view or rule', {
       detail: `rule _RETURN on view ${view.name} depends on column "${column.name}"`,
+    });
+  }
+  const partitioned = indexesOf(table).find(
+    ({ partitioning, columns }) =>
+      partitioning !== undefined &&
+      columns.slice(0, partitioning.columns).some(({ columnId }) => columnId === column.id),
+  );
+  if (partitioned !== undefined) {
+    throw sqlError('featureNotSupported', 'cannot alter type of a column that bounds partitions', {
+      hint: `ALTER INDEX ${partitioned.name} PARTITION BY NOTHING removes them.`,
     });
   }
   const old = { oid: column.typeOid, typmod: column.typmod };

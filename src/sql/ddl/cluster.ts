@@ -4,6 +4,7 @@ import { type StatementContext, type StatementResult } from '../session/types.ts
 import { shownResult } from './context.ts';
 
 import { relocate, relocateRows } from './move-ranges.ts';
+import { alterPartitions, createPartitionedTable, showPartitions } from './partitions.ts';
 import { setSetting, showSetting, showSettings } from './settings.ts';
 import { showRange, showRanges } from './show-ranges.ts';
 import { showObjects } from './show.ts';
@@ -38,6 +39,10 @@ export async function runCluster(
       return relocateRows(statement, context);
     case 'set-cluster-setting':
       return setSetting(statement.name, statement.value, context);
+    case 'create-partitioned':
+      return createPartitionedTable(statement, context);
+    case 'partition-by':
+      return alterPartitions(statement, context);
     case 'configure-zone':
       return configureZone(statement, context);
   }
@@ -59,6 +64,8 @@ function show(statement: ShowStatement): Shown {
       return showZone(statement.target);
     case 'show-zones':
       return showZones;
+    case 'show-partitions':
+      return showPartitions(statement.from);
     case 'show-objects':
       return showObjects(statement.what, statement.of);
   }

@@ -4,6 +4,7 @@
  */
 import { indexTarget, type Source } from './parts.ts';
 import { alterRange, alterRanges, showRanges } from './ranges-parser.ts';
+import { alterPartitions, createPartitioned, showPartitions } from './partitions-parser.ts';
 import { type Token, TokenReader } from './scanner.ts';
 import { resetSetting, setSetting, showSettings } from './settings-parser.ts';
 import { showObjects } from './show-parser.ts';
@@ -21,12 +22,18 @@ export function parseCluster(text: string, tokens: readonly Token[]): ClusterSta
 function clusterStatement(source: Source): ClusterStatement | undefined {
   const { reader } = source;
   if (reader.take('show')) {
-    return showRanges(source) ?? showSettings(reader) ?? showZones(reader) ?? showObjects(reader);
+    return (
+      showRanges(source) ??
+      showSettings(reader) ??
+      showZones(reader) ??
+      showPartitions(reader) ??
+      showObjects(reader)
+    );
   }
   if (reader.take('set', 'cluster', 'setting')) return setSetting(source);
   if (reader.take('reset', 'cluster', 'setting')) return resetSetting(reader);
   if (reader.take('alter')) return alter(source);
-  return undefined;
+  return createPartitioned(source);
 }
 
 function alter(source: Source): ClusterStatement | undefined {
@@ -45,5 +52,6 @@ function alter(source: Source): ClusterStatement | undefined {
   if (!reader.isWord('table') && !reader.isWord('index')) return undefined;
   if (['if', 'only', 'all'].some((word) => reader.isWord(word, 1))) return undefined;
   const of = indexTarget(reader);
-  return reader.isWord('configure') ? configureZone(source, of) : alterRanges(source, of);
+  if (reader.isWord('configure')) return configureZone(source, of);
+  return alterPartitions(source, of) ?? alterRanges(source, of);
 }

@@ -19,6 +19,8 @@ export type {
 export type {
   ClusterStatement,
   NameParts,
+  PartitionBound,
+  PartitionBy,
   ParsedStatement,
   Statement,
   ZoneTarget,

@@ -14,7 +14,7 @@ export interface Source {
   readonly reader: TokenReader;
 }
 
-/** An expression up to a comma outside parentheses or the end. */
+/** An expression up to a comma outside parentheses, a parenthesis that closes none of its own, or the end. */
 export function expressionPart(source: Source): Node {
   const { reader } = source;
   const start = reader.peek().start;
@@ -24,7 +24,7 @@ export function expressionPart(source: Source): Node {
     const { kind, value } = reader.peek();
     if (kind === 'symbol' && value === ',' && depth === 0) break;
     if (kind === 'symbol' && (value === '(' || value === '[')) depth++;
-    if (kind === 'symbol' && (value === ')' || value === ']')) depth--;
+    if (kind === 'symbol' && (value === ')' || value === ']') && depth-- === 0) break;
     end = reader.next().end;
   }
   return selectedExpression(parsePart(source, 'SELECT ', start, end));

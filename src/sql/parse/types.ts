@@ -52,6 +52,17 @@ export type ClusterStatement =
     }
   | { readonly kind: 'show-zone'; readonly target: ZoneTarget }
   | { readonly kind: 'show-zones' }
+  /** `table` is a CREATE TABLE. */
+  | { readonly kind: 'create-partitioned'; readonly table: Node; readonly by: PartitionBy }
+  | {
+      readonly kind: 'partition-by';
+      readonly of: IndexTarget;
+      readonly by: PartitionBy | 'nothing';
+    }
+  | {
+      readonly kind: 'show-partitions';
+      readonly from: IndexTarget | { readonly kind: 'database'; readonly name: string };
+    }
   | {
       readonly kind: 'show-objects';
       readonly what:
@@ -82,3 +93,17 @@ export type ZoneTarget =
         | { readonly kind: 'index'; readonly name: string }
         | { readonly kind: 'every-index' };
     };
+
+export interface PartitionBy {
+  readonly kind: 'list' | 'range';
+  readonly columns: readonly string[];
+  readonly partitions: readonly {
+    readonly name: string;
+    /** Of a list: its values. Of a range: where it begins and what it ends in front of. */
+    readonly rows: readonly (readonly PartitionBound[])[];
+  }[];
+}
+
+export type PartitionBound =
+  | { readonly kind: 'expression'; readonly expression: Node }
+  | { readonly kind: 'default' | 'min' | 'max' };

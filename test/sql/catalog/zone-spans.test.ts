@@ -14,6 +14,7 @@ import {
   zoneBoundaries,
   zoneConfigFor,
 } from '../../../src/sql/catalog/index.ts';
+import { tableCodec } from '../../../src/sql/row/index.ts';
 import { prefixEnd } from '../../../src/util/index.ts';
 import { startCluster, TestSession } from '../ddl/node.ts';
 
@@ -65,5 +66,41 @@ describe('zone boundaries', () => {
       'alter table b configure zone discard; alter index b@bj configure zone discard',
     );
     expect(sameZones(before, current())).toBe(true);
+  });
+
+  it('follow the innermost of partitions that lie in one another', async () => {
+    const cluster = await startCluster();
+    const session = new TestSession(cluster);
+    const current = (): typeof emptySnapshot => cluster.caches[0]?.current ?? emptySnapshot;
+    await session.run(
+      'create table p (a int, b int, primary key (a, b)) partition by list (a, b) (partition one values in ((1, default)), ' +
+        'partition two values in ((1, 2)), partition other values in (default))',
+    );
+    const outside = [metaEnd, userTablesStart];
+    expect(hex(zoneBoundaries(current(), keyMin, keyMax))).toEqual(hex(outside));
+    for (const [partition, ttl] of [
+      ['one', 100],
+      ['two', 200],
+      ['other', 300],
+    ] as const) {
+      await session.run(
+        `alter partition ${partition} of table p configure zone using gc.ttlseconds = ${ttl}`,
+      );
+    }
+    const table = [...current().data.descriptors.values()].find(({ name }) => name === 'p');
+    if (table?.kind !== 'table') throw new Error('no table');
+    const index = tableCodec(table).index(table.primaryIndex.id);
+    const ttl = (...row: number[]): number =>
+      zoneConfigFor(current(), index.encodeKeyPrefix(row)).gcTtlSeconds;
+    expect([ttl(0, 9), ttl(1), ttl(1, 1), ttl(1, 2), ttl(1, 3), ttl(2, 2)]).toEqual([
+      300, 100, 100, 200, 100, 300,
+    ]);
+    const prefixes = [[1], [1, 2]].map((row) => index.encodeKeyPrefix(row));
+    const [one, two] = prefixes;
+    const [endOne, endTwo] = prefixes.map((prefix) => prefixEnd(prefix));
+    const [start, end] = [index.prefix, prefixEnd(index.prefix)];
+    expect(hex(zoneBoundaries(current(), keyMin, keyMax))).toEqual(
+      hex([...outside, start, one, two, endTwo, endOne, end]),
+    );
   });
 });
