@@ -129,6 +129,16 @@ export const kvSettings = {
     'writes to a range wait while it is larger than this, whatever its range_max_bytes',
     { defaultValue: 8192 * mib, min: 64 * mib },
   ),
+  rangeMergeQueueEnabled: flag(
+    'kv.range_merge.queue_enabled',
+    'neighbouring ranges that are both small are merged',
+    { defaultValue: true, alias: 'kv.range_merge.queue.enabled' },
+  ),
+  rangeMergeQueueInterval: duration(
+    'kv.range_merge.queue_interval',
+    'how often a store looks for two ranges to merge',
+    { defaultValue: 1_000, min: 1 },
+  ),
   splitByLoad: flag(
     'kv.range_split.by_load_enabled',
     'ranges that serve many requests are split between the keys that are asked for',

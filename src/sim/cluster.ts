@@ -20,6 +20,7 @@ export interface SimClusterOptions {
   /** Machines; all of them know each other's addresses, and the first founds the cluster. */
   readonly nodes: number;
   readonly rangeMaxBytes: number;
+  readonly rangeMinBytes: number;
   readonly settings?: Partial<StoreSettings>;
   /** Texts of cluster settings by name. */
   readonly clusterSettings: Readonly<Record<string, string>>;
@@ -208,7 +209,7 @@ export class SimCluster {
       maxOffsetMs: this.#options.maxOffsetMs,
       zoneConfigFor: () => ({
         ...defaultZoneConfig,
-        rangeMinBytes: 0,
+        rangeMinBytes: this.#options.rangeMinBytes,
         rangeMaxBytes: this.#options.rangeMaxBytes,
         gcTtlSeconds: 600,
       }),

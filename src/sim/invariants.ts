@@ -1,7 +1,7 @@
 /**
  * What must hold of a cluster at every moment, whatever fails; looked at every so often:
  *
- *   - at most one replica of a range would serve (lease disjointness);
+ *   - at most one replica of a range would serve (lease disjointness), and at most one range a key;
  *   - a term of a range has one leader, in all of a run (election safety, Raft paper 5.2);
  *   - an index of a range's log is committed with one content only (state-machine safety, 5.4.3);
  *   - replicas that have applied the same index hold the same bytes;
@@ -9,7 +9,12 @@
  *   - nodes do not go on after their disk failed.
  */
 import { crc32 } from 'node:zlib';
-import { compareTimestamps, type RangeId, type Timestamp } from '../kv/index.ts';
+import {
+  compareTimestamps,
+  type RangeDescriptor,
+  type RangeId,
+  type Timestamp,
+} from '../kv/index.ts';
 import { type Replica } from '../range/index.ts';
 import { type SkeinNode } from '../server/index.ts';
 import { contentHash } from './checks.ts';
@@ -168,8 +173,10 @@ function isInstalling({ suspended, raft, applier }: Replica): boolean {
 function checkLeases(cluster: SimCluster): string[] {
   const holders = new Map<RangeId, string>();
   const problems: string[] = [];
+  const served: RangeDescriptor[] = [];
   for (const { index, node, replica } of replicasOf(cluster)) {
     if (replica.checkLease(node.clock.now()) !== undefined) continue;
+    served.push(replica.descriptor);
     const { rangeId, leaseStart } = replica;
     const held = `m${index + 1} [${leaseStart.wall}, ${replica.leaseExpiration()})`;
     const other = holders.get(rangeId);
@@ -178,5 +185,17 @@ function checkLeases(cluster: SimCluster): string[] {
     }
     holders.set(rangeId, held);
   }
-  return problems;
+  return [...problems, ...checkServed(served)];
+}
+
+function checkServed(served: readonly RangeDescriptor[]): string[] {
+  const inOrder = [...served].sort((a, b) => a.startKey.compare(b.startKey));
+  return inOrder.flatMap((range, i) => {
+    const next = inOrder[i + 1];
+    const overlap =
+      next !== undefined &&
+      next.rangeId !== range.rangeId &&
+      range.endKey.compare(next.startKey) > 0;
+    return overlap ? [`r${range.rangeId} and r${next.rangeId} serve the same keys`] : [];
+  });
 }

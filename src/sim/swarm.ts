@@ -19,6 +19,8 @@ export interface Configuration {
   readonly skewMs: number;
   readonly driftPpm: number;
   readonly rangeMaxBytes: number;
+  /** 0: ranges are merged only when a fault says so. */
+  readonly rangeMinBytes: number;
   readonly faultEveryMs: number;
   readonly faults: readonly FaultName[];
   readonly clients: number;
@@ -46,6 +48,7 @@ export function drawConfiguration(random: SeededRandom, nodes: number): Configur
   // Slow disks show what is said before it is durable.
   const diskMs = { min: 0.05, max: magnitude(random, 1, 150) };
   const faults = drawFaults(random);
+  const rangeMaxBytes = random.between(2_000, 20_000);
   return {
     workload: random.pick(workloadNames),
     delayMs,
@@ -53,7 +56,7 @@ export function drawConfiguration(random: SeededRandom, nodes: number): Configur
     diskMs,
     skewMs: random.chance(0.3) ? 0 : random.float() * offsetMaxMs,
     driftPpm: random.float() * 200,
-    rangeMaxBytes: random.between(2_000, 20_000),
+    rangeMaxBytes,
     faultEveryMs: 1_000 + random.float() * 5_000,
     faults,
     clients: random.between(4, 12),
@@ -62,6 +65,7 @@ export function drawConfiguration(random: SeededRandom, nodes: number): Configur
     lateNodes: nodes > 1 && random.chance(0.3) ? 1 : 0,
     settings: random.chance(0.2) ? patience : drawSettings(random, diskMs.max),
     ...drawClosing(random),
+    rangeMinBytes: random.chance(0.5) ? 0 : Math.round(rangeMaxBytes * 0.4 * random.float()),
   };
 }
 

@@ -33,6 +33,7 @@ export function calmCluster(
     clusterSettings: {},
     nodes: 5,
     rangeMaxBytes: 512 << 20,
+    rangeMinBytes: 0,
     maxOffsetMs: 500,
     skewMs: 20,
     driftPpm: 50,

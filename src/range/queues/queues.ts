@@ -5,11 +5,12 @@
  * with thousands of ranges, so that ranges that nobody uses cost next to nothing.
  */
 import { type RangeId, type RelocationTarget } from '../../kv/index.ts';
-import { type TimerHandle } from '../../util/index.ts';
+import { type LogFields, type TimerHandle } from '../../util/index.ts';
 import { type Replica } from '../replica/replica.ts';
 import { type Store } from '../store/store.ts';
 import { ClusterView } from './cluster-view.ts';
 import { publishMemberships } from './membership-publisher.ts';
+import { MergeQueue } from './merge-queue.ts';
 import { checkMetaRecords } from './meta-check-queue.ts';
 import { collectGarbage } from './mvcc-gc-queue.ts';
 import { checkMembership, doubtOf } from './replica-gc-queue.ts';
@@ -26,6 +27,7 @@ export class Queues {
   readonly #view: ClusterView;
   readonly #splits: SplitQueue;
   readonly #replicas: ReplicateQueue;
+  readonly #merges: MergeQueue;
   /** Where the way around all replicas has got to; it meets those that are added meanwhile. */
   #walk: Iterator<Replica>;
   /** Ranges to look at first: something about them changed. */
@@ -43,6 +45,7 @@ export class Queues {
     this.#replicas = new ReplicateQueue(store, this.#view, store.allocatorDecisions, (replica) =>
       this.add(replica),
     );
+    this.#merges = new MergeQueue(store);
     this.#walk = store.replicas.values();
   }
 
@@ -127,12 +130,19 @@ export class Queues {
     for (const replica of this.#next()) {
       if (this.#stopped || !store.running) return;
       if (replica.destroyed || !replica.initialised) continue;
-      try {
-        await this.#look(replica);
-      } catch (error) {
-        const reason = String(error);
-        store.env.log.warn({ range: replica.rangeId, reason }, 'a background task failed');
-      }
+      await this.#attempt({ range: replica.rangeId }, () => this.#look(replica));
+    }
+    if (!this.#stopped && store.running && store.deps.zonesKnown()) {
+      await this.#attempt({}, () => this.#merges.pass());
+    }
+  }
+
+  async #attempt(about: LogFields, task: () => Promise<void>): Promise<void> {
+    try {
+      await task();
+    } catch (error) {
+      const reason = String(error);
+      this.#store.env.log.warn({ ...about, reason }, 'a background task failed');
     }
   }
 

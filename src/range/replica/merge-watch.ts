@@ -49,6 +49,12 @@ export class MergeWatch {
     this.#replica = replica;
   }
 
+  /** The leader of this range serves nothing: nobody knows yet what becomes of a merge. */
+  get isFrozen(): boolean {
+    const { raft, isLeader } = this.#replica;
+    return isLeader && this.#isBlocked && this.#lookedInTerm === raft.term;
+  }
+
   /** To be asked when everything else of `term` speaks for the lease. */
   isBlocked(term: number): boolean {
     if (this.#lookedInTerm !== term) {
@@ -63,7 +69,7 @@ export class MergeWatch {
   /** Stops serving for the merge of `txnId`. */
   async freeze(right: RangeDescriptor, txnId: TxnId): Promise<FrozenRange | KvError> {
     const replica = this.#replica;
-    if (this.#isBlocked && this.#frozen?.txnId === txnId && replica.isLeader) {
+    if (this.isFrozen && this.#frozen?.txnId === txnId) {
       return this.#frozen.range;
     }
     const held = replica.checkLease(replica.clock.now());

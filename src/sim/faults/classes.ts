@@ -2,6 +2,7 @@
 import { clocks } from './clocks.ts';
 import { disks } from './disks.ts';
 import { type AnyFaultClass } from './fault.ts';
+import { merges } from './merges.ts';
 import { network } from './network.ts';
 import { processes } from './processes.ts';
 import { rangeOperations } from './ranges.ts';
@@ -13,6 +14,7 @@ const classes = {
   ...clocks,
   ...disks,
   ...rangeOperations,
+  ...merges,
   ...seams,
 } satisfies Record<string, AnyFaultClass>;
 

@@ -10,16 +10,7 @@ import { faultClass, type Target } from './fault.ts';
 import { cutFor } from './network.ts';
 import { crashFor } from './processes.ts';
 import { storeOf } from './ranges.ts';
-
-/** Looks every millisecond; false when it did not come true in time. */
-async function waitFor(target: Target, limitMs: number, isSo: () => boolean): Promise<boolean> {
-  const untilMs = target.world.nowMs + limitMs;
-  while (!isSo()) {
-    if (target.isOver || target.world.nowMs >= untilMs) return false;
-    await sleep(target.world, 1);
-  }
-  return !target.isOver;
-}
+import { waitFor } from './waiting.ts';
 
 function allBut({ cluster }: Target, machine: number): number[] {
   return Array.from({ length: cluster.size }, (_, i) => i).filter((i) => i !== machine);

@@ -152,6 +152,8 @@ class Runner {
         });
       case 'sticky':
         return this.sticky();
+      case 'until':
+        return this.until(args[0] ?? '', Number(args[1]));
       case 'merge':
         return this.ask(number('node', 1), { kind: 'admin-merge', key: userKey(args[0] ?? '') });
       case 'transfer':
@@ -413,6 +415,20 @@ class Runner {
         return `${range.rangeId} ${span} replicas ${replicas} lease ${serving || 'nobody'}`;
       })
       .join('\n');
+  }
+
+  /** Goes on, millisecond by millisecond, until a merge has come so far. */
+  async until(phase: string, rangeId: number): Promise<string> {
+    const isSo = (): boolean =>
+      this.it.replicas(rangeId).some(({ replica }) => {
+        if (phase === 'frozen') return replica.mergeWatch.isFrozen;
+        return replica.proposals.commands().some(({ trigger }) => trigger?.kind === phase);
+      });
+    for (let ms = 0; ms < 5_000; ms++) {
+      if (isSo()) return '';
+      await this.it.time.run(1);
+    }
+    return 'it does not come to that';
   }
 
   /** For how long ranges are kept apart from their left neighbours, in seconds. */
