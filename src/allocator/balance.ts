@@ -7,12 +7,18 @@
  */
 import { replace } from './actions.ts';
 import { compareDiversity, diversityAt, isFree } from './candidates.ts';
+import { peers } from './heirs.ts';
+import { drawn, lotEnd, lotOf } from './lots.ts';
 import { allKnown, holders, violationsOf, without, type Situation } from './situation.ts';
 import { freeShare, hasRoom, hasRoomToBalance, type Site, type StoreState } from './store-state.ts';
 import { type PlacementAction, type ReplicaRole } from './types.ts';
 
 /** A store with at most so many ranges more or less than the mean is balanced, whatever the threshold says. */
 export const rangeBandMin = 2;
+
+/** Spreads that differ by no more are equally wide. */
+const equalRanges = 2;
+const storesMax = 2 ** 16;
 
 const roles: readonly ReplicaRole[] = ['voter', 'non-voter'];
 
@@ -40,32 +46,67 @@ export function spreadFarther(situation: Situation): PlacementAction | undefined
   return replace(role, best, 'rebalance', `store ${to.storeId} is farther from the others`);
 }
 
-export function evenRanges(situation: Situation): PlacementAction | undefined {
-  let best: Move | undefined;
-  let widest = 0;
+/** A store that is nearly full gives away, however few ranges it has. */
+export function leaveFull(situation: Situation): PlacementAction | undefined {
   for (const { role, from, staying } of movable(situation)) {
-    const sites = equalSites(situation, staying, role, from);
-    const { mean, band } = rangeBand(situation, sites);
-    for (const site of sites) {
+    if (hasRoom(from)) continue;
+    for (const site of equalSites(situation, staying, role, from)) {
       const to = emptiest(situation, staying, site);
       if (to === undefined) continue;
-      const spread = from.rangeCount - to.rangeCount;
-      if (!hasRoom(from)) {
-        const reason = `store ${from.storeId} has ${(freeShare(from) * 100).toFixed(0)} % of its space left`;
-        return replace(role, { from, to }, 'rebalance', reason);
-      }
-      if (spread <= Math.max(rangeBandMin, widest)) continue;
-      const isOverfull = from.rangeCount > mean + band && to.rangeCount < mean;
-      const isUnderfull = to.rangeCount < mean - band && from.rangeCount > mean;
-      if (!isOverfull && !isUnderfull) continue;
-      best = { role, from, to };
-      widest = spread;
+      const reason = `store ${from.storeId} has ${(freeShare(from) * 100).toFixed(0)} % of its space left`;
+      return replace(role, { from, to }, 'rebalance', reason);
     }
   }
+  return undefined;
+}
+
+/**
+ * Of the moves that even out about the most one is drawn by lot: always taking the first would send range after range
+ * along the same way and leave them on the same few stores, among which leases cannot spread.
+ */
+export function evenRanges(situation: Situation): PlacementAction | undefined {
+  const moves = evening(situation);
+  if (moves.length === 0) return undefined;
+  const { rangeId, leaseholder } = situation.range;
+  const widest = Math.max(...moves.map(spreadOf));
+  const best = drawn(
+    moves.filter((each) => spreadOf(each) >= widest - equalRanges),
+    ({ from, to }) => {
+      const lot = lotOf(rangeId, from.storeId * storesMax + to.storeId);
+      // A leaseholder hands over before it leaves: others go before it.
+      return from.storeId === leaseholder ? lot - lotEnd : lot;
+    },
+  );
   if (best === undefined) return undefined;
   const { role, from, to } = best;
   const reason = `store ${from.storeId} has ${from.rangeCount} ranges, store ${to.storeId} ${to.rangeCount}`;
   return replace(role, best, 'rebalance', reason);
+}
+
+/** Moves from stores beyond the dead band, or to such, that make the difference smaller. */
+function evening(situation: Situation): Move[] {
+  const moves: Move[] = [];
+  for (const { role, from, staying } of movable(situation)) {
+    const sites = equalSites(situation, staying, role, from);
+    const { mean, band } = rangeBand(situation, sites);
+    for (const site of sites) {
+      const fewest = emptiest(situation, staying, site)?.rangeCount ?? Infinity;
+      for (const to of site.live) {
+        const isOverfull = from.rangeCount > mean + band && to.rangeCount < mean;
+        const isUnderfull = to.rangeCount < mean - band && from.rangeCount > mean;
+        if (!isOverfull && !isUnderfull) break;
+        if (to.rangeCount > fewest + equalRanges) break;
+        if (from.rangeCount - to.rangeCount <= rangeBandMin) break;
+        if (!hasRoomToBalance(to) || !isFree(situation, staying, to)) continue;
+        moves.push({ role, from, to });
+      }
+    }
+  }
+  return moves;
+}
+
+function spreadOf({ from, to }: Move): number {
+  return from.rangeCount - to.rangeCount;
 }
 
 /** Sites that are as good for a replica as the one it is at: as far from the others, and nothing more is violated. */
@@ -106,7 +147,10 @@ interface Movable {
   readonly staying: Situation;
 }
 
-/** The leaseholder comes last: it hands over before it leaves, which takes a second voter. */
+/**
+ * The leaseholder comes last, and only when another voter may keep the lease by the zone's preferences: it hands
+ * over before it leaves. Otherwise the lease would be given away and fetched back for ever.
+ */
 export function movable(situation: Situation): Movable[] {
   if (!allKnown(situation)) return [];
   const found: Movable[] = [];
@@ -119,7 +163,7 @@ export function movable(situation: Situation): Movable[] {
       else found.push(each);
     }
   }
-  if (last !== undefined && situation.voters.length > 1) found.push(last);
+  if (last !== undefined && (peers(situation)?.others.length ?? 0) > 0) found.push(last);
   return found;
 }
 

@@ -5,7 +5,7 @@
  * Among stores that are about equally empty the range's id draws lots: when a store dies, many leaseholders look
  * for new places at the same time, and the single emptiest store would get a replica of each.
  */
-import { type StoreId } from '../kv/index.ts';
+import { drawn, lotOf } from './lots.ts';
 import { hasRoom, type Site, type StoreState } from './store-state.ts';
 import { holders, violationsOf, type Situation } from './situation.ts';
 import { type ReplicaRole } from './types.ts';
@@ -92,25 +92,10 @@ export function bestChoice(
 function drawEmptiest(situation: Situation, stores: readonly StoreState[]): StoreState | undefined {
   const fewest = Math.min(...stores.map((each) => each.rangeCount));
   const slack = Math.floor(fewest * situation.settings.rangeThreshold);
-  const { rangeId } = situation.range;
-  let drawn: StoreState | undefined;
-  let highest = -1;
-  for (const store of stores) {
-    if (store.rangeCount > fewest + slack) continue;
-    const lot = slack === 0 ? fewest - store.storeId / 2 ** 32 : lotOf(rangeId, store.storeId);
-    if (drawn === undefined || lot > highest) {
-      drawn = store;
-      highest = lot;
-    }
-  }
-  return drawn;
-}
-
-/** The same for the same pair, scattered otherwise (multiplicative hashing). */
-function lotOf(rangeId: number, storeId: StoreId): number {
-  let hash = Math.imul(rangeId ^ Math.imul(storeId, 0x9e3779b1), 0x85ebca6b);
-  hash ^= hash >>> 13;
-  return Math.imul(hash, 0xc2b2ae35) >>> 0;
+  return drawn(
+    stores.filter((each) => each.rangeCount <= fewest + slack),
+    ({ storeId }) => (slack === 0 ? 0 - storeId : lotOf(situation.range.rangeId, storeId)),
+  );
 }
 
 /** Replicas that could change their role or go, the one the range can best do without first. */
