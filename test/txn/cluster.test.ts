@@ -140,6 +140,23 @@ describe('commits', () => {
     }
   });
 
+  it('that had to move say so again when their answer was lost (X1)', async () => {
+    const { cluster, env } = start();
+    const { meta } = cluster.db.begin();
+    const txn: TxnMeta = { ...meta, anchor: key('a'), sequence: 1 };
+    await env.runFor(100);
+    const other = cluster.db.begin();
+    other.put(key('a'), bytes('other'));
+    await withTime(env, other.commit());
+    const write = { kind: 'put', key: key('a'), value: bytes('moved'), sequence: 1 } as const;
+    const answers = [await send(cluster, txn, write), await send(cluster, txn, write)];
+    for (const answer of answers) {
+      if (answer.kind === 'error') throw new KvFailure(answer.error);
+      const movedTo = answer.txn?.writeTimestamp ?? txn.writeTimestamp;
+      expect(compareTimestamps(movedTo, other.meta.writeTimestamp)).toBeGreaterThan(0);
+    }
+  });
+
   it('that are cancelled while they wait for a lock are definitely not made', async () => {
     const { cluster, env } = start();
     const holder = cluster.db.begin();
