@@ -24,4 +24,4 @@ export type {
   StoreStatus,
 } from './types.ts';
 export { whatIf } from './what-if.ts';
-export type { BlockedRange, ClusterChange, ClusterState, PlannedMove, WhatIf } from './what-if.ts';
+export type { ClusterChange, ClusterState } from './what-if.ts';

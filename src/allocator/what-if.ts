@@ -4,9 +4,10 @@
  */
 import {
   asStoreId,
+  type BlockedRange,
   type NodeId,
-  type RangeId,
-  type StoreId,
+  type PlacementAdvice,
+  type PlannedMove,
   type ZoneConfig,
 } from '../kv/index.ts';
 import { apply, finished } from './apply.ts';
@@ -18,7 +19,6 @@ import {
   type PlacementAction,
   type RangeOutline,
   type RangePicture,
-  type ReplicaRole,
   type StorePicture,
 } from './types.ts';
 
@@ -35,34 +35,13 @@ export type ClusterChange<R extends RangeOutline> =
   /** Ranges for which it gives the same configuration as before are left alone. */
   | { readonly kind: 'zones'; readonly zoneOf: (range: R) => ZoneConfig };
 
-export interface PlannedMove {
-  readonly rangeId: RangeId;
-  readonly role: ReplicaRole;
-  /** Undefined: one replica more. */
-  readonly from: StoreId | undefined;
-  /** Undefined: one replica less. */
-  readonly to: StoreId | undefined;
-  /** To be copied. */
-  readonly bytes: number;
-}
-
-export interface BlockedRange {
-  readonly rangeId: RangeId;
-  readonly reason: string;
-}
-
-export interface WhatIf {
-  readonly moves: readonly PlannedMove[];
-  readonly blocked: readonly BlockedRange[];
-}
-
 /** More steps than any range needs: each replica is moved, and changes its role, and the lease follows. */
 const stepsPerReplica = 6;
 
 export function whatIf<R extends RangeOutline>(
   state: ClusterState<R>,
   change: ClusterChange<R>,
-): WhatIf {
+): PlacementAdvice {
   const { stores, settings } = state;
   const leaving = new Set(change.kind === 'decommission' ? change.nodes : []);
   const cluster = new ClusterPicture(

@@ -76,6 +76,14 @@ export type {
   ReportRows,
   SplitDecision,
 } from './reports.ts';
+export type {
+  AdvisedRange,
+  BlockedRange,
+  PlacementAdvice,
+  PlacementAdvisor,
+  PlacementQuestion,
+  PlannedMove,
+} from './placement-advice.ts';
 export { recordKeyOf, requestSpan } from './request-span.ts';
 export { SortedMap } from './sorted-map.ts';
 export { TransportFailure, gossipKeys, storeMethod } from './transport.ts';

@@ -3,6 +3,7 @@ export type { Command, KeySender, ProposeOutcome, RangeExecutor, ReplicaPort } f
 export { bootstrapCluster, rangeIdCounterKey, storeIdCounterKey } from './store/bootstrap.ts';
 export type { BootstrapOptions } from './store/bootstrap.ts';
 export type { Replica } from './replica/replica.ts';
+export { storePictures } from './queues/cluster-view.ts';
 export { goneStore } from './store/capacity.ts';
 export { clockBoundOnDisk } from './store/clock-bound.ts';
 export type { ClockBoundFile, ClockBounds } from './store/clock-bound.ts';

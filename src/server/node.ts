@@ -42,6 +42,7 @@ import { DecommissionedError, ForeignStoreError } from './identity.ts';
 import { Membership, type NodeTransport } from './membership.ts';
 import { createMetricsRegistry } from './metrics.ts';
 import { NodeStores } from './node-stores.ts';
+import { NodePlacementAdvisor } from './placement-advisor.ts';
 import { NodeReports, serveReports } from './reports.ts';
 import { type SqlFront, type SqlFrontParts } from './sql-front.ts';
 import { StoreHome, type OpenEngine, type StoreSpec } from './store-home.ts';
@@ -319,6 +320,9 @@ export class SkeinNode {
     this.#db = db;
     serveBatches(transport, stores);
     serveReports(transport, (name) => stores.report(name));
+    const clusterSettings = this.#clusterSettings;
+    const advisor = new NodePlacementAdvisor({ transport, gossip, stores, clusterSettings });
+    advisor.serve();
     for (const home of this.#homes) {
       if (home.identity !== undefined) await this.#startStore(home, home.identity.storeId);
     }
@@ -339,7 +343,8 @@ export class SkeinNode {
         gossip,
         transport,
         nodeId,
-        clusterSettings: this.#clusterSettings,
+        clusterSettings,
+        advisor,
         reports: new NodeReports({ transport, gossip, log: env.log }),
         zonesChanged: () => stores.lookAtAll(),
       });

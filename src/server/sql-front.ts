@@ -6,6 +6,7 @@ import {
   type Db,
   type Gossip,
   type NodeId,
+  type PlacementAdvisor,
   type Transport,
   type ZoneConfig,
 } from '../kv/index.ts';
@@ -29,6 +30,7 @@ export interface SqlFrontParts {
   readonly nodeId: NodeId;
   /** Of all nodes, for skein_internal. */
   readonly reports: ClusterReports;
+  readonly advisor: PlacementAdvisor;
   /** Called when the configuration of some key has changed, or where it changes. */
   readonly zonesChanged: () => void;
 }
@@ -53,7 +55,8 @@ const gracePollMs = 20;
 const leaveMs = 1_000;
 
 export async function openSqlFront(parts: SqlFrontParts): Promise<SqlFront> {
-  const { env, db, gossip, transport, nodeId, clusterSettings, reports, zonesChanged } = parts;
+  const { env, db, gossip, transport, nodeId, clusterSettings, reports, advisor, zonesChanged } =
+    parts;
   const service = await createSqlService({
     env,
     db,
@@ -62,6 +65,7 @@ export async function openSqlFront(parts: SqlFrontParts): Promise<SqlFront> {
     transport,
     clusterSettings,
     reports,
+    advisor,
   });
   const { catalogCache } = service.services;
   let zonesOf = catalogCache.current;

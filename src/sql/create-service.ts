@@ -5,6 +5,7 @@ import {
   type Db,
   type Gossip,
   type NodeId,
+  type PlacementAdvisor,
   type Transport,
 } from '../kv/index.ts';
 import { type Env } from '../util/index.ts';
@@ -34,6 +35,8 @@ export interface SqlServiceOptions {
   readonly clusterSettings?: ClusterSettings | undefined;
   /** Absent: nothing is known of the nodes beside what `db` says. */
   readonly reports?: ClusterReports | undefined;
+  /** Absent: nobody knows what the allocator would do. */
+  readonly advisor?: PlacementAdvisor | undefined;
   readonly limits?: Partial<SessionLimits>;
   readonly maxSessions?: number;
   readonly parts?: Partial<SqlParts>;
@@ -41,7 +44,7 @@ export interface SqlServiceOptions {
 
 /** Loads the parser, makes the catalog if the cluster has none yet, and begins to follow it. */
 export async function createSqlService(options: SqlServiceOptions): Promise<SqlService> {
-  const { env, db, nodeId, gossip, transport, clusterSettings, reports } = options;
+  const { env, db, nodeId, gossip, transport, clusterSettings, reports, advisor } = options;
   await loadParser();
   await rerun(env, ['unavailable', 'ambiguous-result'], () => bootstrapCatalog(db));
   const catalogCache = new CatalogCache({ env, db, nodeId, gossip, transport });
@@ -60,6 +63,7 @@ export async function createSqlService(options: SqlServiceOptions): Promise<SqlS
       db,
       gossip,
       reports,
+      advisor,
       catalogCache,
       counters: newCounters(),
       parser: new ParseCache(),

@@ -129,6 +129,61 @@ describe('steering ranges', () => {
     ]);
   });
 
+  it('ranges are scattered, all or some', async () => {
+    const { rows } = await client.query('ALTER TABLE r SCATTER');
+    expect(rows.map((row) => row.pretty)).toHaveLength(2);
+    const { rows: some } = await client.query('ALTER TABLE r SCATTER FROM (600) TO (700)');
+    expect(some.map((row) => row.pretty)).toEqual([expect.stringMatching(/\/1\/500$/)]);
+    expect(await failure('ALTER TABLE r SCATTER FROM (7) TO (6)')).toMatch(/^22023 /);
+  });
+
+  interface Advice {
+    readonly action: string;
+    readonly range_id: string;
+    readonly replica: string | null;
+    readonly from_store: string | null;
+    readonly to_store: string | null;
+    readonly bytes: string | null;
+    readonly reason: string | null;
+  }
+
+  it('a zone configuration is explained before it is set', async () => {
+    const explain = async (settings: string): Promise<Advice[]> =>
+      (await client.query(`EXPLAIN ALTER TABLE r CONFIGURE ZONE USING ${settings}`)).rows;
+    const four = await explain('num_replicas = 4');
+    // Two ranges of the table, each gets one replica more.
+    expect(four.map(({ action, replica }) => [action, replica])).toEqual([
+      ['add', 'voter'],
+      ['add', 'voter'],
+    ]);
+    for (const { bytes, to_store, from_store } of four) {
+      expect(Number(bytes)).toBeGreaterThan(10_000);
+      expect(to_store).not.toBeNull();
+      expect(from_store).toBeNull();
+    }
+    const five = await explain('num_replicas = 5');
+    expect(five.filter(({ action }) => action === 'blocked')).toHaveLength(2);
+    expect(await explain('gc.ttlseconds = 700')).toEqual([]);
+    expect(await failure('EXPLAIN ALTER TABLE r CONFIGURE ZONE USING num_replicas = 2')).toMatch(
+      /^23514 /,
+    );
+    const { rows } = await client.query(
+      "SELECT * FROM [SHOW ZONE CONFIGURATIONS] WHERE target LIKE 'TABLE%'",
+    );
+    expect(rows).toEqual([]);
+  });
+
+  it('a decommissioning is explained before it begins', async () => {
+    const explain = async (nodes: string): Promise<Advice[]> =>
+      (await client.query(`EXPLAIN ALTER NODE ${nodes} DECOMMISSION`)).rows;
+    const moves = await explain('2');
+    expect(moves.length).toBeGreaterThan(0);
+    for (const { action, from_store } of moves) expect([action, from_store]).toEqual(['move', '2']);
+    const both = await explain('2, 3');
+    expect(both.some(({ action, reason }) => action === 'blocked' && reason !== null)).toBe(true);
+    expect(await failure('EXPLAIN ALTER NODE 9 DECOMMISSION')).toBe('42704 node 9 does not exist');
+  });
+
   it('a split that is given up can be merged', async () => {
     await client.query('ALTER TABLE r UNSPLIT ALL');
     const { rows } = await client.query(

@@ -60,17 +60,12 @@ export class ClusterView {
     const { leases, ranges } = store.counts();
     const now = store.clock.now().wall;
     this.#adjustments = this.#adjustments.filter(({ until }) => now < until + keepMicros);
-    const told: StorePicture[] = [];
-    for (const [, value] of store.deps.gossip.list(gossipKeys.storePrefix)) {
-      const picture = decodePicture(store, value);
-      if (picture === undefined) continue;
-      told.push(
-        picture.storeId === store.storeId
-          ? this.#adjusted({ ...picture, leaseCount: leases, rangeCount: ranges }, now)
-          : this.#adjusted(picture, countedAt(value)),
-      );
-    }
-    this.#stores = [...told, ...this.#forgotten(told)];
+    const told = toldOf(store).map(({ picture, countedAtWall }) =>
+      picture.storeId === store.storeId
+        ? this.#adjusted({ ...picture, leaseCount: leases, rangeCount: ranges }, now)
+        : this.#adjusted(picture, countedAtWall),
+    );
+    this.#stores = [...told, ...forgotten(store, told)];
     this.#picture = new ClusterPicture(this.#stores);
     this.#scheduleLoad();
   }
@@ -95,18 +90,6 @@ export class ClusterView {
         this.#adjustments = this.#adjustments.filter((each) => !made.includes(each));
       },
     };
-  }
-
-  /**
-   * Stores with replicas of this store's ranges that gossip says nothing about, although this store has run for
-   * long enough to have heard of them: whoever knew a lost store may have been restarted since.
-   */
-  #forgotten(told: readonly StorePicture[]): StorePicture[] {
-    const known = new Set(told.map(({ storeId }) => storeId));
-    return [...this.#store.members()]
-      .filter(({ storeId }) => !known.has(storeId))
-      .map((member) => unknownStore(this.#store, member))
-      .filter(({ status }) => status === 'dead' || status === 'decommissioned');
   }
 
   /** Load is looked at now and then, in a turn of this store: it takes a while to show what a move has changed. */
@@ -141,6 +124,33 @@ export class ClusterView {
     }
     return { ...picture, rangeCount, leaseCount };
   }
+}
+
+/** The stores of the cluster as `store` knows them, without what is being done. */
+export function storePictures(store: Store): StorePicture[] {
+  const told = toldOf(store).map(({ picture }) => picture);
+  return [...told, ...forgotten(store, told)];
+}
+
+function toldOf(
+  store: Store,
+): { readonly picture: StorePicture; readonly countedAtWall: number }[] {
+  return store.deps.gossip.list(gossipKeys.storePrefix).flatMap(([, value]) => {
+    const picture = decodePicture(store, value);
+    return picture === undefined ? [] : [{ picture, countedAtWall: countedAt(value) }];
+  });
+}
+
+/**
+ * Stores with replicas of this store's ranges that gossip says nothing about, although this store has run for
+ * long enough to have heard of them: whoever knew a lost store may have been restarted since.
+ */
+function forgotten(store: Store, told: readonly StorePicture[]): StorePicture[] {
+  const known = new Set(told.map(({ storeId }) => storeId));
+  return [...store.members()]
+    .filter(({ storeId }) => !known.has(storeId))
+    .map((member) => unknownStore(store, member))
+    .filter(({ status }) => status === 'dead' || status === 'decommissioned');
 }
 
 function adjustmentsFor(range: RangePicture, action: PlacementAction): Adjustment[] {

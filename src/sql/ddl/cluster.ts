@@ -1,9 +1,10 @@
 /** The cluster statements, each handed to the file of its idea. */
 import { type ClusterStatement } from '../parse/index.ts';
 import { type StatementContext, type StatementResult } from '../session/types.ts';
+import { showAdvice } from './advice.ts';
 import { shownResult } from './context.ts';
 
-import { relocate, relocateRows } from './move-ranges.ts';
+import { relocate, relocateRows, scatter } from './move-ranges.ts';
 import { alterPartitions, createPartitionedTable, showPartitions } from './partitions.ts';
 import { setSetting, showSetting, showSettings } from './settings.ts';
 import { showRange, showRanges } from './show-ranges.ts';
@@ -33,6 +34,8 @@ export async function runCluster(
       return splitAt(statement, context);
     case 'unsplit':
       return unsplit(statement, context);
+    case 'scatter':
+      return scatter(statement, context);
     case 'relocate':
       return relocate(statement, context);
     case 'relocate-rows':
@@ -54,6 +57,8 @@ function show(statement: ShowStatement): Shown {
   switch (statement.kind) {
     case 'show-ranges':
       return showRanges(statement.from, statement.options);
+    case 'show-advice':
+      return showAdvice(statement.change);
     case 'show-range':
       return showRange(statement.of, statement.row);
     case 'show-cluster-setting':

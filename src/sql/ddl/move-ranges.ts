@@ -1,4 +1,5 @@
 /** RELOCATE and SCATTER: replicas and leases go where an operator wants them. */
+import { type Node } from '@pgsql/types';
 import { keyMax, keyMin } from '../../encoding/index.ts';
 import {
   asRangeId,
@@ -16,7 +17,7 @@ import { type StatementContext, type StatementResult } from '../session/types.ts
 import { ArrayDatum, oids, typeOf, type Datum, type Row } from '../types/index.ts';
 import { resultColumn, rowsResult, sessionCatalogOf } from './context.ts';
 import { indexOf } from './named.ts';
-import { keyText } from './range-keys.ts';
+import { keyText, spanOfIndex, tableSpan } from './range-keys.ts';
 import { keyOfRow, runNode } from './range-rows.ts';
 
 type Relocation = Pick<Extract<RangeStatement, { kind: 'relocate' }>, 'what' | 'from' | 'to'>;
@@ -153,5 +154,29 @@ function keyRows(context: StatementContext, keys: readonly Buffer[]): StatementR
   return rowsResult(
     [resultColumn('key', oids.bytea), resultColumn('pretty', oids.text)],
     keys.map((key) => [key, keyText(snapshot, key)]),
+  );
+}
+
+/** Replicas and leases of the ranges are spread at random; what cannot be moved stays. One row per range. */
+export async function scatter(
+  { of: target, span }: Extract<RangeStatement, { kind: 'scatter' }>,
+  context: StatementContext,
+): Promise<StatementResult> {
+  const of = indexOf(sessionCatalogOf(context), target);
+  const keyAt = async (row: Node): Promise<Buffer> => {
+    const { types, rows } = await runNode(row, context);
+    return keyOfRow(context, of, 'SCATTER', types, must(rows[0]));
+  };
+  const whole = target.kind === 'table' ? tableSpan(of.table) : spanOfIndex(of);
+  const { start, end } =
+    span === undefined ? whole : { start: await keyAt(span.from), end: await keyAt(span.to) };
+  if (start.compare(end) >= 0) {
+    throw sqlError('invalidParameterValue', 'SCATTER: the end is not behind the start');
+  }
+  await context.db.scatter(start, end);
+  const ranges = await context.db.rangeDescriptors(start, end);
+  return keyRows(
+    context,
+    ranges.map(({ startKey }) => startKey),
   );
 }

@@ -12,19 +12,19 @@ import {
   zoneIds,
   zoneKey,
   type CatalogSnapshot,
+  type SessionCatalog,
   type ZoneConfig,
   type ZoneField,
   type ZoneId,
 } from '../catalog/index.ts';
 import { sqlError, SqlFailure } from '../errors.ts';
-import { type ClusterStatement } from '../parse/index.ts';
+import { type ConfigureZone } from '../parse/index.ts';
 import { type StatementContext, type StatementResult } from '../session/types.ts';
 import { done, startDdl } from './context.ts';
 import { constantText } from './nodes.ts';
 import { zoneName, zonesNamed } from './zone-names.ts';
 import { configuredZones } from './zone-rows.ts';
 
-type ConfigureZone = Extract<ClusterStatement, { kind: 'configure-zone' }>;
 type Assignment = Extract<ConfigureZone['change'], { kind: 'set' }>['values'][number];
 
 export async function configureZone(
@@ -32,15 +32,33 @@ export async function configureZone(
   context: StatementContext,
 ): Promise<StatementResult> {
   const { catalog, writer } = await startDdl(context, 'CONFIGURE ZONE');
-  const zones = zonesNamed(catalog, statement.target);
-  for (const zone of zones) {
-    const { snapshot } = catalog;
+  const { changed } = withChange(statement, catalog, context.gossip);
+  for (const { zone, own } of changed) writer.putZone(zone, own);
+  return done(`CONFIGURE ZONE ${changed.length}`);
+}
+
+interface ZoneChange {
+  /** The catalog as it is to be. */
+  readonly snapshot: CatalogSnapshot;
+  /** Undefined: nothing is set on the zone any more. */
+  readonly changed: readonly { readonly zone: ZoneId; readonly own: ZoneConfig | undefined }[];
+}
+
+/** What the statement leads to; throws what it refuses. */
+export function withChange(
+  { target, change }: ConfigureZone,
+  catalog: SessionCatalog,
+  gossip: Gossip | undefined,
+): ZoneChange {
+  let { snapshot } = catalog;
+  const changed = zonesNamed(catalog, target).map((zone) => {
     refuseSystemTable(snapshot, zone);
-    const own = changedZone(snapshot, zone, statement.change, context.gossip);
-    checkDescendants(withZone(snapshot, zone, own), zone);
-    writer.putZone(zone, own);
-  }
-  return done(`CONFIGURE ZONE ${zones.length}`);
+    const own = changedZone(snapshot, zone, change, gossip);
+    snapshot = withZone(snapshot, zone, own);
+    checkDescendants(snapshot, zone);
+    return { zone, own };
+  });
+  return { snapshot, changed };
 }
 
 function refuseSystemTable(snapshot: CatalogSnapshot, zone: ZoneId): void {

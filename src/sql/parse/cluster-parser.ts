@@ -2,7 +2,7 @@
  * The cluster statements: what PostgreSQL's grammar has no words for. Recursive descent over tokens; this file
  * tells which statement it is, the others read it.
  */
-import { indexTarget, type Source } from './parts.ts';
+import { indexTarget, integer, type Source } from './parts.ts';
 import { alterRange, alterRanges, showRanges } from './ranges-parser.ts';
 import { alterPartitions, createPartitioned, showPartitions } from './partitions-parser.ts';
 import { type Token, TokenReader } from './scanner.ts';
@@ -33,7 +33,21 @@ function clusterStatement(source: Source): ClusterStatement | undefined {
   if (reader.take('set', 'cluster', 'setting')) return setSetting(source);
   if (reader.take('reset', 'cluster', 'setting')) return resetSetting(reader);
   if (reader.take('alter')) return alter(source);
+  if (reader.take('explain', 'alter')) return explain(source);
   return createPartitioned(source);
+}
+
+/** Of changes of placement alone. */
+function explain(source: Source): ClusterStatement | undefined {
+  const { reader } = source;
+  if (reader.take('node')) {
+    const nodes = [integer(reader)];
+    while (reader.takeSymbol(',')) nodes.push(integer(reader));
+    reader.expect('decommission');
+    return { kind: 'show-advice', change: { kind: 'decommission', nodes } };
+  }
+  const change = alter(source);
+  return change?.kind === 'configure-zone' ? { kind: 'show-advice', change } : undefined;
 }
 
 function alter(source: Source): ClusterStatement | undefined {

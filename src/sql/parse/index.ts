@@ -17,7 +17,9 @@ export type {
   RelocatedReplicas,
 } from './range-statements.ts';
 export type {
+  AdvisedChange,
   ClusterStatement,
+  ConfigureZone,
   NameParts,
   PartitionBound,
   PartitionBy,

@@ -79,3 +79,12 @@ export function indexTarget(reader: TokenReader): IndexTarget {
   if (!reader.takeSymbol('@')) return { kind: 'index-name', name };
   return { kind: 'index', table: name, index: reader.identifier() };
 }
+
+/** A whole number. */
+export function integer(reader: TokenReader): number {
+  const { kind, value } = reader.peek();
+  const number = Number(value);
+  if (kind !== 'number' || !Number.isSafeInteger(number)) reader.fail();
+  reader.next();
+  return number;
+}

@@ -37,6 +37,12 @@ export type RangeStatement =
       readonly expiration: Node | undefined;
     }
   | { readonly kind: 'unsplit'; readonly of: IndexTarget; readonly rows: Node | 'all' }
+  /** SCATTER [FROM (...) TO (...)]: both are VALUES (...). */
+  | {
+      readonly kind: 'scatter';
+      readonly of: IndexTarget;
+      readonly span: { readonly from: Node; readonly to: Node } | undefined;
+    }
   /** ALTER RANGE id RELOCATE ..., ALTER RANGE RELOCATE ... FOR SELECT ...; `from` is undefined for a lease. */
   | {
       readonly kind: 'relocate';

@@ -1,6 +1,13 @@
 /** SHOW RANGES, SHOW RANGE and the statements that steer ranges. */
 import { type Node } from '@pgsql/types';
-import { expressionPart, indexTarget, queryPart, type Source, valuesPart } from './parts.ts';
+import {
+  expressionPart,
+  indexTarget,
+  integer,
+  queryPart,
+  type Source,
+  valuesPart,
+} from './parts.ts';
 import {
   type IndexTarget,
   type RangesFrom,
@@ -50,6 +57,12 @@ export function alterRanges(source: Source, of: IndexTarget): RangeStatement | u
   if (reader.take('split', 'at')) return splitAt(source, of);
   if (reader.take('unsplit', 'all')) return { kind: 'unsplit', of, rows: 'all' };
   if (reader.take('unsplit', 'at')) return { kind: 'unsplit', of, rows: rowsPart(source) };
+  if (reader.take('scatter')) {
+    if (!reader.take('from')) return { kind: 'scatter', of, span: undefined };
+    const from = valuesPart(source);
+    reader.expect('to');
+    return { kind: 'scatter', of, span: { from, to: valuesPart(source) } };
+  }
   if (reader.take('experimental_relocate') || reader.take('relocate')) {
     const what = relocated(reader);
     return { kind: 'relocate-rows', of, what, rows: rowsPart(source) };
@@ -100,13 +113,4 @@ function relocated(reader: TokenReader): RelocatedReplicas {
   if (reader.take('nonvoters') || reader.take('non_voters')) return 'non-voters';
   reader.take('voters');
   return 'voters';
-}
-
-/** A whole number. */
-function integer(reader: TokenReader): number {
-  const { kind, value } = reader.peek();
-  const number = Number(value);
-  if (kind !== 'number' || !Number.isSafeInteger(number)) reader.fail();
-  reader.next();
-  return number;
 }

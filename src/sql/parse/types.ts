@@ -36,20 +36,9 @@ export type ClusterStatement =
       readonly name: string;
       readonly value: Node | 'default';
     }
-  /** CONFIGURE ZONE USING var = value, ... | DISCARD. */
-  | {
-      readonly kind: 'configure-zone';
-      readonly target: ZoneTarget;
-      readonly change:
-        | {
-            readonly kind: 'set';
-            readonly values: readonly {
-              readonly name: string;
-              readonly value: Node | 'copy-from-parent' | 'default';
-            }[];
-          }
-        | { readonly kind: 'discard' };
-    }
+  | ConfigureZone
+  /** EXPLAIN ALTER ... CONFIGURE ZONE ..., EXPLAIN ALTER NODE n [, ...] DECOMMISSION. */
+  | { readonly kind: 'show-advice'; readonly change: AdvisedChange }
   | { readonly kind: 'show-zone'; readonly target: ZoneTarget }
   | { readonly kind: 'show-zones' }
   /** `table` is a CREATE TABLE. */
@@ -79,6 +68,26 @@ export type ClusterStatement =
         | 'nodes';
       readonly of: NameParts | undefined;
     };
+
+/** CONFIGURE ZONE USING var = value, ... | DISCARD. */
+export interface ConfigureZone {
+  readonly kind: 'configure-zone';
+  readonly target: ZoneTarget;
+  readonly change:
+    | {
+        readonly kind: 'set';
+        readonly values: readonly {
+          readonly name: string;
+          readonly value: Node | 'copy-from-parent' | 'default';
+        }[];
+      }
+    | { readonly kind: 'discard' };
+}
+
+/** Changes of placement that can be explained without being made. */
+export type AdvisedChange =
+  | ConfigureZone
+  | { readonly kind: 'decommission'; readonly nodes: readonly number[] };
 
 export type ZoneTarget =
   | { readonly kind: 'range'; readonly name: string }

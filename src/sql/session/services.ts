@@ -1,6 +1,11 @@
 /** What all sessions of a node share, handed in by the server through `createSqlService`. */
 import { type Env } from '../../util/index.ts';
-import { type ClusterReports, type Db, type Gossip } from '../../kv/index.ts';
+import {
+  type ClusterReports,
+  type Db,
+  type Gossip,
+  type PlacementAdvisor,
+} from '../../kv/index.ts';
 import { type CatalogCache, type VirtualSchemas } from '../catalog/index.ts';
 import { type RunUtility, type ShownBy } from '../ddl/types.ts';
 import { type ParseCache } from '../parse/index.ts';
@@ -48,6 +53,7 @@ export interface SessionServices {
   readonly db: Db;
   readonly gossip: Gossip | undefined;
   readonly reports: ClusterReports | undefined;
+  readonly advisor: PlacementAdvisor | undefined;
   readonly catalogCache: CatalogCache;
   readonly virtual: VirtualSchemas;
   readonly parser: ParseCache;

@@ -693,6 +693,7 @@ export class Session {
       eval: this.eval,
       gossip: this.services.gossip,
       reports: this.services.reports,
+      advisor: this.services.advisor,
       params,
       readOnly: this.transaction.readOnly,
       checkCanceled: this.#checkCanceledBound,

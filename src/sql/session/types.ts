@@ -1,5 +1,11 @@
 /** What a statement runs in, and what comes out of it. */
-import { type ClusterReports, type Db, type Gossip, type Txn } from '../../kv/index.ts';
+import {
+  type ClusterReports,
+  type Db,
+  type Gossip,
+  type PlacementAdvisor,
+  type Txn,
+} from '../../kv/index.ts';
 import { type Env } from '../../util/index.ts';
 import { type Catalog } from '../catalog/types.ts';
 import { type EvalContext } from '../functions/registry-types.ts';
@@ -20,6 +26,8 @@ export interface StatementContext {
   readonly gossip: Gossip | undefined;
   /** Of all nodes; undefined where there are none to ask. */
   readonly reports: ClusterReports | undefined;
+  /** What the allocator would do; undefined where there is no cluster. */
+  readonly advisor: PlacementAdvisor | undefined;
   /** Parameter values $1.. in order, of the types the statement was prepared with. */
   readonly params: readonly Datum[];
   readonly readOnly: boolean;

@@ -162,6 +162,7 @@ export class TestSession {
       eval: this.#eval,
       gossip: undefined,
       reports: undefined,
+      advisor: undefined,
       params: [],
       readOnly: false,
       checkCanceled: () => {},

@@ -273,6 +273,7 @@ export class TestDatabase implements Catalog {
       eval: this.eval,
       gossip: undefined,
       reports: undefined,
+      advisor: undefined,
       params,
       readOnly: false,
       checkCanceled: () => undefined,
