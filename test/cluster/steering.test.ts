@@ -165,7 +165,7 @@ describe('steering ranges', () => {
     expect(five.filter(({ action }) => action === 'blocked')).toHaveLength(2);
     expect(await explain('gc.ttlseconds = 700')).toEqual([]);
     expect(await failure('EXPLAIN ALTER TABLE r CONFIGURE ZONE USING num_replicas = 2')).toMatch(
-      /^23514 /,
+      /^22023 /,
     );
     const { rows } = await client.query(
       "SELECT * FROM [SHOW ZONE CONFIGURATIONS] WHERE target LIKE 'TABLE%'",
