@@ -6,4 +6,6 @@ export { resumeJobs } from './jobs.ts';
 export { lastValue, nextValue, reserveValues, returnValues, setValue } from './sequences.ts';
 export { settingRows } from './settings.ts';
 export { configuredZones, zoneRecord } from './zone-rows.ts';
+export { keyText } from './range-keys.ts';
+export { enforcedUntil, localities, rangePictures, replicaNodes } from './range-pictures.ts';
 export { nodeRows } from './show.ts';

@@ -11,6 +11,7 @@ import {
   type RangeDescriptor,
   type RangeId,
   type RangeInfo,
+  type ReplicaKind,
   type Timestamp,
   zeroTimestamp,
 } from '../../kv/index.ts';
@@ -73,6 +74,22 @@ async function askRange(
     () => undefined,
   );
   return Promise.race([answer, sleep(env, askedMs).then(() => undefined)]);
+}
+
+const kindsOf = {
+  voting: ['voter', 'voter-incoming', 'voter-outgoing', 'voter-demoting'],
+  'non-voting': ['non-voter'],
+  learner: ['learner'],
+} as const satisfies Record<string, readonly ReplicaKind[]>;
+
+/** The nodes of a range's replicas of a kind, in the order of the descriptor; of all of them, sorted. */
+export function replicaNodes(
+  { replicas }: RangeDescriptor,
+  which: keyof typeof kindsOf | 'all',
+): NodeId[] {
+  if (which === 'all') return replicas.map(({ nodeId }) => nodeId).sort((a, b) => a - b);
+  const kinds: readonly ReplicaKind[] = kindsOf[which];
+  return replicas.filter(({ kind }) => kinds.includes(kind)).map(({ nodeId }) => nodeId);
 }
 
 /** `region=eu,zone=a` by node; '' for a node that is not known. */

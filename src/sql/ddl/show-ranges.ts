@@ -3,7 +3,7 @@
  * range or, WITH TABLES or INDEXES, per range and object in it.
  */
 import { keyMax, keyMin } from '../../encoding/index.ts';
-import { type NodeId, type ReplicaDescriptor, type SpanStats } from '../../kv/index.ts';
+import { type NodeId, type SpanStats } from '../../kv/index.ts';
 import { maxBytes, minBytes, must } from '../../util/index.ts';
 import { type DatabaseDescriptor, type SessionCatalog } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
@@ -22,7 +22,13 @@ import {
   spanOfIndex,
   tableSpan,
 } from './range-keys.ts';
-import { enforcedUntil, localities, type RangePicture, rangePictures } from './range-pictures.ts';
+import {
+  enforcedUntil,
+  localities,
+  type RangePicture,
+  rangePictures,
+  replicaNodes,
+} from './range-pictures.ts';
 import { keyOfRow, runNode } from './range-rows.ts';
 import { type Shown } from './types.ts';
 
@@ -84,20 +90,22 @@ const lease: readonly RangeColumn[] = [
 ];
 
 const replicas: readonly RangeColumn[] = [
-  column('replicas', oids.int8Array, ({ range }) => nodeArray(sortedNodes(range.replicas))),
+  column('replicas', oids.int8Array, ({ range }) => nodeArray(replicaNodes(range, 'all'))),
   column('replica_localities', oids.textArray, ({ range, locality }) =>
-    makeArray(oids.text, sortedNodes(range.replicas).map(locality)),
+    makeArray(oids.text, replicaNodes(range, 'all').map(locality)),
   ),
 ];
 
 const replicaKinds: readonly RangeColumn[] = [
   column('voting_replicas', oids.int8Array, ({ range }) =>
-    nodesOf(range.replicas, ['voter', 'voter-incoming', 'voter-outgoing', 'voter-demoting']),
+    nodeArray(replicaNodes(range, 'voting')),
   ),
   column('non_voting_replicas', oids.int8Array, ({ range }) =>
-    nodesOf(range.replicas, ['non-voter']),
+    nodeArray(replicaNodes(range, 'non-voting')),
   ),
-  column('learner_replicas', oids.int8Array, ({ range }) => nodesOf(range.replicas, ['learner'])),
+  column('learner_replicas', oids.int8Array, ({ range }) =>
+    nodeArray(replicaNodes(range, 'learner')),
+  ),
   column('split_enforced_until', oids.timestamp, ({ range }) => enforcedUntil(range.stickyUntil)),
 ];
 
@@ -116,20 +124,8 @@ const shortColumns: readonly RangeColumn[] = [
   ...replicas,
 ];
 
-function sortedNodes(list: readonly ReplicaDescriptor[]): NodeId[] {
-  return list.map(({ nodeId }) => nodeId).sort((a, b) => a - b);
-}
-
 function nodeArray(nodes: readonly NodeId[]): Datum {
   return makeArray(oids.int8, nodes.map(BigInt));
-}
-
-/** In the order of the descriptor. */
-function nodesOf(
-  list: readonly ReplicaDescriptor[],
-  kinds: readonly ReplicaDescriptor['kind'][],
-): Datum {
-  return nodeArray(list.filter(({ kind }) => kinds.includes(kind)).map(({ nodeId }) => nodeId));
 }
 
 /** What is counted; names as in other databases of this kind. */

@@ -4,6 +4,7 @@ import {
   type IndexDescriptor,
   type TableDescriptor,
 } from '../../../src/sql/catalog/descriptors.ts';
+import { must, prefixEnd } from '../../../src/util/index.ts';
 import { tableCodec } from '../../../src/sql/row/index.ts';
 import { type Datum, oids, typeOps } from '../../../src/sql/types/index.ts';
 import { randomDatum, randomOf, settings, testedOids } from '../types/values.ts';
@@ -167,7 +168,7 @@ describe('indexes', () => {
     const out = blank(4);
     codec.decoder([0, 1, 3])(codec.encodeKey(row), codec.encodeValue(row), out);
     expect(out).toEqual([5, 'x', null, true]);
-    expect(codec.prettyKey(codec.encodeKey(row))).toBe("/'x'/5");
+    expect(codec.prettyKey(codec.encodeKey(row))).toBe('/"x"/5');
   });
 
   it('of unique columns have the primary key in the value, and in the key only for nulls', () => {
@@ -211,7 +212,8 @@ describe('indexes', () => {
     const prefix = codec.encodeKeyPrefix(['x']);
     expect(key.subarray(0, prefix.length)).toEqual(prefix);
     expect(codec.encodeKeyPrefix(['x', true, 5])).toEqual(key);
-    expect(codec.prettyKey(Buffer.concat([prefix, Buffer.from([0xaa])]))).toBe("/'x'/0xaa");
+    expect(codec.prettyKey(Buffer.concat([prefix, Buffer.from([0xaa])]))).toBe('/"x"/0xaa');
+    expect(codec.prettyKey(must(prefixEnd(codec.encodeKeyPrefix(['x']))))).toBe('/"x"/PrefixEnd');
     expect(tableCodec(t)).toBe(tableCodec(t));
   });
 });

@@ -1,0 +1,67 @@
+/** skein_internal.ranges, ranges_no_leases: all ranges of the cluster, with what their leaseholders say of them and without. */
+import { decodeIndexPrefix, keyMax, keyMin } from '../../encoding/index.ts';
+import { type NodeId } from '../../kv/index.ts';
+import { enforcedUntil, keyText, localities, rangePictures, replicaNodes } from '../ddl/index.ts';
+import { makeArray, oids, type Datum } from '../types/index.ts';
+import { type Record_, type RowMaker, type Source } from './build.ts';
+
+const placeShape =
+  'range_id:int8 start_key:bytea start_pretty:text end_key:bytea end_pretty:text database_name:text table_name:text index_name:text replicas:_int8 replica_localities:_text store_ids:_int8 voting_replicas:_int8 non_voting_replicas:_int8 learner_replicas:_int8 split_enforced_until:timestamp';
+
+export const rangesNoLeasesShape = placeShape;
+export const rangesShape = `${placeShape} lease_holder:int8 range_size:int8 live_bytes:int8 key_count:int8 queries_per_second:float8`;
+
+export function rangeRows(isDetailed: boolean): RowMaker {
+  return async (s) => {
+    const { context, snapshot } = s;
+    const localityOf = localities(context);
+    const pictures = await rangePictures(context, { start: keyMin, end: keyMax }, isDetailed);
+    return pictures.map(({ range, info }): Record_ => {
+      const nodes = replicaNodes(range, 'all');
+      return {
+        range_id: BigInt(range.rangeId),
+        start_key: range.startKey,
+        start_pretty: keyText(snapshot, range.startKey),
+        end_key: range.endKey,
+        end_pretty: keyText(snapshot, range.endKey),
+        ...namesAt(s, range.startKey),
+        replicas: int8s(nodes),
+        replica_localities: makeArray(oids.text, nodes.map(localityOf)),
+        store_ids: makeArray(
+          oids.int8,
+          range.replicas.map(({ storeId }) => BigInt(storeId)),
+        ),
+        voting_replicas: int8s(replicaNodes(range, 'voting')),
+        non_voting_replicas: int8s(replicaNodes(range, 'non-voting')),
+        learner_replicas: int8s(replicaNodes(range, 'learner')),
+        split_enforced_until: enforcedUntil(range.stickyUntil),
+        ...(info === undefined
+          ? {}
+          : {
+              lease_holder: info.leaseholder === undefined ? null : BigInt(info.leaseholder.nodeId),
+              range_size: BigInt(info.sizeBytes),
+              live_bytes: BigInt(info.liveBytes),
+              key_count: BigInt(info.keyCount),
+              queries_per_second: info.queriesPerSecond,
+            }),
+      };
+    });
+  };
+}
+
+function int8s(nodes: readonly NodeId[]): Datum {
+  return makeArray(oids.int8, nodes.map(BigInt));
+}
+
+/** What the first key of a range belongs to. */
+function namesAt({ snapshot }: Source, key: Buffer): Record_ {
+  const place = decodeIndexPrefix(key);
+  const table = place === undefined ? undefined : snapshot.tableById(place.tableId);
+  if (table === undefined) return {};
+  const index = [table.primaryIndex, ...table.indexes].find(({ id }) => id === place?.indexId);
+  return {
+    database_name: snapshot.byId(table.databaseId)?.name ?? null,
+    table_name: table.name,
+    index_name: index?.name ?? null,
+  };
+}
