@@ -92,6 +92,15 @@ export async function checkMeta(cluster: SimCluster): Promise<string[]> {
   ];
 }
 
+/** Nobody serves on a node that has left for good. */
+export async function checkMemberships(cluster: SimCluster): Promise<string[]> {
+  const memberships = await cluster.serving()[0]?.node.db.nodeMemberships();
+  return cluster
+    .serving()
+    .filter(({ node }) => memberships?.get(node.nodeId) === 'decommissioned')
+    .map(({ index, node }) => `m${index + 1} serves as n${node.nodeId}, which is decommissioned`);
+}
+
 /** Of all that a replica holds of its range. */
 export async function contentHash(
   engine: {

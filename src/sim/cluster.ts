@@ -5,7 +5,7 @@
 import { asNodeId, ClusterSettings, defaultZoneConfig, type NodeId } from '../kv/index.ts';
 import { type StoreSettings } from '../range/index.ts';
 import { type Delivery, LocalNetwork } from '../rpc/index.ts';
-import { openSqlFront, SkeinNode } from '../server/index.ts';
+import { DecommissionedError, openSqlFront, SkeinNode } from '../server/index.ts';
 import { rowProgramCompiler } from '../sql/index.ts';
 import { MemoryEngine } from '../storage/index.ts';
 import { AssertionError, must, type Disk, type Logger } from '../util/index.ts';
@@ -51,6 +51,8 @@ interface Machine {
   running: Run | undefined;
   /** Its store is gone for good: it comes back as a new node. */
   wiped: boolean;
+  /** Its node was decommissioned, and has ended itself for that once. */
+  dismissed: boolean;
   /** When an operation of the disk failed in this run of the node; it must end itself. */
   diskFailedAtMs: number | undefined;
 }
@@ -78,6 +80,8 @@ export interface ServingNode {
 
 /** A failed write must end the node at once; the time is for an engine that notices at its next use. */
 const stopLimitMs = 1_000;
+/** Until somebody starts a decommissioned node again. */
+const dismissedMs = 2_000;
 
 export class SimCluster {
   readonly world: World;
@@ -130,6 +134,7 @@ export class SimCluster {
         engine: this.#newEngine(index, disk),
         running: undefined,
         wiped: false,
+        dismissed: false,
         diskFailedAtMs: undefined,
       };
     });
@@ -326,6 +331,7 @@ export class SimCluster {
     machine.disk.isDamaged = false;
     machine.engine = this.#newEngine(index, machine.disk);
     machine.wiped = true;
+    machine.dismissed = false;
   }
 
   pause(index: number, durationMs: number): void {
@@ -429,6 +435,10 @@ export class SimCluster {
     const machine = must(this.#machines[index]);
     if (machine.running?.env.alive !== true) return;
     const { disk } = machine;
+    if (error instanceof DecommissionedError) {
+      this.#dismiss(machine, error);
+      return;
+    }
     if (!this.#mayStop(machine)) {
       this.#fail(index, `the node ended itself: ${error.stack ?? error.message}`);
       return;
@@ -439,6 +449,19 @@ export class SimCluster {
     if (disk.isDamaged) this.wipe(index);
     else this.crash(index, 'power');
     this.world.after(disk.downMs, () => this.start(index));
+  }
+
+  /** A decommissioned node has to end itself once more when somebody starts it again; then the machine gets a new one. */
+  #dismiss(machine: Machine, { message }: DecommissionedError): void {
+    const { index } = machine;
+    this.world.story(`m${index + 1} ends itself: ${message}`);
+    if (machine.dismissed) {
+      this.wipe(index);
+    } else {
+      this.crash(index, 'process');
+      machine.dismissed = true;
+    }
+    this.world.after(dismissedMs, () => this.start(index));
   }
 
   /** What may not happen, whatever fails: the run has failed. */

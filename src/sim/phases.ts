@@ -94,6 +94,14 @@ function quorumIn({ raft }: Replica, isThere: (id: number) => boolean): boolean 
   return voters.length > 0 && isMajority(voters) && isMajority(votersOutgoing);
 }
 
+/** Nodes that were to leave and have not left are needed after all. */
+export async function recommission(cluster: SimCluster): Promise<void> {
+  const db = cluster.serving()[0]?.node.db;
+  for (const [nodeId, membership] of (await db?.nodeMemberships()) ?? []) {
+    if (membership === 'decommissioning') await db?.setNodeMembership(nodeId, 'active');
+  }
+}
+
 /** Waits until the replica checks hold; returns the last picture. */
 export function settle(
   world: World,

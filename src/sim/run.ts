@@ -4,7 +4,7 @@
  */
 import { type Db, KvFailure } from '../kv/index.ts';
 import { type Disk } from '../util/index.ts';
-import { checkMeta, type ReplicaPicture } from './checks.ts';
+import { checkMemberships, checkMeta, type ReplicaPicture } from './checks.ts';
 import { Clients, type ClientCounts } from './clients.ts';
 import { SimCluster } from './cluster.ts';
 import { type FaultName } from './faults/classes.ts';
@@ -17,7 +17,7 @@ import {
   type Selection,
 } from './faults/schedule.ts';
 import { Invariants } from './invariants.ts';
-import { healCore, now, settle, type Advance } from './phases.ts';
+import { healCore, now, recommission, settle, type Advance } from './phases.ts';
 import { type SeededRandom } from './random.ts';
 import { type Configuration, drawConfiguration } from './swarm.ts';
 import { type GivenWorkload, type Workload } from './workload.ts';
@@ -267,6 +267,7 @@ class Run {
       this.#problems.push('clients of the healed cluster did not finish within 60 s');
       return;
     }
+    this.#within('the end of decommissions', recommission(cluster));
     const { problems, ranges } = this.#settle();
     this.#problems.push(...problems);
     this.#ranges = ranges;
@@ -281,6 +282,10 @@ class Run {
     this.#within(
       'the check of meta',
       checkMeta(this.#cluster).then((problems) => void this.#problems.push(...problems)),
+    );
+    this.#within(
+      'the check of memberships',
+      checkMemberships(this.#cluster).then((problems) => void this.#problems.push(...problems)),
     );
     const last = this.#workload.conclude?.(this.#cluster);
     if (last !== undefined) this.#within('the last check', last);

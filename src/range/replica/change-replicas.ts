@@ -11,7 +11,19 @@
  * that nobody promotes: `finishChange`. Non-voters are at rest and stay.
  */
 import { type AllocatorTarget, type ChangePurpose } from '../../allocator/index.ts';
-import { type Db, type KvError, type RangeDescriptor, type StoreId } from '../../kv/index.ts';
+import {
+  decodeMemberships,
+  KvFailure,
+  nodeMembershipsKey,
+  replicaById,
+  type CommitTrigger,
+  type Db,
+  type KvError,
+  type RangeDescriptor,
+  type ReplicaDescriptor,
+  type StoreId,
+  type Txn,
+} from '../../kv/index.ts';
 import { commitDescriptors } from './descriptor-txn.ts';
 import {
   changedPlacement,
@@ -203,17 +215,38 @@ async function commit(
   const held = replica.checkLease(replica.clock.now());
   if (held !== undefined) return held;
   const range: RangeDescriptor = { ...wanted, generation: expected.generation + 1 };
+  const newcomers = missingIn(expected, range);
+  const trigger: CommitTrigger = { kind: 'change-replicas', range };
   const failed = await commitDescriptors(deps.db, {
     name: 'change-replicas',
     expected,
     descriptors: [range],
-    trigger: { kind: 'change-replicas', range },
+    trigger:
+      newcomers.length === 0
+        ? trigger
+        : async (txn) => {
+            await refuseLeaving(txn, newcomers);
+            return trigger;
+          },
   });
   if (failed !== undefined) return failed;
-  for (const each of expected.replicas) {
-    if (!replicas.some(({ replicaId }) => replicaId === each.replicaId)) {
-      deps.tellRemoved(each, replica);
-    }
-  }
+  for (const each of missingIn(range, expected)) deps.tellRemoved(each, replica);
   return undefined;
+}
+
+/** Replicas of `other` that `range` does not name. */
+function missingIn(range: RangeDescriptor, other: RangeDescriptor): ReplicaDescriptor[] {
+  return other.replicas.filter(({ replicaId }) => replicaById(range, replicaId) === undefined);
+}
+
+/**
+ * Gossip may be late with the news that a node is to leave. Read in the transaction that names the replica, so that a node
+ * is never found to be empty while one comes to it (`txn/node-memberships.ts`).
+ */
+async function refuseLeaving(txn: Txn, newcomers: readonly ReplicaDescriptor[]): Promise<void> {
+  const memberships = decodeMemberships(await txn.get(nodeMembershipsKey));
+  const leaving = newcomers.find(({ nodeId }) => memberships.has(nodeId));
+  if (leaving === undefined) return;
+  const reason = `node ${leaving.nodeId} is ${memberships.get(leaving.nodeId)}`;
+  throw new KvFailure({ kind: 'invalid-request', reason });
 }

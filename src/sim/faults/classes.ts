@@ -4,6 +4,7 @@ import { disks } from './disks.ts';
 import { type AnyFaultClass } from './fault.ts';
 import { merges } from './merges.ts';
 import { network } from './network.ts';
+import { placement } from './placement.ts';
 import { processes } from './processes.ts';
 import { rangeOperations } from './ranges.ts';
 import { seams } from './seams.ts';
@@ -15,6 +16,7 @@ const classes = {
   ...disks,
   ...rangeOperations,
   ...merges,
+  ...placement,
   ...seams,
 } satisfies Record<string, AnyFaultClass>;
 

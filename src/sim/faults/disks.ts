@@ -4,6 +4,7 @@
  * INVARIANT: a store is lost or damaged only while every range has all its replicas and no other one is away
  *   (`mayLose`): never the majority of the copies of anything.
  */
+import { isChanging } from '../../kv/index.ts';
 import { type MemoryDisk } from '../memory-disk.ts';
 import { membersOfRange, ranges } from '../picture.ts';
 import { type SimCluster } from '../cluster.ts';
@@ -104,15 +105,15 @@ export const disks = {
   }),
 };
 
-/** Every range has three voters, all of them on stores that are there and serve. */
+/** Every range has at least three voters and is at rest, and all its replicas are on stores that are there and serve. */
 function mayLose(cluster: SimCluster, machine: number): boolean {
   if (cluster.serving().length !== cluster.size) return false;
   const all = ranges(cluster);
   const isWhole = (range: (typeof all)[number]): boolean => {
     const members = membersOfRange(cluster, range);
     return (
-      range.replicas.length >= 3 &&
-      range.replicas.every(({ kind }) => kind === 'voter') &&
+      range.replicas.filter(({ kind }) => kind === 'voter').length >= 3 &&
+      !isChanging(range) &&
       members.length === range.replicas.length
     );
   };

@@ -1,7 +1,7 @@
 /** What operators and the allocator do with ranges while the load goes on; alone, and right before a crash. */
 import { type NodeId, type StoreId } from '../../kv/index.ts';
 import { sleep } from '../../util/index.ts';
-import { membersOfRange, rangeOf, ranges, type Member } from '../picture.ts';
+import { membersOfRange, rangeOf, type Member } from '../picture.ts';
 import { downTime, oneMachine, someMachines } from './draws.ts';
 import { faultClass } from './fault.ts';
 import { crashFor } from './processes.ts';
@@ -91,37 +91,6 @@ export const rangeOperations = {
       void target.operate('move', through, (node) =>
         node.db.changeReplicas(range.startKey, change),
       );
-    },
-  }),
-
-  /** Everything on one store moves away. */
-  decommission: faultClass({
-    weight: 3,
-    draw: (random, scene) => ({
-      machine: oneMachine(random, scene),
-      through: random.float(),
-      gapMs: random.float() * 300,
-    }),
-    inject(target, { machine, through, gapMs }) {
-      const { cluster, world } = target;
-      const leaving = cluster.serving().find(({ index }) => index === machine);
-      if (leaving === undefined) return;
-      target.run('decommission', async () => {
-        for (const range of ranges(cluster)) {
-          if (target.isOver) return;
-          const members = membersOfRange(cluster, range);
-          const member = members.find(({ index }) => index === machine);
-          const heir = cluster
-            .serving()
-            .find(({ index }) => members.every((each) => each.index !== index));
-          if (member === undefined || heir === undefined) continue;
-          const change = { add: [storeOf(heir)], remove: [storeOf(member)] };
-          await target.operate(`move r${range.rangeId} off m${machine + 1}`, through, (node) =>
-            node.db.changeReplicas(range.startKey, change),
-          );
-          await sleep(world, gapMs);
-        }
-      });
     },
   }),
 };

@@ -203,6 +203,16 @@ class Runner {
         const { db } = this.it.machine(number('node', 1)).store.deps;
         return this.outcome(db.scatter(keyMin, keyMax));
       }
+      case 'spread': {
+        const holders = new Set(
+          this.it.ranges().flatMap(({ replicas }) => replicas.map((r) => r.storeId)),
+        );
+        const leaders = new Set(
+          this.it.ranges().flatMap(({ rangeId }) => this.it.serving(rangeId)),
+        );
+        const isWide = holders.size >= number('replicas', 0) && leaders.size >= number('leases', 0);
+        return isWide ? 'yes' : `replicas on ${holders.size} stores, leases on ${leaders.size}`;
+      }
       case 'membership': {
         const nodeId = asNodeId(Number(args[0]));
         const { db } = this.it.machine(number('node', 1)).store.deps;
