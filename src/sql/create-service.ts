@@ -9,8 +9,15 @@ import {
   type Transport,
 } from '../kv/index.ts';
 import { type Env } from '../util/index.ts';
-import { bootstrapCatalog, CatalogCache, rerun } from './catalog/index.ts';
-import { resumeJobs, type RunUtility, runUtility, shownBy } from './ddl/index.ts';
+import {
+  bootstrapCatalog,
+  CatalogCache,
+  findSetting,
+  rerun,
+  settingText,
+} from './catalog/index.ts';
+import { type RunUtility, runUtility, shownBy } from './ddl/index.ts';
+import { JobRegistry, jobTypes } from './jobs/index.ts';
 import { loadParser, ParseCache } from './parse/index.ts';
 import { planStatement, type PlanStatement } from './plan/index.ts';
 import { SqlService } from './session/service.ts';
@@ -50,9 +57,15 @@ export async function createSqlService(options: SqlServiceOptions): Promise<SqlS
   const catalogCache = new CatalogCache({ env, db, nodeId, gossip, transport });
   catalogCache.onChange(({ data }) => clusterSettings?.update(data.settings));
   await catalogCache.start();
-  resumeJobs(catalogCache).catch((error: unknown) => {
-    env.log.warn({ error }, 'could not finish what was left of schema changes');
+  const jobs = new JobRegistry({
+    env,
+    db,
+    cache: catalogCache,
+    types: jobTypes,
+    retentionMs: () =>
+      Number(settingText(catalogCache.current, findSetting('jobs.retention_time'))),
   });
+  jobs.start();
   const virtual = createVirtualSchemas({
     sessions: () => [...service.sessions].map((session) => sessionInfo(session)),
     settings: settingsOf,
@@ -65,6 +78,7 @@ export async function createSqlService(options: SqlServiceOptions): Promise<SqlS
       reports,
       advisor,
       catalogCache,
+      jobs,
       counters: newCounters(),
       parser: new ParseCache(),
       limits: { ...defaultSessionLimits, ...options.limits },

@@ -51,7 +51,7 @@ export {
 } from './settings.ts';
 export { CatalogSnapshot, emptySnapshot, isImplicitKey } from './snapshot.ts';
 export type { CatalogData, NamedRelation, RelationDescriptor } from './snapshot.ts';
-export { newDescriptorId, putRow, readDescriptor, readRows } from './store.ts';
+export { deleteRow, newDescriptorId, putRow, readDescriptor, readRow, readRows } from './store.ts';
 export { jobsTable, rootOid, rootUser, systemIds, systemTables } from './system-tables.ts';
 export type { Catalog, CatalogContents, QualifiedName, Relation, VirtualTable } from './types.ts';
 export { CatalogWriter, changeCatalog } from './writer.ts';

@@ -25,6 +25,12 @@ function setting(
 /** In the order of their names. */
 export const clusterSettings: readonly ClusterSetting[] = [
   setting('cluster.organization', 's', '', 'name of the organization that owns the cluster'),
+  setting(
+    'jobs.retention_time',
+    'd',
+    14 * 86_400_000,
+    'how long jobs that have ended are kept in system.jobs',
+  ),
   ...Object.values(kvSettings),
   setting(
     'sql.defaults.idle_in_session_timeout',

@@ -66,8 +66,23 @@ export function putRow(txn: Txn, table: TableDescriptor, row: readonly Datum[]):
   txn.put(index.encodeKey(row), index.encodeValue(row));
 }
 
-function deleteRow(txn: Txn, table: TableDescriptor, row: readonly Datum[]): void {
+export function deleteRow(txn: Txn, table: TableDescriptor, row: readonly Datum[]): void {
   txn.delete(primary(table).encodeKey(row));
+}
+
+/** The row with these values of its key. */
+export async function readRow(
+  txn: Txn,
+  table: TableDescriptor,
+  key: readonly Datum[],
+): Promise<Datum[] | undefined> {
+  const index = primary(table);
+  const encoded = index.encodeKeyPrefix(key);
+  const value = await txn.get(encoded);
+  if (value === undefined) return undefined;
+  const row: Datum[] = table.columns.map(() => null);
+  index.decoder(table.columns.map((_, at) => at))(encoded, value, row);
+  return row;
 }
 
 /** Every row of a system table, or of the part under `prefix` values of its key. */

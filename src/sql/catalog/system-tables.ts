@@ -162,10 +162,13 @@ export const jobsTable = systemTable(
     ['status', 'text'],
     ['running_status', 'text', 'null'],
     ['created', 'timestamptz'],
+    ['started', 'timestamptz', 'null'],
     ['finished', 'timestamptz', 'null'],
+    ['modified', 'timestamptz'],
     ['fraction_completed', 'float8'],
     ['error', 'text', 'null'],
     ['payload', 'json', 'null'],
+    ['claim', 'text', 'null'],
   ],
   ['id'],
 );

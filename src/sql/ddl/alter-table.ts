@@ -24,7 +24,15 @@ import {
   validateForeignKey,
   validateNotNull,
 } from './constraints.ts';
-import { done, findNamed, findTable, noRelation, runQuery, type Ddl } from './context.ts';
+import {
+  done,
+  findNamed,
+  findTable,
+  noRelation,
+  runQuery,
+  type Ddl,
+  qualifiedName,
+} from './context.ts';
 import { allIndexes, findColumn, replaceColumn, requireColumn, type TableDraft } from './draft.ts';
 import { DropSet, isCascade, viewsUsing } from './drop.ts';
 import { clearLater } from './drop-data.ts';
@@ -269,7 +277,8 @@ class TableChange {
     draft.columns = draft.columns.filter(({ id }) => id !== column.id);
     this.#ddl.writer.replace({ ...draft });
     const spans = dropped.map(({ id }) => ({ tableId: draft.id, indexId: id }));
-    await clearLater(this.#ddl, `ALTER TABLE ${draft.name} DROP COLUMN ${name}`, spans);
+    const description = `ALTER TABLE ${qualifiedName(this.#ddl, draft)} DROP COLUMN ${name}`;
+    await clearLater(this.#ddl, description, { databaseId: draft.databaseId, spans });
     const owned = new DropSet(this.#ddl, 'DROP_CASCADE');
     for (const id of column.ownedSequenceIds ?? []) {
       const sequence = catalog.snapshot.byId(id);
@@ -623,8 +632,11 @@ class TableChange {
     if (index === table.primaryIndex) return dropPrimaryKey(this.#ddl, this.#table);
     const current = this.#table;
     writer.replace({ ...current, indexes: current.indexes.filter(({ id }) => id !== index.id) });
-    const description = `ALTER TABLE ${table.name} DROP CONSTRAINT ${name}`;
-    await clearLater(this.#ddl, description, [{ tableId: table.id, indexId: index.id }]);
+    const description = `ALTER TABLE ${qualifiedName(this.#ddl, table)} DROP CONSTRAINT ${name}`;
+    await clearLater(this.#ddl, description, {
+      databaseId: table.databaseId,
+      spans: [{ tableId: table.id, indexId: index.id }],
+    });
   }
 
   /** Foreign keys that need this unique index to find their rows. */

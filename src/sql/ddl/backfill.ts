@@ -237,19 +237,11 @@ export async function backfillOnline(options: OnlineBackfill): Promise<boolean> 
   return true;
 }
 
-/** Removes the data of indexes for good. Failure only leaves unreachable data behind. */
-export async function clearIndexes(
+/** Removes the data of an index for good. */
+export function clearSpan(
   db: Db,
-  env: Env,
-  spans: readonly { readonly tableId: number; readonly indexId: number }[],
+  { tableId, indexId }: { readonly tableId: number; readonly indexId: number },
 ): Promise<void> {
-  for (const { tableId, indexId } of spans) {
-    const { start, end } = indexSpan(tableId, indexId);
-    try {
-      await db.clearRange(start, end);
-    } catch (error) {
-      if (!(error instanceof KvFailure)) throw error;
-      env.log.warn({ error: error.kvError, tableId, indexId }, 'could not clear a dropped index');
-    }
-  }
+  const { start, end } = indexSpan(tableId, indexId);
+  return db.clearRange(start, end);
 }

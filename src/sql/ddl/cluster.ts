@@ -4,6 +4,7 @@ import { type StatementContext, type StatementResult } from '../session/types.ts
 import { showAdvice } from './advice.ts';
 import { shownResult } from './context.ts';
 
+import { controlJobs, showAutomaticJobs, showJob, showJobs } from './jobs.ts';
 import { relocate, relocateRows, scatter } from './move-ranges.ts';
 import { alterPartitions, createPartitionedTable, showPartitions } from './partitions.ts';
 import { setSetting, showSetting, showSettings } from './settings.ts';
@@ -40,6 +41,8 @@ export async function runCluster(
       return relocate(statement, context);
     case 'relocate-rows':
       return relocateRows(statement, context);
+    case 'control-jobs':
+      return controlJobs(statement, context);
     case 'set-cluster-setting':
       return setSetting(statement.name, statement.value, context);
     case 'create-partitioned':
@@ -71,6 +74,10 @@ function show(statement: ShowStatement): Shown {
       return showZones;
     case 'show-partitions':
       return showPartitions(statement.from);
+    case 'show-jobs':
+      return statement.automatic ? showAutomaticJobs : showJobs;
+    case 'show-job':
+      return showJob(statement);
     case 'show-objects':
       return showObjects(statement.what, statement.of);
   }

@@ -207,6 +207,15 @@ export function qualifiedText(
   return `${quoteIdentifier(schema)}.${quoteIdentifier(relation.name)}`;
 }
 
+/** `database.schema.table`, quoted where needed: as jobs and events name it. */
+export function qualifiedName(
+  { catalog }: Ddl,
+  relation: { readonly databaseId: number; readonly schemaId: number; readonly name: string },
+): string {
+  const database = catalog.snapshot.byId(relation.databaseId)?.name ?? '';
+  return `${quoteIdentifier(database)}.${qualifiedText(catalog, relation)}`;
+}
+
 const maxNameBytes = 63;
 
 /** PostgreSQL cuts identifiers at 63 bytes; the parser has cut those that users wrote. */

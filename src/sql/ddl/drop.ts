@@ -10,7 +10,7 @@ import {
 } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
 import { type StatementResult } from '../session/types.ts';
-import { done, refuseSystemTable, type Ddl } from './context.ts';
+import { done, refuseSystemTable, type Ddl, qualifiedName } from './context.ts';
 import { allIndexes } from './draft.ts';
 import { clearLater } from './drop-data.ts';
 import { nameOf, nameParts, nameText, stringOf } from './nodes.ts';
@@ -247,7 +247,10 @@ export class DropSet {
     if (relation.kind === 'sequence') {
       if (!this.#relations.has(relation.ownedBy?.tableId ?? 0)) releaseOwner(this.#ddl, relation);
       writer.remove(id);
-      await clearLater(this.#ddl, `DROP SEQUENCE ${relation.name}`, [{ tableId: id, indexId: 1 }]);
+      await clearLater(this.#ddl, `DROP SEQUENCE ${qualifiedName(this.#ddl, relation)}`, {
+        databaseId: relation.databaseId,
+        spans: [{ tableId: id, indexId: 1 }],
+      });
       return;
     }
     if (relation.kind === 'table') await this.#removeTable(relation);
@@ -266,10 +269,14 @@ export class DropSet {
         ),
       });
     }
+    const spans = allIndexes(table).map(({ id }) => ({ tableId: table.id, indexId: id }));
+    const { databaseId } = table;
+    await clearLater(this.#ddl, `DROP TABLE ${qualifiedName(this.#ddl, table)}`, {
+      databaseId,
+      spans,
+    });
     writer.remove(table.id);
     removeZones(this.#ddl, table);
-    const spans = allIndexes(table).map(({ id }) => ({ tableId: table.id, indexId: id }));
-    await clearLater(this.#ddl, `DROP TABLE ${table.name}`, spans);
   }
 
   async #removeIndex(dropped: {
@@ -283,7 +290,10 @@ export class DropSet {
     const indexes = table.indexes.filter(({ id }) => id !== dropped.indexId);
     writer.replace({ ...table, indexes });
     const spans = [{ tableId: table.id, indexId: dropped.indexId }];
-    await clearLater(this.#ddl, `DROP INDEX ${table.name}@${dropped.name}`, spans);
+    await clearLater(this.#ddl, `DROP INDEX ${qualifiedName(this.#ddl, table)}@${dropped.name}`, {
+      databaseId: table.databaseId,
+      spans,
+    });
   }
 }
 

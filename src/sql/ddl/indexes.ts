@@ -20,7 +20,6 @@ import { typeOps, type Datum } from '../types/index.ts';
 import {
   backfillInside,
   backfillOnline,
-  clearIndexes,
   isEmptyTable,
   isSmallTable,
   type RowFilter,
@@ -39,7 +38,8 @@ import {
   type Ddl,
 } from './context.ts';
 import { columnById, requireColumn, type TableDraft } from './draft.ts';
-import { abandonIndexes, finishJob, startJob, type Job } from './jobs.ts';
+import { abandonIndexes, indexBuildType, type IndexBuildPayload } from '../jobs/index.ts';
+import { collectLater } from './drop-data.ts';
 import { stringOf, strings, visitNodes } from './nodes.ts';
 
 /** Rows up to which an index is filled inside a transaction block. */
@@ -211,62 +211,53 @@ export async function buildLater(
   const { db, env } = context;
   const { cache } = catalog;
   const indexIds = indexes.map(({ id }) => id);
-  const job = await startJob(db, env, context.txn, {
-    type: 'SCHEMA CHANGE',
+  const payload: IndexBuildPayload = { tableId, indexIds };
+  const job = await context.jobs.createOwn(context.txn, {
+    type: indexBuildType,
     description,
     user: context.eval.currentUser,
     runningStatus: 'populating schema',
-    payload: { kind: 'build', nodeId: cache.nodeId, tableId, indexIds },
+    payload,
   });
   context.ddl.add({
     description,
-    run: async () => {
-      try {
-        const found = await backfillOnline({
-          db,
-          env,
-          indexIds,
-          table: (txn) => tableWithIndexes(txn, tableId, indexIds),
-          filter: (table, index) => partialFilter(context, table, index),
-          checkCanceled: () => context.checkCanceled(),
-        });
-        if (!found)
-          throw sqlError('undefinedTable', 'the table was dropped while its index was built');
-        const options = {
-          name: 'publish index',
-          pin: catalog.pinned,
-          checkCanceled: () => context.checkCanceled(),
-        };
-        await changeCatalog(cache, options, async (writer) => {
-          const table = writer.snapshot.tableById(tableId);
-          if (table !== undefined && hasIndexes(table, indexIds)) publish(writer, table);
-        });
-        await clearIndexes(
-          db,
-          env,
-          (more.obsoleteIds ?? []).map((indexId) => ({ tableId, indexId })),
-        );
-      } catch (error) {
-        await failed(ddl, tableId, indexIds, job, error, more.undo);
-        throw error;
-      }
-      await finishJob(db, env, job, null);
-    },
+    run: () =>
+      context.jobs.runHere(job, {
+        revert: () => abandonIndexes(cache, tableId, indexIds, catalog.pinned, more.undo),
+        run: async ({ check }) => {
+          const found = await backfillOnline({
+            db,
+            env,
+            indexIds,
+            table: (txn) => tableWithIndexes(txn, tableId, indexIds),
+            filter: (table, index) => partialFilter(context, table, index),
+            checkCanceled: () => {
+              check();
+              context.checkCanceled();
+            },
+          });
+          if (!found)
+            throw sqlError('undefinedTable', 'the table was dropped while its index was built');
+          const options = {
+            name: 'publish index',
+            pin: catalog.pinned,
+            checkCanceled: () => context.checkCanceled(),
+          };
+          await changeCatalog(cache, options, async (writer) => {
+            const table = writer.snapshot.tableById(tableId);
+            if (table === undefined || !hasIndexes(table, indexIds)) return;
+            publish(writer, table);
+            const spans = (more.obsoleteIds ?? []).map((indexId) => ({ tableId, indexId }));
+            const { databaseId } = table;
+            await collectLater(
+              { ...context, txn: writer.txn },
+              { description: `GC for ${description}`, databaseId, spans },
+            );
+          });
+          context.jobs.wake();
+        },
+      }),
   });
-}
-
-async function failed(
-  ddl: Ddl,
-  tableId: number,
-  indexIds: readonly number[],
-  job: Job,
-  error: unknown,
-  undo: ((table: TableDescriptor) => TableDescriptor) | undefined,
-): Promise<void> {
-  const { cache } = ddl.catalog;
-  const { db, env } = ddl.context;
-  await abandonIndexes(cache, tableId, indexIds, ddl.catalog.pinned, undo);
-  await finishJob(db, env, job, error instanceof Error ? error.message : String(error));
 }
 
 function hasIndexes(table: TableDescriptor, indexIds: readonly number[]): boolean {

@@ -1,184 +1,154 @@
-/**
- * Jobs: rows of system.jobs for work that goes on behind a committed schema change. They are written in the same
- * transaction, so that after a crash the node that owned the work finds what it left half done.
- */
-import { type Db, type Txn } from '../../kv/index.ts';
-import { type Env } from '../../util/index.ts';
+/** SHOW JOBS, SHOW JOB, PAUSE, RESUME and CANCEL JOB. */
+import { sleep } from '../../util/index.ts';
+import { sqlError } from '../errors.ts';
 import {
-  changeCatalog,
-  jobsTable,
-  newDescriptorId,
-  putRow,
-  readRows,
-  type CatalogCache,
-  type CatalogPin,
-  type TableDescriptor,
-} from '../catalog/index.ts';
-import { type Datum } from '../types/index.ts';
-import { clearIndexes } from './backfill.ts';
+  hasEnded,
+  jobTypes,
+  noJob,
+  nowMicros,
+  readJob,
+  readJobs,
+  requestOfJob,
+  type Job,
+} from '../jobs/index.ts';
+import { type JobIds, type JobStatement } from '../parse/index.ts';
+import { type StatementContext, type StatementResult } from '../session/types.ts';
+import { oids, type Datum, type Row } from '../types/index.ts';
+import { done, resultColumn } from './context.ts';
+import { runNode } from './range-rows.ts';
+import { type Shown } from './types.ts';
 
-export interface Span {
-  readonly tableId: number;
-  readonly indexId: number;
-}
+/** Jobs that have ended are listed for so long. */
+const listedMicros = 12n * 3_600_000_000n;
+const descriptionMax = 100;
+const pollMs = 200;
 
-export type JobPayload =
-  | { readonly kind: 'clear'; readonly nodeId: number; readonly spans: readonly Span[] }
-  | {
-      readonly kind: 'build';
-      readonly nodeId: number;
-      readonly tableId: number;
-      readonly indexIds: readonly number[];
-    };
+const columns = [
+  resultColumn('job_id', oids.int8),
+  resultColumn('job_type', oids.text),
+  resultColumn('description', oids.text),
+  resultColumn('statement', oids.text),
+  resultColumn('user_name', oids.text),
+  resultColumn('status', oids.text),
+  resultColumn('running_status', oids.text),
+  resultColumn('created', oids.timestamptz),
+  resultColumn('started', oids.timestamptz),
+  resultColumn('finished', oids.timestamptz),
+  resultColumn('modified', oids.timestamptz),
+  resultColumn('fraction_completed', oids.float8),
+  resultColumn('error', oids.text),
+  resultColumn('coordinator_id', oids.int8),
+];
 
-export interface Job {
-  readonly id: bigint;
-  readonly type: string;
-  readonly description: string;
-  readonly user: string;
-  readonly status: 'running' | 'succeeded' | 'failed';
-  readonly runningStatus: string | null;
-  readonly createdMicros: bigint;
-  readonly finishedMicros: bigint | null;
-  readonly fraction: number;
-  readonly error: string | null;
-  readonly payload: JobPayload | null;
-}
-
-/** Microseconds from 1970 to 2000, where SQL timestamps begin. */
-const epochMicros = 946_684_800_000_000n;
-
-export function nowMicros(env: Env): bigint {
-  return BigInt(env.clock.wallMicros()) - epochMicros;
-}
-
-function encode(job: Job): Datum[] {
+function rowOf(job: Job, isWhole: boolean): Row {
+  const { description } = job;
   return [
     job.id,
     job.type,
-    job.description,
+    isWhole || description.length <= descriptionMax
+      ? description
+      : `${description.slice(0, descriptionMax - 3)}...`,
+    description,
     job.user,
     job.status,
     job.runningStatus,
-    job.createdMicros,
-    job.finishedMicros,
+    job.created,
+    job.started,
+    job.finished,
+    job.modified,
     job.fraction,
-    job.error,
-    job.payload === null ? null : JSON.stringify(job.payload),
+    job.error ?? '',
+    job.claim === null ? null : BigInt(job.claim.split('/', 1)[0] ?? 0),
   ];
 }
 
-function decode(row: readonly Datum[]): Job {
-  const text = (at: number): string => {
-    const value = row[at];
-    return typeof value === 'string' ? value : typeof value === 'bigint' ? String(value) : '';
-  };
-  const optional = (at: number): string | null => (row[at] === null ? null : text(at));
+/** Jobs that have not ended, the newest first, then those that have. */
+export const showJobs: Shown = {
+  columns,
+  rows: async ({ txn, env }) => {
+    const since = nowMicros(env) - listedMicros;
+    const jobs = (await readJobs(txn)).filter(
+      (job) => !hasEnded(job) || (job.finished ?? job.modified) >= since,
+    );
+    jobs.sort((a, b) => Number(hasEnded(a)) - Number(hasEnded(b)) || (a.id < b.id ? 1 : -1));
+    return jobs.map((job) => rowOf(job, false));
+  },
+};
+
+/** Nothing here runs by itself and as a job. */
+export const showAutomaticJobs: Shown = { columns, rows: () => [] };
+
+/** Throws 42704 for a job that is not there. */
+export function showJob({ ids, wait }: Extract<JobStatement, { kind: 'show-job' }>): Shown {
   return {
-    id: BigInt(text(0)),
-    type: text(1),
-    description: text(2),
-    user: text(3),
-    status: text(4) as Job['status'],
-    runningStatus: optional(5),
-    createdMicros: BigInt(text(6)),
-    finishedMicros: row[7] === null ? null : BigInt(text(7)),
-    fraction: Number(row[8]),
-    error: optional(9),
-    payload: row[10] === null ? null : (JSON.parse(text(10)) as JobPayload),
+    columns,
+    rows: async (context) => {
+      const wanted = await idsOf(ids, context);
+      if (wait) await awaitEnd(wanted, context);
+      const jobs = await Promise.all(wanted.map((id) => readOwn(id, wait, context)));
+      return jobs.map((job) => rowOf(job, true));
+    },
   };
 }
 
-/** Writes a running job in `txn`. */
-export async function startJob(
-  db: Db,
-  env: Env,
-  txn: Txn,
-  spec: Pick<Job, 'type' | 'description' | 'user' | 'runningStatus' | 'payload'>,
-): Promise<Job> {
-  const job: Job = {
-    ...spec,
-    id: BigInt(await newDescriptorId(db)),
-    status: 'running',
-    createdMicros: nowMicros(env),
-    finishedMicros: null,
-    fraction: 0,
-    error: null,
-  };
-  putRow(txn, jobsTable, encode(job));
+/** With `isNow` as it is now, and not when the statement's transaction began. */
+async function readOwn(id: bigint, isNow: boolean, context: StatementContext): Promise<Job> {
+  const job = isNow
+    ? await context.db.run({ name: 'job' }, (txn) => readJob(txn, id))
+    : await readJob(context.txn, id);
+  if (job === undefined) throw noJob(id);
   return job;
 }
 
-export async function finishJob(db: Db, env: Env, job: Job, error: string | null): Promise<void> {
-  await db.run({ name: 'finish job' }, async (txn) => {
-    putRow(
-      txn,
-      jobsTable,
-      encode({
-        ...job,
-        status: error === null ? 'succeeded' : 'failed',
-        runningStatus: null,
-        finishedMicros: nowMicros(env),
-        fraction: error === null ? 1 : job.fraction,
-        error,
-      }),
-    );
-  });
-}
-
-export async function listJobs(txn: Txn): Promise<Job[]> {
-  return (await readRows(txn, jobsTable)).map(decode);
-}
-
-/**
- * Called once when a node has started: what it left half done. Dropped data is cleared; an index that was
- * being built is removed again (its statement never reported success).
- */
-export async function resumeJobs(cache: CatalogCache): Promise<void> {
-  const { db, env, nodeId } = cache;
-  const jobs = await db.run({ name: 'list jobs' }, listJobs);
-  for (const job of jobs) {
-    const { payload } = job;
-    if (job.status !== 'running' || payload === null || payload.nodeId !== nodeId) continue;
-    if (payload.kind === 'clear') {
-      const dead = payload.spans.filter((span) => !isAlive(cache, span));
-      await clearIndexes(db, env, dead);
-      await finishJob(db, env, job, null);
-    } else {
-      await abandonIndexes(cache, payload.tableId, payload.indexIds);
-      await finishJob(db, env, job, 'the node that built the index was restarted');
+async function awaitEnd(ids: readonly bigint[], context: StatementContext): Promise<void> {
+  for (const id of ids) {
+    while (!hasEnded(await readOwn(id, true, context))) {
+      context.checkCanceled();
+      await sleep(context.env, pollMs);
     }
   }
 }
 
-/** True when a descriptor still refers to the span: its change did not come to an end. */
-function isAlive(cache: CatalogCache, span: Span): boolean {
-  const owner = cache.current.byId(span.tableId);
-  if (owner === undefined) return false;
-  if (owner.kind !== 'table') return true;
-  return [owner.primaryIndex, ...owner.indexes].some(({ id }) => id === span.indexId);
+export async function controlJobs(
+  { request, ids }: Extract<JobStatement, { kind: 'control-jobs' }>,
+  context: StatementContext,
+): Promise<StatementResult> {
+  const { txn, env } = context;
+  if (context.readOnly) {
+    throw sqlError(
+      'readOnlySqlTransaction',
+      `cannot execute ${request.toUpperCase()} JOB in a read-only transaction`,
+    );
+  }
+  const wanted = await idsOf(ids, context);
+  for (const id of wanted) await requestOfJob(txn, env, jobTypes, id, request);
+  const { jobs } = context;
+  context.ddl.add({
+    description: `${request} jobs`,
+    run: async () => {
+      await jobs.heedRequests();
+      jobs.wake();
+    },
+  });
+  return done(`${request.toUpperCase()} JOBS ${wanted.length}`);
 }
 
-/** Takes indexes that are not public out of their table and clears them. `pin`: of the session that does it;
- * `undo`: what else was changed for their sake. */
-export async function abandonIndexes(
-  cache: CatalogCache,
-  tableId: number,
-  indexIds: readonly number[],
-  pin?: CatalogPin,
-  undo: (table: TableDescriptor) => TableDescriptor = (table) => table,
-): Promise<void> {
-  await changeCatalog(cache, { name: 'abandon index', pin }, async (writer) => {
-    const table = writer.snapshot.tableById(tableId);
-    if (table === undefined) return;
-    const indexes = table.indexes.filter(
-      (index) => !indexIds.includes(index.id) || index.state === 'public',
-    );
-    if (indexes.length < table.indexes.length) writer.replace(undo({ ...table, indexes }));
-  });
-  await clearIndexes(
-    cache.db,
-    cache.env,
-    indexIds.map((indexId) => ({ tableId, indexId })),
+async function idsOf(ids: JobIds, context: StatementContext): Promise<bigint[]> {
+  const { types, rows } = await runNode(
+    ids.kind === 'query'
+      ? ids.query
+      : { SelectStmt: { targetList: [{ ResTarget: { val: ids.id } }] } },
+    context,
   );
+  if (types.length !== 1) {
+    throw sqlError('syntaxError', 'jobs are named by one column of numbers');
+  }
+  return rows.map(([value]) => jobId(value ?? null));
+}
+
+function jobId(value: Datum): bigint {
+  if (typeof value === 'bigint') return value;
+  if (typeof value === 'number' && Number.isSafeInteger(value)) return BigInt(value);
+  if (typeof value === 'string' && /^\d+$/.test(value)) return BigInt(value);
+  throw sqlError('invalidParameterValue', 'a job is named by its number');
 }

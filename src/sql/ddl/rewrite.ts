@@ -9,7 +9,7 @@ import { planStatement } from '../plan/index.ts';
 import { tableCodec } from '../row/index.ts';
 import { oids, typeOps, type Datum } from '../types/index.ts';
 import { writeEntries } from './backfill.ts';
-import { qualifiedText, type Ddl } from './context.ts';
+import { qualifiedText, type Ddl, qualifiedName } from './context.ts';
 import { allIndexes, type TableDraft } from './draft.ts';
 import { clearLater } from './drop-data.ts';
 import { partialFilter } from './indexes.ts';
@@ -81,10 +81,9 @@ export async function rewriteTable(
     }
     await context.txn.flushIfLarge();
   }
-  await clearLater(
-    ddl,
-    `rewrite of ${table.name}`,
-    oldIds.map((indexId) => ({ tableId: table.id, indexId })),
-  );
+  await clearLater(ddl, `rewrite of ${qualifiedName(ddl, table)}`, {
+    databaseId: table.databaseId,
+    spans: oldIds.map((indexId) => ({ tableId: table.id, indexId })),
+  });
   return table;
 }

@@ -13,7 +13,7 @@ import { type StatementContext, type StatementResult } from '../session/types.ts
 import { oids, type Row } from '../types/index.ts';
 import { done, resultColumn, sessionCatalogOf, startDdl } from './context.ts';
 import { type Shown } from './types.ts';
-import { nowMicros } from './jobs.ts';
+import { nowMicros } from '../jobs/index.ts';
 import { constantText } from './nodes.ts';
 
 export function showSetting(name: string): Shown {

@@ -18,7 +18,6 @@ import { formatType, makeArray, oids, type Row } from '../types/index.ts';
 import { noRelation, resultColumn, sessionCatalogOf } from './context.ts';
 import { type Shown } from './types.ts';
 import { columnNames } from './draft.ts';
-import { listJobs } from './jobs.ts';
 import { nameOf } from './nodes.ts';
 
 type What = Extract<ClusterStatement, { kind: 'show-objects' }>['what'];
@@ -73,8 +72,6 @@ export function showObjects(what: What, of: NameParts | undefined): Shown {
       );
     case 'users':
       return table(['username', 'options', ['member_of', oids.textArray]], userRows);
-    case 'jobs':
-      return table(jobColumns, (_catalog, context) => jobRows(context));
     case 'nodes':
       return table(nodeColumns, (_catalog, context) => nodeRows(context));
   }
@@ -261,35 +258,6 @@ function userRows(catalog: SessionCatalog): Row[] {
     return [name, words.join(', '), makeArray(oids.text, of)];
   });
   return byFirst(rows);
-}
-
-const jobColumns: Columns = [
-  ['job_id', oids.int8],
-  'job_type',
-  'description',
-  'user_name',
-  'status',
-  'running_status',
-  ['created', oids.timestamptz],
-  ['finished', oids.timestamptz],
-  ['fraction_completed', oids.float8],
-  'error',
-];
-
-async function jobRows(context: StatementContext): Promise<Row[]> {
-  const jobs = await listJobs(context.txn);
-  return jobs.map((job) => [
-    job.id,
-    job.type,
-    job.description,
-    job.user,
-    job.status,
-    job.runningStatus,
-    job.createdMicros,
-    job.finishedMicros,
-    job.fraction,
-    job.error ?? '',
-  ]);
 }
 
 const nodeColumns: Columns = [

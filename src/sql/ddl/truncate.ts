@@ -3,7 +3,7 @@ import { type TruncateStmt } from '@pgsql/types';
 import { type TableDescriptor } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
 import { type StatementResult } from '../session/types.ts';
-import { done, findTable, type Ddl } from './context.ts';
+import { done, findTable, type Ddl, qualifiedName } from './context.ts';
 import { type TableDraft } from './draft.ts';
 import { clearLater } from './drop-data.ts';
 import { renewIndexes } from './rewrite.ts';
@@ -41,7 +41,8 @@ export async function truncateTables(ddl: Ddl, stmt: TruncateStmt): Promise<Stat
     const old = renewIndexes(draft);
     ddl.writer.replace({ ...draft });
     const spans = old.map((indexId) => ({ tableId: table.id, indexId }));
-    await clearLater(ddl, `TRUNCATE TABLE ${table.name}`, spans);
+    const { databaseId } = table;
+    await clearLater(ddl, `TRUNCATE TABLE ${qualifiedName(ddl, table)}`, { databaseId, spans });
     if (stmt.restart_seqs === true) restartSequences(ddl, table);
   }
   return done('TRUNCATE TABLE');

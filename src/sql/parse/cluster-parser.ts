@@ -3,6 +3,7 @@
  * tells which statement it is, the others read it.
  */
 import { indexTarget, integer, type Source } from './parts.ts';
+import { controlJobs, showJobs } from './jobs-parser.ts';
 import { alterRange, alterRanges, showRanges } from './ranges-parser.ts';
 import { alterPartitions, createPartitioned, showPartitions } from './partitions-parser.ts';
 import { type Token, TokenReader } from './scanner.ts';
@@ -23,6 +24,7 @@ function clusterStatement(source: Source): ClusterStatement | undefined {
   const { reader } = source;
   if (reader.take('show')) {
     return (
+      showJobs(source) ??
       showRanges(source) ??
       showSettings(reader) ??
       showZones(reader) ??
@@ -34,7 +36,7 @@ function clusterStatement(source: Source): ClusterStatement | undefined {
   if (reader.take('reset', 'cluster', 'setting')) return resetSetting(reader);
   if (reader.take('alter')) return alter(source);
   if (reader.take('explain', 'alter')) return explain(source);
-  return createPartitioned(source);
+  return createPartitioned(source) ?? controlJobs(source);
 }
 
 /** Of changes of placement alone. */

@@ -33,7 +33,6 @@ export function showObjects(reader: TokenReader): ClusterStatement | undefined {
   }
   if (reader.take('sequences')) return show('sequences', from());
   if (reader.take('users') || reader.take('roles')) return show('users');
-  if (reader.take('jobs')) return show('jobs');
   if (reader.take('nodes')) return show('nodes');
   return undefined;
 }

@@ -15,6 +15,8 @@ import { type ParsedStatement, type Statement } from './types.ts';
 export const defaultMaxStatementBytes = 16 * 1024 * 1024;
 
 const firstWord = /[A-Za-z]+/y;
+/** Statements that begin so are, or may be, none of PostgreSQL's. */
+const ownVerbs: ReadonlySet<string> = new Set(['show', 'pause', 'resume', 'cancel']);
 
 /**
  * The statements of a query string, blank ones left out. Node locations are UTF-8 byte offsets in the
@@ -55,9 +57,9 @@ export function parseExpression(sql: string): Node {
 
 function parseOne(text: string): Statement | undefined {
   firstWord.lastIndex = 0;
-  const isShow =
-    firstWord.test(text) && text.slice(0, firstWord.lastIndex).toLowerCase() === 'show';
-  if (!isShow && !hasDialectWords(text)) return parsePlain(text, text, false, undefined);
+  const isOurs =
+    firstWord.test(text) && ownVerbs.has(text.slice(0, firstWord.lastIndex).toLowerCase());
+  if (!isOurs && !hasDialectWords(text)) return parsePlain(text, text, false, undefined);
   return parseDialect(text.endsWith(';') ? text.slice(0, -1) : text);
 }
 

@@ -2,6 +2,7 @@
  * One tree type for SQL text: PostgreSQL's own parse tree (libpg-query) plus the cluster statements
  * that its grammar lacks, recognised by a small hand-written parser beforehand.
  */
+import { type JobStatement } from './jobs-parser.ts';
 import { type Node } from '@pgsql/types';
 import { type IndexTarget, type RangeStatement } from './range-statements.ts';
 
@@ -29,6 +30,7 @@ export type NameParts = readonly string[];
 
 export type ClusterStatement =
   | RangeStatement
+  | JobStatement
   | { readonly kind: 'show-cluster-setting'; readonly name: string }
   | { readonly kind: 'show-cluster-settings'; readonly all: boolean }
   | {
@@ -64,7 +66,6 @@ export type ClusterStatement =
         | 'create-table'
         | 'sequences'
         | 'users'
-        | 'jobs'
         | 'nodes';
       readonly of: NameParts | undefined;
     };

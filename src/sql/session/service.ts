@@ -126,6 +126,7 @@ export class SqlService {
       session.cancel('closed');
       await this.close(session);
     }
+    await this.services.jobs.stop();
     await this.services.catalogCache.stop();
   }
 

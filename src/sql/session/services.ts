@@ -8,6 +8,7 @@ import {
 } from '../../kv/index.ts';
 import { type CatalogCache, type VirtualSchemas } from '../catalog/index.ts';
 import { type RunUtility, type ShownBy } from '../ddl/types.ts';
+import { type JobRegistry } from '../jobs/index.ts';
 import { type ParseCache } from '../parse/index.ts';
 import { type PlanStatement } from '../plan/types.ts';
 import { type EvalHostInputs, type SessionHost } from '../virtual/index.ts';
@@ -55,6 +56,7 @@ export interface SessionServices {
   readonly reports: ClusterReports | undefined;
   readonly advisor: PlacementAdvisor | undefined;
   readonly catalogCache: CatalogCache;
+  readonly jobs: JobRegistry;
   readonly virtual: VirtualSchemas;
   readonly parser: ParseCache;
   readonly planStatement: PlanStatement;

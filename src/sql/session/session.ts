@@ -694,6 +694,7 @@ export class Session {
       gossip: this.services.gossip,
       reports: this.services.reports,
       advisor: this.services.advisor,
+      jobs: this.services.jobs,
       params,
       readOnly: this.transaction.readOnly,
       checkCanceled: this.#checkCanceledBound,

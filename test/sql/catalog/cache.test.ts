@@ -8,7 +8,6 @@ import {
   zoneConfigFor,
 } from '../../../src/sql/catalog/index.ts';
 import { tableKeyPrefix } from '../../../src/encoding/index.ts';
-import { resumeJobs } from '../../../src/sql/ddl/index.ts';
 import { TestSession, startCluster, type TestCluster } from '../ddl/node.ts';
 
 /** Runs `work` while virtual time goes on; returns its result and how much time passed. */
@@ -170,14 +169,18 @@ describe('catalog cache', () => {
     db.run = (options, body) =>
       options.name === 'backfill index' ||
       options.name === 'abandon index' ||
-      options.name === 'finish job'
+      options.name === 'job'
         ? Promise.reject(new Error('node died'))
         : run(options, body);
     await expect(session.run('create index on t (b)')).rejects.toThrow('node died');
     db.run = run;
     expect(cache.current.tableById(id)?.indexes.map(({ state }) => state)).toEqual(['write-only']);
-    await resumeJobs(cache);
+    const [jobs] = cluster.jobs;
+    jobs?.start();
+    await cluster.env.runFor(60_000, () => cache.current.tableById(id)?.indexes.length === 0);
+    await cluster.env.runFor(1_000, () => false);
     expect(cache.current.tableById(id)?.indexes).toEqual([]);
     expect(await session.run('select status, error from system.jobs')).toContain('failed');
+    await jobs?.stop();
   });
 });

@@ -18,6 +18,7 @@ import {
   type VirtualSchemas,
 } from '../../../src/sql/catalog/index.ts';
 import { runUtility } from '../../../src/sql/ddl/index.ts';
+import { JobRegistry, jobTypes } from '../../../src/sql/jobs/index.ts';
 import { SqlFailure } from '../../../src/sql/errors.ts';
 import { rowProgramCompiler } from '../../../src/sql/exec/index.ts';
 import { type EvalContext } from '../../../src/sql/functions/index.ts';
@@ -64,6 +65,7 @@ export interface TestCluster {
   readonly board: Switchboard;
   readonly virtual: VirtualSchemas;
   readonly caches: CatalogCache[];
+  readonly jobs: JobRegistry[];
 }
 
 export async function startCluster(nodes = 1): Promise<TestCluster> {
@@ -79,13 +81,21 @@ export async function startCluster(nodes = 1): Promise<TestCluster> {
   const board = new Switchboard();
   await bootstrapCatalog(db);
   const caches: CatalogCache[] = [];
+  const jobs: JobRegistry[] = [];
   for (let id = 1; id <= nodes; id++) {
     const nodeId = asNodeId(id);
     const cache = new CatalogCache({ env, db, nodeId, transport: board.endpoint(nodeId) });
     await cache.start();
     caches.push(cache);
+    jobs.push(jobsOf(cache));
   }
-  return { env, db, board, virtual: createVirtualSchemas(), caches };
+  return { env, db, board, virtual: createVirtualSchemas(), caches, jobs };
+}
+
+/** Begins to work with `start`. */
+export function jobsOf(cache: CatalogCache): JobRegistry {
+  const { env, db } = cache;
+  return new JobRegistry({ env, db, cache, types: jobTypes, retentionMs: () => 1e9 });
 }
 
 const format = { ...storedFormat, dateOrder: 'MDY' as const };
@@ -95,6 +105,7 @@ export class TestSession {
   readonly catalog: SessionCatalog;
   readonly host: SessionHost;
   readonly #cluster: TestCluster;
+  readonly #jobs: JobRegistry;
   readonly #eval: EvalContext;
   #txn: Txn | undefined;
   #explicit = false;
@@ -113,7 +124,9 @@ export class TestSession {
   constructor(cluster: TestCluster, node = 0) {
     this.#cluster = cluster;
     const cache = cluster.caches[node];
-    if (cache === undefined) throw new Error(`no node ${node}`);
+    const jobs = cluster.jobs[node];
+    if (cache === undefined || jobs === undefined) throw new Error(`no node ${node}`);
+    this.#jobs = jobs;
     this.catalog = new SessionCatalog({
       cache,
       virtual: cluster.virtual,
@@ -163,6 +176,7 @@ export class TestSession {
       gossip: undefined,
       reports: undefined,
       advisor: undefined,
+      jobs: this.#jobs,
       params: [],
       readOnly: false,
       checkCanceled: () => {},
@@ -334,13 +348,20 @@ function errorLines(error: unknown): string[] {
   return lines;
 }
 
-/** Scripts: `sql` runs in session 0; `sql session=b node=2` in another one, made when first named. */
+/** Scripts: `jobs start node=2` lets a node work on jobs; `wait 1000`; `sql` runs in session 0; `sql session=b node=2` in another one, made when first named. */
 export async function scriptSessions(nodes = 1): Promise<ScriptRunner> {
   const cluster = await startCluster(nodes);
   const sessions = new Map<string, TestSession>();
   return async ({ command, options, args, input }) => {
     if (command === 'wait') {
       await cluster.env.runFor(Number(args[0]));
+      return '';
+    }
+    if (command === 'jobs') {
+      const jobs = cluster.jobs[Number(options.get('node') ?? '1') - 1];
+      if (args[0] === 'start') jobs?.start();
+      else await jobs?.stop();
+      await cluster.env.runFor(100);
       return '';
     }
     const name = options.get('session') ?? 'a';

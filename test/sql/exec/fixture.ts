@@ -15,6 +15,9 @@ import {
   type TableDescriptor,
   type ViewDescriptor,
 } from '../../../src/sql/catalog/descriptors.ts';
+import { type JobRegistry } from '../../../src/sql/jobs/index.ts';
+import { CatalogCache } from '../../../src/sql/catalog/index.ts';
+import { jobsOf } from '../ddl/node.ts';
 import { SqlFailure } from '../../../src/sql/errors.ts';
 import { type EvalContext } from '../../../src/sql/functions/index.ts';
 import { loadParser, parseStatements } from '../../../src/sql/parse/index.ts';
@@ -54,6 +57,7 @@ const systemColumns = { databaseId: 1, schemaId: 2, owner: 'root', version: 1 } 
 
 export class TestDatabase implements Catalog {
   readonly env = testEnv();
+  readonly jobs: JobRegistry;
   readonly db: LocalDb;
   version = 1;
   readonly tables = new Map<string, TableDescriptor>();
@@ -78,6 +82,7 @@ export class TestDatabase implements Catalog {
       rowPrograms: rowProgramCompiler,
       timers: this.env.timers,
     });
+    this.jobs = jobsOf(new CatalogCache({ env: this.env, db: this.db, nodeId: asNodeId(1) }));
     this.eval = this.#evalContext();
   }
 
@@ -274,6 +279,7 @@ export class TestDatabase implements Catalog {
       gossip: undefined,
       reports: undefined,
       advisor: undefined,
+      jobs: this.jobs,
       params,
       readOnly: false,
       checkCanceled: () => undefined,

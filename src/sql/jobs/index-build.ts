@@ -1,0 +1,54 @@
+/**
+ * `SCHEMA CHANGE`: an index that is built behind the commit of its statement, by the node of its session. Its statement
+ * has not reported success before the index is there; so when that node is gone, the index is taken back.
+ */
+import {
+  changeCatalog,
+  type CatalogCache,
+  type CatalogPin,
+  type TableDescriptor,
+} from '../catalog/index.ts';
+import { clearSpan } from '../ddl/backfill.ts';
+import { type JobType } from './registry.ts';
+
+export const indexBuildType = 'SCHEMA CHANGE';
+
+export interface IndexBuildPayload {
+  readonly tableId: number;
+  readonly indexIds: readonly number[];
+}
+
+/** Only adopted jobs are run by their type: the builder does the work itself (`JobRegistry.runHere`). */
+export const indexBuild: JobType = {
+  isOfSession: true,
+  run: async () => {
+    throw new Error('the node that built the index is gone');
+  },
+  revert: async ({ job, cache }) => {
+    // Written by `indexes.ts` alone.
+    const { tableId, indexIds } = job.payload as IndexBuildPayload;
+    await abandonIndexes(cache, tableId, indexIds);
+  },
+};
+
+/**
+ * Takes indexes that are not public out of their table and clears them. `pin`: of the session that does it; `undo`: what
+ * else was changed for their sake.
+ */
+export async function abandonIndexes(
+  cache: CatalogCache,
+  tableId: number,
+  indexIds: readonly number[],
+  pin?: CatalogPin,
+  undo: (table: TableDescriptor) => TableDescriptor = (table) => table,
+): Promise<void> {
+  await changeCatalog(cache, { name: 'abandon index', pin }, async (writer) => {
+    const table = writer.snapshot.tableById(tableId);
+    if (table === undefined) return;
+    const indexes = table.indexes.filter(
+      (index) => !indexIds.includes(index.id) || index.state === 'public',
+    );
+    if (indexes.length < table.indexes.length) writer.replace(undo({ ...table, indexes }));
+  });
+  for (const indexId of indexIds) await clearSpan(cache.db, { tableId, indexId });
+}

@@ -1,0 +1,11 @@
+export { createJob, hasEnded, nowMicros, readJob, readJobs } from './job.ts';
+export type { Job, JobStatus } from './job.ts';
+export { abandonIndexes, indexBuildType } from './index-build.ts';
+export type { IndexBuildPayload } from './index-build.ts';
+export { JobRegistry, JobStopped } from './registry.ts';
+export type { JobRun, JobType } from './registry.ts';
+export { noJob, requestOfJob } from './requests.ts';
+export type { JobRequest } from './requests.ts';
+export { schemaGcType, waitingForTtl } from './schema-gc.ts';
+export type { DroppedSpan, SchemaGcPayload } from './schema-gc.ts';
+export { jobTypes } from './types.ts';

@@ -1,0 +1,395 @@
+/**
+ * The jobs of a node: finds those that nobody works on, works on them, and tells them when they are to pause or end.
+ *
+ *   a look at system.jobs, every `lookMs` and when something happened here
+ *     -> claimed by a living session: somebody else's
+ *     -> not due yet (`JobType.dueAt`): nobody's; costs nothing but the look
+ *     -> claimed in a transaction that reads row and sessions again, then run
+ *   a look at the own running jobs, every `beatMs` while there are any: requests, the session
+ *
+ * A job may be run again after a crash or an adoption: work is repeatable, and whatever it writes about itself is
+ * written only while the row still carries its claim.
+ */
+import { KvFailure, type Db, type Txn } from '../../kv/index.ts';
+import { type Env, type TimerHandle } from '../../util/index.ts';
+import { type CatalogCache, type CatalogSnapshot } from '../catalog/index.ts';
+import {
+  createJob,
+  deleteJob,
+  hasEnded,
+  nowMicros,
+  readJob,
+  readJobs,
+  writeJob,
+  type Job,
+  type JobSpec,
+} from './job.ts';
+import { JobSession, liveSessions } from './sessions.ts';
+
+export interface JobType {
+  /** Microseconds since 2000 before which there is nothing to do; asked again whenever the catalog has changed. */
+  dueAt?(job: Job, snapshot: CatalogSnapshot): bigint;
+  /** What SHOW JOBS says of a job that is not due. */
+  readonly waitingFor?: string;
+  run(run: JobRun): Promise<void>;
+  /** A session waits for it: it does not pause. */
+  readonly isOfSession?: boolean;
+  /** Takes back what was done; without it the job cannot be cancelled. */
+  revert?(run: JobRun): Promise<void>;
+}
+
+/** One attempt at a job, seen by its type. */
+export interface JobRun {
+  readonly job: Job;
+  readonly env: Env;
+  readonly db: Db;
+  readonly cache: CatalogCache;
+  /** To be called between steps: throws JobStopped when the job is to pause or end, or is somebody else's by now. */
+  readonly check: () => void;
+  readonly progress: (change: Pick<Job, 'fraction' | 'runningStatus'>) => Promise<void>;
+}
+
+/** The job goes on elsewhere, later or not at all. */
+export class JobStopped extends Error {
+  override readonly name = 'JobStopped';
+}
+
+const lookMs = 10_000;
+const beatMs = 2_000;
+const cleanUpMs = 3_600_000;
+
+interface Running {
+  readonly id: bigint;
+  readonly claim: string;
+  /** Why it must stop. */
+  stop: 'pause' | 'cancel' | 'lost' | undefined;
+}
+
+export interface JobRegistryOptions {
+  readonly env: Env;
+  readonly db: Db;
+  readonly cache: CatalogCache;
+  readonly types: ReadonlyMap<string, JobType>;
+  /** How long jobs that have ended are kept. */
+  readonly retentionMs: () => number;
+}
+
+export class JobRegistry {
+  readonly #options: JobRegistryOptions;
+  readonly #session: JobSession;
+  readonly #running = new Map<bigint, Running>();
+  /** Made by `createOwn`, not begun yet. */
+  readonly #own = new Set<bigint>();
+  #lookTimer: TimerHandle | undefined;
+  #beatTimer: TimerHandle | undefined;
+  #looking: Promise<void> | undefined;
+  #lookAgain = false;
+  #cleanedUpMs: number;
+  #isStopped = false;
+
+  constructor(options: JobRegistryOptions) {
+    const { env, db, cache } = options;
+    this.#options = options;
+    this.#session = new JobSession(env, db, cache.nodeId);
+    this.#cleanedUpMs = env.clock.monotonicMs();
+  }
+
+  start(): void {
+    // A zone, for instance, decides when a job is due.
+    this.#options.cache.onChange(() => this.wake());
+    this.wake();
+  }
+
+  /** Jobs under way are stopped and free for other nodes. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#lookTimer?.cancel();
+    this.#beatTimer?.cancel();
+    for (const each of this.#running.values()) each.stop = 'lost';
+    await this.#session.end();
+  }
+
+  /** Writes a job in `txn`; to be followed by `wake` once it has committed. */
+  create(txn: Txn, spec: Omit<JobSpec, 'claim'>): Promise<Job> {
+    const { db, env } = this.#options;
+    return createJob(db, env, txn, spec);
+  }
+
+  /** As `create`, for work that the caller does itself with `runHere`: nobody else takes it. */
+  async createOwn(txn: Txn, spec: Omit<JobSpec, 'claim'>): Promise<Job> {
+    const { db, env } = this.#options;
+    const claim = this.#session.name ?? (await this.#session.renew());
+    this.#beatSoon();
+    const job = await createJob(db, env, txn, { ...spec, claim });
+    this.#own.add(job.id);
+    return job;
+  }
+
+  /** Looks for work now. */
+  wake(): void {
+    if (this.#isStopped) return;
+    this.#lookTimer?.cancel();
+    this.#lookTimer = this.#options.env.timers.after(lookMs, () => this.wake());
+    if (this.#looking !== undefined) {
+      this.#lookAgain = true;
+      return;
+    }
+    this.#looking = this.#look()
+      .catch((error: unknown) => {
+        if (!(error instanceof KvFailure)) throw error;
+        this.#options.env.log.debug({ error: error.kvError.kind }, 'jobs cannot be read now');
+      })
+      .finally(() => {
+        this.#looking = undefined;
+        if (!this.#lookAgain) return;
+        this.#lookAgain = false;
+        this.wake();
+      });
+  }
+
+  /**
+   * Does the work of a job that `createOwn` has made. `work` may be long; the outcome is written down, and an error is
+   * thrown again when everything is taken back.
+   */
+  async runHere(job: Job, work: JobType): Promise<void> {
+    const error = await this.#run(job, work);
+    if (error !== undefined) throw error;
+  }
+
+  // Looking for work.
+
+  async #look(): Promise<void> {
+    const { env, db, cache } = this.#options;
+    const { jobs, live } = await db.run({ name: 'jobs' }, async (txn) => ({
+      jobs: await readJobs(txn),
+      live: await liveSessions(txn, env.clock.wallMicros()),
+    }));
+    await this.#cleanUp(jobs);
+    for (const job of jobs) {
+      if (this.#isStopped) return;
+      if (hasEnded(job) || job.status === 'paused') continue;
+      if (this.#running.has(job.id) || this.#own.has(job.id)) continue;
+      if (this.#isTaken(job, live)) continue;
+      const type = this.#options.types.get(job.type);
+      if (type === undefined) continue;
+      const due = type.dueAt?.(job, cache.current) ?? 0n;
+      if (job.status === 'running' && due > nowMicros(env)) {
+        this.#lookAt(due);
+        await this.#noteWaiting(job, type);
+        continue;
+      }
+      const mine = await this.#claim(job.id);
+      if (mine !== undefined) this.#begin(mine, type);
+    }
+  }
+
+  /** The next look is not later than when something is due. */
+  #lookAt(due: bigint): void {
+    const { env } = this.#options;
+    const waitMs = Number((due - nowMicros(env)) / 1000n) + 1;
+    if (waitMs >= lookMs) return;
+    this.#lookTimer?.cancel();
+    this.#lookTimer = env.timers.after(waitMs, () => this.wake());
+  }
+
+  async #noteWaiting(job: Job, type: JobType): Promise<void> {
+    const { waitingFor } = type;
+    if (waitingFor === undefined || job.runningStatus === waitingFor) return;
+    await this.#options.db.run({ name: 'job waits' }, async (txn) => {
+      const now = await readJob(txn, job.id);
+      if (now?.status !== 'running' || now.claim !== job.claim) return;
+      writeJob(txn, { ...now, runningStatus: waitingFor, modified: this.#now });
+    });
+  }
+
+  /** Undefined when somebody else was faster. */
+  async #claim(id: bigint): Promise<Job | undefined> {
+    const { env, db } = this.#options;
+    const claim = this.#session.name ?? (await this.#session.renew());
+    return db.run({ name: 'claim job' }, async (txn) => {
+      const job = await readJob(txn, id);
+      if (job === undefined || hasEnded(job) || job.status === 'paused') return undefined;
+      const live = await liveSessions(txn, env.clock.wallMicros());
+      if (this.#isTaken(job, live)) return undefined;
+      if (job.status === 'pause-requested') {
+        writeJob(txn, { ...job, status: 'paused', claim: null, modified: this.#now });
+        return undefined;
+      }
+      const mine: Job = { ...job, claim, started: job.started ?? this.#now, modified: this.#now };
+      writeJob(txn, mine);
+      return mine;
+    });
+  }
+
+  /** A job of this node's session that does not run here was left half done. */
+  #isTaken({ claim }: Job, live: ReadonlySet<string>): boolean {
+    return claim !== null && live.has(claim) && claim !== this.#session.name;
+  }
+
+  #begin(job: Job, type: JobType): void {
+    const { env } = this.#options;
+    this.#run(job, type).then(
+      (error) => {
+        if (error !== undefined) env.log.warn({ job: String(job.id), err: error }, 'a job failed');
+      },
+      (error: unknown) => {
+        env.log.warn({ job: String(job.id), err: error }, 'a job was left half done');
+        this.wake();
+      },
+    );
+  }
+
+  // Running.
+
+  /** Resolves with the error of a job that failed; rejects when its row cannot be written: somebody adopts it. */
+  async #run(job: Job, type: JobType): Promise<Error | undefined> {
+    const running: Running = { id: job.id, claim: job.claim ?? '', stop: undefined };
+    this.#running.set(job.id, running);
+    this.#own.delete(job.id);
+    this.#beatSoon();
+    try {
+      const isCanceled = job.status === 'cancel-requested' || job.status === 'reverting';
+      if (isCanceled) return await this.#revert(job, type, running, undefined);
+      try {
+        await type.run(this.#handle(job, running));
+      } catch (error) {
+        return await this.#interrupted(job, type, running, error);
+      }
+      await this.#end(running, { status: 'succeeded', fraction: 1, runningStatus: null });
+      return undefined;
+    } finally {
+      this.#running.delete(job.id);
+    }
+  }
+
+  async #interrupted(
+    job: Job,
+    type: JobType,
+    running: Running,
+    error: unknown,
+  ): Promise<Error | undefined> {
+    if (error instanceof JobStopped) {
+      if (running.stop === 'pause') {
+        await this.#change(running, { status: 'paused', claim: null });
+        return error;
+      }
+      if (running.stop === 'cancel') return this.#revert(job, type, running, error);
+      return error;
+    }
+    const failure = error instanceof Error ? error : new Error(String(error));
+    return this.#revert(job, type, running, failure);
+  }
+
+  /** `failure`: what the work ended in; undefined or JobStopped: it was cancelled. */
+  async #revert(
+    job: Job,
+    type: JobType,
+    running: Running,
+    failure: Error | undefined,
+  ): Promise<Error | undefined> {
+    const isFailed = failure !== undefined && !(failure instanceof JobStopped);
+    if (type.revert !== undefined) {
+      running.stop = undefined;
+      const error = isFailed ? { error: failure.message } : {};
+      await this.#change(running, { status: 'reverting', runningStatus: null, ...error });
+      await type.revert(this.#handle(job, running));
+    }
+    const failed = isFailed || (failure === undefined && job.error !== null);
+    const message = isFailed ? failure.message : job.error;
+    await this.#end(running, {
+      status: failed ? 'failed' : 'canceled',
+      error: message,
+      runningStatus: null,
+    });
+    return failure;
+  }
+
+  #handle(job: Job, running: Running): JobRun {
+    const { env, db, cache } = this.#options;
+    const check = (): void => {
+      if (running.stop === undefined && this.#session.name === running.claim) return;
+      throw new JobStopped(`job ${job.id} does not go on here`);
+    };
+    return {
+      job,
+      env,
+      db,
+      cache,
+      check,
+      progress: async (change) => {
+        check();
+        await this.#change(running, change);
+      },
+    };
+  }
+
+  #end(running: Running, change: Partial<Job>): Promise<void> {
+    return this.#change(running, { ...change, finished: this.#now, claim: null });
+  }
+
+  /** Throws JobStopped when the job is somebody else's by now. */
+  async #change({ id, claim }: Running, change: Partial<Job>): Promise<void> {
+    await this.#options.db.run({ name: 'job' }, async (txn) => {
+      const job = await readJob(txn, id);
+      if (job?.claim !== claim) throw new JobStopped(`job ${id} is not this node's any more`);
+      writeJob(txn, { ...job, ...change, modified: this.#now });
+    });
+  }
+
+  get #now(): bigint {
+    return nowMicros(this.#options.env);
+  }
+
+  // Watching what runs here.
+
+  #beatSoon(): void {
+    if (this.#isStopped || this.#beatTimer !== undefined) return;
+    this.#beatTimer = this.#options.env.timers.after(beatMs, () => {
+      this.#beatTimer = undefined;
+      this.#beat().catch((error: unknown) => {
+        if (!(error instanceof KvFailure)) throw error;
+        this.#options.env.log.debug({ error: error.kvError.kind }, 'jobs cannot be watched now');
+        this.#beatSoon();
+      });
+    });
+  }
+
+  async #beat(): Promise<void> {
+    if (this.#running.size === 0) {
+      await this.#session.end();
+      return;
+    }
+    await this.#session.renew();
+    await this.heedRequests();
+    this.#beatSoon();
+  }
+
+  /** Passes on what was asked of the jobs that run here. */
+  async heedRequests(): Promise<void> {
+    const ids = [...this.#running.keys()];
+    const jobs = await this.#options.db.run({ name: 'jobs here' }, (txn) =>
+      Promise.all(ids.map((id) => readJob(txn, id))),
+    );
+    for (const [at, id] of ids.entries()) {
+      const running = this.#running.get(id);
+      const job = jobs[at];
+      if (running === undefined) continue;
+      if (job?.claim !== running.claim) running.stop = 'lost';
+      else if (job.status === 'pause-requested') running.stop ??= 'pause';
+      else if (job.status === 'cancel-requested') running.stop ??= 'cancel';
+    }
+  }
+
+  async #cleanUp(jobs: readonly Job[]): Promise<void> {
+    const { env, db, retentionMs } = this.#options;
+    const nowMs = env.clock.monotonicMs();
+    if (nowMs - this.#cleanedUpMs < cleanUpMs) return;
+    this.#cleanedUpMs = nowMs;
+    const before = this.#now - BigInt(Math.round(retentionMs() * 1000));
+    const old = jobs.filter((job) => hasEnded(job) && (job.finished ?? job.modified) < before);
+    if (old.length === 0) return;
+    await db.run({ name: 'old jobs' }, async (txn) => {
+      for (const job of old) deleteJob(txn, job);
+    });
+  }
+}

@@ -1,0 +1,9 @@
+/** All types of jobs, by the name that SHOW JOBS prints. */
+import { indexBuild, indexBuildType } from './index-build.ts';
+import { type JobType } from './registry.ts';
+import { schemaGc, schemaGcType } from './schema-gc.ts';
+
+export const jobTypes: ReadonlyMap<string, JobType> = new Map([
+  [indexBuildType, indexBuild],
+  [schemaGcType, schemaGc],
+]);

@@ -1,0 +1,170 @@
+/** Jobs of a made-up type: they survive their node, stop when asked to, and take back what they did. */
+import { describe, expect, it } from 'vitest';
+import { asNodeId, type Db } from '../../../src/kv/index.ts';
+import { CatalogCache } from '../../../src/sql/catalog/index.ts';
+import {
+  JobRegistry,
+  readJob,
+  requestOfJob,
+  type Job,
+  type JobRequest,
+  type JobType,
+} from '../../../src/sql/jobs/index.ts';
+import { sleep } from '../../../src/util/index.ts';
+import { type VirtualEnv } from '../../txn/virtual-env.ts';
+import { startCluster } from '../ddl/node.ts';
+
+/** Counts to ten, a step a second. */
+class Counting {
+  readonly log: string[] = [];
+  failAt = 0;
+  readonly types: ReadonlyMap<string, JobType>;
+
+  constructor(env: VirtualEnv) {
+    this.types = new Map([
+      [
+        'COUNT',
+        {
+          run: async ({ check, progress, job }) => {
+            this.log.push(`from ${job.fraction * 10}`);
+            for (let i = job.fraction * 10 + 1; i <= 10; i++) {
+              await sleep(env, 1000);
+              check();
+              if (i === this.failAt) throw new Error(`no ${i}`);
+              await progress({ fraction: i / 10, runningStatus: `at ${i}` });
+            }
+            this.log.push('done');
+          },
+          revert: async () => {
+            this.log.push('reverted');
+          },
+        },
+      ],
+    ]);
+  }
+}
+
+interface Rig {
+  readonly env: VirtualEnv;
+  readonly db: Db;
+  readonly counting: Counting;
+  readonly job: Job;
+  readonly node: (id: number) => JobRegistry;
+  readonly now: () => Promise<Job | undefined>;
+  readonly ask: (request: JobRequest) => Promise<void>;
+}
+
+async function rig(): Promise<Rig> {
+  const { env, db } = await startCluster(1);
+  const counting = new Counting(env);
+  const node = (id: number): JobRegistry => {
+    const cache = new CatalogCache({ env, db, nodeId: asNodeId(id) });
+    return new JobRegistry({ env, db, cache, types: counting.types, retentionMs: () => 1e9 });
+  };
+  const job = await db.run({}, (txn) =>
+    node(9).create(txn, {
+      type: 'COUNT',
+      description: 'count to ten',
+      user: 'root',
+      runningStatus: null,
+      payload: {},
+    }),
+  );
+  return {
+    env,
+    db,
+    counting,
+    job,
+    node,
+    now: () => db.run({}, (txn) => readJob(txn, job.id)),
+    ask: (request) => db.run({}, (txn) => requestOfJob(txn, env, counting.types, job.id, request)),
+  };
+}
+
+describe('a job', () => {
+  it('runs on one node only, to its end', async () => {
+    const { env, counting, node, now } = await rig();
+    const nodes = [node(1), node(2), node(3)];
+    for (const each of nodes) each.start();
+    await env.runFor(5_500);
+    expect(await now()).toMatchObject({ status: 'running', fraction: 0.5, runningStatus: 'at 5' });
+    await env.runFor(30_000);
+    expect(counting.log).toEqual(['from 0', 'done']);
+    expect(await now()).toMatchObject({ status: 'succeeded', fraction: 1, claim: null });
+    for (const each of nodes) await each.stop();
+  });
+
+  it('goes on elsewhere when its node stops', async () => {
+    const { env, counting, node, now } = await rig();
+    const [first, second] = [node(1), node(2)];
+    first.start();
+    await env.runFor(3_500);
+    await first.stop();
+    second.start();
+    await env.runFor(30_000);
+    expect(counting.log).toEqual(['from 0', 'from 3', 'done']);
+    expect(await now()).toMatchObject({ status: 'succeeded' });
+    await second.stop();
+  });
+
+  it('goes on elsewhere when its node is cut off, which stops by itself', async () => {
+    const { env, db, counting, node, now } = await rig();
+    const [first, second] = [node(1), node(2)];
+    first.start();
+    await env.runFor(3_500);
+    // Its writes go nowhere from here on.
+    const run = db.run.bind(db);
+    let isCut = true;
+    db.run = (options, body) => (isCut ? new Promise(() => {}) : run(options, body));
+    await env.runFor(20_000);
+    isCut = false;
+    second.start();
+    await env.runFor(30_000);
+    expect(counting.log).toEqual(['from 0', 'from 3', 'done']);
+    expect(await now()).toMatchObject({ status: 'succeeded' });
+    await second.stop();
+  });
+
+  it('pauses and resumes where it was', async () => {
+    const { env, counting, node, now, ask } = await rig();
+    const registry = node(1);
+    registry.start();
+    await env.runFor(3_500);
+    await ask('pause');
+    await env.runFor(10_000);
+    expect(await now()).toMatchObject({ status: 'paused', claim: null });
+    await env.runFor(60_000);
+    expect(counting.log).toEqual(['from 0']);
+    await ask('resume');
+    await env.runFor(30_000);
+    expect(await now()).toMatchObject({ status: 'succeeded' });
+    expect(counting.log).toEqual(['from 0', expect.stringMatching(/from [3-6]/), 'done']);
+    await registry.stop();
+  });
+
+  it('that is cancelled takes back what it did, also when it was paused', async () => {
+    const { env, counting, node, now, ask } = await rig();
+    const registry = node(1);
+    registry.start();
+    await env.runFor(3_500);
+    await ask('pause');
+    await env.runFor(10_000);
+    await ask('cancel');
+    await env.runFor(15_000);
+    expect(await now()).toMatchObject({ status: 'canceled', error: null, claim: null });
+    expect(counting.log).toEqual(['from 0', 'reverted']);
+    await expect(ask('resume')).rejects.toThrow('it has been canceled');
+    await registry.stop();
+  });
+
+  it('that fails takes back what it did and keeps the reason', async () => {
+    const { env, counting, node, now } = await rig();
+    counting.failAt = 4;
+    const registry = node(1);
+    registry.start();
+    await env.runFor(15_000);
+    expect(await now()).toMatchObject({ status: 'failed', error: 'no 4', fraction: 0.3 });
+    expect(counting.log).toEqual(['from 0', 'reverted']);
+    await registry.stop();
+  });
+});
