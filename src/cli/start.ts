@@ -170,6 +170,10 @@ async function startNode(settings: Settings, options: { singleNode: boolean }): 
     join: joinList,
     singleNode: options.singleNode,
     version,
+    usedCpuMs: () => {
+      const { user, system } = process.cpuUsage();
+      return (user + system) / 1000;
+    },
     maxOffsetMs: settings.integer('max-offset', { min: 1, max: 10_000 }) ?? 500,
     maxSyncMs: settings.integer('max-sync-duration', { min: 5_000, max: 3_600_000 }),
     onFatal: (error, storePath) => {

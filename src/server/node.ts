@@ -66,6 +66,8 @@ export interface NodeParts {
   /** Found a cluster at once when the stores are empty. */
   readonly singleNode: boolean;
   readonly version: string;
+  /** Processor milliseconds that the process has used so far: load may be evened out by it. */
+  readonly usedCpuMs?: () => number;
   readonly maxOffsetMs: number;
   readonly storeSettings?: Partial<StoreSettings>;
   /** Overrides zone configurations: simulation wants small ranges. */
@@ -394,6 +396,7 @@ export class SkeinNode {
       zonesKnown: () => this.#zonesKnown,
       locality,
       ...(attributes === undefined ? {} : { attributes }),
+      ...(this.#parts.usedCpuMs === undefined ? {} : { usedCpuMs: this.#parts.usedCpuMs }),
       ...(capacityBytes === undefined ? {} : { capacityBytes }),
       ...(storeSettings === undefined ? {} : { settings: storeSettings }),
       onFatal: (error) => this.#fail(asError(error), home),

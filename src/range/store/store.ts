@@ -61,7 +61,7 @@ import {
   untilAbsorbable,
   type MergeTrigger,
 } from './absorb.ts';
-import { CapacityPublisher } from './capacity.ts';
+import { CapacityPublisher, ProcessorLoad } from './capacity.ts';
 import { Census, type ReplicaCounts } from './census.ts';
 import { Checkpointer } from './checkpoint.ts';
 import { ClockBound, type ClockBoundFile } from './clock-bound.ts';
@@ -108,6 +108,8 @@ export interface StoreDeps {
   /** False while `zoneConfigFor` can only tell the defaults: until then nothing is split, moved or thrown away. */
   readonly zonesKnown: () => boolean;
   readonly locality?: readonly (readonly [string, string])[];
+  /** Processor milliseconds that this process has used so far. */
+  readonly usedCpuMs?: () => number;
   /** Of the store and its node: what constraints such as `+ssd` ask for. */
   readonly attributes?: readonly string[];
   /** The store is full at this size; undefined: at the disk's. */
@@ -128,6 +130,8 @@ export interface StoreCapacity {
   readonly usedBytes: number;
   readonly availableBytes: number;
   readonly qps: number;
+  /** Processor milliseconds per second, of the whole process. */
+  readonly cpuMs: number;
   readonly locality: readonly (readonly [string, string])[];
   readonly attributes: readonly string[];
   readonly draining: boolean;
@@ -173,6 +177,7 @@ export class Store implements ReplicaHost {
   readonly #intake: Intake;
   readonly #queues: Queues;
   readonly #publisher: CapacityPublisher;
+  readonly #processor: ProcessorLoad;
   readonly #census: Census;
   /** Of the members and of gossip; undefined when either has changed. */
   #peers: readonly StoreAddress[] | undefined;
@@ -273,6 +278,7 @@ export class Store implements ReplicaHost {
     this.allocatorDecisions = new DecisionLog(deps.storeId, deps.env.clock);
     this.#queues = new Queues(this);
     this.#publisher = new CapacityPublisher(this);
+    this.#processor = new ProcessorLoad(env.clock, deps.usedCpuMs ?? (() => 0));
     transport.onMessage(storeMethod(raftMethod, storeId), (payload, from) =>
       this.#intake.onFrame(payload, from),
     );
@@ -514,6 +520,7 @@ export class Store implements ReplicaHost {
       usedBytes,
       availableBytes: Math.min(freeBytes, Math.max(0, capacityBytes - usedBytes)),
       qps: gauges.queriesPerSecond,
+      cpuMs: this.#processor.perSecond(),
       locality,
       attributes,
       draining: this.draining,
