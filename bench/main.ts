@@ -1,4 +1,5 @@
 /** `npm run bench [-- name ...]`: each benchmark prints one table. Without a name: sql and idle. */
+import { runAllocatorBench } from './allocator.ts';
 import { runConsensusBench } from './consensus.ts';
 import { runCopyBench } from './copy.ts';
 import { runFailoverBench } from './failover.ts';
@@ -10,6 +11,8 @@ import { runSqlBench } from './sql.ts';
 const benches: Record<string, (args: readonly string[]) => Promise<void>> = {
   /** sysbench and pgbench against three PostgreSQL servers. */
   sql: runSqlBench,
+  /** Placement decisions, and simulated clusters that they bring to rest. */
+  allocator: runAllocatorBench,
   /** Rows per second loaded by COPY. */
   copy: runCopyBench,
   /** Commits below SQL on three processes, layer by layer. */

@@ -6,7 +6,7 @@
  * A move makes the difference smaller, and starts or ends outside a dead band: a replica never goes to and fro.
  */
 import { replace } from './actions.ts';
-import { compareDiversity, diversityAt, isFree } from './candidates.ts';
+import { compareDiversity, diversities, isFree } from './candidates.ts';
 import { peers } from './heirs.ts';
 import { drawn, lotEnd, lotOf } from './lots.ts';
 import { allKnown, holders, violationsOf, without, type Situation } from './situation.ts';
@@ -31,10 +31,11 @@ interface Move {
 export function spreadFarther(situation: Situation): PlacementAction | undefined {
   let best: (Move & { readonly gain: number }) | undefined;
   for (const { role, from, staying } of movable(situation)) {
-    const before = diversityAt(staying, role, from.site);
+    const diversity = diversities(staying, role);
+    const before = diversity[from.site.index] ?? 0;
     const violated = violationsOf(situation);
     for (const site of situation.cluster.sites) {
-      const gain = diversityAt(staying, role, site) - before;
+      const gain = (diversity[site.index] ?? 0) - before;
       if (compareDiversity(gain, best?.gain ?? 0) <= 0) continue;
       if (violationsAt(staying, role, site) > violated) continue;
       const to = emptiest(situation, staying, site);
@@ -89,15 +90,17 @@ function evening(situation: Situation): Move[] {
   for (const { role, from, staying } of movable(situation)) {
     const sites = equalSites(situation, staying, role, from);
     const { mean, band } = rangeBand(situation, sites);
+    // How few ranges a store must have for the move to help.
+    const fewerThan = Math.min(
+      from.rangeCount - rangeBandMin,
+      from.rangeCount > mean + band ? mean : from.rangeCount > mean ? mean - band : 0,
+    );
     for (const site of sites) {
-      const fewest = emptiest(situation, staying, site)?.rangeCount ?? Infinity;
+      let fewest = Infinity;
       for (const to of site.live) {
-        const isOverfull = from.rangeCount > mean + band && to.rangeCount < mean;
-        const isUnderfull = to.rangeCount < mean - band && from.rangeCount > mean;
-        if (!isOverfull && !isUnderfull) break;
-        if (to.rangeCount > fewest + equalRanges) break;
-        if (from.rangeCount - to.rangeCount <= rangeBandMin) break;
+        if (to.rangeCount >= fewerThan || to.rangeCount > fewest + equalRanges) break;
         if (!hasRoomToBalance(to) || !isFree(situation, staying, to)) continue;
+        fewest = Math.min(fewest, to.rangeCount);
         moves.push({ role, from, to });
       }
     }
@@ -116,14 +119,16 @@ export function equalSites(
   role: ReplicaRole,
   from: StoreState,
 ): Site[] {
-  const before = diversityAt(staying, role, from.site);
+  const diversity = diversities(staying, role);
+  const before = diversity[from.site.index] ?? 0;
   const violated = violationsOf(situation);
-  return situation.cluster.sites.filter(
-    (site) =>
-      site.live.length > 0 &&
-      compareDiversity(diversityAt(staying, role, site), before) >= 0 &&
-      violationsAt(staying, role, site) <= violated,
-  );
+  const sites: Site[] = [];
+  for (const site of situation.cluster.sites) {
+    if (site.live.length === 0) continue;
+    if (compareDiversity(diversity[site.index] ?? 0, before) < 0) continue;
+    if (violationsAt(staying, role, site) <= violated) sites.push(site);
+  }
+  return sites;
 }
 
 export function rangeBand(

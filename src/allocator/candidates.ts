@@ -39,6 +39,17 @@ export function diversityAt(staying: Situation, role: ReplicaRole, site: Site): 
   return others === 0 ? 1 : sum / others;
 }
 
+/** `diversityAt` for every site, by its index. */
+export function diversities(staying: Situation, role: ReplicaRole): Float64Array {
+  const { cluster, voters, nonVoters } = staying;
+  const others = role === 'voter' ? voters : [...voters, ...nonVoters];
+  const sums = cluster.distanceSums(others);
+  for (let i = 0; i < sums.length; i++) {
+    sums[i] = others.length === 0 ? 1 : (sums[i] ?? 0) / others.length;
+  }
+  return sums;
+}
+
 export function rankAt(staying: Situation, role: ReplicaRole, site: Site): Rank {
   const { rules, voters, nonVoters } = staying;
   return {

@@ -64,6 +64,17 @@ export class ClusterPicture implements Layout {
     return this.#distances[a.index * this.sites.length + b.index] ?? 0;
   }
 
+  /** For every site, by its index: the sum of its distances to these stores. */
+  distanceSums(to: readonly StoreState[]): Float64Array {
+    const count = this.sites.length;
+    const sums = new Float64Array(count);
+    for (const { site } of to) {
+      const row = site.index * count;
+      for (let i = 0; i < count; i++) sums[i] = (sums[i] ?? 0) + (this.#distances[row + i] ?? 0);
+    }
+    return sums;
+  }
+
   rulesOf(zone: ZoneConfig): ZoneRules {
     let rules = this.#rules.get(zone);
     if (rules === undefined) {

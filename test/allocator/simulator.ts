@@ -112,6 +112,7 @@ export class Simulation {
   readonly #settings: AllocatorSettings;
   readonly #published: Published[] = [];
   #changes: Change[] = [];
+  #isChanged = true;
   #statuses: ReadonlyMap<StoreId, StoreStatus> = new Map();
   /** All stores look at everything until then: something about the cluster has changed. */
   #alarmUntilS = walkS;
@@ -180,6 +181,7 @@ export class Simulation {
 
   setLoad(range: Range, qps: number): void {
     range.trueQps = qps;
+    this.#isChanged = true;
   }
 
   run(seconds: number): void {
@@ -218,6 +220,7 @@ export class Simulation {
   }
 
   #alarm(): void {
+    this.#isChanged = true;
     this.#alarmUntilS = this.nowS + 3 * walkS;
   }
 
@@ -240,21 +243,17 @@ export class Simulation {
     };
     if ([...statuses].some(([id, status]) => this.#statuses.get(id) !== status)) this.#alarm();
     this.#statuses = statuses;
-    const served = new Map<StoreId, Range[]>();
-    for (const storeId of this.stores.keys()) served.set(storeId, []);
-    for (const range of this.ranges) served.get(range.picture.leaseholder)?.push(range);
-    for (const [storeId, store] of this.stores) {
-      if (store.isUp) this.#pass(store, known, served.get(storeId) ?? []);
-    }
+    for (const store of this.stores.values()) if (store.isUp) this.#pass(store, known);
   }
 
   /** One look of a store at the ranges it serves. */
-  #pass(store: Store, heard: Published, ranges: readonly Range[]): void {
+  #pass(store: Store, heard: Published): void {
     const { storeId } = store.picture;
     const isTurn = balanceTurn(heard.stores, storeId, this.nowS * 1000, turnS * 1000);
     if (!isTurn) store.movesInTurn = 0;
     const isDue = (this.nowS + storeId) % walkS === 0 || this.nowS < this.#alarmUntilS;
-    if ((!isTurn && !isDue) || ranges.length === 0) return;
+    if (!isTurn && !isDue) return;
+    const ranges = this.ranges.filter(({ picture }) => picture.leaseholder === storeId);
     const looksAtLoad = isTurn && this.nowS - store.lookedAtLoadS >= loadIntervalS;
     if (looksAtLoad) store.lookedAtLoadS = this.nowS;
     const own = { ...store.picture, status: this.#status(store) };
@@ -296,6 +295,7 @@ export class Simulation {
         if (!store.isUp || !this.#isReady(action)) return;
         const done = apply(new ClusterPicture(this.#asTheyAre()), range.picture, action);
         range.picture = done.range;
+        this.#isChanged = true;
         if (done.action.kind === 'transfer-lease') this.totals.leases++;
         else this.totals.replicas++;
       },
@@ -332,11 +332,15 @@ export class Simulation {
       const heir = up[this.#random.between(0, up.length - 1)];
       if (heir === undefined || up.length <= voters.length / 2) continue;
       range.picture = { ...range.picture, leaseholder: heir.storeId };
+      this.#isChanged = true;
     }
   }
 
+  /** Anew only when something has changed, or when every measurement differs. */
   #count(): void {
     const { noise = 0 } = this.#options;
+    if (!this.#isChanged && noise === 0) return;
+    this.#isChanged = false;
     const counts = new Map<StoreId, { ranges: number; leases: number; qps: number }>();
     for (const storeId of this.stores.keys()) counts.set(storeId, { ranges: 0, leases: 0, qps: 0 });
     for (const range of this.ranges) {
