@@ -49,6 +49,8 @@ export interface BatchHeader {
    * 'read-within-uncertainty' or 'txn-pushed'. The new one comes back in the response's txn.
    */
   readonly canForwardReadTimestamp: boolean;
+  /** A read of the past that is not to be passed on to the leaseholder: a replica that cannot serve it says 'not-closed'. */
+  readonly nearest?: boolean;
 }
 
 export interface BatchRequest {

@@ -24,6 +24,8 @@ export interface TxnOptions {
   readonly name?: string;
   /** Read-only at this timestamp (AS OF SYSTEM TIME); no uncertainty. */
   readonly asOf?: Timestamp;
+  /** With `asOf`: what the replicas nearest to this node do not know yet fails with 'not-closed'. */
+  readonly nearest?: boolean;
   readonly priority?: 'low' | 'normal' | 'high';
   /** Reads with `mayAssume` may be answered from what this node knows; see `Txn.assumes`. */
   readonly optimistic?: boolean;

@@ -47,6 +47,8 @@ export type KvError =
       readonly timestamp: Timestamp;
       readonly threshold: Timestamp;
     }
+  /** Answers `BatchHeader.nearest`: this replica does not know everything above `closed`. */
+  | { readonly kind: 'not-closed'; readonly closed: Timestamp }
   /** No quorum, no leaseholder or no route within the deadline; the request definitely had no effect. */
   | { readonly kind: 'unavailable'; readonly reason: string }
   | { readonly kind: 'canceled' }

@@ -85,6 +85,7 @@ export class ClusterTxn implements Txn {
   status: 'open' | 'committed' | 'aborted' | 'ambiguous' = 'open';
   readonly #optimistic: boolean;
   readonly #readOnlyAsOf: boolean;
+  readonly #isNearest: boolean;
   readonly #observedClocks = new Map<NodeId, Timestamp>();
   #flushedSequence = 0;
   /** Writes on their way out as intents: one buffer at a time. */
@@ -100,6 +101,7 @@ export class ClusterTxn implements Txn {
   constructor(parts: TxnParts, meta: TxnMeta, options: TxnOptions) {
     this.parts = parts;
     this.#readOnlyAsOf = options.asOf !== undefined;
+    this.#isNearest = options.nearest === true;
     this.#optimistic = options.optimistic === true;
     this.refresher = new Refresher(this, meta, { movable: options.asOf === undefined });
     this.heartbeater = new Heartbeater(this);
@@ -473,6 +475,7 @@ export class ClusterTxn implements Txn {
       canForwardReadTimestamp: mayMove,
       observedClocks: this.#observedClocks,
       isPast: this.#readOnlyAsOf,
+      nearest: this.#isNearest,
     };
   }
 

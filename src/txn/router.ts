@@ -392,8 +392,9 @@ export class Router {
     return { kind: 'moved', unserved: range.rangeId };
   }
 
-  #readsNear({ isPast, txn }: HeaderBase): boolean {
+  #readsNear({ isPast, nearest, txn }: HeaderBase): boolean {
     if (isPast !== true || txn === undefined) return false;
+    if (nearest === true) return true;
     return isLikelyClosed(txn.readTimestamp, this.#options.clock.now().wall, this.#settings);
   }
 

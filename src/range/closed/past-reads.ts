@@ -9,7 +9,9 @@
 import {
   compareTimestamps,
   kvSettings,
+  previousTimestamp,
   zeroTimestamp,
+  type BatchHeader,
   type BatchRequest,
   type BatchResponse,
   type KvError,
@@ -38,22 +40,26 @@ const idle = {
   finished: new FinishedTxns(),
 };
 
-/** Undefined: it is not a read of the past, or this replica does not know all of it. */
+/** Undefined: it is not a read of the past, or it is left to the leaseholder. */
 export function readPast(
   replica: Replica,
   batch: BatchRequest,
 ): Promise<BatchResponse> | undefined {
-  const { txn } = batch.header;
-  if (txn === undefined || !mayServe(replica, batch, txn)) return undefined;
-  return serve(replica, batch, txn);
+  const { txn, nearest } = batch.header;
+  if (txn === undefined || !isForReplicas(replica, batch)) return undefined;
+  const closed = { wall: replica.closedTimestamp, logical: 0 };
+  const isKnown =
+    compareTimestamps(txn.uncertaintyLimit, closed) <= 0 &&
+    compareTimestamps(txn.readTimestamp, closed) <= 0;
+  if (isKnown) return serve(replica, batch, txn);
+  if (nearest !== true) return undefined;
+  return Promise.resolve(failure(replica, { kind: 'not-closed', closed }));
 }
 
-function mayServe(replica: Replica, { header, requests }: BatchRequest, txn: TxnMeta): boolean {
-  if (header.consistency !== 'txn' || replica.holdsLease) return false;
-  const closed = { wall: replica.closedTimestamp, logical: 0 };
-  if (compareTimestamps(txn.uncertaintyLimit, closed) > 0) return false;
-  if (compareTimestamps(txn.readTimestamp, closed) > 0) return false;
+function isForReplicas(replica: Replica, { header, requests }: BatchRequest): boolean {
   return (
+    header.consistency === 'txn' &&
+    !replica.holdsLease &&
     requests.every(isPlainRead) &&
     // While a snapshot is being installed the data are neither the old nor the new ones.
     replica.suspended === 0 &&
@@ -88,7 +94,7 @@ async function serve(
     for (const [index, request] of requests.entries()) {
       const outcome = await evaluate(ctx, request);
       if (outcome.kind === 'error') return failure(replica, outcome.error, index);
-      if (outcome.kind !== 'ok') return failure(replica, replica.notLeaseholder());
+      if (outcome.kind !== 'ok') return failure(replica, obstacle(replica, outcome, header));
       results.push(outcome.result);
     }
     replica.host.counters.followerReads++;
@@ -102,6 +108,18 @@ function evaluate(ctx: EvaluationContext, request: KvRequest): Outcome | Promise
   if (request.kind === 'get') return evaluateGet(ctx, request);
   assert(request.kind === 'scan', 'plain reads are gets and scans');
   return evaluateScan(ctx, request);
+}
+
+/** Whoever takes what is there has to go back behind the intents in the way; the leaseholder can do more about them. */
+function obstacle(
+  replica: Replica,
+  outcome: Exclude<Outcome, { kind: 'ok' | 'error' }>,
+  { nearest }: BatchHeader,
+): KvError {
+  if (nearest !== true || outcome.kind !== 'intents') return replica.notLeaseholder();
+  const found = outcome.intents.map(({ intent }) => intent.timestamp);
+  const oldest = found.reduce((a, b) => (compareTimestamps(a, b) <= 0 ? a : b));
+  return { kind: 'not-closed', closed: previousTimestamp(oldest) };
 }
 
 function failure(replica: Replica, error: KvError, index?: number): BatchResponse {

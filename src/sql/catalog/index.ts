@@ -40,6 +40,7 @@ export type { SessionCatalogOptions, VirtualSchemas } from './session-catalog.ts
 export {
   clusterSettings,
   findSetting,
+  followerLagMicros,
   sessionDefaults,
   formatBytes,
   formatDuration,

@@ -92,6 +92,7 @@ export class SessionCatalog implements Catalog {
   /** For a read-only transaction AS OF SYSTEM TIME: the catalog of that time, read through `txn`. */
   async beginAsOf(txn: Txn): Promise<void> {
     const record = decodeVersion(await txn.get(versionKey));
+    if (record.version === this.#pin?.snapshot.version) return;
     this.#historical = await loadCatalog(txn, record.version);
   }
 

@@ -56,6 +56,15 @@ export const clusterSettings: readonly ClusterSetting[] = [
   setting('version', 's', '1.0', 'the version of the cluster'),
 ];
 
+/** How far follower_read_timestamp() is behind: all replicas have been told by then, unless something is slow. */
+export function followerLagMicros({ data }: CatalogSnapshot): number {
+  const { closedTimestampTarget: target, closedTimestampSideTransportInterval: interval } =
+    kvSettings;
+  const targetMs = settingValue(target, data.settings.get(target.name));
+  const intervalMs = settingValue(interval, data.settings.get(interval.name));
+  return (targetMs + intervalMs + 1000) * 1000;
+}
+
 /** Settings of new sessions that the cluster decides, by their session names. */
 export function sessionDefaults(snapshot: CatalogSnapshot): Map<string, string> {
   const defaults = new Map<string, string>();

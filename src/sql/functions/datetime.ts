@@ -364,6 +364,10 @@ const clock: ScalarFunction[] = [
     stable(`${name}() timestamptz`, (_a, c) => c.statementMicros),
   ),
   volatile('clock_timestamp() timestamptz', (_a, c) => c.clockMicros()),
+  stable(
+    'follower_read_timestamp() timestamptz',
+    (_a, c) => c.statementMicros - (c.followerLagMicros ?? 4_200_000n),
+  ),
   stable('current_date() date', (_a, c) =>
     timestampToDate(timestamptzToTimestamp(c.statementMicros, c)),
   ),

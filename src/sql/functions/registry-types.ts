@@ -10,6 +10,8 @@ export interface EvalContext extends FormatSettings {
   /** transaction_timestamp(), statement_timestamp(): microseconds since 2000-01-01 UTC. */
   readonly statementMicros: bigint;
   clockMicros(): bigint;
+  /** How far follower_read_timestamp() is behind the statement; absent: as the cluster settings have it by default. */
+  readonly followerLagMicros?: bigint;
   /** Uniform in [0,1); `setSeed` makes it repeatable. */
   random(): number;
   setSeed(seed: number): void;

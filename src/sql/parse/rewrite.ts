@@ -5,7 +5,7 @@
  *   UPSERT INTO        -> INSERT INTO, and a flag
  *   STORING (...)      -> INCLUDE (...)
  *   string as a type   -> text
- *   AS OF SYSTEM TIME e  cut out; e is handed back
+ *   AS OF SYSTEM TIME e  cut out (a mode of a transaction: READ ONLY); e is handed back
  */
 import { type Token } from './scanner.ts';
 
@@ -44,6 +44,7 @@ export function rewrite(text: string, tokens: readonly Token[]): Rewritten {
   let upsert = false;
   let asOf: Rewritten['asOf'];
   const isDefinition = ['create', 'alter'].includes(tokens[0]?.value ?? '');
+  const instead = ['begin', 'start', 'set'].includes(tokens[0]?.value ?? '') ? 'READ ONLY' : '';
   const castDepths: number[] = [];
   let depth = 0;
   for (const [i, token] of tokens.entries()) {
@@ -74,7 +75,7 @@ export function rewrite(text: string, tokens: readonly Token[]): Rewritten {
     } else if (token.value === 'as' && isNext('of') && isNext('system', 2) && isNext('time', 3)) {
       const end = expressionEnd(tokens, i + 4);
       asOf = { start: tokens[i + 4]?.start ?? token.end, end };
-      edits.push({ start: token.start, end, by: ' '.repeat(end - token.start) });
+      edits.push({ start: token.start, end, by: instead.padEnd(end - token.start) });
     }
   }
   return { text: applyEdits(text, edits), upsert, asOf };

@@ -1,41 +1,78 @@
-/** AS OF SYSTEM TIME: which past moment is meant. */
-import { type Node } from '@pgsql/types';
-import { addMicros, type HlcClock, type Timestamp } from '../../kv/index.ts';
+/** AS OF SYSTEM TIME: which past moment is meant, or how old it may be. */
+import { type FuncCall, type Node } from '@pgsql/types';
+import { addMicros, laterTimestamp, type HlcClock, type Timestamp } from '../../kv/index.ts';
 import { sqlError } from '../errors.ts';
 import { type EvalContext } from '../functions/registry-types.ts';
 import { asBigint, asInterval, oids, typeOps } from '../types/index.ts';
 import { postgresEpochMicros } from './eval-context.ts';
 
+export type AsOf =
+  | { readonly kind: 'exact'; readonly at: Timestamp }
+  /** As fresh as the nearest replicas know, but not older than `oldest`. */
+  | {
+      readonly kind: 'bounded';
+      readonly oldest: Timestamp;
+      /** Rather fail than ask a replica that is further away. */
+      readonly nearestOnly: boolean;
+    };
+
+export interface AsOfContext {
+  readonly clock: HlcClock;
+  readonly eval: EvalContext;
+  /** How far follower_read_timestamp() is behind the statement. */
+  readonly followerLagMicros: number;
+}
+
 const microsPerDay = 86_400_000_000;
-/** Old enough that every replica has everything up to it. */
-const followerLagMicros = 5_000_000;
 
 /**
- * Forms: '-10s' (an interval back from now), a timestamp, decimal nanoseconds since 1970 with an
- * optional counter, follower_read_timestamp(). Throws 22023 for the future and for nonsense.
+ * Forms: '-10s' (an interval back from now), a timestamp, decimal nanoseconds since 1970 with an optional counter,
+ * follower_read_timestamp(), with_max_staleness(interval [, nearest_only]), with_min_timestamp(timestamptz [, nearest_only]).
+ * Throws 22023 for the future and for nonsense.
  */
-export async function asOfTimestamp(
-  node: Node,
-  clock: HlcClock,
-  context: EvalContext,
-): Promise<Timestamp> {
-  const now = clock.now();
-  if ('FuncCall' in node) {
-    const last = node.FuncCall.funcname?.at(-1);
-    const name = last !== undefined && 'String' in last ? last.String.sval : undefined;
-    if (name === 'follower_read_timestamp') return addMicros(now, -followerLagMicros);
-    throw invalid();
+export function asOfTimestamp(node: Node, context: AsOfContext): AsOf {
+  const now = context.clock.now();
+  if ('FuncCall' in node) return byFunction(node.FuncCall, now, context);
+  return { kind: 'exact', at: past(parse(literal(node), now, context.eval), now) };
+}
+
+function byFunction(call: FuncCall, now: Timestamp, context: AsOfContext): AsOf {
+  const last = call.funcname?.at(-1);
+  const name = last !== undefined && 'String' in last ? last.String.sval : undefined;
+  const [first, second] = call.args ?? [];
+  if (name === 'follower_read_timestamp' && first === undefined) {
+    return { kind: 'exact', at: addMicros(now, -context.followerLagMicros) };
   }
-  const text = literal(node);
-  const timestamp = parse(text, now, context);
-  if (timestamp.wall > now.wall) {
+  if (first === undefined) throw invalid();
+  const nearestOnly = second !== undefined && flag(second);
+  switch (name) {
+    case 'with_max_staleness': {
+      const micros = intervalMicros(literal(first), context.eval);
+      if (micros < 0) {
+        throw sqlError(
+          'invalidParameterValue',
+          'with_max_staleness: the interval must not be negative',
+        );
+      }
+      return { kind: 'bounded', oldest: past(addMicros(now, -micros), now), nearestOnly };
+    }
+    case 'with_min_timestamp': {
+      const oldest = past(parse(literal(first), now, context.eval), now);
+      return { kind: 'bounded', oldest, nearestOnly };
+    }
+    default:
+      throw invalid();
+  }
+}
+
+function past(at: Timestamp, now: Timestamp): Timestamp {
+  if (at.wall > now.wall) {
     throw sqlError(
       'invalidParameterValue',
       'AS OF SYSTEM TIME: cannot specify a timestamp in the future',
     );
   }
-  if (timestamp.wall <= 0) throw invalid();
-  return timestamp;
+  return laterTimestamp(at, { wall: 1, logical: 0 });
 }
 
 function parse(text: string, now: Timestamp, context: EvalContext): Timestamp {
@@ -44,14 +81,18 @@ function parse(text: string, now: Timestamp, context: EvalContext): Timestamp {
     return { wall: Number(BigInt(decimal[1] ?? '0') / 1000n), logical: Number(decimal[2] ?? '0') };
   }
   if (/^[+-]/.test(text)) {
-    const interval = asInterval(typeOps(oids.interval).parse(text, -1, context));
-    const micros = Number(interval.micros) + (interval.days + interval.months * 30) * microsPerDay;
+    const micros = intervalMicros(text, context);
     if (micros >= 0)
       throw sqlError('invalidParameterValue', 'AS OF SYSTEM TIME: the interval must be negative');
     return addMicros(now, micros);
   }
   const micros = asBigint(typeOps(oids.timestamptz).parse(text, -1, context));
   return { wall: Number(micros) + postgresEpochMicros, logical: 0 };
+}
+
+function intervalMicros(text: string, context: EvalContext): number {
+  const interval = asInterval(typeOps(oids.interval).parse(text, -1, context));
+  return Number(interval.micros) + (interval.days + interval.months * 30) * microsPerDay;
 }
 
 function literal(node: Node): string {
@@ -65,9 +106,17 @@ function literal(node: Node): string {
   throw invalid();
 }
 
+function flag(node: Node): boolean {
+  if ('A_Const' in node && node.A_Const.boolval !== undefined) {
+    return node.A_Const.boolval.boolval ?? false;
+  }
+  throw invalid();
+}
+
 function invalid(): Error {
   return sqlError(
     'invalidParameterValue',
-    'AS OF SYSTEM TIME: a constant timestamp or negative interval is expected',
+    'AS OF SYSTEM TIME: a constant timestamp, a negative interval, follower_read_timestamp(), ' +
+      'with_max_staleness(...) or with_min_timestamp(...) is expected',
   );
 }

@@ -1,6 +1,7 @@
 /** Statements the session runs by itself. */
 import { type Node, type VariableSetStmt } from '@pgsql/types';
 import { sqlError } from '../errors.ts';
+import { type Statement } from '../parse/index.ts';
 import { oids, type Row } from '../types/index.ts';
 import { closeCursors, declareCursor, fetchColumns, fetchFromCursor } from './cursors.ts';
 import {
@@ -37,7 +38,10 @@ export async function runControl(
   run: Run,
 ): Promise<string> {
   const node = nodeOf(statement);
-  if ('VariableSetStmt' in node) return setVariable(session, node.VariableSetStmt);
+  if ('VariableSetStmt' in node) {
+    const { asOf } = statementOf(statement);
+    return setVariable(session, node.VariableSetStmt, asOf);
+  }
   if ('VariableShowStmt' in node) return show(session, node.VariableShowStmt.name ?? '', run);
   if ('DiscardStmt' in node) return discard(session, node.DiscardStmt.target ?? 'DISCARD_ALL');
   if ('PrepareStmt' in node) return prepareStatement(session, node.PrepareStmt, statement.text);
@@ -64,14 +68,18 @@ export async function runControl(
 }
 
 function nodeOf(statement: PreparedStatement): Node {
+  return statementOf(statement).node;
+}
+
+function statementOf(statement: PreparedStatement): Extract<Statement, { kind: 'postgres' }> {
   const parsed = statement.parsed?.statement;
   if (parsed?.kind !== 'postgres') throw sqlError('internalError', 'not a control statement');
-  return parsed.node;
+  return parsed;
 }
 
 // SET and SHOW.
 
-function setVariable(session: Session, node: VariableSetStmt): string {
+function setVariable(session: Session, node: VariableSetStmt, asOf: Node | undefined): string {
   const { name = '', args = [], is_local: isLocal = false } = node;
   switch (node.kind) {
     case 'VAR_SET_VALUE':
@@ -85,7 +93,7 @@ function setVariable(session: Session, node: VariableSetStmt): string {
       session.settings.resetAll();
       return 'RESET';
     case 'VAR_SET_MULTI':
-      setMulti(session, name, args);
+      setMulti(session, name, args, asOf);
       return 'SET';
     default:
       throw sqlError('featureNotSupported', 'SET ... FROM CURRENT is only meant for functions');
@@ -133,7 +141,12 @@ function setRole(session: Session, value: string | undefined): void {
   session.settings.planEpoch++;
 }
 
-function setMulti(session: Session, name: string, args: readonly Node[]): void {
+function setMulti(
+  session: Session,
+  name: string,
+  args: readonly Node[],
+  asOf: Node | undefined,
+): void {
   switch (name) {
     case 'TRANSACTION':
       if (session.transaction.state !== 'explicit') {
@@ -145,6 +158,7 @@ function setMulti(session: Session, name: string, args: readonly Node[]): void {
         return;
       }
       applyModes(session, args);
+      if (asOf !== undefined) session.transaction.readAsOf(session.past.ofBlock(asOf));
       return;
     case 'SESSION CHARACTERISTICS':
       for (const mode of transactionModes(args)) {

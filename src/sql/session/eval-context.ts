@@ -22,6 +22,7 @@ export class SessionEval implements EvalContext {
   readonly #identity: SessionIdentity;
   readonly #schemas: () => readonly string[];
   readonly host: EvalHost;
+  readonly #followerLagMicros: () => number;
   statementMicros = 0n;
   nowMicros = 0n;
   #seedState: number | undefined;
@@ -32,6 +33,7 @@ export class SessionEval implements EvalContext {
     identity: SessionIdentity;
     schemas: () => readonly string[];
     host: EvalHost;
+    followerLagMicros: () => number;
   }) {
     this.#env = options.env;
     this.settings = options.settings;
@@ -39,6 +41,11 @@ export class SessionEval implements EvalContext {
     this.#identity = options.identity;
     this.#schemas = options.schemas;
     this.host = options.host;
+    this.#followerLagMicros = options.followerLagMicros;
+  }
+
+  get followerLagMicros(): bigint {
+    return BigInt(this.#followerLagMicros());
   }
 
   get timeZone(): string {

@@ -72,6 +72,11 @@ export function sqlErrorOfKv(error: KvError): SqlFailure {
         detail: error.reason,
         hint: 'It may or may not have been committed. Look before running it again.',
       });
+    case 'not-closed':
+      return sqlError(
+        'cannotConnectNow',
+        `the nearest replica knows everything up to ${formatTimestamp(error.closed)} only`,
+      );
     case 'below-gc-threshold':
       return sqlError(
         'invalidParameterValue',

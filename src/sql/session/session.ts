@@ -11,19 +11,19 @@
 import { type Node } from '@pgsql/types';
 import { sleep, type TimerHandle } from '../../util/index.ts';
 import { type Txn } from '../../kv/index.ts';
-import { SessionCatalog, sessionDefaults } from '../catalog/index.ts';
+import { followerLagMicros, SessionCatalog, sessionDefaults } from '../catalog/index.ts';
 import { sqlError, SqlFailure } from '../errors.ts';
 import { characterPosition, type ParsedStatement } from '../parse/index.ts';
 import { type PreparedPlan } from '../plan/types.ts';
 import { type Datum, findZone } from '../types/index.ts';
 import { type SessionHost } from '../virtual/index.ts';
-import { asOfTimestamp } from './as-of.ts';
 import { type ClientOutput, type ResultFormats } from './client.ts';
 import { controlColumns, runControl } from './control.ts';
 import { runCopy } from './copy/copy.ts';
 import { postgresEpochMicros, SessionEval, type SessionIdentity } from './eval-context.ts';
 import { isRestartable, toSqlFailure } from './kv-errors.ts';
 import { findLiterals, type LiteralText } from './literals.ts';
+import { PastReads, type Past } from './past-reads.ts';
 import { PlanCache } from './plan-cache.ts';
 import { makeStatement, type Portal, PortalRun, type PreparedStatement } from './prepared.ts';
 import { type SessionServices } from './services.ts';
@@ -62,6 +62,7 @@ export class Session {
   readonly catalog: SessionCatalog;
   readonly transaction: SessionTransaction;
   readonly eval: SessionEval;
+  readonly past: PastReads;
   readonly host: SessionHost;
   readonly statements = new Map<string, PreparedStatement>();
   readonly portals = new Map<string, Portal>();
@@ -107,6 +108,7 @@ export class Session {
       db: services.db,
       catalog: this.catalog,
       settings: this.settings,
+      followerReadTimestamp: () => this.past.followerReadTimestamp(),
       checkCanceled: () => this.#checkCanceled(),
     });
     this.host = services.createEvalHost({
@@ -123,6 +125,12 @@ export class Session {
       identity: this.identity,
       schemas: () => this.catalog.searchPath,
       host: this.host,
+      followerLagMicros: () => followerLagMicros(services.catalogCache.current),
+    });
+    this.past = new PastReads({
+      clock: services.db.clock,
+      eval: this.eval,
+      followerLagMicros: () => followerLagMicros(services.catalogCache.current),
     });
     this.#plans = new PlanCache(services.limits.cachedPlans);
     this.#templates = new TemplateCache(services.limits.cachedPlans);
@@ -504,6 +512,7 @@ export class Session {
       return;
     }
     const mark = run.out.mark();
+    this.past.begin();
     for (let attempt = 0; ; attempt++) {
       try {
         this.transaction.open('implicit', attempt === 0 && statement.kind === 'query');
@@ -514,6 +523,7 @@ export class Session {
         const unsure = this.transaction.assumesStill;
         await this.#rollback();
         if (unsure && this.#cancelReason === undefined && run.out.rewind(mark)) continue;
+        if (this.past.mustStepBack(error) && run.out.rewind(mark)) continue;
         if (!isAgain(error) || attempt >= this.services.limits.retries) throw error;
         if (statement.kind === 'copy' || !run.out.rewind(mark)) throw error;
         await this.#pause(attempt + 1);
@@ -569,13 +579,13 @@ export class Session {
     params: readonly Datum[],
     alone: boolean,
   ): Promise<StatementResult> {
-    const asOf = this.#asOf(statement);
-    const txn = await this.transaction.require(asOf === undefined ? undefined : await asOf);
+    const past = this.#past(statement, alone);
+    const txn = await this.transaction.require(past);
     const plan = await this.#plan(statement);
     if (this.transaction.readOnly && !plan.isReadOnly) throw readOnlyError(statement);
     txn.beginStatement();
     // A lone point read needs no timestamp of its own; AS OF SYSTEM TIME has one.
-    const autocommit = alone && asOf === undefined;
+    const autocommit = alone && past === undefined && !this.transaction.isHistorical;
     const context = this.#makeContext(
       autocommit && !plan.isReadOnly ? this.transaction.guarded(txn) : txn,
       params,
@@ -584,10 +594,13 @@ export class Session {
     return plan.execute(context);
   }
 
-  #asOf(statement: PreparedStatement): ReturnType<typeof asOfTimestamp> | undefined {
+  #past(statement: PreparedStatement, alone: boolean): Past | undefined {
     const parsed = statement.parsed?.statement;
     if (parsed?.kind !== 'postgres' || parsed.asOf === undefined) return undefined;
-    return asOfTimestamp(parsed.asOf, this.services.db.clock, this.eval);
+    return this.past.ofStatement(parsed.asOf, {
+      alone,
+      inBlock: this.transaction.state === 'explicit',
+    });
   }
 
   async #startUtility(statement: PreparedStatement, alone: boolean): Promise<StatementResult> {
@@ -901,11 +914,15 @@ function sameColumns(a: readonly ResultColumn[], b: readonly ResultColumn[]): bo
 
 function readOnlyError(statement: PreparedStatement): SqlFailure {
   const parsed = statement.parsed?.statement;
-  const name =
-    parsed?.kind === 'postgres'
-      ? nodeName(parsed.node).replace(/Stmt$/, '').toUpperCase()
-      : 'this statement';
+  const name = parsed?.kind === 'postgres' ? writingName(parsed.node) : 'this statement';
   return sqlError('readOnlySqlTransaction', `cannot execute ${name} in a read-only transaction`);
+}
+
+function writingName(node: Node): string {
+  if ('SelectStmt' in node && (node.SelectStmt.lockingClause?.length ?? 0) > 0) {
+    return 'SELECT FOR UPDATE';
+  }
+  return nodeName(node).replace(/Stmt$/, '').toUpperCase();
 }
 
 /** The text the plan was made from is not the text that was sent: its positions mean nothing there. */

@@ -113,6 +113,12 @@ const settable: readonly Line[] = [
   ['default_text_search_config', text, 'pg_catalog.simple', 'Nominal.'],
   ['default_transaction_deferrable', bool, 'off', 'Nominal.'],
   [
+    'default_transaction_use_follower_reads',
+    bool,
+    'off',
+    'New transactions read the recent past at the nearest replicas, and may not write.',
+  ],
+  [
     'default_transaction_isolation',
     { kind: 'isolation' },
     'serializable',

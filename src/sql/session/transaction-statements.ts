@@ -15,11 +15,11 @@ export async function runTransactionStatement(
   const node = parsed.node.TransactionStmt;
   switch (node.kind) {
     case 'TRANS_STMT_BEGIN':
-      begin(session, node);
+      begin(session, node, parsed.asOf);
       out.complete('BEGIN');
       return;
     case 'TRANS_STMT_START':
-      begin(session, node);
+      begin(session, node, parsed.asOf);
       out.complete('START TRANSACTION');
       return;
     case 'TRANS_STMT_COMMIT':
@@ -49,8 +49,9 @@ export async function runTransactionStatement(
   }
 }
 
-function begin(session: Session, node: TransactionStmt): void {
+function begin(session: Session, node: TransactionStmt, asOf: Node | undefined): void {
   const { transaction } = session;
+  const at = asOf && session.past.ofBlock(asOf);
   if (transaction.state === 'explicit') {
     session.notice('WARNING', '25001', 'there is already a transaction in progress');
   } else {
@@ -58,6 +59,7 @@ function begin(session: Session, node: TransactionStmt): void {
     beginSettings(session);
   }
   applyModes(session, node.options ?? []);
+  if (at !== undefined) transaction.readAsOf(at);
 }
 
 /** A new block starts with the session's defaults. */
@@ -140,6 +142,12 @@ export function applyMode(session: Session, name: string, value: string): void {
         throw sqlError(
           'activeSqlTransaction',
           'transaction read-write mode must be set before any query',
+        );
+      }
+      if (value === 'off' && transaction.isHistorical) {
+        throw sqlError(
+          'invalidParameterValue',
+          'a transaction that reads AS OF SYSTEM TIME cannot be READ WRITE',
         );
       }
       transaction.readOnly = value === 'on';

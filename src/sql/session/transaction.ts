@@ -33,6 +33,8 @@ export interface TransactionParts {
   readonly db: Db;
   readonly catalog: SessionCatalog;
   readonly settings: SessionSettings;
+  /** For transactions that read at followers without having said so. */
+  readonly followerReadTimestamp: () => Timestamp;
   /** Throws 57014 when the statement was cancelled. */
   readonly checkCanceled: () => void;
 }
@@ -63,7 +65,8 @@ export class SessionTransaction {
   /** transaction_timestamp(): microseconds of the wall clock. */
   startWallMicros = 0;
   #savepoints: NamedSavepoint[] = [];
-  #isHistorical = false;
+  /** What `txn` reads, or is going to read: the state of that time. */
+  #asOf: Timestamp | undefined;
   #optimistic = false;
 
   constructor(parts: TransactionParts) {
@@ -77,10 +80,34 @@ export class SessionTransaction {
 
   /** Starts a block without touching the keys yet. `optimistic`: see TxnOptions. */
   open(state: 'implicit' | 'explicit', optimistic = false): void {
-    if (this.state === 'idle') this.startWallMicros = this.#parts.env.clock.wallMicros();
+    if (this.state === 'idle') this.#begin();
     this.state = state;
     this.#optimistic = optimistic;
     this.failed = false;
+  }
+
+  #begin(): void {
+    const { env, settings, followerReadTimestamp } = this.#parts;
+    this.startWallMicros = env.clock.wallMicros();
+    if (settings.get('default_transaction_use_follower_reads') === 'on') {
+      this.readAsOf(followerReadTimestamp());
+    }
+  }
+
+  get isHistorical(): boolean {
+    return this.#asOf !== undefined;
+  }
+
+  /** The transaction reads the state of that time and writes nothing. To be said before its first statement. */
+  readAsOf(at: Timestamp): void {
+    if (this.txn !== undefined) {
+      throw sqlError(
+        'featureNotSupported',
+        'AS OF SYSTEM TIME must be in the first statement of a transaction',
+      );
+    }
+    this.#asOf = at;
+    this.readOnly = true;
   }
 
   /** The open transaction rests on a value that nobody has checked; its failure may come from that. */
@@ -89,28 +116,20 @@ export class SessionTransaction {
     return txn?.assumes === true && txn.status !== 'committed' && txn.status !== 'ambiguous';
   }
 
-  /** The kv transaction, begun if need be. */
-  async require(asOf?: Timestamp): Promise<Txn> {
-    if (this.txn !== undefined) {
-      if (asOf !== undefined && !this.#isHistorical) {
-        throw sqlError(
-          'featureNotSupported',
-          'AS OF SYSTEM TIME must be in the first statement of a transaction',
-        );
-      }
-      return this.txn;
-    }
+  /** The kv transaction, begun if need be; `nearest`: see TxnOptions. */
+  async require(past?: { readonly at: Timestamp; readonly nearest: boolean }): Promise<Txn> {
+    if (this.txn !== undefined && (past === undefined || this.isHistorical)) return this.txn;
+    if (past !== undefined) this.readAsOf(past.at);
     const { db, catalog } = this.#parts;
+    const asOf = this.#asOf;
     await catalog.begin();
     const txn = db.begin(
-      asOf === undefined ? { name: 'sql', optimistic: this.#optimistic } : { name: 'sql', asOf },
+      asOf === undefined
+        ? { name: 'sql', optimistic: this.#optimistic }
+        : { name: 'sql', asOf, nearest: past?.nearest === true },
     );
     this.txn = txn;
-    if (asOf !== undefined) {
-      this.#isHistorical = true;
-      this.readOnly = true;
-      await catalog.beginAsOf(txn);
-    }
+    if (asOf !== undefined) await catalog.beginAsOf(txn);
     return txn;
   }
 
@@ -131,7 +150,7 @@ export class SessionTransaction {
     let committed = false;
     try {
       if (txn !== undefined && txn.status !== 'committed') {
-        if (!this.#isHistorical) await this.#beforeCommit();
+        if (!this.isHistorical) await this.#beforeCommit();
         await txn.commit();
       }
       committed = true;
@@ -167,7 +186,7 @@ export class SessionTransaction {
     this.txn = undefined;
     this.ddl.steps = [];
     this.#savepoints = [];
-    this.#isHistorical = false;
+    this.#asOf = undefined;
   }
 
   /** A statement of an explicit block failed. Without a savepoint to return to, its locks go at once. */
