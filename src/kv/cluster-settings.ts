@@ -4,13 +4,13 @@
  *
  *     SET CLUSTER SETTING -> system.settings -> catalog of every node -> ClusterSettings -> store
  *
- * A reader asks at each use, so a change takes effect with the next one; it reaches every node with the catalog:
- * at once where the node can be told, otherwise with the next renewal of its catalog lease. Until a node has read the
- * catalog for the first time the defaults hold.
+ * A reader asks at each use, so a change takes effect with the next one; it reaches every node with the catalog: the
+ * statement returns when all nodes that answer have it; those that did not hear learn it by gossip and with the next
+ * renewal of their catalog lease, in two seconds at most once they can read the catalog. Until a node has read the catalog for the first time the defaults hold.
  */
 
-/** b boolean, i integer, f float, z bytes, d duration, e enumeration, s string. */
-export type SettingType = 'b' | 'i' | 'f' | 'z' | 'd' | 'e' | 's';
+/** b boolean, i integer, f float, z bytes, d duration, e enumeration, s string, m version. */
+export type SettingType = 'b' | 'i' | 'f' | 'z' | 'd' | 'e' | 's' | 'm';
 
 export interface ClusterSetting<T extends string | number | boolean = string | number | boolean> {
   readonly name: string;
@@ -104,6 +104,11 @@ export const kvSettings = {
     'share of the mean by which the ranges of a store may differ from it before some are moved',
     { defaultValue: 0.05 },
   ),
+  bulkIoWriteMaxRate: bytes(
+    'kv.bulk_io_write.max_rate',
+    'bytes per second that a node writes for large transactions and for the building of indexes',
+    { defaultValue: 2 ** 40, min: 1024 },
+  ),
   followerReads: flag(
     'kv.closed_timestamp.follower_reads_enabled',
     'any replica serves reads of the past, as far as its range is closed',
@@ -118,6 +123,11 @@ export const kvSettings = {
     'kv.closed_timestamp.target_duration',
     'how far behind the clock timestamps are closed; 0: they are not',
     { defaultValue: 3000 },
+  ),
+  raftCommandMaxSize: bytes(
+    'kv.raft.command.max_size',
+    'a range refuses a command (what one batch writes to it) that is larger than this',
+    { defaultValue: 64 * mib, min: mib },
   ),
   backpressureMultiplier: fraction(
     'kv.range.backpressure_range_size_multiplier',
@@ -149,6 +159,11 @@ export const kvSettings = {
     'requests per second above which a range may be split by load',
     { defaultValue: 2500, min: 1 },
   ),
+  slowReplicationThreshold: duration(
+    'kv.replica_circuit_breaker.slow_replication_threshold',
+    'requests to a range that nobody has served, or that has not replicated, for so long fail at once; 0: they wait',
+    { defaultValue: 60_000 },
+  ),
   snapshotRebalanceMaxRate: bytes(
     'kv.snapshot_rebalance.max_rate',
     'bytes per second that a store sends in snapshots which only move replicas',
@@ -158,6 +173,21 @@ export const kvSettings = {
     'kv.snapshot_recovery.max_rate',
     'bytes per second that a store sends in snapshots for ranges which lack a replica',
     { defaultValue: 32 * mib, min: mib },
+  ),
+  maxIntentsBytes: integer(
+    'kv.transaction.max_intents_bytes',
+    'bytes in which a transaction remembers where it has written and locked; beyond it, in wider spans',
+    { defaultValue: 4 * mib, min: 1024 },
+  ),
+  maxRefreshSpansBytes: integer(
+    'kv.transaction.max_refresh_spans_bytes',
+    'bytes in which a transaction remembers what it has read; beyond it, in wider spans',
+    { defaultValue: 4 * mib, min: 1024 },
+  ),
+  writePipelining: flag(
+    'kv.transaction.write_pipelining_enabled',
+    'a large transaction goes on while a part of its writes is on its way',
+    { defaultValue: true },
   ),
   timeUntilStoreDead: duration(
     'server.time_until_store_dead',

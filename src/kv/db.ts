@@ -29,6 +29,8 @@ export interface TxnOptions {
   readonly priority?: 'low' | 'normal' | 'high';
   /** Reads with `mayAssume` may be answered from what this node knows; see `Txn.assumes`. */
   readonly optimistic?: boolean;
+  /** Its writes are work in bulk, which goes on at a bounded rate. */
+  readonly bulk?: boolean;
 }
 
 export interface ReadOptions {

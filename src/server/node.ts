@@ -316,6 +316,7 @@ export class SkeinNode {
       clock: this.clock,
       nodeId,
       router,
+      clusterSettings: this.#clusterSettings,
       peek: (key) => stores.peek(key),
       ...(this.#parts.rowPrograms === undefined ? {} : { rowPrograms: this.#parts.rowPrograms }),
     });

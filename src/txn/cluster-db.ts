@@ -2,6 +2,7 @@
 import {
   addMicros,
   asTxnId,
+  ClusterSettings,
   KvFailure,
   zeroTimestamp,
   type BatchResponse,
@@ -25,7 +26,7 @@ import {
   type TxnOptions,
 } from '../kv/index.ts';
 import { keyMin } from '../encoding/index.ts';
-import { maxBytes, minBytes, sleep, type Env } from '../util/index.ts';
+import { maxBytes, minBytes, Pace, sleep, type Env } from '../util/index.ts';
 import { Assumptions } from './assumptions.ts';
 import { ClusterTxn, type TxnParts } from './cluster-txn.ts';
 import { scanDescriptors } from './range-descriptors.ts';
@@ -37,6 +38,8 @@ export interface ClusterDbOptions {
   readonly clock: HlcClock;
   readonly nodeId: NodeId;
   readonly router: Router;
+  /** Without them the defaults hold. */
+  readonly clusterSettings?: ClusterSettings;
   /** Lets scans over a transaction's own buffered writes run their program at the gateway. */
   readonly rowPrograms?: RowProgramCompiler;
   /** The newest committed value that a replica on this node has; undefined when none is known. */
@@ -73,6 +76,8 @@ export class ClusterDb implements Db {
       env: options.env,
       router: options.router,
       nodeId: options.nodeId,
+      settings: options.clusterSettings ?? new ClusterSettings(),
+      bulkPace: new Pace(options.env),
       rowPrograms: options.rowPrograms,
       assumptions:
         options.peek === undefined ? undefined : new Assumptions(options.env.clock, options.peek),

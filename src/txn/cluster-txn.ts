@@ -11,10 +11,12 @@
  */
 import {
   KvFailure,
+  kvSettings,
   PageBuilder,
   SortedMap,
   WriteBuffer,
   type BatchResponse,
+  type ClusterSettings,
   type CommitTrigger,
   type KvError,
   type KvRequest,
@@ -33,7 +35,7 @@ import {
   type TxnOptions,
 } from '../kv/index.ts';
 import { addressOf, userTablesStart } from '../encoding/index.ts';
-import { type Env } from '../util/index.ts';
+import { type Env, type Pace } from '../util/index.ts';
 import { type Assumptions } from './assumptions.ts';
 import { cleanUp } from './clean-up.ts';
 import { commitWrites, flushWrites } from './committer.ts';
@@ -46,6 +48,9 @@ export interface TxnParts {
   readonly env: Env;
   readonly router: Router;
   readonly nodeId: NodeId;
+  readonly settings: ClusterSettings;
+  /** What all bulk writes of this node share. */
+  readonly bulkPace: Pace;
   readonly rowPrograms: RowProgramCompiler | undefined;
   /** Undefined: nothing is assumed. */
   readonly assumptions: Assumptions | undefined;
@@ -75,15 +80,16 @@ export class ClusterTxn implements Txn {
   readonly refresher: Refresher;
   readonly heartbeater: Heartbeater;
   /** Where requests have, or may have, left locks or intents. */
-  readonly locks = new SpanSet();
+  readonly locks: SpanSet;
   /** Keys that are certainly locked for update. */
   readonly #locked = new Set<string>();
   /** Where intents have, or may have, been written. */
-  readonly intents = new SpanSet();
+  readonly intents: SpanSet;
   /** Values that were assumed, by key: each is checked by the write of its key. */
   readonly assumed = new SortedMap<Buffer>();
   status: 'open' | 'committed' | 'aborted' | 'ambiguous' = 'open';
   readonly #optimistic: boolean;
+  readonly #isBulk: boolean;
   readonly #readOnlyAsOf: boolean;
   readonly #isNearest: boolean;
   readonly #observedClocks = new Map<NodeId, Timestamp>();
@@ -103,6 +109,10 @@ export class ClusterTxn implements Txn {
     this.#readOnlyAsOf = options.asOf !== undefined;
     this.#isNearest = options.nearest === true;
     this.#optimistic = options.optimistic === true;
+    this.#isBulk = options.bulk === true;
+    const spanBytes = parts.settings.get(kvSettings.maxIntentsBytes);
+    this.locks = new SpanSet(spanBytes);
+    this.intents = new SpanSet(spanBytes);
     this.refresher = new Refresher(this, meta, { movable: options.asOf === undefined });
     this.heartbeater = new Heartbeater(this);
     // The beginning was read off this node's clock.
@@ -360,6 +370,7 @@ export class ClusterTxn implements Txn {
     const { buffer } = this;
     const kept = buffer.takeBelow(userTablesStart);
     this.#takeOff(kept);
+    if (!this.parts.settings.get(kvSettings.writePipelining)) await this.flushed();
   }
 
   /** Sends all buffered writes out as intents and waits until they are there. */
@@ -431,6 +442,7 @@ export class ClusterTxn implements Txn {
     this.checkOpen();
     try {
       this.checkConflict();
+      if (this.#isBulk) await this.paceBulk(this.buffer.bytes);
       this.#committing = true;
       return await commitWrites(this, options.trigger);
     } catch (error) {
@@ -477,6 +489,12 @@ export class ClusterTxn implements Txn {
       isPast: this.#readOnlyAsOf,
       nearest: this.#isNearest,
     };
+  }
+
+  /** Waits until so many bytes of bulk writes may leave this node. */
+  paceBulk(bytes: number): Promise<void> {
+    const { bulkPace, settings } = this.parts;
+    return bulkPace.take(bytes, settings.get(kvSettings.bulkIoWriteMaxRate));
   }
 
   /** Before a request that leaves something at `key`: the record gets its place, the heart beats. */

@@ -242,7 +242,7 @@ async function writeIntents(txn: ClusterTxn, writes: readonly KvRequest[]): Prom
 export async function flushWrites(txn: ClusterTxn, buffer: WriteBuffer): Promise<void> {
   const versions = buffer.versions();
   let next = 0;
-  const piece = (): KvRequest[] => {
+  const piece = (): { readonly requests: readonly KvRequest[]; readonly bytes: number } => {
     const requests: KvRequest[] = [];
     let bytes = 0;
     for (; next < versions.length; next++) {
@@ -259,13 +259,15 @@ export async function flushWrites(txn: ClusterTxn, buffer: WriteBuffer): Promise
       );
       bytes += key.length + (value?.length ?? 0);
     }
-    return requests;
+    return { requests, bytes };
   };
   let failed = false;
   const worker = async (): Promise<void> => {
     while (!failed && next < versions.length) {
       try {
-        await writeIntents(txn, piece());
+        const { requests, bytes } = piece();
+        await txn.paceBulk(bytes);
+        await writeIntents(txn, requests);
       } catch (error) {
         failed = true;
         throw error;

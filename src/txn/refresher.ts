@@ -8,6 +8,7 @@
  */
 import {
   compareTimestamps,
+  kvSettings,
   laterTimestamp,
   type BatchResponse,
   type KvRequest,
@@ -20,7 +21,7 @@ import { SpanSet } from './span-set.ts';
 
 export class Refresher {
   readonly #txn: ClusterTxn;
-  readonly #reads = new SpanSet();
+  readonly #reads: SpanSet;
   #meta: TxnMeta;
   #movable: boolean;
   #version = 0;
@@ -28,6 +29,7 @@ export class Refresher {
 
   constructor(txn: ClusterTxn, meta: TxnMeta, options: { readonly movable: boolean }) {
     this.#txn = txn;
+    this.#reads = new SpanSet(txn.parts.settings.get(kvSettings.maxRefreshSpansBytes));
     this.#meta = meta;
     this.#movable = options.movable;
   }

@@ -10,6 +10,7 @@ import {
   ClusterSettings,
   containsKey,
   KvFailure,
+  kvSettings,
   laterTimestamp,
   requestSpan,
   TransportFailure,
@@ -37,6 +38,7 @@ import { addressOf } from '../encoding/index.ts';
 import { compareBytes, maxBytes, minBytes, sleep, type Env } from '../util/index.ts';
 import { LeaseWaits } from './lease-waits.ts';
 import { isLikelyClosed, nearestFirst } from './nearest.ts';
+import { RangeBreaker } from './range-breaker.ts';
 import { RangeCache, type CachedRange } from './range-cache.ts';
 import { SilentPeers } from './silent-peers.ts';
 
@@ -94,6 +96,7 @@ export class Router {
   readonly #options: RouterOptions;
   readonly #cache: RangeCache;
   readonly #leaseWaits: LeaseWaits;
+  readonly #breaker = new RangeBreaker();
   readonly #silentPeers = new SilentPeers();
   readonly #settings: ClusterSettings;
 
@@ -161,9 +164,8 @@ export class Router {
     const deadlineMs = this.#deadline();
     let unserved: RangeId | undefined;
     for (let round = 0; pending.length > 0; round++) {
-      if (round > 0 && (await this.#backOff(round, deadlineMs, unserved))) {
-        return this.#unavailable();
-      }
+      const end = round > 0 ? await this.#backOff(round, deadlineMs, unserved) : undefined;
+      if (end !== undefined) return end;
       const groups = await this.#group(pending, deadlineMs);
       if (!(groups instanceof Map)) return groups;
       // Each range could move the read timestamp to somewhere else: only one may.
@@ -207,9 +209,8 @@ export class Router {
     const deadlineMs = this.#deadline();
     let unserved: RangeId | undefined;
     for (let round = 0; ; round++) {
-      if (round > 0 && (await this.#backOff(round, deadlineMs, unserved))) {
-        return this.#unavailable();
-      }
+      const failure = round > 0 ? await this.#backOff(round, deadlineMs, unserved) : undefined;
+      if (failure !== undefined) return failure;
       const found = await this.#find(requestSpan(first).start, false, deadlineMs);
       if (found.kind === 'error') return found;
       if (!requests.every((request) => isInside(found.entry.range, requestSpan(request)))) {
@@ -226,9 +227,8 @@ export class Router {
     const deadlineMs = this.#deadline();
     let unserved: RangeId | undefined;
     for (let round = 0; ; round++) {
-      if (round > 0 && (await this.#backOff(round, deadlineMs, unserved))) {
-        return this.#unavailable();
-      }
+      const failure = round > 0 ? await this.#backOff(round, deadlineMs, unserved) : undefined;
+      if (failure !== undefined) return failure;
       const from = request.reverse ? request.end : request.start;
       const found = await this.#find(from, request.reverse, deadlineMs);
       if (found.kind === 'error') return found;
@@ -261,17 +261,30 @@ export class Router {
     return this.#options.env.clock.monotonicMs() + (this.#options.unavailableAfterMs ?? 30_000);
   }
 
-  /** Waits before the next try; true when there is no time left. */
-  async #backOff(round: number, deadlineMs: number, unserved?: RangeId): Promise<boolean> {
+  /** Waits before the next try; what to answer when there is no time left, or no use in it. */
+  async #backOff(
+    round: number,
+    deadlineMs: number,
+    unserved?: RangeId,
+  ): Promise<Extract<BatchResponse, { kind: 'error' }> | undefined> {
     const { env } = this.#options;
-    if (env.clock.monotonicMs() >= deadlineMs) return true;
+    const nowMs = env.clock.monotonicMs();
+    if (unserved !== undefined) {
+      const outageMs = this.#breaker.unserved(unserved, nowMs);
+      const thresholdMs = this.#settings.get(kvSettings.slowReplicationThreshold);
+      if (thresholdMs > 0 && outageMs >= thresholdMs) {
+        const seconds = Math.round(outageMs / 1000);
+        return this.#unavailable(`no replica has served range ${unserved} for ${seconds} s`);
+      }
+    }
+    if (nowMs >= deadlineMs) return this.#unavailable('no replica serves the range');
     if (unserved !== undefined) {
       await this.#leaseWaits.wait(unserved, round);
-      return false;
+      return undefined;
     }
     const base = Math.min(minBackoffMs * 2 ** Math.min(round - 1, 10), maxBackoffMs);
     await sleep(env, base * (0.5 + env.random.float() / 2));
-    return false;
+    return undefined;
   }
 
   async #find(
@@ -291,7 +304,8 @@ export class Router {
       } catch (error) {
         if (!(error instanceof KvFailure)) throw error;
       }
-      if (await this.#backOff(round, deadlineMs)) return this.#unavailable();
+      const failure = await this.#backOff(round, deadlineMs);
+      if (failure !== undefined) return failure;
     }
   }
 
@@ -358,6 +372,7 @@ export class Router {
         if (base.consistency !== 'inconsistent' && !isNear) {
           entry.leaseholder = replica;
           this.#leaseWaits.served(range.rangeId);
+          this.#breaker.served(range.rangeId);
         }
         return answer;
       }
@@ -487,8 +502,8 @@ export class Router {
     return { kind: 'error', now: this.#options.clock.now(), error, index: undefined };
   }
 
-  #unavailable(): Extract<BatchResponse, { kind: 'error' }> {
-    return this.#failure({ kind: 'unavailable', reason: 'no replica serves the range' });
+  #unavailable(reason: string): Extract<BatchResponse, { kind: 'error' }> {
+    return this.#failure({ kind: 'unavailable', reason });
   }
 }
 

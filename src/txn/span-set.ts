@@ -7,7 +7,6 @@
 import { SortedMap, type Span } from '../kv/index.ts';
 import { compareBytes, equalBytes, emptyBytes, maxBytes, nextKey } from '../util/index.ts';
 
-const defaultMaxBytes = 256 << 10;
 const entryOverheadBytes = 48;
 
 export class SpanSet {
@@ -16,7 +15,7 @@ export class SpanSet {
   readonly #spans = new SortedMap<Buffer | undefined>();
   #bytes = 0;
 
-  constructor(maxBytes = defaultMaxBytes) {
+  constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
   }
 

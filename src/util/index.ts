@@ -25,3 +25,4 @@ export type {
   TimerHandle,
   Timers,
 } from './env.ts';
+export { Pace } from './pace.ts';

@@ -8,6 +8,7 @@ import {
   asRangeId,
   asReplicaId,
   asStoreId,
+  ClusterSettings,
   encodeDescriptor,
   gossipKeys,
   HlcClock,
@@ -163,6 +164,7 @@ export class TestCluster {
   readonly db: ClusterDb;
   readonly rowPrograms: RowProgramCompiler | undefined;
   readonly replicas: TestReplica[] = [];
+  readonly settings = new ClusterSettings();
   proposals = 0;
   /** Most writes of one command. */
   largestProposal = 0;
@@ -197,9 +199,11 @@ export class TestCluster {
       transport: noTransport,
       local: { send: (batch) => this.#serve(batch) },
       gossip: this.#gossip(),
+      clusterSettings: this.settings,
     });
     this.db = new ClusterDb({
       env,
+      clusterSettings: this.settings,
       clock,
       nodeId,
       router: this.router,

@@ -11,6 +11,8 @@ export interface PendingProposal {
   readonly command: Command;
   readonly split: SplitEffects | undefined;
   readonly closed: number;
+  /** When it was proposed, monotonic. */
+  readonly atMs: number;
   readonly resolve: (outcome: ProposeOutcome) => void;
 }
 
@@ -34,6 +36,12 @@ export class Proposals {
     if (pending.size === 1) this.#pending = undefined;
     else pending.delete(index);
     return proposal;
+  }
+
+  /** For how long the oldest one has been under way; 0 when none is. */
+  waitingMs(nowMs: number): number {
+    for (const { atMs } of this.#pending?.values() ?? []) return nowMs - atMs;
+    return 0;
   }
 
   commands(): Command[] {

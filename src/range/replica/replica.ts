@@ -16,6 +16,7 @@
 import {
   compareTimestamps,
   keepDescriptor,
+  kvSettings,
   laterTimestamp,
   replicaById,
   type BatchRequest,
@@ -580,9 +581,17 @@ export class Replica implements ReplicaPort, RaftHost {
       Math.min(this.host.closingTarget(), this.leaseExpiration() - 1),
     );
     const data = encodeCommand(command, split, closed);
-    if (data.length > this.host.settings.commandBytesMax) {
-      const reason = `a command of ${data.length} bytes exceeds ${this.host.settings.commandBytesMax}`;
+    const maxBytes = this.host.clusterSettings.get(kvSettings.raftCommandMaxSize);
+    if (data.length > maxBytes) {
+      const reason = `a command of ${data.length} bytes exceeds kv.raft.command.max_size (${maxBytes})`;
       return Promise.resolve({ kind: 'rejected', error: { kind: 'too-large', reason } });
+    }
+    const stuckMs = this.proposals.waitingMs(this.host.env.clock.monotonicMs());
+    const thresholdMs = this.host.clusterSettings.get(kvSettings.slowReplicationThreshold);
+    if (thresholdMs > 0 && stuckMs >= thresholdMs) {
+      const seconds = Math.round(stuckMs / 1000);
+      const reason = `range ${this.rangeId} has not replicated anything for ${seconds} s`;
+      return Promise.resolve({ kind: 'rejected', error: { kind: 'unavailable', reason } });
     }
     const result = this.raft.propose(data);
     switch (result.kind) {
@@ -600,7 +609,9 @@ export class Replica implements ReplicaPort, RaftHost {
         this.activate();
         this.host.counters.proposals++;
         return new Promise((resolve) => {
-          this.proposals.add(result.index, { term: result.term, command, split, closed, resolve });
+          const { term, index } = result;
+          const atMs = this.host.env.clock.monotonicMs();
+          this.proposals.add(index, { term, command, split, closed, atMs, resolve });
         });
     }
   }

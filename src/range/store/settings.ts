@@ -17,7 +17,6 @@ export interface StoreSettings {
   readonly holdBytesMax: number;
   readonly holdMs: number;
   readonly uncommittedBytesMax: number;
-  readonly commandBytesMax: number;
   /**
    * Support is asked for this often. A leader serves for `livenessSupportMs` on what it was promised last; a promise
    * binds for the maximum clock offset longer.
@@ -70,7 +69,6 @@ export const defaultStoreSettings: StoreSettings = {
   holdBytesMax: 16 << 10,
   holdMs: 2,
   uncommittedBytesMax: 64 << 20,
-  commandBytesMax: 64 << 20,
   livenessHeartbeatMs: 500,
   livenessSupportMs: 1400,
   clockBoundMarginMs: 3000,

@@ -123,6 +123,9 @@ export class CatalogCache {
   #snapshot: CatalogSnapshot = emptySnapshot;
   #leaseUntilMs = Number.NEGATIVE_INFINITY;
   #reading: Promise<void> | undefined;
+  /** The newest version that was heard of. */
+  #newest = 0;
+  #isCatchingUp = false;
   readonly #pins = new Set<OpenPin>();
   readonly #blocks = new Map<string, Block>();
   #waiters: (() => void)[] = [];
@@ -159,7 +162,7 @@ export class CatalogCache {
       return {};
     });
     this.#stopWatching = this.#gossip?.watch(gossipKey, (_key, value) => {
-      if (typeof value === 'number' && value > this.#snapshot.version) this.#refreshSoon();
+      if (typeof value === 'number') this.#catchUp(value);
     });
     // A node may start before a quorum of the catalog's replicas does.
     await rerun(this.env, ['unavailable'], () => this.refresh());
@@ -253,6 +256,24 @@ export class CatalogCache {
     this.#timer = this.env.timers.after(this.#leaseMs / 3, () => {
       this.#refreshSoon();
       this.#scheduleRenewal();
+    });
+  }
+
+  /** There is a new version: it is read soon, however often that fails at first. */
+  #catchUp(version: number): void {
+    this.#newest = Math.max(this.#newest, version);
+    if (this.#isCatchingUp) return;
+    this.#isCatchingUp = true;
+    const read = async (): Promise<void> => {
+      while (!this.#isStopped && this.#snapshot.version < this.#newest) {
+        await this.refresh().catch((error: unknown) => {
+          this.env.log.debug({ error }, 'a new catalog version could not be read yet');
+        });
+        if (this.#snapshot.version < this.#newest) await sleep(this.env, retryMs);
+      }
+    };
+    void read().finally(() => {
+      this.#isCatchingUp = false;
     });
   }
 
@@ -429,8 +450,15 @@ export class CatalogCache {
     if (this.env.clock.monotonicMs() >= barrier.heldUntilMs) throw changedMeanwhile();
   }
 
-  /** After a commit: returns when every node has `version`, or may use no older one any more. */
-  async publish(version: number, barrier: Barrier | undefined): Promise<void> {
+  /**
+   * After a commit: returns when every node has `version`, or may use no older one any more. `mayBeLate`: nobody minds
+   * when a node that does not answer learns it later, so its lease is not waited for.
+   */
+  async publish(
+    version: number,
+    barrier: Barrier | undefined,
+    options: { readonly mayBeLate?: boolean } = {},
+  ): Promise<void> {
     this.#gossip?.set(gossipKey, version, { ttlMs: 0 });
     await this.refresh(version);
     const nodes = await this.db.run({ name: 'catalog nodes' }, (txn) => this.#registeredNodes(txn));
@@ -439,7 +467,7 @@ export class CatalogCache {
       nodes.map((node) => this.#call(node, 'catalog.refresh', told)),
     );
     const away = nodes.filter((_, at) => answers[at] === undefined);
-    if (away.length > 0) await this.#waitOut(away);
+    if (away.length > 0 && options.mayBeLate !== true) await this.#waitOut(away);
   }
 
   async #registeredNodes(txn: Txn): Promise<NodeId[]> {

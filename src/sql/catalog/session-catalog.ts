@@ -126,7 +126,8 @@ export class SessionCatalog implements Catalog {
     const barrier = this.#barrier;
     const writer = this.#writer;
     this.#barrier = undefined;
-    if (writer !== undefined && !writer.isEmpty) await this.cache.publish(writer.version, barrier);
+    if (writer === undefined || writer.isEmpty) return;
+    await this.cache.publish(writer.version, barrier, { mayBeLate: writer.mayBeLate });
   }
 
   /** Ends the transaction here. Idempotent. */

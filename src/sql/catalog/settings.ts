@@ -53,7 +53,7 @@ export const clusterSettings: readonly ClusterSetting[] = [
     'longest run time of a statement unless its session says otherwise; 0 = no limit',
     { min: 0 },
   ),
-  setting('version', 's', '1.0', 'the version of the cluster'),
+  setting('version', 'm', '1.0', 'the version of the cluster'),
 ];
 
 /** How far follower_read_timestamp() is behind: all replicas have been told by then, unless something is slow. */
@@ -136,6 +136,7 @@ export function parseSetting(entry: ClusterSetting, text: string): string {
       return found ?? invalid(`one of: ${choices.join(', ')}`);
     }
     case 's':
+    case 'm':
       return text;
   }
 }

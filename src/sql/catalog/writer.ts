@@ -71,6 +71,13 @@ export class CatalogWriter {
     return this.#state.changed.size === 0;
   }
 
+  /** Only settings and zones change: a node that learns of them later does no harm until then. */
+  get mayBeLate(): boolean {
+    return [...this.#state.changed].every(
+      (id) => id === systemIds.settings || id === systemIds.zones,
+    );
+  }
+
   mark(): WriterMark {
     return this.#state;
   }

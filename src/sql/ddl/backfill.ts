@@ -211,7 +211,7 @@ export async function backfillOnline(options: OnlineBackfill): Promise<boolean> 
     options.checkCanceled();
     const start = from;
     const fill = (expectFree: boolean): Promise<{ resume: Buffer | undefined } | undefined> =>
-      db.run({ name: 'backfill index', priority: 'low' }, async (txn) => {
+      db.run({ name: 'backfill index', priority: 'low', bulk: true }, async (txn) => {
         const table = await options.table(txn);
         if (table === undefined) return undefined;
         const codec = tableCodec(table);

@@ -5,6 +5,7 @@ import { type ClusterStatement } from './types.ts';
 
 /** Behind `SHOW`; undefined when it is not about cluster settings. */
 export function showSettings(reader: TokenReader): ClusterStatement | undefined {
+  if (reader.take('cluster', 'setting', 'all')) return { kind: 'show-cluster-settings', all: true };
   if (reader.take('cluster', 'setting')) {
     return { kind: 'show-cluster-setting', name: reader.name().join('.') };
   }

@@ -164,7 +164,16 @@ export class Cluster {
     if (founding) await bootstrapCluster({ engine, raftLog, clock, nodeId, storeId });
     const gossip = this.#gossip();
     const local: Sender = { send: (batch) => store.send(batch) };
-    const router = new Router({ env, clock, nodeId, transport, local, gossip, ...patience });
+    const router = new Router({
+      env,
+      clock,
+      nodeId,
+      transport,
+      local,
+      gossip,
+      clusterSettings: this.settings,
+      ...patience,
+    });
     const db = new ClusterDb({ env, clock, nodeId, router });
     const store: Store = new Store({
       env,

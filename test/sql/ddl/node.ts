@@ -348,22 +348,38 @@ function errorLines(error: unknown): string[] {
   return lines;
 }
 
-/** Scripts: `jobs start node=2` lets a node work on jobs; `wait 1000`; `sql` runs in session 0; `sql session=b node=2` in another one, made when first named. */
+/**
+ * Scripts: `sql` runs in session 0; `sql session=b node=2` in another one, made when first named. `wait ms`; `away n` and
+ * `back n` cut a node off and bring it back; `elapsed` since the last `sql` began, in virtual time; `jobs start node=2`
+ * lets a node work on jobs.
+ */
 export async function scriptSessions(nodes = 1): Promise<ScriptRunner> {
   const cluster = await startCluster(nodes);
   const sessions = new Map<string, TestSession>();
+  let since = 0;
   return async ({ command, options, args, input }) => {
-    if (command === 'wait') {
-      await cluster.env.runFor(Number(args[0]));
-      return '';
+    switch (command) {
+      case 'wait':
+        await cluster.env.runFor(Number(args[0]));
+        return '';
+      case 'away':
+        cluster.board.away.add(asNodeId(Number(args[0])));
+        return '';
+      case 'back':
+        cluster.board.away.delete(asNodeId(Number(args[0])));
+        return '';
+      case 'elapsed':
+        return `${cluster.env.clock.monotonicMs() - since} ms`;
+      case 'jobs': {
+        const jobs = cluster.jobs[Number(options.get('node') ?? '1') - 1];
+        if (args[0] === 'start') jobs?.start();
+        else await jobs?.stop();
+        await cluster.env.runFor(100);
+        return '';
+      }
+      default:
     }
-    if (command === 'jobs') {
-      const jobs = cluster.jobs[Number(options.get('node') ?? '1') - 1];
-      if (args[0] === 'start') jobs?.start();
-      else await jobs?.stop();
-      await cluster.env.runFor(100);
-      return '';
-    }
+    since = cluster.env.clock.monotonicMs();
     const name = options.get('session') ?? 'a';
     let session = sessions.get(name);
     if (session === undefined) {

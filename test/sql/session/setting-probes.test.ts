@@ -1,0 +1,261 @@
+/**
+ * Every cluster setting does something. For each there is a probe: it looks at what the setting is about under two
+ * values, and must see a difference. A setting without a probe fails, so does a probe without a setting.
+ */
+import { describe, expect, it } from 'vitest';
+import { allocatorSettings } from '../../../src/allocator/index.ts';
+import { systemKey, tableKeyPrefix } from '../../../src/encoding/index.ts';
+import { asNodeId, asStoreId, ClusterSettings } from '../../../src/kv/index.ts';
+import { ClusterView } from '../../../src/range/queues/cluster-view.ts';
+import { SnapshotPace } from '../../../src/range/store/snapshot-pace.ts';
+import { clusterSettings, emptySnapshot, sessionDefaults } from '../../../src/sql/catalog/index.ts';
+import { isLikelyClosed } from '../../../src/txn/nearest.ts';
+import { Cluster, values } from '../../range/store/cluster.ts';
+import { withTime } from '../../txn/db-script.ts';
+import { TestCluster } from '../../txn/test-cluster.ts';
+import { VirtualEnv } from '../../txn/virtual-env.ts';
+
+/** What can be seen with the one setting changed. */
+type Look = (settings: ClusterSettings, stored: ReadonlyMap<string, string>) => unknown;
+
+interface Probe {
+  /** Two values in their stored form. */
+  readonly between: readonly [string, string];
+  readonly look: Look;
+}
+
+const table = tableKeyPrefix(20_000);
+const row = (i: number): Buffer => Buffer.concat([table, Buffer.from(`row ${1000 + i}`)]);
+
+const placement: Look = (settings) => allocatorSettings(settings);
+
+const pastRead: Look = (settings) => {
+  const now = 100_000_000;
+  const ages = [1000, 2500, 3100, 3300, 5000, 20_000];
+  return ages.map((ms) => isLikelyClosed({ wall: now - ms * 1000, logical: 0 }, now, settings));
+};
+
+const session: Look = (_settings, stored) =>
+  sessionDefaults(emptySnapshot.with(new Map(), { settings: stored }));
+
+function snapshotMs(purpose: 'recovery' | 'rebalance'): Look {
+  return async (settings) => {
+    const env = new VirtualEnv();
+    const pace = new SnapshotPace(env, settings);
+    for (let i = 0; i < 3; i++) await withTime(env, pace.take(purpose, 1 << 20));
+    return env.clock.monotonicMs();
+  };
+}
+
+/** A transaction over one store in memory, and what its coordinator does. */
+function transaction(look: (cluster: TestCluster, env: VirtualEnv) => Promise<unknown>): Look {
+  return (_settings, stored) => {
+    const env = new VirtualEnv();
+    const cluster = new TestCluster(env);
+    cluster.settings.update(stored);
+    return look(cluster, env);
+  };
+}
+
+/** Stores in virtual time; the queues are driven by hand. */
+function stores(nodes: number, look: (cluster: Cluster) => Promise<unknown>): Look {
+  return async (_settings, stored) => {
+    const cluster = await Cluster.start({ nodes });
+    await cluster.time.run(1000);
+    cluster.settings.update(stored);
+    return look(cluster);
+  };
+}
+
+async function put(cluster: Cluster, key: Buffer, bytes: number): Promise<string> {
+  const value = Buffer.alloc(bytes, 'x');
+  const work = cluster.client(1).request({ kind: 'put', key, value, sequence: 1 });
+  const answer = await cluster.time.settleOf(work);
+  return answer.kind === 'ok' ? 'ok' : answer.error.kind;
+}
+
+/** Does a range of so many times 8 MiB make writes wait, whose zone allows 40 MiB? */
+const holdsBack = (pieces: number): Look =>
+  stores(1, async (cluster) => {
+    cluster.zone = { ...cluster.zone, rangeMaxBytes: 40 << 20 };
+    for (let i = 0; i < pieces; i++) await put(cluster, row(i), 8 << 20);
+    await put(cluster, row(12), 10);
+    return cluster.machine(1).store.counters.writesHeldBack > 0;
+  });
+
+/** How many of 5 small ranges are left after two seconds. */
+const merged: Look = async (_settings, stored) => {
+  const cluster = await Cluster.start({
+    nodes: 1,
+    settings: { queueIntervalMs: 50 },
+    zone: { rangeMinBytes: 1 << 20 },
+  });
+  cluster.settings.update(stored);
+  const never = { wall: 0, logical: 0 };
+  for (let i = 0; i < 4; i++) {
+    const work = cluster
+      .client(1)
+      .request({ kind: 'admin-split', splitKey: row(i), expiration: never });
+    values(await cluster.time.settleOf(work));
+  }
+  await cluster.time.run(2000);
+  return cluster.ranges().length;
+};
+
+/** In which of ten passes a second apart the load is looked at. */
+const looksAtLoad = stores(1, async (cluster) => {
+  const view = new ClusterView(cluster.machine(1).store);
+  const looks: unknown[] = [];
+  for (let second = 0; second < 10; second++) {
+    await cluster.time.run(1000);
+    view.refresh();
+    looks.push(view.balancing());
+  }
+  return looks;
+});
+
+const loadThreshold = stores(1, async (cluster) => cluster.machine(1).store.loadSplitThreshold);
+
+/** Milliseconds after which a request fails when nobody serves its range, at first and later. */
+const outage = stores(3, async (cluster) => {
+  const key = systemKey('x');
+  const add = [2, 3].map((id) => ({ nodeId: asNodeId(id), storeId: asStoreId(id) }));
+  const { time } = cluster;
+  const admin = { kind: 'admin-change-replicas', key, add, remove: [] } as const;
+  values(await time.settleOf(cluster.client(1).request(admin)));
+  cluster.crash(2);
+  cluster.crash(3);
+  await time.run(3000);
+  const failed: boolean[] = [];
+  for (let i = 0; i < 3; i++) {
+    const from = time.nowMs;
+    await put(cluster, key, 1);
+    failed.push(time.nowMs - from < 8_000);
+  }
+  return failed;
+});
+
+const probes: Readonly<Record<string, Probe>> = {
+  'kv.allocator.lease_rebalance_threshold': { between: ['0.05', '0.5'], look: placement },
+  'kv.allocator.load_based_lease_rebalancing.enabled': {
+    between: ['true', 'false'],
+    look: placement,
+  },
+  'kv.allocator.load_based_rebalancing': { between: ['leases', 'off'], look: placement },
+  'kv.allocator.load_based_rebalancing.objective': { between: ['qps', 'cpu'], look: placement },
+  'kv.allocator.load_based_rebalancing_interval': {
+    between: ['1000', '5000'],
+    look: looksAtLoad,
+  },
+  'kv.allocator.qps_rebalance_threshold': { between: ['0.1', '0.2'], look: placement },
+  'kv.allocator.range_rebalance_threshold': { between: ['0.05', '0.5'], look: placement },
+  'kv.closed_timestamp.follower_reads_enabled': { between: ['true', 'false'], look: pastRead },
+  'kv.closed_timestamp.side_transport_interval': { between: ['200', '0'], look: pastRead },
+  'kv.closed_timestamp.target_duration': { between: ['3000', '10000'], look: pastRead },
+  'kv.bulk_io_write.max_rate': {
+    between: ['1099511627776', '1048576'],
+    look: transaction(async (cluster, env) => {
+      const txn = cluster.db.begin();
+      for (let i = 0; i < 3000; i++) txn.put(row(i), Buffer.alloc(1000));
+      await withTime(env, txn.commit());
+      return Math.round(env.clock.monotonicMs() / 1000);
+    }),
+  },
+  'kv.raft.command.max_size': {
+    between: ['67108864', '1048576'],
+    look: stores(1, (cluster) => put(cluster, row(1), 2 << 20)),
+  },
+  'kv.range.backpressure_range_size_multiplier': { between: ['0', '2'], look: holdsBack(11) },
+  'kv.range.range_size_hard_cap': { between: ['8589934592', '67108864'], look: holdsBack(9) },
+  'kv.range_merge.queue_enabled': { between: ['true', 'false'], look: merged },
+  'kv.range_merge.queue_interval': { between: ['100', '100000'], look: merged },
+  'kv.range_split.by_load_enabled': { between: ['true', 'false'], look: loadThreshold },
+  'kv.range_split.load_qps_threshold': { between: ['10', '20'], look: loadThreshold },
+  'kv.replica_circuit_breaker.slow_replication_threshold': {
+    between: ['0', '5000'],
+    look: outage,
+  },
+  'kv.snapshot_rebalance.max_rate': {
+    between: ['1048576', '2097152'],
+    look: snapshotMs('rebalance'),
+  },
+  'kv.snapshot_recovery.max_rate': {
+    between: ['1048576', '2097152'],
+    look: snapshotMs('recovery'),
+  },
+  'kv.transaction.max_intents_bytes': {
+    between: ['4194304', '4096'],
+    look: transaction(async (cluster, env) => {
+      let spans = 0;
+      cluster.intercept = ({ requests }) => {
+        for (const request of requests) {
+          if (request.kind === 'end-txn') spans = Math.max(spans, request.lockSpans.length);
+        }
+        return undefined;
+      };
+      const txn = cluster.db.begin();
+      for (let i = 0; i < 500; i++) txn.put(row(i), Buffer.from('x'));
+      await withTime(env, txn.flush());
+      await withTime(env, txn.commit());
+      return spans;
+    }),
+  },
+  'kv.transaction.max_refresh_spans_bytes': {
+    between: ['4194304', '4096'],
+    look: transaction(async (cluster, env) => {
+      let refreshes = 0;
+      cluster.intercept = ({ requests }) => {
+        refreshes += requests.filter(({ kind }) => kind === 'refresh').length;
+        return undefined;
+      };
+      const txn = cluster.db.begin();
+      for (let i = 0; i < 200; i++) await withTime(env, txn.get(row(i)));
+      txn.put(row(0), Buffer.from('x'));
+      await withTime(env, txn.commit());
+      return refreshes;
+    }),
+  },
+  'kv.transaction.write_pipelining_enabled': {
+    between: ['true', 'false'],
+    look: transaction(async (cluster, env) => {
+      cluster.proposeDelayMs = () => 1000;
+      const txn = cluster.db.begin();
+      for (let i = 0; i < 3000; i++) txn.put(row(i), Buffer.alloc(1000));
+      await withTime(env, txn.flushIfLarge());
+      const wentOnAtMs = env.clock.monotonicMs();
+      await withTime(env, txn.commit());
+      return wentOnAtMs < 1000;
+    }),
+  },
+  'server.time_until_store_dead': {
+    between: ['300000', '60000'],
+    look: stores(1, async (cluster) => cluster.machine(1).store.timeUntilDeadMs),
+  },
+  'sql.defaults.idle_in_session_timeout': { between: ['0', '1000'], look: session },
+  'sql.defaults.idle_in_transaction_session_timeout': { between: ['0', '1000'], look: session },
+  'sql.defaults.statement_timeout': { between: ['0', '1000'], look: session },
+};
+
+/** Facts about the cluster that are written down as settings. */
+const labels = ['cluster.organization', 'version'];
+
+describe('cluster settings', () => {
+  it('are listed in the order of their names, each with a probe', () => {
+    const names = clusterSettings.map(({ name }) => name);
+    expect(names).toEqual(names.toSorted());
+    expect([...Object.keys(probes), ...labels].sort()).toEqual(names);
+  });
+
+  for (const [name, { between, look }] of Object.entries(probes)) {
+    it(`${name} has an effect`, async () => {
+      const seen: unknown[] = [];
+      for (const value of between) {
+        const stored = new Map([[name, value]]);
+        const settings = new ClusterSettings();
+        settings.update(stored);
+        seen.push(await look(settings, stored));
+      }
+      expect(seen[0]).not.toEqual(seen[1]);
+    });
+  }
+});
