@@ -9,13 +9,7 @@ import {
   type Transport,
 } from '../kv/index.ts';
 import { type Env } from '../util/index.ts';
-import {
-  bootstrapCatalog,
-  CatalogCache,
-  findSetting,
-  rerun,
-  settingText,
-} from './catalog/index.ts';
+import { bootstrapCatalog, CatalogCache, jobRetentionMs, rerun } from './catalog/index.ts';
 import { type RunUtility, runUtility, shownBy } from './ddl/index.ts';
 import { JobRegistry, jobTypes } from './jobs/index.ts';
 import { loadParser, ParseCache } from './parse/index.ts';
@@ -62,8 +56,7 @@ export async function createSqlService(options: SqlServiceOptions): Promise<SqlS
     db,
     cache: catalogCache,
     types: jobTypes,
-    retentionMs: () =>
-      Number(settingText(catalogCache.current, findSetting('jobs.retention_time'))),
+    retentionMs: () => jobRetentionMs(catalogCache.current),
   });
   jobs.start();
   const virtual = createVirtualSchemas({

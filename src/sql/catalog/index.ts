@@ -45,6 +45,7 @@ export {
   formatBytes,
   formatDuration,
   formatSetting,
+  jobRetentionMs,
   parseBytes,
   parseDuration,
   parseSetting,

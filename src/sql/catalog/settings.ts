@@ -79,6 +79,11 @@ export function sessionDefaults(snapshot: CatalogSnapshot): Map<string, string> 
   return defaults;
 }
 
+/** How long jobs that have ended are kept. */
+export function jobRetentionMs(snapshot: CatalogSnapshot): number {
+  return Number(settingText(snapshot, findSetting('jobs.retention_time')));
+}
+
 const byName = new Map<string, ClusterSetting>();
 for (const entry of clusterSettings) {
   byName.set(entry.name, entry);

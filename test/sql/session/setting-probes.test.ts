@@ -8,11 +8,19 @@ import { systemKey, tableKeyPrefix } from '../../../src/encoding/index.ts';
 import { asNodeId, asStoreId, ClusterSettings } from '../../../src/kv/index.ts';
 import { ClusterView } from '../../../src/range/queues/cluster-view.ts';
 import { SnapshotPace } from '../../../src/range/store/snapshot-pace.ts';
-import { clusterSettings, emptySnapshot, sessionDefaults } from '../../../src/sql/catalog/index.ts';
+import {
+  CatalogCache,
+  clusterSettings,
+  emptySnapshot,
+  jobRetentionMs,
+  sessionDefaults,
+} from '../../../src/sql/catalog/index.ts';
+import { JobRegistry, readJob, type JobType } from '../../../src/sql/jobs/index.ts';
 import { isLikelyClosed } from '../../../src/txn/nearest.ts';
 import { Cluster, values } from '../../range/store/cluster.ts';
 import { withTime } from '../../txn/db-script.ts';
 import { TestCluster } from '../../txn/test-cluster.ts';
+import { startCluster } from '../ddl/node.ts';
 import { VirtualEnv } from '../../txn/virtual-env.ts';
 
 /** What can be seen with the one setting changed. */
@@ -37,6 +45,27 @@ const pastRead: Look = (settings) => {
 
 const session: Look = (_settings, stored) =>
   sessionDefaults(emptySnapshot.with(new Map(), { settings: stored }));
+
+/** Is a job that has ended still known two hours later? */
+const endedJob: Look = async (_settings, stored) => {
+  const snapshot = emptySnapshot.with(new Map(), { settings: stored });
+  const { env, db } = await startCluster(1);
+  const cache = new CatalogCache({ env, db, nodeId: asNodeId(1) });
+  const types = new Map<string, JobType>([['NOTHING', { run: async () => {} }]]);
+  const jobs = new JobRegistry({
+    env,
+    db,
+    cache,
+    types,
+    retentionMs: () => jobRetentionMs(snapshot),
+  });
+  const spec = { type: 'NOTHING', description: '', user: 'root', runningStatus: null, payload: {} };
+  const { id } = await db.run({}, (txn) => jobs.create(txn, spec));
+  jobs.start();
+  await env.runFor(7_300_000);
+  await jobs.stop();
+  return (await db.run({}, (txn) => readJob(txn, id))) !== undefined;
+};
 
 function snapshotMs(purpose: 'recovery' | 'rebalance'): Look {
   return async (settings) => {
@@ -136,6 +165,7 @@ const outage = stores(3, async (cluster) => {
 });
 
 const probes: Readonly<Record<string, Probe>> = {
+  'jobs.retention_time': { between: ['86400000', '60000'], look: endedJob },
   'kv.allocator.lease_rebalance_threshold': { between: ['0.05', '0.5'], look: placement },
   'kv.allocator.load_based_lease_rebalancing.enabled': {
     between: ['true', 'false'],
