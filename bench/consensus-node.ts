@@ -3,7 +3,7 @@
  * The clients are loops in this process. Each commits 100 bytes under a key that no other client writes
  * meanwhile, and waits until a quorum has it on disk and it is applied here.
  */
-import { type BatchRequest } from '../src/kv/index.ts';
+import { maxTimestamp, type BatchRequest } from '../src/kv/index.ts';
 import { encodeHead, headKey, zeroStats } from '../src/storage/index.ts';
 import { type Layer, type Order, type Report } from './consensus.ts';
 import { key, replicatedEverywhere, startNode } from './nodes.ts';
@@ -24,7 +24,7 @@ async function obey(order: Order): Promise<void> {
   switch (order.kind) {
     case 'prepare':
       // A range of its own, three replicas of it.
-      await node.db.split(key(0));
+      await node.db.split(key(0), { expiration: maxTimestamp });
       await replicatedEverywhere(node);
       report({ commits: 0, messages: 0 });
       return;

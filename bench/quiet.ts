@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setFlagsFromString, writeHeapSnapshot } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { KvFailure } from '../src/kv/index.ts';
+import { KvFailure, maxTimestamp } from '../src/kv/index.ts';
 import { type SkeinNode } from '../src/server/node.ts';
 import { key, nodeCount, replicatedEverywhere, startNodes } from './nodes.ts';
 import { machineLine, printTable } from './process.ts';
@@ -99,7 +99,7 @@ async function splitAll(node: SkeinNode, ranges: number): Promise<void> {
 async function split(node: SkeinNode, at: Buffer): Promise<void> {
   for (;;) {
     try {
-      await node.db.split(at);
+      await node.db.split(at, { expiration: maxTimestamp });
       return;
     } catch (error) {
       if (!(error instanceof KvFailure)) throw error;

@@ -422,6 +422,58 @@ describe('splits', () => {
   });
 });
 
+describe('merges', () => {
+  it('take over what was read on the right side (T6)', async () => {
+    const { cluster, env } = start(['h']);
+    const early = cluster.db.begin();
+    const reader = cluster.db.begin();
+    await withTime(env, reader.get(key('n')));
+    await cluster.merge(key('a'));
+    early.put(key('n'), bytes('early'));
+    await withTime(env, early.commit());
+    expect(await withTime(env, reader.get(key('n')))).toBeUndefined();
+    expect(await read(cluster, 'n')).toBe('early');
+    await reader.rollback();
+  });
+
+  it('forget no transaction that was aborted on the right side before it had a record (X5)', async () => {
+    const { cluster, env } = start(['h']);
+    const meta = await lostCoordinator(cluster, ['n', 'a']);
+    const writer = cluster.db.begin({ priority: 'high' });
+    writer.put(key('n'), bytes('winner'));
+    await withTime(env, writer.commit());
+    await cluster.merge(key('a'));
+    const answer = await withTime(env, send(cluster, meta, endOf(meta, {})));
+    expect(answer).toMatchObject({ kind: 'error', error: { kind: 'txn-aborted' } });
+    expect(await read(cluster, 'n')).toBe('winner');
+  });
+
+  it('in the middle of transactions lose nothing', async () => {
+    const { cluster, env } = start(['b', 'h', 'm5', 'q']);
+    const work = Array.from({ length: 20 }, (_, i) =>
+      cluster.db.run({}, async (txn: Txn) => {
+        for (const word of [`a${i}`, `m${i}`, `z${i}`]) {
+          await txn.get(key(word), { lock: 'update' });
+          txn.put(key(word), bytes(String(i)));
+        }
+      }),
+    );
+    for (const word of ['c', 'i', 'a', 'a']) {
+      await cluster.merge(key(word));
+      await env.settle();
+    }
+    await withTime(env, Promise.all(work));
+    await env.runFor(1_000);
+    const all = { start: key(''), end: Buffer.from([6]) };
+    const rows = await withTime(
+      env,
+      cluster.db.run({}, (txn) => scanPages(txn, all)),
+    );
+    expect(rows.keys.length).toBe(60);
+    expect(await cluster.remains()).toEqual({ intents: 0, records: 0 });
+  });
+});
+
 describe('pushes', () => {
   it('by a higher priority move a writer above the reader', async () => {
     const { cluster, env } = start();

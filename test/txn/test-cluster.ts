@@ -255,6 +255,26 @@ export class TestCluster {
     this.#file([left.descriptor, right]);
   }
 
+  /** The range that holds `key` absorbs its right neighbour, whose leaseholder has frozen. */
+  async merge(key: Buffer): Promise<void> {
+    const left = this.replicaFor(key);
+    const right = this.replicaFor(left.descriptor.endKey);
+    const release = await right.executor.quiesce();
+    const { lowWater } = right.executor;
+    right.hasLease = false;
+    right.executor.leaseLost();
+    release();
+    this.replicas.splice(this.replicas.indexOf(right), 1);
+    const { endKey, generation } = right.descriptor;
+    left.descriptor = {
+      ...left.descriptor,
+      endKey,
+      generation: Math.max(left.descriptor.generation, generation) + 1,
+    };
+    left.executor.absorb(right.descriptor, lowWater);
+    this.#file([left.descriptor]);
+  }
+
   /** Splits as the real thing does: with nothing under way in the range. */
   async splitQuietly(splitKey: Buffer): Promise<void> {
     const { executor } = this.replicaFor(splitKey);

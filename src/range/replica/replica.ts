@@ -34,19 +34,13 @@ import {
 } from '../../kv/index.ts';
 import {
   type Configuration,
-  type HardState,
   type RaftCore,
   type RaftHost,
   type RaftId,
   type Ready,
   RaftNode,
 } from '../../raft/index.ts';
-import {
-  CorruptionError,
-  type EngineReader,
-  type MvccStats,
-  zeroStats,
-} from '../../storage/index.ts';
+import { CorruptionError, type EngineReader, type MvccStats } from '../../storage/index.ts';
 import { must, unreachable, type Env } from '../../util/index.ts';
 import {
   type Command,
@@ -68,21 +62,9 @@ import { LeaseSupport } from './lease.ts';
 import { MergeWatch } from './merge-watch.ts';
 import { type RaftEnvelope } from './message-codec.ts';
 import { Proposals } from './proposals.ts';
-import { initialLogTerm, readThreshold, type ReplayFloor } from './range-state.ts';
+import { initialLogTerm, readThreshold } from './range-state.ts';
+import { type ReplicaStart } from './replica-start.ts';
 import { Waiters } from './waiters.ts';
-
-export interface ReplicaStart {
-  readonly rangeId: RangeId;
-  readonly replicaId: ReplicaId;
-  /** One to keep (`keepDescriptor`); undefined: uninitialised. */
-  readonly descriptor: RangeDescriptor | undefined;
-  readonly stats: MvccStats;
-  /** Where applying begins (0 and empty when uninitialised). */
-  readonly floor: ReplayFloor;
-  readonly hardState: HardState;
-  /** Entries up to here were applied before the restart: their stats are in `stats` already. */
-  readonly statsIndex: number;
-}
 
 /** Address of a raft peer. */
 export interface PeerAddress {
@@ -686,27 +668,4 @@ export function configurationOf(range: RangeDescriptor): Configuration {
 
 export function sameIds(a: readonly RaftId[], b: readonly RaftId[]): boolean {
   return a.length === b.length && a.every((id) => b.includes(id));
-}
-
-export const uninitialisedFloor: ReplayFloor = {
-  index: 0,
-  term: 0,
-  configuration: { voters: [], votersOutgoing: [], learners: [] },
-};
-
-/** What a replica without data starts from; its term and vote may be known from an earlier message. */
-export function uninitialisedStart(
-  rangeId: RangeId,
-  replicaId: ReplicaId,
-  hardState: HardState,
-): ReplicaStart {
-  return {
-    rangeId,
-    replicaId,
-    descriptor: undefined,
-    stats: zeroStats,
-    floor: uninitialisedFloor,
-    hardState: { ...hardState, commit: 0 },
-    statsIndex: 0,
-  };
 }

@@ -10,7 +10,8 @@ import {
   type ReplicaId,
 } from '../../kv/index.ts';
 import { decodeFrame, type RaftEnvelope, type RaftFrame } from '../replica/message-codec.ts';
-import { Replica, uninitialisedStart, type PeerAddress } from '../replica/replica.ts';
+import { Replica, type PeerAddress } from '../replica/replica.ts';
+import { uninitialisedStart } from '../replica/replica-start.ts';
 import { subsumedBy } from './absorb.ts';
 import { type KeySpanOfRange } from './remover.ts';
 import { type SnapshotHeader } from './snapshot-format.ts';

@@ -71,7 +71,7 @@ import { Intake } from './intake.ts';
 import { loadReplicas } from './load.ts';
 import { newStoreCounters, type StoreCounters, type StoreMetrics } from './metrics.ts';
 import { DurableReplicas } from './durable-replicas.ts';
-import { Remover } from './remover.ts';
+import { afterAllReplicas, Remover } from './remover.ts';
 import { prepareRight } from './right-side.ts';
 import { RaftScheduler, raftMethod } from './scheduler.ts';
 import { defaultStoreSettings, type StoreSettings } from './settings.ts';
@@ -412,7 +412,7 @@ export class Store implements ReplicaHost {
     const { rangeId } = batch.header;
     const replica = this.replicas.get(rangeId);
     if (!this.running || this.#failed || replica === undefined || !replica.initialised) {
-      return Promise.resolve(this.#refuse({ kind: 'range-not-found', rangeId }));
+      return Promise.resolve(this.#refuse(this.#absence(batch)));
     }
     const { descriptor } = replica;
     for (const request of batch.requests) {
@@ -668,6 +668,14 @@ export class Store implements ReplicaHost {
 
   #refuse(error: KvError): BatchResponse {
     return { kind: 'error', now: this.clock.now(), error, index: undefined };
+  }
+
+  /** Why a range is not served here: it has never been, is not any more, or has become part of another one. */
+  #absence({ header: { rangeId }, requests: [first] }: BatchRequest): KvError {
+    const isAbsorbed = this.serving && this.tombstone(rangeId) === afterAllReplicas;
+    return isAbsorbed && first !== undefined
+      ? this.#mismatch(first)
+      : { kind: 'range-not-found', rangeId };
   }
 
   #mismatch(request: KvRequest): KvError {

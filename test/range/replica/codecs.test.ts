@@ -13,6 +13,11 @@ import { type Message } from '../../../src/raft/index.ts';
 import { ByteReader, ByteWriter } from '../../../src/range/replica/byte-codec.ts';
 import { decodeCommand, encodeCommand } from '../../../src/range/replica/command-codec.ts';
 import { decodeFrame, encodeFrame } from '../../../src/range/replica/message-codec.ts';
+import {
+  decodeInstallRecord,
+  encodeInstallRecord,
+  type InstallRecord,
+} from '../../../src/range/store/snapshot-format.ts';
 import { type Command } from '../../../src/range/ports.ts';
 import { zeroStats } from '../../../src/storage/index.ts';
 
@@ -87,6 +92,22 @@ describe('codecs', () => {
         clears: [],
         timestamp: { wall: 1, logical: 0 },
       },
+      {
+        writes: [{ key: Buffer.from('threshold'), value: undefined }],
+        statsDelta: { ...zeroStats, liveCount: 3 },
+        trigger: {
+          kind: 'merge',
+          left: { ...range, generation: 14 },
+          right: { ...range, rangeId: asRangeId(8) },
+          frozen: {
+            appliedIndex: 77,
+            at: { wall: 2 ** 51, logical: 9 },
+            txnsUpTo: { wall: 5, logical: 0 },
+          },
+        },
+        clears: [],
+        timestamp: { wall: 1, logical: 0 },
+      },
     ];
     for (const command of commands) {
       const split =
@@ -100,6 +121,35 @@ describe('codecs', () => {
           closed,
         });
       }
+    }
+  });
+
+  it('installation records', () => {
+    const before = { startKey: range.startKey, endKey: range.endKey };
+    const record: InstallRecord = {
+      header: {
+        rangeId: range.rangeId,
+        to: asReplicaId(3),
+        from: asReplicaId(6),
+        term: 4,
+        meta: {
+          index: 30,
+          term: 4,
+          configuration: { voters: [3, 6], votersOutgoing: [], learners: [] },
+        },
+        descriptor: range,
+        stats: zeroStats,
+        closed: 0,
+      },
+      hardState: { term: 4, vote: 6, commit: 30 },
+      file: 'snapshot-7-1',
+      content: { chunks: 2, checksum: 99 },
+      before: undefined,
+      subsumed: [],
+    };
+    const wider: InstallRecord = { ...record, before, subsumed: [asRangeId(8), asRangeId(300)] };
+    for (const each of [record, wider]) {
+      expect(decodeInstallRecord(encodeInstallRecord(each))).toEqual(each);
     }
   });
 

@@ -6,10 +6,10 @@
 import { expect, it } from 'vitest';
 import { systemKey } from '../../../src/encoding/index.ts';
 import { asNodeId, asStoreId, type KvRequest } from '../../../src/kv/index.ts';
-import { DiskError } from '../../../src/sim/memory-disk.ts';
-import { type EngineWrite, rangeSpans } from '../../../src/storage/index.ts';
+import { rangeSpans } from '../../../src/storage/index.ts';
 import { must } from '../../../src/util/index.ts';
 import { Cluster, values, type Machine } from './cluster.ts';
+import { countSteps } from './crash-steps.ts';
 
 const settings = {
   snapshotChunkBytes: 3000,
@@ -35,38 +35,6 @@ function addReplicas(...ids: readonly number[]): KvRequest {
   return { kind: 'admin-change-replicas', key: systemKey('user-'), add, remove: [] };
 }
 
-/** Calls `die` at the `n`-th step of the machine from now on; returns the number of steps so far. */
-function countSteps(machine: Machine, n: number, die: () => void): () => number {
-  let steps = 0;
-  const step = (what: string): DiskError | undefined => {
-    if (++steps !== n) return undefined;
-    die();
-    return new DiskError('EIO', `${what}: the machine is gone`);
-  };
-  machine.disk.fault = ({ kind, path }) => step(`${kind} ${path}`);
-  const { engine } = machine;
-  const stepOrThrow = (what: string): void => {
-    const error = step(what);
-    if (error !== undefined) throw error;
-  };
-  const apply = engine.apply.bind(engine);
-  const clear = engine.clear.bind(engine);
-  const barrier = engine.barrier.bind(engine);
-  engine.apply = (writes: readonly EngineWrite[]) => {
-    stepOrThrow('apply');
-    apply(writes);
-  };
-  engine.clear = async (start, end) => {
-    stepOrThrow('clear');
-    await clear(start, end);
-  };
-  engine.barrier = async () => {
-    stepOrThrow('barrier');
-    await barrier();
-  };
-  return () => steps;
-}
-
 async function contents({ engine }: Machine, cluster: Cluster): Promise<string> {
   const entries: string[] = [];
   for (const range of cluster.ranges()) {
@@ -88,8 +56,25 @@ function hasCaughtUp(cluster: Cluster, id: number): boolean {
   return replicas.every(({ replica }) => replica.applier.appliedIndex <= own.applier.appliedIndex);
 }
 
-/** 'new': store 3 has nothing yet. 'behind': it has an old state and a log that ends too early. */
-type Receiver = 'new' | 'behind';
+/**
+ * 'new': store 3 has nothing yet. 'behind': it has an old state and a log that ends too early. 'unmerged': the same, and a
+ * replica of a range that its range has absorbed since.
+ */
+type Receiver = 'new' | 'behind' | 'unmerged';
+
+/** Splits the range and merges it again; store 3 has what it takes, and hears nothing of the merge. */
+async function mergeBehindTheBack(cluster: Cluster): Promise<void> {
+  const [splitKey, key] = [systemKey('user-a5'), systemKey('user-a0')];
+  await ask(cluster, { kind: 'admin-split', splitKey, expiration: { wall: 0, logical: 0 } });
+  await cluster.time.run(1000);
+  const merge = ask(cluster, { kind: 'admin-merge', key });
+  const left = must(cluster.replicas(1)[0]).replica;
+  const isProposed = (): boolean =>
+    left.proposals.commands().some(({ trigger }) => trigger?.kind === 'merge');
+  for (let ms = 0; ms < 1000 && !isProposed(); ms++) await cluster.time.run(1);
+  cluster.isolate(3);
+  await merge;
+}
 
 /** False when the snapshot was there before step `n`. */
 async function crashAtStep(n: number, receiver: Receiver): Promise<boolean> {
@@ -108,6 +93,16 @@ async function crashAtStep(n: number, receiver: Receiver): Promise<boolean> {
     watch();
     const change = ask(cluster, addReplicas(3));
     change.catch(() => undefined);
+  } else if (receiver === 'unmerged') {
+    await ask(cluster, addReplicas(2, 3));
+    await mergeBehindTheBack(cluster);
+    await fill(cluster, 'b');
+    await cluster.time.run(1000);
+    for (const { store } of cluster.live()) {
+      await cluster.time.settleOf(store.checkpointer.runTwice());
+    }
+    watch();
+    cluster.cut.clear();
   } else {
     await ask(cluster, addReplicas(2, 3));
     await cluster.time.run(1000);
@@ -139,13 +134,14 @@ async function crashAtStep(n: number, receiver: Receiver): Promise<boolean> {
     await ask(cluster, addReplicas(3));
     await cluster.time.run(2000);
   }
+  expect(cluster.replicas(2), `step ${n}`).toEqual([]);
   expect(await contents(machine, cluster), `step ${n}`).toBe(
     await contents(cluster.machine(1), cluster),
   );
   return crashed;
 }
 
-for (const receiver of ['new', 'behind'] as const) {
+for (const receiver of ['new', 'behind', 'unmerged'] as const) {
   it(`whole or nothing at each step (${receiver})`, async () => {
     let n = 1;
     while (await crashAtStep(n, receiver)) n++;

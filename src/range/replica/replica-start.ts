@@ -1,0 +1,41 @@
+/** What a replica begins with: the state that its store found, or nothing. */
+import { type RangeDescriptor, type RangeId, type ReplicaId } from '../../kv/index.ts';
+import { type HardState } from '../../raft/index.ts';
+import { zeroStats, type MvccStats } from '../../storage/index.ts';
+import { type ReplayFloor } from './range-state.ts';
+
+export interface ReplicaStart {
+  readonly rangeId: RangeId;
+  readonly replicaId: ReplicaId;
+  /** One to keep (`keepDescriptor`); undefined: uninitialised. */
+  readonly descriptor: RangeDescriptor | undefined;
+  readonly stats: MvccStats;
+  /** Where applying begins (0 and empty when uninitialised). */
+  readonly floor: ReplayFloor;
+  readonly hardState: HardState;
+  /** Entries up to here were applied before the restart: their stats are in `stats` already. */
+  readonly statsIndex: number;
+}
+
+const uninitialisedFloor: ReplayFloor = {
+  index: 0,
+  term: 0,
+  configuration: { voters: [], votersOutgoing: [], learners: [] },
+};
+
+/** What a replica without data starts from; its term and vote may be known from an earlier message. */
+export function uninitialisedStart(
+  rangeId: RangeId,
+  replicaId: ReplicaId,
+  hardState: HardState,
+): ReplicaStart {
+  return {
+    rangeId,
+    replicaId,
+    descriptor: undefined,
+    stats: zeroStats,
+    floor: uninitialisedFloor,
+    hardState: { ...hardState, commit: 0 },
+    statsIndex: 0,
+  };
+}
