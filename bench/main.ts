@@ -6,6 +6,7 @@ import { runFailoverBench } from './failover.ts';
 import { runIdleBench } from './idle.ts';
 import { runKvBench } from './kv.ts';
 import { runQuietBench } from './quiet.ts';
+import { runShowRangesBench } from './show-ranges.ts';
 import { runSqlBench } from './sql.ts';
 
 const benches: Record<string, (args: readonly string[]) => Promise<void>> = {
@@ -25,6 +26,8 @@ const benches: Record<string, (args: readonly string[]) => Promise<void>> = {
   idle: runIdleBench,
   /** Processor time and memory of many ranges that nobody uses. */
   quiet: runQuietBench,
+  /** Time of SHOW RANGES over a thousand ranges. */
+  'show-ranges': runShowRangesBench,
 };
 
 const names = process.argv.slice(2).filter((word) => !word.startsWith('--'));
