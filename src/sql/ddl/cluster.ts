@@ -3,7 +3,6 @@ import { type ClusterStatement } from '../parse/index.ts';
 import { type StatementContext, type StatementResult } from '../session/types.ts';
 import { showAdvice } from './advice.ts';
 import { shownResult } from './context.ts';
-
 import { controlJobs, showAutomaticJobs, showJob, showJobs } from './jobs.ts';
 import { relocate, relocateRows, scatter } from './move-ranges.ts';
 import { alterPartitions, createPartitionedTable, showPartitions } from './partitions.ts';
@@ -11,7 +10,6 @@ import { setSetting, showSetting, showSettings } from './settings.ts';
 import { showRange, showRanges } from './show-ranges.ts';
 import { showObjects } from './show.ts';
 import { splitAt, unsplit } from './split-ranges.ts';
-
 import { type Shown, type ShownBy } from './types.ts';
 import { showZone, showZones } from './zone-rows.ts';
 import { configureZone } from './zones.ts';

@@ -38,7 +38,9 @@ export function keyText(snapshot: CatalogSnapshot, key: Buffer): string {
   if (key.compare(keyMax) >= 0) return '/Max';
   if (key.compare(meta2Start) < 0) return `/Meta1${under(snapshot, key, meta1Start)}`;
   if (key.compare(metaEnd) < 0) return `/Meta2${under(snapshot, key, meta2Start)}`;
-  if (key.compare(tablesStart) < 0) return `/System/${quoteJson(key.subarray(1).toString())}`;
+  if (key.compare(tablesStart) < 0) {
+    return key.length === 1 ? '/System' : `/System/${quoteJson(key.subarray(1).toString())}`;
+  }
   return tableKeyParts(snapshot, key).join('');
 }
 
