@@ -98,16 +98,53 @@ program
     await runSql(flags);
   });
 
-const node = program.command('node').description('look at the nodes of a cluster');
-node
-  .command('status')
+const clientFlags = (command: Command): Command =>
+  command
+    .option('--url <url>', 'postgresql://user@host:port/database')
+    .option('--host <addr>', 'SQL address of a node (default 127.0.0.1:26257)')
+    .option('--insecure', 'no TLS');
+
+const node = program
+  .command('node')
+  .description('look at the nodes of a cluster, let them drain, leave and stay');
+clientFlags(node.command('status'))
   .description('list the nodes: addresses, liveness, ranges')
-  .option('--url <url>', 'postgresql://user@host:port/database')
-  .option('--host <addr>', 'SQL address of a node (default 127.0.0.1:26257)')
-  .option('--insecure', 'no TLS')
   .action(async (flags: Record<string, unknown>) => {
     const { runNodeStatus } = await import('./sql-shell.ts');
     await runNodeStatus(flags);
+  });
+
+clientFlags(node.command('decommission'))
+  .description('let nodes leave the cluster: their replicas move to others first')
+  .argument('<ids...>', 'node ids')
+  .addOption(new Option('--wait <until>', 'all: until they have left').choices(['all', 'none']))
+  .addOption(
+    new Option('--checks <checks>', 'skip: also where ranges could not move').choices([
+      'enabled',
+      'strict',
+      'skip',
+    ]),
+  )
+  .option('--dry-run', 'print the moves, their bytes and what is in the way, and do nothing')
+  .action(async (ids: string[], flags: Record<string, unknown>) => {
+    const { runDecommission } = await import('./node-commands.ts');
+    await runDecommission(ids, flags);
+  });
+
+clientFlags(node.command('recommission'))
+  .description('let nodes stay that were leaving')
+  .argument('<ids...>', 'node ids')
+  .action(async (ids: string[], flags: Record<string, unknown>) => {
+    const { runRecommission } = await import('./node-commands.ts');
+    await runRecommission(ids, flags);
+  });
+
+clientFlags(node.command('drain'))
+  .description('hand over all leases and refuse clients, so that a stop interrupts nobody')
+  .argument('<ids...>', 'node ids')
+  .action(async (ids: string[], flags: Record<string, unknown>) => {
+    const { runDrain } = await import('./node-commands.ts');
+    await runDrain(ids, flags);
   });
 
 program

@@ -58,7 +58,7 @@ export async function runNodeStatus(flags: Record<string, unknown>): Promise<voi
   }
 }
 
-async function connect(flags: Record<string, unknown>): Promise<pg.Client> {
+export async function connect(flags: Record<string, unknown>): Promise<pg.Client> {
   const settings = new Settings(flags);
   const url = settings.text('url');
   const address = parseAddress(settings.text('host') ?? '', { host: '127.0.0.1', port: 26257 });
@@ -152,7 +152,8 @@ async function runShorthand(client: pg.Client, line: string): Promise<void> {
   );
 }
 
-async function runStatement(
+/** Runs and prints; an error is printed, too, and ends in exit status 1 with `rethrow`. */
+export async function runStatement(
   client: pg.Client,
   sql: string,
   options: { rethrow: boolean },

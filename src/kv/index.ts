@@ -55,6 +55,7 @@ export type { NodeId, RangeId, ReplicaId, StoreId, TxnId } from './ids.ts';
 export { keepDescriptor } from './kept-descriptor.ts';
 export { LocalDb } from './local-db.ts';
 export type { LocalDbOptions } from './local-db.ts';
+export type { DrainProgress, NodeControl } from './node-control.ts';
 export {
   decodeMemberships,
   encodeMemberships,

@@ -10,6 +10,7 @@
  */
 import {
   type Db,
+  type DrainProgress,
   type NodeId,
   type NodeInfo,
   type RowProgramCompiler,
@@ -41,6 +42,7 @@ import { arrive, type Arrival } from './arrival.ts';
 import { DecommissionedError, ForeignStoreError } from './identity.ts';
 import { Membership, type NodeTransport } from './membership.ts';
 import { createMetricsRegistry } from './metrics.ts';
+import { serveNodeControl } from './node-control.ts';
 import { NodeStores } from './node-stores.ts';
 import { NodePlacementAdvisor } from './placement-advisor.ts';
 import { NodeReports, serveReports } from './reports.ts';
@@ -266,6 +268,15 @@ export class SkeinNode {
     };
   }
 
+  /** Nothing is to depend on this node any more; it goes on until it is stopped. Tells what is left. */
+  async drain(): Promise<DrainProgress> {
+    if (this.#state === 'running') this.#state = 'draining';
+    this.#sql?.drain();
+    await Promise.all(this.#stores.all.map((store) => store.drain()));
+    const leases = this.#stores.all.reduce((sum, store) => sum + store.counts().leases, 0);
+    return { leases, connections: this.#sql?.connectionCount ?? 0 };
+  }
+
   /** Lets clients finish, hands leases over, makes everything durable, closes. */
   async stop(): Promise<void> {
     if (this.#state === 'stopped' || this.#state === 'failed') return;
@@ -321,6 +332,7 @@ export class SkeinNode {
       ...(this.#parts.rowPrograms === undefined ? {} : { rowPrograms: this.#parts.rowPrograms }),
     });
     this.#db = db;
+    serveNodeControl(transport, this);
     serveBatches(transport, stores);
     serveReports(transport, (name) => stores.report(name));
     const clusterSettings = this.#clusterSettings;

@@ -19,6 +19,7 @@ import {
   zoneConfigFor,
 } from '../sql/index.ts';
 import { sleep, type Env } from '../util/index.ts';
+import { nodeControl } from './node-control.ts';
 
 export interface SqlFrontParts {
   readonly env: Env;
@@ -37,6 +38,9 @@ export interface SqlFrontParts {
 
 export interface SqlFront {
   serve(socket: SocketLike): void;
+  /** New connections are refused. */
+  drain(): void;
+  readonly connectionCount: number;
   /** New connections are refused, idle ones are closed, running transactions get a moment to end. */
   stop(): Promise<void>;
   /** Counters, and gauges whose names begin with `open`. */
@@ -66,6 +70,7 @@ export async function openSqlFront(parts: SqlFrontParts): Promise<SqlFront> {
     clusterSettings,
     reports,
     advisor,
+    control: nodeControl(transport),
   });
   const { catalogCache } = service.services;
   let zonesOf = catalogCache.current;
@@ -92,6 +97,10 @@ export async function openSqlFront(parts: SqlFrontParts): Promise<SqlFront> {
   });
   return {
     serve: (socket) => listener.serve(socket),
+    drain: () => listener.drain(),
+    get connectionCount() {
+      return listener.connectionCount;
+    },
     async stop() {
       listener.drain();
       for (

@@ -1,9 +1,11 @@
 /** Puts the parts of the SQL layer together for one node. */
 import {
+  KvFailure,
   type ClusterReports,
   type ClusterSettings,
   type Db,
   type Gossip,
+  type NodeControl,
   type NodeId,
   type PlacementAdvisor,
   type Transport,
@@ -36,12 +38,20 @@ export interface SqlServiceOptions {
   readonly clusterSettings?: ClusterSettings | undefined;
   /** Absent: nothing is known of the nodes beside what `db` says. */
   readonly reports?: ClusterReports | undefined;
+  /** Absent: nodes cannot be asked to drain. */
+  readonly control?: NodeControl | undefined;
   /** Absent: nobody knows what the allocator would do. */
   readonly advisor?: PlacementAdvisor | undefined;
   readonly limits?: Partial<SessionLimits>;
   readonly maxSessions?: number;
   readonly parts?: Partial<SqlParts>;
 }
+
+const noControl: NodeControl = {
+  drain: async (nodeId) => {
+    throw new KvFailure({ kind: 'unavailable', reason: `there is no way to node ${nodeId}` });
+  },
+};
 
 /** Loads the parser, makes the catalog if the cluster has none yet, and begins to follow it. */
 export async function createSqlService(options: SqlServiceOptions): Promise<SqlService> {
@@ -55,6 +65,7 @@ export async function createSqlService(options: SqlServiceOptions): Promise<SqlS
     env,
     db,
     cache: catalogCache,
+    control: options.control ?? noControl,
     types: jobTypes,
     retentionMs: () => jobRetentionMs(catalogCache.current),
   });

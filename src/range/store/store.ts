@@ -339,12 +339,14 @@ export class Store implements ReplicaHost {
     await this.bound.close(this.liveness.ledger.maxPromised);
   }
 
-  /** Hands over every lease that somebody else can take. Requests are answered with not-leaseholder from here on. */
+  /** Hands over every lease that somebody else can take; may be called again for those that nobody took. Requests are answered with not-leaseholder from here on. */
   async drain(): Promise<void> {
-    if (this.#state !== 'running') return;
-    this.#state = 'draining';
-    this.#queues.stop();
-    this.#publisher.publish();
+    if (!this.running) return;
+    if (this.#state === 'running') {
+      this.#state = 'draining';
+      this.#queues.stop();
+      this.#publisher.publish();
+    }
     const transfers: Promise<unknown>[] = [];
     for (const replica of this.replicas.values()) {
       if (!replica.isLeader) continue;

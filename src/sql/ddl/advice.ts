@@ -7,9 +7,10 @@ import {
   asNodeId,
   asRangeId,
   gossipKeys,
-  type NodeId,
   type NodeInfo,
+  type NodeId,
   type PlacementAdvice,
+  type RangeId,
   type StoreId,
   type ZoneConfig,
 } from '../../kv/index.ts';
@@ -48,18 +49,39 @@ interface Part extends RangePicture {
 }
 
 async function adviceRows(change: AdvisedChange, context: StatementContext): Promise<Row[]> {
+  const { advice, parts } = await advise(change, context);
+  summarize(advice, context);
+  return rowsOf(advice, parts, sessionCatalogOf(context).snapshot);
+}
+
+/** With the ids of the ranges themselves. */
+export async function adviceFor(
+  change: AdvisedChange,
+  context: StatementContext,
+): Promise<PlacementAdvice> {
+  const { advice, parts } = await advise(change, context);
+  const named = <T extends { readonly rangeId: RangeId }>(each: T): T => ({
+    ...each,
+    rangeId: must(parts[each.rangeId - 1]).range.rangeId,
+  });
+  return { moves: advice.moves.map(named), blocked: advice.blocked.map(named) };
+}
+
+/** Two parts of one range are told apart by where they stand in `parts`, counted from 1. */
+async function advise(
+  change: AdvisedChange,
+  context: StatementContext,
+): Promise<{ readonly advice: PlacementAdvice; readonly parts: readonly Part[] }> {
   const { advisor } = context;
   if (advisor === undefined) {
     throw sqlError('featureNotSupported', 'there is no cluster whose ranges could be moved');
   }
-  const { snapshot } = sessionCatalogOf(context);
   const leaving = change.kind === 'decommission' ? nodesNamed(change.nodes, context) : [];
   const parts =
     change.kind === 'decommission'
       ? await partsOn(leaving, context)
       : await partsChanged(change, context);
   const advice = await advisor.advise({
-    // Two parts of one range are told apart by where they stand in the question.
     ranges: parts.map(({ range: { replicas }, sizeBytes, zone }, at) => ({
       rangeId: asRangeId(at + 1),
       replicas,
@@ -68,15 +90,17 @@ async function adviceRows(change: AdvisedChange, context: StatementContext): Pro
     })),
     leaving,
   });
-  summarize(advice, context);
-  return rowsOf(advice, parts, snapshot);
+  return { advice, parts };
 }
 
-/** Throws 42704 for a node that gossip does not know. */
-function nodesNamed(nodes: readonly number[], { gossip }: StatementContext): NodeId[] {
+/** Throws 42704 for a node that gossip does not know, 42601 for one that is named twice. */
+export function nodesNamed(nodes: readonly number[], { gossip }: StatementContext): NodeId[] {
   const known = new Set(
     gossip?.list(gossipKeys.nodePrefix).map(([, value]) => (value as NodeInfo).nodeId),
   );
+  if (new Set(nodes).size !== nodes.length) {
+    throw sqlError('syntaxError', 'a node is named twice');
+  }
   return nodes.map((node) => {
     const nodeId = asNodeId(node);
     if (known.has(nodeId)) return nodeId;

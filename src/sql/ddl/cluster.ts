@@ -6,6 +6,7 @@ import { shownResult } from './context.ts';
 import { controlJobs, showAutomaticJobs, showJob, showJobs } from './jobs.ts';
 import { relocate, relocateRows, scatter } from './move-ranges.ts';
 import { alterPartitions, createPartitionedTable, showPartitions } from './partitions.ts';
+import { alterNodes } from './node-statements.ts';
 import { setSetting, showSetting, showSettings } from './settings.ts';
 import { showRange, showRanges } from './show-ranges.ts';
 import { showObjects } from './show.ts';
@@ -39,6 +40,8 @@ export async function runCluster(
       return relocate(statement, context);
     case 'relocate-rows':
       return relocateRows(statement, context);
+    case 'alter-nodes':
+      return alterNodes(statement, context);
     case 'control-jobs':
       return controlJobs(statement, context);
     case 'set-cluster-setting':

@@ -10,7 +10,7 @@
  * A job may be run again after a crash or an adoption: work is repeatable, and whatever it writes about itself is
  * written only while the row still carries its claim.
  */
-import { KvFailure, type Db, type Txn } from '../../kv/index.ts';
+import { KvFailure, type Db, type NodeControl, type Txn } from '../../kv/index.ts';
 import { type Env, type TimerHandle } from '../../util/index.ts';
 import { type CatalogCache, type CatalogSnapshot } from '../catalog/index.ts';
 import {
@@ -44,6 +44,7 @@ export interface JobRun {
   readonly env: Env;
   readonly db: Db;
   readonly cache: CatalogCache;
+  readonly control: NodeControl;
   /** To be called between steps: throws JobStopped when the job is to pause or end, or is somebody else's by now. */
   readonly check: () => void;
   readonly progress: (change: Pick<Job, 'fraction' | 'runningStatus'>) => Promise<void>;
@@ -69,6 +70,7 @@ export interface JobRegistryOptions {
   readonly env: Env;
   readonly db: Db;
   readonly cache: CatalogCache;
+  readonly control: NodeControl;
   readonly types: ReadonlyMap<string, JobType>;
   /** How long jobs that have ended are kept. */
   readonly retentionMs: () => number;
@@ -305,7 +307,7 @@ export class JobRegistry {
   }
 
   #handle(job: Job, running: Running): JobRun {
-    const { env, db, cache } = this.#options;
+    const { env, db, cache, control } = this.#options;
     const check = (): void => {
       if (running.stop === undefined && this.#session.name === running.claim) return;
       throw new JobStopped(`job ${job.id} does not go on here`);
@@ -315,6 +317,7 @@ export class JobRegistry {
       env,
       db,
       cache,
+      control,
       check,
       progress: async (change) => {
         check();

@@ -2,7 +2,8 @@
  * The cluster statements: what PostgreSQL's grammar has no words for. Recursive descent over tokens; this file
  * tells which statement it is, the others read it.
  */
-import { indexTarget, integer, type Source } from './parts.ts';
+import { alterNodes } from './node-parser.ts';
+import { indexTarget, type Source } from './parts.ts';
 import { controlJobs, showJobs } from './jobs-parser.ts';
 import { alterRange, alterRanges, showRanges } from './ranges-parser.ts';
 import { alterPartitions, createPartitioned, showPartitions } from './partitions-parser.ts';
@@ -41,15 +42,10 @@ function clusterStatement(source: Source): ClusterStatement | undefined {
 
 /** Of changes of placement alone. */
 function explain(source: Source): ClusterStatement | undefined {
-  const { reader } = source;
-  if (reader.take('node')) {
-    const nodes = [integer(reader)];
-    while (reader.takeSymbol(',')) nodes.push(integer(reader));
-    reader.expect('decommission');
-    return { kind: 'show-advice', change: { kind: 'decommission', nodes } };
-  }
   const change = alter(source);
-  return change?.kind === 'configure-zone' ? { kind: 'show-advice', change } : undefined;
+  if (change?.kind === 'configure-zone') return { kind: 'show-advice', change };
+  if (change?.kind !== 'alter-nodes' || change.action !== 'decommission') return undefined;
+  return { kind: 'show-advice', change: { kind: 'decommission', nodes: change.nodes } };
 }
 
 function alter(source: Source): ClusterStatement | undefined {
@@ -64,6 +60,7 @@ function alter(source: Source): ClusterStatement | undefined {
     if (!reader.isWord('configure')) return undefined;
     return configureZone(source, { kind: 'database', name });
   }
+  if (reader.take('node')) return alterNodes(source);
   if (reader.take('partition')) return configureZone(source, partitionTarget(reader));
   if (!reader.isWord('table') && !reader.isWord('index')) return undefined;
   if (['if', 'only', 'all'].some((word) => reader.isWord(word, 1))) return undefined;

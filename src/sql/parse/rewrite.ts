@@ -17,7 +17,7 @@ export interface Rewritten {
 }
 
 const dialectWords =
-  /\b(?:upsert|storing|string|split|unsplit|scatter|relocate|experimental_relocate|cluster|configure|decommission|zones?|ranges|partitions?\s+(?:by|of)\s+(?:list|range|nothing|table|index)|system\s+time)\b|[[(]\s*show\b/i;
+  /\b(?:upsert|storing|string|split|unsplit|scatter|relocate|experimental_relocate|cluster|configure|decommission|recommission|drain|zones?|ranges|partitions?\s+(?:by|of)\s+(?:list|range|nothing|table|index)|system\s+time)\b|[[(]\s*show\b/i;
 
 /** False for most statements, cheaply: then `rewrite` and the cluster parser need not look. */
 export function hasDialectWords(text: string): boolean {

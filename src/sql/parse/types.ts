@@ -3,6 +3,7 @@
  * that its grammar lacks, recognised by a small hand-written parser beforehand.
  */
 import { type JobStatement } from './jobs-parser.ts';
+import { type NodeStatement } from './node-parser.ts';
 import { type Node } from '@pgsql/types';
 import { type IndexTarget, type RangeStatement } from './range-statements.ts';
 
@@ -31,6 +32,7 @@ export type NameParts = readonly string[];
 export type ClusterStatement =
   | RangeStatement
   | JobStatement
+  | NodeStatement
   | { readonly kind: 'show-cluster-setting'; readonly name: string }
   | { readonly kind: 'show-cluster-settings'; readonly all: boolean }
   | {

@@ -9,6 +9,7 @@ import {
 } from './decisions.ts';
 import { columnsOf, virtualTable, type Record_ } from './build.ts';
 import { rangeRows, rangesNoLeasesShape, rangesShape } from './ranges.ts';
+import { nodeMembershipRows, nodeMembershipShape } from './node-membership.ts';
 
 const schema = 'skein_internal';
 
@@ -40,6 +41,7 @@ export function skeinInternalTables(): VirtualTable[] {
       allocatorDecisionsShape,
       allocatorDecisionRows,
     ),
+    virtualTable(schema, 'node_membership', 13_021, nodeMembershipShape, nodeMembershipRows),
     virtualTable(schema, 'split_decisions', 13_005, splitDecisionsShape, splitDecisionRows),
     virtualTable(
       schema,

@@ -7,6 +7,7 @@ import {
   asNodeId,
   type CallHandler,
   type Db,
+  type NodeControl,
   type NodeId,
   type Transport,
   type Txn,
@@ -92,10 +93,13 @@ export async function startCluster(nodes = 1): Promise<TestCluster> {
   return { env, db, board, virtual: createVirtualSchemas(), caches, jobs };
 }
 
+/** Nodes that have nothing to hand over. */
+export const control: NodeControl = { drain: async () => ({ leases: 0, connections: 0 }) };
+
 /** Begins to work with `start`. */
 export function jobsOf(cache: CatalogCache): JobRegistry {
   const { env, db } = cache;
-  return new JobRegistry({ env, db, cache, types: jobTypes, retentionMs: () => 1e9 });
+  return new JobRegistry({ env, db, cache, control, types: jobTypes, retentionMs: () => 1e9 });
 }
 
 const format = { ...storedFormat, dateOrder: 'MDY' as const };

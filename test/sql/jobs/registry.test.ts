@@ -12,7 +12,7 @@ import {
 } from '../../../src/sql/jobs/index.ts';
 import { sleep } from '../../../src/util/index.ts';
 import { type VirtualEnv } from '../../txn/virtual-env.ts';
-import { startCluster } from '../ddl/node.ts';
+import { control, startCluster } from '../ddl/node.ts';
 
 /** Counts to ten, a step a second. */
 class Counting {
@@ -59,7 +59,14 @@ async function rig(): Promise<Rig> {
   const counting = new Counting(env);
   const node = (id: number): JobRegistry => {
     const cache = new CatalogCache({ env, db, nodeId: asNodeId(id) });
-    return new JobRegistry({ env, db, cache, types: counting.types, retentionMs: () => 1e9 });
+    return new JobRegistry({
+      env,
+      db,
+      cache,
+      control,
+      types: counting.types,
+      retentionMs: () => 1e9,
+    });
   };
   const job = await db.run({}, (txn) =>
     node(9).create(txn, {

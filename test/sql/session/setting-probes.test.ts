@@ -20,7 +20,7 @@ import { isLikelyClosed } from '../../../src/txn/nearest.ts';
 import { Cluster, values } from '../../range/store/cluster.ts';
 import { withTime } from '../../txn/db-script.ts';
 import { TestCluster } from '../../txn/test-cluster.ts';
-import { startCluster } from '../ddl/node.ts';
+import { control, startCluster } from '../ddl/node.ts';
 import { VirtualEnv } from '../../txn/virtual-env.ts';
 
 /** What can be seen with the one setting changed. */
@@ -56,6 +56,7 @@ const endedJob: Look = async (_settings, stored) => {
     env,
     db,
     cache,
+    control,
     types,
     retentionMs: () => jobRetentionMs(snapshot),
   });
