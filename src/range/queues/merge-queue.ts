@@ -4,7 +4,7 @@
  *
  *   - each is below range_min_bytes, and both together are below range_max_bytes
  *   - together they serve less than half of what would split a range by load
- *   - their zone configurations are the same, and the left one holds no meta records
+ *   - no zone configuration begins inside of the whole, and the left one holds no meta records
  *   - the time for which the right one was to stay apart has passed
  *
  * The right side's replicas move to the left side's stores first. One merge at a time per store, and one look at a
@@ -22,7 +22,6 @@ import {
   type RelocationTarget,
   type ReplicaKind,
   type StoreId,
-  type ZoneConfig,
 } from '../../kv/index.ts';
 import { nextKey } from '../../util/index.ts';
 import { mergeDeps } from '../replica/admin.ts';
@@ -82,12 +81,11 @@ export class MergeQueue {
     if (replica.destroyed || !replica.holdsLease || isChanging(replica.descriptor)) return false;
     const { startKey, endKey } = replica.descriptor;
     if (startKey.compare(metaEnd) < 0 || endKey.equals(keyMax)) return false;
-    const { zoneConfigFor } = this.#store.deps;
-    const zone = zoneConfigFor(startKey);
+    const { zoneConfigFor, zoneBoundariesIn } = this.#store.deps;
     return (
-      replica.stats.totalBytes < zone.rangeMinBytes &&
+      replica.stats.totalBytes < zoneConfigFor(startKey).rangeMinBytes &&
       replica.queriesPerSecond < this.#loadMax &&
-      isSame(zone, zoneConfigFor(endKey))
+      zoneBoundariesIn(startKey, nextKey(endKey)).length === 0
     );
   }
 
@@ -103,6 +101,7 @@ export class MergeQueue {
       this.#isCandidate(left) &&
       range.startKey.equals(left.descriptor.endKey) &&
       !isChanging(range) &&
+      deps.zoneBoundariesIn(left.descriptor.startKey, range.endKey).length === 0 &&
       compareTimestamps(range.stickyUntil, clock.now()) <= 0 &&
       sizeBytes < zone.rangeMinBytes &&
       left.stats.totalBytes + sizeBytes < zone.rangeMaxBytes &&
@@ -125,8 +124,4 @@ function placementOf({ replicas }: RangeDescriptor): RelocationTarget {
   const storesOf = (role: ReplicaKind): StoreId[] =>
     replicas.filter(({ kind }) => kind === role).map(({ storeId }) => storeId);
   return { voters: storesOf('voter'), nonVoters: storesOf('non-voter') };
-}
-
-function isSame(a: ZoneConfig, b: ZoneConfig): boolean {
-  return a === b || JSON.stringify(a) === JSON.stringify(b);
 }

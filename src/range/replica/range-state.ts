@@ -15,8 +15,8 @@
  * surviving `applied` are skipped.
  *
  * All floors of a store are written in one batch. That keeps the replay of different ranges in step: a
- * key that moved from one range to another (split, removal and snapshot) is never overwritten by the
- * replay of its former range.
+ * key that moved from one range to another (split, removal and snapshot; for merges see `merge.ts`) is never
+ * overwritten by the replay of its former range.
  */
 import { rangeDescriptorKey } from '../../encoding/index.ts';
 import {
