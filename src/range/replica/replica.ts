@@ -551,6 +551,17 @@ export class Replica implements ReplicaPort, RaftHost {
     this.proposals.abandon(index, 'a snapshot replaced the log');
   }
 
+  /** What to say to writers when nothing has been replicated for too long: they would wait behind what is stuck. */
+  stuck(): KvError | undefined {
+    if (this.proposals.size === 0) return undefined;
+    const { clusterSettings, env } = this.host;
+    const thresholdMs = clusterSettings.get(kvSettings.slowReplicationThreshold);
+    const stuckMs = this.proposals.waitingMs(env.clock.monotonicMs());
+    if (thresholdMs === 0 || stuckMs < thresholdMs) return undefined;
+    const reason = `range ${this.rangeId} has not replicated anything for ${Math.round(stuckMs / 1000)} s`;
+    return { kind: 'unavailable', reason };
+  }
+
   #propose(
     command: Command,
     split: SplitEffects | undefined,
@@ -568,13 +579,8 @@ export class Replica implements ReplicaPort, RaftHost {
       const reason = `a command of ${data.length} bytes exceeds kv.raft.command.max_size (${maxBytes})`;
       return Promise.resolve({ kind: 'rejected', error: { kind: 'too-large', reason } });
     }
-    const stuckMs = this.proposals.waitingMs(this.host.env.clock.monotonicMs());
-    const thresholdMs = this.host.clusterSettings.get(kvSettings.slowReplicationThreshold);
-    if (thresholdMs > 0 && stuckMs >= thresholdMs) {
-      const seconds = Math.round(stuckMs / 1000);
-      const reason = `range ${this.rangeId} has not replicated anything for ${seconds} s`;
-      return Promise.resolve({ kind: 'rejected', error: { kind: 'unavailable', reason } });
-    }
+    const stuck = this.stuck();
+    if (stuck !== undefined) return Promise.resolve({ kind: 'rejected', error: stuck });
     const result = this.raft.propose(data);
     switch (result.kind) {
       case 'not-leader':

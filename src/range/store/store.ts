@@ -429,6 +429,8 @@ export class Store implements ReplicaHost {
       }
       return executeAdmin(this, replica, first);
     }
+    const stuck = batch.requests.every(isPlainRead) ? undefined : replica.stuck();
+    if (stuck !== undefined) return Promise.resolve(this.#refuse(stuck));
     const room = hasWaited ? undefined : waitForSplit(this, replica, batch);
     return room === undefined ? replica.execute(batch) : room.then(() => this.#serve(batch, true));
   }
@@ -732,4 +734,9 @@ function decodeStoreAddress(value: unknown): StoreAddress | undefined {
 function isInside(range: RangeDescriptor, request: KvRequest): boolean {
   const { start, end } = requestSpan(request);
   return containsKey(range, start) && (end === undefined || compareBytes(end, range.endKey) <= 0);
+}
+
+/** It writes and locks nothing. */
+function isPlainRead(request: KvRequest): boolean {
+  return (request.kind === 'get' || request.kind === 'scan') && request.lock === 'none';
 }
