@@ -47,6 +47,13 @@ export const clusterSettings: readonly ClusterSetting[] = [
     { min: 0 },
   ),
   setting(
+    'sql.defaults.lock_timeout',
+    'd',
+    0,
+    'longest wait for a lock unless its session says otherwise; 0 = no limit',
+    { min: 0 },
+  ),
+  setting(
     'sql.defaults.statement_timeout',
     'd',
     0,
@@ -71,6 +78,7 @@ export function sessionDefaults(snapshot: CatalogSnapshot): Map<string, string> 
   for (const [name, own] of [
     ['idle_session_timeout', 'sql.defaults.idle_in_session_timeout'],
     ['idle_in_transaction_session_timeout', 'sql.defaults.idle_in_transaction_session_timeout'],
+    ['lock_timeout', 'sql.defaults.lock_timeout'],
     ['statement_timeout', 'sql.defaults.statement_timeout'],
   ] as const) {
     const value = settingValue(findSetting(own), snapshot.data.settings.get(own));

@@ -264,6 +264,7 @@ const probes: Readonly<Record<string, Probe>> = {
   },
   'sql.defaults.idle_in_session_timeout': { between: ['0', '1000'], look: session },
   'sql.defaults.idle_in_transaction_session_timeout': { between: ['0', '1000'], look: session },
+  'sql.defaults.lock_timeout': { between: ['0', '1000'], look: session },
   'sql.defaults.statement_timeout': { between: ['0', '1000'], look: session },
 };
 
