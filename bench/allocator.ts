@@ -76,7 +76,7 @@ export async function runAllocatorBench(options: readonly string[]): Promise<voi
     '\nsimulated clusters: virtual time until they rest, and what was moved until then\n',
   );
   printTable(
-    ['what happens', 'rests after', 'replicas', 'leases', 'ranges per store'],
+    ['what happens', 'rests after', 'copies', 'leases', 'ranges per store'],
     simulations(),
   );
   await Promise.resolve();
@@ -164,7 +164,7 @@ function simulations(): string[][] {
     rows.push([
       what,
       restS === undefined ? 'not within 2 h' : `${restS - startS} s`,
-      String(simulation.totals.replicas - before.replicas),
+      String(simulation.totals.copies - before.copies),
       String(simulation.totals.leases - before.leases),
       `${Math.min(...counts)} to ${Math.max(...counts)}`,
     ]);

@@ -5,19 +5,17 @@ import {
   type ReplicaKind,
   type StoreId,
 } from '../kv/index.ts';
-import { transferLease } from './actions.ts';
 import { type ClusterPicture } from './cluster-picture.ts';
 import { type PlacementAction, type RangePicture } from './types.ts';
 
-/** Does it to the range and to the picture. A leaseholder that is to go hands over first, and that is all then. */
+/** Does it to the range and to the picture. */
 export function apply(
   cluster: ClusterPicture,
   range: RangePicture,
-  wanted: PlacementAction,
-): { readonly range: RangePicture; readonly action: PlacementAction } {
-  const action = handover(cluster, range, wanted) ?? wanted;
+  action: PlacementAction,
+): RangePicture {
   cluster.note(range, action);
-  return { range: applied(range, action), action };
+  return applied(range, action);
 }
 
 /** The same range once the change of its replicas that is under way is finished. */
@@ -28,36 +26,6 @@ export function finished(range: RangePicture): RangePicture {
     replicas.push(each.kind === 'voter-incoming' ? { ...each, kind: 'voter' } : each);
   }
   return { ...range, replicas };
-}
-
-function handover(
-  cluster: ClusterPicture,
-  range: RangePicture,
-  action: PlacementAction,
-): PlacementAction | undefined {
-  const { leaseholder, replicas } = range;
-  if (leavingVoter(action) !== leaseholder) return undefined;
-  for (const each of replicas) {
-    const store = cluster.storeOf(each);
-    if (each.kind !== 'voter' || each.storeId === leaseholder || store.status !== 'live') continue;
-    return transferLease(store, action.reason);
-  }
-  return undefined;
-}
-
-function leavingVoter(action: PlacementAction): StoreId | undefined {
-  switch (action.kind) {
-    case 'remove':
-      return action.target.storeId;
-    case 'replace':
-      return action.remove.storeId;
-    case 'demote':
-      return action.target.storeId;
-    case 'swap':
-      return action.demote.storeId;
-    default:
-      return undefined;
-  }
 }
 
 function applied(range: RangePicture, action: PlacementAction): RangePicture {

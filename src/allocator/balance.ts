@@ -7,7 +7,6 @@
  */
 import { replace } from './actions.ts';
 import { compareDiversity, diversities, isFree } from './candidates.ts';
-import { peers } from './heirs.ts';
 import { drawn, lotEnd, lotOf } from './lots.ts';
 import { allKnown, holders, violationsOf, without, type Situation } from './situation.ts';
 import { freeShare, hasRoom, hasRoomToBalance, type Site, type StoreState } from './store-state.ts';
@@ -74,7 +73,7 @@ export function evenRanges(situation: Situation): PlacementAction | undefined {
     moves.filter((each) => spreadOf(each) >= widest - equalRanges),
     ({ from, to }) => {
       const lot = lotOf(rangeId, from.storeId * storesMax + to.storeId);
-      // A leaseholder hands over before it leaves: others go before it.
+      // A leaseholder's replica moves in more steps than others: these go before it.
       return from.storeId === leaseholder ? lot - lotEnd : lot;
     },
   );
@@ -153,8 +152,8 @@ interface Movable {
 }
 
 /**
- * The leaseholder comes last, and only when another voter may keep the lease by the zone's preferences: it hands
- * over before it leaves. Otherwise the lease would be given away and fetched back for ever.
+ * The leaseholder comes last, and only when the range has all its voters: its replica is added elsewhere first and
+ * dropped as surplus then.
  */
 export function movable(situation: Situation): Movable[] {
   if (!allKnown(situation)) return [];
@@ -168,7 +167,8 @@ export function movable(situation: Situation): Movable[] {
       else found.push(each);
     }
   }
-  if (last !== undefined && (peers(situation)?.others.length ?? 0) > 0) found.push(last);
+  const { voters, rules } = situation;
+  if (last !== undefined && voters.length >= rules.numVoters) found.push(last);
   return found;
 }
 

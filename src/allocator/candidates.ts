@@ -58,10 +58,15 @@ export function rankAt(staying: Situation, role: ReplicaRole, site: Site): Rank 
   };
 }
 
-/** A live store that holds nothing of the range, on a node that keeps none of `staying`. */
+/**
+ * A store that holds nothing of the range, on a node that keeps none of `staying`, and not on the leaseholder's: its
+ * replica is there until the new one has taken over.
+ */
 export function isFree(situation: Situation, staying: Situation, store: StoreState): boolean {
-  if (situation.voters.includes(store) || situation.nonVoters.includes(store)) return false;
+  const { cluster, range, voters, nonVoters } = situation;
+  if (voters.includes(store) || nonVoters.includes(store)) return false;
   const { nodeId } = store;
+  if (cluster.stores.get(range.leaseholder)?.nodeId === nodeId) return false;
   return (
     !staying.voters.some((each) => each.nodeId === nodeId) &&
     !staying.nonVoters.some((each) => each.nodeId === nodeId)
@@ -126,8 +131,9 @@ export function leastUseful(situation: Situation, role: ReplicaRole): StoreState
     (a, b) =>
       a.violations - b.violations ||
       compareDiversity(a.diversity, b.diversity) ||
-      a.isLeaseholder - b.isLeaseholder ||
+      Number(hasRoom(a.store)) - Number(hasRoom(b.store)) ||
       b.store.rangeCount - a.store.rangeCount ||
+      a.isLeaseholder - b.isLeaseholder ||
       a.store.storeId - b.store.storeId,
   );
   return ranked.map(({ store }) => store);

@@ -23,8 +23,10 @@ export function satisfyConstraints(situation: Situation): PlacementAction | unde
   for (const move of moves) {
     if (move.violations >= violated) continue;
     const order = best === undefined ? -1 : compareRanks(move, best);
-    // A leaseholder has to hand over first: others go before it.
-    if (order < 0 || (order === 0 && best?.from.storeId === range.leaseholder)) best = move;
+    // A leaseholder's replica moves in more steps than others: these go before it.
+    const isSimpler =
+      best?.from.storeId === range.leaseholder && move.from.storeId !== range.leaseholder;
+    if (order < 0 || (order === 0 && isSimpler)) best = move;
   }
   const unmet = unmetText(situation);
   if (best !== undefined) return best.action(`constraint ${unmet} is violated`);
@@ -68,8 +70,6 @@ function* swaps(situation: Situation): Generator<Move> {
 function* replacements(situation: Situation): Generator<Move> {
   const roles: readonly ReplicaRole[] = ['voter', 'non-voter'];
   for (const role of roles) {
-    // A lone voter cannot hand over.
-    if (role === 'voter' && situation.voters.length === 1) continue;
     for (const from of holders(situation, role)) {
       const to = bestChoice(situation, without(situation, from), role, violationsOf(situation) - 1);
       if (to === undefined) continue;

@@ -7,6 +7,7 @@ import { evenRanges, leaveFull, spreadFarther } from './balance.ts';
 import { type ClusterPicture } from './cluster-picture.ts';
 import { withConsidered } from './considered.ts';
 import { satisfyConstraints } from './constraint-moves.ts';
+import { firstStep } from './handover.ts';
 import { evenLeases, followPreference, leaveDraining } from './leases.ts';
 import { evenLoad } from './load.ts';
 import {
@@ -32,8 +33,9 @@ const needed: readonly Rule[] = [
   leaveDecommissioning,
   addMissingVoter,
   addMissingNonVoter,
-  satisfyConstraints,
+  // Before the constraints: what is out of place is better dropped than moved.
   dropSurplus,
+  satisfyConstraints,
   leaveDraining,
   followPreference,
 ];
@@ -59,7 +61,7 @@ export function decide(
   if (isChanging(range)) return { kind: 'finish-change' };
   for (const rule of rules[range.balancing]) {
     const action = rule(situation);
-    if (action !== undefined) return withConsidered(situation, action);
+    if (action !== undefined) return withConsidered(situation, firstStep(situation, action));
   }
   const { blocked } = situation;
   return blocked.length === 0 ? nothingToDo : { kind: 'none', blocked };

@@ -51,23 +51,27 @@ export function leaveDecommissioning(situation: Situation): PlacementAction | un
     const leaving = stores.find((each) => each.status === 'decommissioning');
     if (leaving === undefined) continue;
     const reason = `store ${leaving.storeId} is being decommissioned`;
-    if (stores.length > numWanted(situation, role)) return remove(role, leaving, reason);
+    const isSpare = role === 'non-voter' || canSpare(situation, leaving);
+    if (isSpare && stores.length > numWanted(situation, role)) return remove(role, leaving, reason);
     const staying = without(situation, leaving);
     const to = bestChoice(situation, staying, role, violationsOf(situation));
     if (to !== undefined) {
       return replace(role, { from: leaving, to: to.store }, 'recovery', reason);
     }
-    const least =
-      role === 'voter'
-        ? Math.max(rules.wantedVoters, Math.min(votersKept, rules.numVoters))
-        : rules.wantedNonVoters;
+    const least = role === 'voter' ? leastVoters(situation) : rules.wantedNonVoters;
     const isWorse = violationsOf(staying) > violationsOf(situation);
-    if (stores.length > least && !isWorse) {
-      return remove(role, leaving, `${reason}, and ${stores.length - 1} replicas have a node each`);
+    if (isSpare && stores.length > least && !isWorse) {
+      return remove(role, leaving, `${reason}, nodes are left for ${stores.length - 1}`);
     }
     situation.blocked.push(`${reason}: ${obstacleEverywhere(situation, staying, role)}`);
   }
   return undefined;
+}
+
+/** With how many voters a range makes do when its nodes are taken away: an even number bears no more than one less. */
+function leastVoters({ rules, voters }: Situation): number {
+  if (voters.length % 2 === 0) return rules.wantedVoters;
+  return Math.max(rules.wantedVoters, Math.min(votersKept, rules.numVoters));
 }
 
 export function addMissingVoter(situation: Situation): PlacementAction | undefined {
@@ -118,11 +122,16 @@ export function dropSurplus(situation: Situation): PlacementAction | undefined {
   return undefined;
 }
 
-/** A voter that the quorum of the others does not need. */
+/** The voter that the range can best do without. */
 function spareVoter(situation: Situation): StoreState | undefined {
-  const live = liveVoters(situation).length;
-  if (live - 1 < quorumOf(situation.voters.length - 1)) return undefined;
-  return leastUseful(situation, 'voter')[0];
+  const [least] = leastUseful(situation, 'voter');
+  return least !== undefined && canSpare(situation, least) ? least : undefined;
+}
+
+/** The other voters have a quorum without it. */
+function canSpare(situation: Situation, voter: StoreState): boolean {
+  const live = liveVoters(situation).filter((each) => each !== voter).length;
+  return live >= quorumOf(situation.voters.length - 1);
 }
 
 /** A non-voter that makes at least as good a voter as `otherwise`: it need not be copied to. */

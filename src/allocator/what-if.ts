@@ -103,11 +103,9 @@ function play(
       case 'finish-change':
         range = finished(range);
         continue;
-      default: {
-        const done = apply(cluster, range, due);
-        range = done.range;
-        steps.push(done.action);
-      }
+      default:
+        range = apply(cluster, range, due);
+        steps.push(due);
     }
   }
   return { range, steps, problems: ['its replicas do not come to rest'] };

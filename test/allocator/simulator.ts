@@ -92,8 +92,10 @@ interface Change {
 
 /** What was done since the start. */
 export interface Totals {
-  replicas: number;
+  copies: number;
   leases: number;
+  /** Removals and changes of roles. */
+  others: number;
 }
 
 const rangeBytes = 64 << 20;
@@ -102,7 +104,7 @@ const capacityBytes = 1e15;
 export class Simulation {
   readonly stores = new Map<StoreId, Store>();
   readonly ranges: Range[] = [];
-  readonly totals: Totals = { replicas: 0, leases: 0 };
+  readonly totals: Totals = { copies: 0, leases: 0, others: 0 };
   nowS = 0;
   /** Told of every action before it is begun. */
   onAction: (range: Range, action: PlacementAction, stores: readonly StorePicture[]) => void =
@@ -216,7 +218,7 @@ export class Simulation {
   }
 
   #done(): number {
-    return this.totals.replicas + this.totals.leases;
+    return this.totals.copies + this.totals.leases + this.totals.others;
   }
 
   #alarm(): void {
@@ -293,11 +295,11 @@ export class Simulation {
         if (copies) store.copies--;
         met(this.nowS);
         if (!store.isUp || !this.#isReady(action)) return;
-        const done = apply(new ClusterPicture(this.#asTheyAre()), range.picture, action);
-        range.picture = done.range;
+        range.picture = apply(new ClusterPicture([]), range.picture, action);
         this.#isChanged = true;
-        if (done.action.kind === 'transfer-lease') this.totals.leases++;
-        else this.totals.replicas++;
+        if (copies) this.totals.copies++;
+        else if (action.kind === 'transfer-lease') this.totals.leases++;
+        else this.totals.others++;
       },
     });
   }
