@@ -329,6 +329,8 @@ export interface SpanStats {
 
 export interface RangeInfo extends SpanStats {
   readonly range: RangeDescriptor;
+  /** What reads below it would need may have been collected. */
+  readonly gcThreshold: Timestamp;
   readonly leaseholder: ReplicaDescriptor | undefined;
   readonly queriesPerSecond: number;
 }

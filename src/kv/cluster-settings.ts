@@ -124,6 +124,11 @@ export const kvSettings = {
     'how far behind the clock timestamps are closed; 0: they are not',
     { defaultValue: 3000 },
   ),
+  protectionReconciliationInterval: duration(
+    'kv.protectedts.reconciliation.interval',
+    'how often protected timestamps whose jobs are gone are removed',
+    { defaultValue: 300_000, min: 1000 },
+  ),
   raftCommandMaxSize: bytes(
     'kv.raft.command.max_size',
     'a range refuses a command (what one batch writes to it) that is larger than this',

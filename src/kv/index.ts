@@ -85,6 +85,15 @@ export type {
   PlacementQuestion,
   PlannedMove,
 } from './placement-advice.ts';
+export {
+  isProtected,
+  protect,
+  protectedTimestamps,
+  protectionDelayMs,
+  readProtected,
+  releaseProtection,
+} from './protected.ts';
+export type { ProtectedSpan, ProtectedTimestamp } from './protected.ts';
 export { recordKeyOf, requestSpan } from './request-span.ts';
 export { SortedMap } from './sorted-map.ts';
 export { TransportFailure, gossipKeys, storeMethod } from './transport.ts';

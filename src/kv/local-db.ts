@@ -121,6 +121,7 @@ export class LocalDb implements Db {
       ...this.#statsOf(range.startKey, range.endKey),
       range,
       leaseholder: range.replicas[0],
+      gcThreshold: zeroTimestamp,
       queriesPerSecond: 0,
     }));
   }

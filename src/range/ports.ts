@@ -113,6 +113,8 @@ export interface RangeExecutor {
   absorb(span: { readonly startKey: Buffer; readonly endKey: Buffer }, done: LowWater): void;
   /** Blocks new requests and waits until those under way have finished; used before a lease transfer (rule T2). */
   quiesce(): Promise<() => void>;
+  /** The same for requests that touch one of these keys. */
+  exclude(keys: readonly Buffer[]): Promise<() => void>;
   /** What was asked of the range lately, for decisions by load. */
   readonly load: RangeLoad;
   /**

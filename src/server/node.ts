@@ -405,6 +405,7 @@ export class SkeinNode {
       peerSilent: (node, isSilent) => router.setSilent(node, isSilent),
       diskWatch: home.diskWatch,
       zoneConfigFor: (key) => this.#zoneConfig(key),
+      isJobGone: (id) => this.#sql?.isJobGone(id) ?? Promise.resolve(false),
       zoneBoundariesIn: (start, end) => this.#zoneBoundaries(start, end),
       zonesKnown: () => this.#zonesKnown,
       locality,

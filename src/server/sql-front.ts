@@ -13,6 +13,7 @@ import {
 import { PgListener, type SocketLike } from '../pgwire/index.ts';
 import {
   createSqlService,
+  isJobGone,
   nodeOfBackend,
   sameZones,
   zoneBoundaries,
@@ -45,6 +46,8 @@ export interface SqlFront {
   stop(): Promise<void>;
   /** Counters, and gauges whose names begin with `open`. */
   metrics(): Readonly<Record<string, number>>;
+  /** The job of that id has ended, or never was. */
+  isJobGone(id: string): Promise<boolean>;
   /** The zone configuration that holds for a key. */
   zoneConfigFor(key: Buffer): ZoneConfig;
   /** Where the configuration changes between `start` and `end`, both exclusive. */
@@ -121,6 +124,7 @@ export async function openSqlFront(parts: SqlFrontParts): Promise<SqlFront> {
       openConnections: listener.connectionCount,
       openSessions: service.sessionCount,
     }),
+    isJobGone: (id) => db.run({ name: 'look for a job' }, (txn) => isJobGone(txn, id)),
     zoneConfigFor: (key) => zoneConfigFor(catalogCache.current, key),
     zoneBoundariesIn: (start, end) => zoneBoundaries(catalogCache.current, start, end),
   };

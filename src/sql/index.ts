@@ -23,3 +23,4 @@ export { Session } from './session/session.ts';
 export type { DdlQueue, ResultColumn, StatementContext, StatementResult } from './session/types.ts';
 export { oids, typeOps } from './types/index.ts';
 export type { Datum, FormatSettings, Row, TypeOps } from './types/index.ts';
+export { isJobGone } from './jobs/index.ts';

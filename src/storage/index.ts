@@ -33,8 +33,8 @@ export { LevelEngine } from './level-engine.ts';
 export type { LevelEngineOptions } from './level-engine.ts';
 export { MemoryEngine } from './memory-engine.ts';
 export type { MemoryEngineOptions } from './memory-engine.ts';
-export { mvccGarbage } from './mvcc-garbage.ts';
-export type { MvccGarbage } from './mvcc-garbage.ts';
+export { dropGarbage, mvccGarbage } from './mvcc-garbage.ts';
+export type { DroppedGarbage, GarbageEntry, MvccGarbage } from './mvcc-garbage.ts';
 export { mvccGet, mvccPeek, mvccScan, newestVisible } from './mvcc-read.ts';
 export { addStats, computeStats, subtractStats, zeroStats } from './mvcc-stats.ts';
 export type {

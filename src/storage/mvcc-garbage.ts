@@ -12,11 +12,17 @@ import { HeadReader, decodeVersion } from './head-record.ts';
 import { StatsSum } from './mvcc-stats.ts';
 import { type MvccStats } from './mvcc-types.ts';
 
+/** One entry that may go. */
+export interface GarbageEntry {
+  /** The MVCC key that it belongs to. */
+  readonly key: Buffer;
+  readonly engineKey: Buffer;
+  /** As it was found. */
+  readonly stored: Buffer;
+}
+
 export interface MvccGarbage {
-  /** Engine keys to delete. */
-  readonly keys: readonly Buffer[];
-  /** What deleting them does to the statistics (all figures zero or negative). */
-  readonly stats: MvccStats;
+  readonly found: readonly GarbageEntry[];
   /** Where to go on when `maxKeys` stopped the search; undefined at the end of the span. */
   readonly resume: Buffer | undefined;
 }
@@ -24,8 +30,8 @@ export interface MvccGarbage {
 const pageSize = 256;
 
 /**
- * Garbage of the keys in [start, end), at most `maxKeys` engine keys. The caller has raised its GC threshold to `threshold` before, so nobody reads below it, and
- * keeps writes off the span until the deletions are applied.
+ * Garbage of the keys in [start, end), at most `maxKeys` entries. The caller has raised its GC threshold to `threshold` before, so
+ * nobody reads or writes below it. Others may write above it meanwhile: `dropGarbage` says what may go in the end.
  */
 export async function mvccGarbage(
   reader: EngineReader,
@@ -36,12 +42,7 @@ export async function mvccGarbage(
   const heads = new Paged(reader.iterate(headSpan(span.start, span.end)));
   const versions = new Paged(reader.iterate(versionSpan(span.start, span.end)));
   const head = new HeadReader();
-  const keys: Buffer[] = [];
-  const sum = new StatsSum();
-  const drop = (engineKey: Buffer, stored: Buffer): void => {
-    keys.push(engineKey);
-    sum.record(engineKey, stored, -1);
-  };
+  const found: GarbageEntry[] = [];
   try {
     let headRow = await heads.take();
     let versionRow = await versions.take();
@@ -60,8 +61,8 @@ export async function mvccGarbage(
         if (order > 0) break;
         if (order === 0) {
           if (covered) {
-            drop(versionRow[0], versionRow[1]);
-            if (keys.length >= maxKeys) return { keys, stats: sum.result(), resume: key };
+            found.push({ key, engineKey: versionRow[0], stored: versionRow[1] });
+            if (found.length >= maxKeys) return { found, resume: key };
           } else if (compareTimestamps(version.timestamp, threshold) <= 0) {
             covered = true;
             // The newest version at the threshold is still read, unless it only says "nothing here".
@@ -70,15 +71,39 @@ export async function mvccGarbage(
         }
         versionRow = await versions.take();
       }
-      if (deletion !== undefined) drop(deletion[0], deletion[1]);
-      if (keys.length >= maxKeys) return { keys, stats: sum.result(), resume: nextKey(key) };
+      if (deletion !== undefined) {
+        found.push({ key, engineKey: deletion[0], stored: deletion[1] });
+      }
+      if (found.length >= maxKeys) return { found, resume: nextKey(key) };
       headRow = await heads.take();
     }
-    return { keys, stats: sum.result(), resume: undefined };
+    return { found, resume: undefined };
   } finally {
     await heads.close();
     await versions.close();
   }
+}
+
+export interface DroppedGarbage {
+  /** Engine keys to delete. */
+  readonly keys: readonly Buffer[];
+  /** What deleting them does to the statistics (all figures zero or negative). */
+  readonly stats: MvccStats;
+}
+
+/**
+ * Of what was found, all that is still there as it was: a version that was replaced stays replaced, but a deletion may have got
+ * another value on top of it. Nobody may write to these keys until the deletions are applied.
+ */
+export function dropGarbage(reader: EngineReader, found: readonly GarbageEntry[]): DroppedGarbage {
+  const keys: Buffer[] = [];
+  const sum = new StatsSum();
+  for (const { engineKey, stored } of found) {
+    if (reader.get(engineKey)?.equals(stored) !== true) continue;
+    keys.push(engineKey);
+    sum.record(engineKey, stored, -1);
+  }
+  return { keys, stats: sum.result() };
 }
 
 /** One row at a time over an iterator's pages. */

@@ -6,11 +6,14 @@ import {
   addStats,
   computeStats,
   createMvccBatch,
+  dropGarbage,
   mvccGarbage,
   mvccGet,
   mvccScan,
   zeroStats,
+  type MvccGarbage,
   type MvccReadOptions,
+  type MvccStats,
 } from '../../src/storage/index.ts';
 import { SeededRandom } from './random.ts';
 
@@ -194,8 +197,7 @@ async function trial(seed: number): Promise<void> {
       const span = { start: Buffer.from(''), end: Buffer.from([0xff]) };
       const at = { wall: threshold, logical: 0 };
       const garbage = await mvccGarbage(engine, span, at, 1 + random.below(10));
-      engine.apply(garbage.keys.map((k) => ({ key: k, value: undefined })));
-      stats = addStats(stats, garbage.stats);
+      stats = addStats(stats, drop(engine, garbage));
       // A deletion below the threshold reads as if it had never been; the model forgets it likewise.
       for (const one of keys) {
         const kept = model.visible(one, threshold);
@@ -207,8 +209,7 @@ async function trial(seed: number): Promise<void> {
       }
       if (garbage.resume !== undefined) {
         const rest = await mvccGarbage(engine, { ...span, start: garbage.resume }, at, 1000);
-        engine.apply(rest.keys.map((k) => ({ key: k, value: undefined })));
-        stats = addStats(stats, rest.stats);
+        stats = addStats(stats, drop(engine, rest));
       }
     }
     engine.apply(batch.writes);
@@ -216,6 +217,12 @@ async function trial(seed: number): Promise<void> {
   }
   expect(stats, label).toEqual(await computeStats(engine, Buffer.from(''), Buffer.from([0xff])));
   expect(engine.openReaders, label).toBe(0);
+}
+
+function drop(engine: MemoryEngine, { found }: MvccGarbage): MvccStats {
+  const { keys, stats } = dropGarbage(engine, found);
+  engine.apply(keys.map((key) => ({ key, value: undefined })));
+  return stats;
 }
 
 function readOptions(wall: number, txn: TxnMeta | undefined): MvccReadOptions {

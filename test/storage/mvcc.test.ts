@@ -27,6 +27,7 @@ import {
   decodeHead,
   decodeVersion,
   decodeVersionKey,
+  dropGarbage,
   mvccGarbage,
   mvccGet,
   mvccScan,
@@ -231,11 +232,12 @@ class World {
       threshold,
       Number(options.get('max') ?? 100),
     );
-    this.#engine.apply(garbage.keys.map((key) => ({ key, value: undefined })));
-    this.#stats = addStats(this.#stats, garbage.stats);
+    const dropped = dropGarbage(this.#engine, garbage.found);
+    this.#engine.apply(dropped.keys.map((key) => ({ key, value: undefined })));
+    this.#stats = addStats(this.#stats, dropped.stats);
     const more =
       garbage.resume === undefined ? '' : `, resume ${JSON.stringify(garbage.resume.toString())}`;
-    return `${garbage.keys.length} keys${more}`;
+    return `${dropped.keys.length} keys${more}`;
   }
 
   async #dump(): Promise<string> {

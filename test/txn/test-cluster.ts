@@ -358,6 +358,7 @@ export class TestCluster {
       const info = {
         range: found.descriptor,
         leaseholder: replica,
+        gcThreshold: zeroTimestamp,
         sizeBytes: 0,
         liveBytes: 0,
         keyCount: 0,

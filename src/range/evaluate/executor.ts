@@ -17,6 +17,7 @@ import {
   laterTimestamp,
   nextTimestamp,
   requestSpan,
+  zeroTimestamp,
   type BatchHeader,
   type BatchRequest,
   type BatchResponse,
@@ -196,6 +197,14 @@ class Executor implements RangeExecutor {
     reads.add(startKey, endKey, done.reads, undefined);
     reads.add(local.start, local.end, done.reads, undefined);
     tombstones.raise(done.txns);
+  }
+
+  async exclude(keys: readonly Buffer[]): Promise<() => void> {
+    const guard = this.#latches.acquire(
+      keys.map((start) => ({ start, end: undefined, write: true, timestamp: zeroTimestamp })),
+    );
+    await this.#latches.granted(guard);
+    return () => this.#latches.release(guard);
   }
 
   async quiesce(): Promise<() => void> {

@@ -13,6 +13,7 @@ import { publishMemberships } from './membership-publisher.ts';
 import { MergeQueue } from './merge-queue.ts';
 import { checkMetaRecords } from './meta-check-queue.ts';
 import { collectGarbage } from './mvcc-gc-queue.ts';
+import { reconcileProtection } from './protection-queue.ts';
 import { checkMembership, doubtOf } from './replica-gc-queue.ts';
 import { ReplicateQueue } from './replicate-queue.ts';
 import { SplitQueue } from './split-queue.ts';
@@ -177,6 +178,7 @@ export class Queues {
       this.#replicas.visit(replica);
       await checkMetaRecords(store, replica);
       await collectGarbage(store, replica);
+      await reconcileProtection(store, replica);
       return;
     }
     if (this.#membership.delete(replica.rangeId) || this.#mayAsk(replica)) {

@@ -165,6 +165,7 @@ export function rangeInfo(replica: Replica): RangeInfo {
     ...spanStats(replica.stats),
     range: replica.descriptor,
     leaseholder: replica.leaseholder(),
+    gcThreshold: replica.gcThreshold,
     queriesPerSecond: replica.queriesPerSecond,
   };
 }

@@ -351,7 +351,11 @@ export class Replica implements ReplicaPort, RaftHost {
     this.executor().absorb(right, { reads: at, txns: txnsUpTo });
   }
 
-  /** Called before the versions below it are deleted, while no request is under way. */
+  get gcThreshold(): Timestamp {
+    return this.#gcThreshold;
+  }
+
+  /** Called before the versions below it are deleted. */
   raiseGcThreshold(threshold: Timestamp): void {
     this.#gcThreshold = laterTimestamp(this.#gcThreshold, threshold);
   }

@@ -71,6 +71,7 @@ import { Intake } from './intake.ts';
 import { loadReplicas } from './load.ts';
 import { newStoreCounters, type StoreCounters, type StoreMetrics } from './metrics.ts';
 import { DurableReplicas } from './durable-replicas.ts';
+import { ProtectedTimes } from './protected-times.ts';
 import { afterAllReplicas, Remover } from './remover.ts';
 import { prepareRight } from './right-side.ts';
 import { RaftScheduler, raftMethod } from './scheduler.ts';
@@ -107,6 +108,8 @@ export interface StoreDeps {
   readonly zoneBoundariesIn: (start: Buffer, end: Buffer) => readonly Buffer[];
   /** False while `zoneConfigFor` can only tell the defaults: until then nothing is split, moved or thrown away. */
   readonly zonesKnown: () => boolean;
+  /** Whether the job of that id has ended, or never was; absent: nobody knows about jobs. */
+  readonly isJobGone?: (id: string) => Promise<boolean>;
   readonly locality?: readonly (readonly [string, string])[];
   /** Processor milliseconds that this process has used so far. */
   readonly usedCpuMs?: () => number;
@@ -161,6 +164,7 @@ export class Store implements ReplicaHost {
   readonly liveness: StoreLiveness;
   readonly bound: ClockBound;
   readonly sideTransport: SideTransport;
+  readonly protectedTimes: ProtectedTimes;
   readonly deps: StoreDeps;
   readonly replicas = new Map<RangeId, Replica>();
   readonly checkpointer: Checkpointer;
@@ -276,6 +280,7 @@ export class Store implements ReplicaHost {
       awake: () => this.#scheduler.awake,
     });
     this.allocatorDecisions = new DecisionLog(deps.storeId, deps.env.clock);
+    this.protectedTimes = new ProtectedTimes(env, deps.db);
     this.#queues = new Queues(this);
     this.#publisher = new CapacityPublisher(this);
     this.#processor = new ProcessorLoad(env.clock, deps.usedCpuMs ?? (() => 0));

@@ -1,4 +1,4 @@
-export { createJob, hasEnded, nowMicros, readJob, readJobs } from './job.ts';
+export { createJob, hasEnded, isJobGone, nowMicros, readJob, readJobs } from './job.ts';
 export type { Job, JobStatus } from './job.ts';
 export { abandonIndexes, indexBuildType } from './index-build.ts';
 export type { IndexBuildPayload } from './index-build.ts';

@@ -104,6 +104,12 @@ export async function readJob(txn: Txn, id: bigint): Promise<Job | undefined> {
   return row === undefined ? undefined : decode(row);
 }
 
+/** The job of that id (in decimal) has ended, or never was. */
+export async function isJobGone(txn: Txn, id: string): Promise<boolean> {
+  const job = /^[0-9]{1,18}$/.test(id) ? await readJob(txn, BigInt(id)) : undefined;
+  return job === undefined || hasEnded(job);
+}
+
 export async function readJobs(txn: Txn): Promise<Job[]> {
   return (await readRows(txn, jobsTable)).map(decode);
 }

@@ -1,8 +1,18 @@
 /** Old versions go, through raft; reads that would need them are refused. */
 import { expect, it } from 'vitest';
 import { systemKey } from '../../../src/encoding/index.ts';
-import { addMicros, asNodeId, asRangeId, asStoreId } from '../../../src/kv/index.ts';
-import { collectBelow } from '../../../src/range/queues/mvcc-gc-queue.ts';
+import {
+  addMicros,
+  asNodeId,
+  asRangeId,
+  asStoreId,
+  defaultZoneConfig,
+  isProtected,
+  protect,
+  readProtected,
+  releaseProtection,
+} from '../../../src/kv/index.ts';
+import { collectBelow, isPassDue, longestTtl } from '../../../src/range/queues/mvcc-gc-queue.ts';
 import { must } from '../../../src/util/index.ts';
 import { Cluster, values } from './cluster.ts';
 
@@ -39,4 +49,108 @@ it('versions below the threshold are collected on all replicas', async () => {
   await cluster.time.run(500);
   const heir = must(cluster.machine(2).store.replicas.get(asRangeId(1)));
   expect(heir.checkLease(addMicros(threshold, -1))).toMatchObject({ kind: 'below-gc-threshold' });
+});
+
+/** One node with five versions of a key that are twenty seconds old; queues run when they are told. */
+async function withVersions() {
+  const cluster = await Cluster.start({ nodes: 1, settings: { queueIntervalMs: 0 } });
+  await cluster.time.run(1000);
+  const key = systemKey('user-a');
+  for (let i = 0; i < 5; i++) {
+    const value = Buffer.from(String(i));
+    const put = cluster.client(1).request({ kind: 'put', key, value, sequence: 1 });
+    values(await cluster.time.settleOf(put));
+    await cluster.time.run(100);
+  }
+  const at = cluster.machine(1).clock.now();
+  await cluster.time.run(20_000);
+  const { store } = cluster.machine(1);
+  const collected = async (): Promise<number> => {
+    await cluster.time.settleOf(store.runQueues());
+    return store.counters.versionsCollected;
+  };
+  return { cluster, key, at, store, db: store.deps.db, collected };
+}
+
+it('a TTL that is shortened takes effect with the next look', async () => {
+  const { cluster, collected } = await withVersions();
+  expect(await collected()).toBe(0);
+  cluster.zone = { ...cluster.zone, gcTtlSeconds: 1 };
+  expect(await collected()).toBeGreaterThanOrEqual(4);
+});
+
+it('of several zones the one that keeps versions longest counts', () => {
+  const boundary = systemKey('m');
+  const zones = {
+    zoneConfigFor: (at: Buffer) => ({
+      ...defaultZoneConfig,
+      gcTtlSeconds: at.compare(boundary) < 0 ? 60 : 600,
+    }),
+    zoneBoundariesIn: (start: Buffer, end: Buffer) =>
+      [boundary].filter((key) => key.compare(start) > 0 && key.compare(end) < 0),
+  };
+  const ttl = (startKey: string, endKey: string): number =>
+    longestTtl({ startKey: systemKey(startKey), endKey: systemKey(endKey) }, zones);
+  expect([ttl('a', 'z'), ttl('a', 'm'), ttl('m', 'z')]).toEqual([600, 60, 600]);
+});
+
+it('nothing that is protected is collected, until it is released', async () => {
+  const { cluster, key, at, db, collected } = await withVersions();
+  const spans = [{ start: key, end: systemKey('user-b') }];
+  const record = { id: 'backup', spans, timestamp: addMicros(at, -250_000), owner: '7' };
+  await cluster.time.settleOf(db.run({}, async (txn) => protect(txn, record)));
+  expect(await cluster.time.settleOf(db.run({}, readProtected))).toEqual([record]);
+  cluster.zone = { ...cluster.zone, gcTtlSeconds: 1 };
+  const some = await collected();
+  expect(await cluster.time.settleOf(isProtected(db, record))).toBe(true);
+  const past = db.begin({ asOf: record.timestamp });
+  expect(await cluster.time.settleOf(past.get(key))).toEqual(Buffer.from('2'));
+  await cluster.time.settleOf(db.run({}, async (txn) => releaseProtection(txn, 'backup')));
+  await cluster.time.run(10_000);
+  expect(await collected()).toBeGreaterThan(some);
+  expect(await cluster.time.settleOf(isProtected(db, record))).toBe(false);
+});
+
+it('a record whose job is gone is removed', async () => {
+  const { cluster, key, at, db, store } = await withVersions();
+  const spans = [{ start: key, end: systemKey('user-b') }];
+  for (const owner of ['1', '2']) {
+    const record = { id: `of-${owner}`, spans, timestamp: at, owner };
+    await cluster.time.settleOf(db.run({}, async (txn) => protect(txn, record)));
+  }
+  await cluster.time.settleOf(store.protectedTimes.reconcile(async (owner) => owner === '1'));
+  const left = await cluster.time.settleOf(db.run({}, readProtected));
+  expect(left.map(({ id }) => id)).toEqual(['of-2']);
+});
+
+it('requests for other keys do not wait for a page', async () => {
+  const { cluster, key, store } = await withVersions();
+  const replica = must(store.replicas.get(asRangeId(1)));
+  const release = await replica.executor().exclude([key]);
+  const get = (name: string) =>
+    cluster.client(1).request({ kind: 'get', key: systemKey(name), lock: 'none' });
+  values(await cluster.time.settleOf(get('user-b')));
+  let isDone = false;
+  const waiting = get('user-a').then(() => {
+    isDone = true;
+  });
+  await cluster.time.run(100);
+  expect(isDone).toBe(false);
+  release();
+  await cluster.time.settleOf(waiting);
+});
+
+it('a pass is due when it gains something', () => {
+  const stats = {
+    liveBytes: 1000,
+    liveCount: 10,
+    totalBytes: 2640,
+    versionCount: 20,
+    intentCount: 0,
+  };
+  const last = { threshold: 0, tookMs: 0 };
+  expect(isPassDue(stats, 100, 9e6, last)).toBe(false);
+  expect(isPassDue(stats, 100, 11e6, last)).toBe(true);
+  expect(isPassDue(stats, 100, 11e6, { threshold: 0, tookMs: 1000 })).toBe(false);
+  expect(isPassDue({ ...stats, versionCount: 10 }, 100, 11e6, last)).toBe(false);
 });
