@@ -7,7 +7,13 @@
  * what any solid-state store meets. Prohibitions are never given up. A group that some store meets is not
  * weakened because that store has no room: then its replica waits.
  */
-import { type Constraint, type ConstraintGroup, type ZoneConfig } from '../kv/index.ts';
+import {
+  constraintText,
+  meetsConstraint,
+  type Constraint,
+  type ConstraintGroup,
+  type ZoneConfig,
+} from '../kv/index.ts';
 import { isLost, isStaying, type Layout, type Site, type StoreState } from './store-state.ts';
 import { type ReplicaRole } from './types.ts';
 
@@ -95,7 +101,9 @@ export class ZoneRules {
     this.#isFree = zone.constraints.length === 0 && zone.voterConstraints.length === 0;
     this.#preferenceList = zone.leasePreferences;
     this.#preferences = zone.leasePreferences.map((each) =>
-      Uint8Array.from(layout.sites, (site) => Number(each.every((one) => matches(one, site)))),
+      Uint8Array.from(layout.sites, (site) =>
+        Number(each.every((one) => meetsConstraint(site, one))),
+      ),
     );
     const nodes = new Set<number>();
     const voterNodes = new Set<number>();
@@ -182,19 +190,6 @@ function groupOf(layout: Layout, { replicas, constraints }: ConstraintGroup): Gr
 
 /** How many of the constraints the site meets; -1 when it is a prohibited one. */
 function metBy(site: Site, constraints: readonly Constraint[]): number {
-  if (constraints.some((each) => !each.isRequired && !matches(each, site))) return -1;
-  return constraints.filter((each) => matches(each, site)).length;
-}
-
-function matches(constraint: Constraint, site: Site): boolean {
-  const { key, value, isRequired } = constraint;
-  const has =
-    key === undefined
-      ? site.attributes.includes(value)
-      : site.locality.some(([tier, at]) => tier === key && at === value);
-  return has === isRequired;
-}
-
-export function constraintText({ isRequired, key, value }: Constraint): string {
-  return `${isRequired ? '+' : '-'}${key === undefined ? '' : `${key}=`}${value}`;
+  if (constraints.some((each) => !each.isRequired && !meetsConstraint(site, each))) return -1;
+  return constraints.filter((each) => meetsConstraint(site, each)).length;
 }
