@@ -9,8 +9,9 @@ describe('steering ranges', () => {
   let client: pg.Client;
 
   beforeAll(async () => {
-    cluster = await Cluster.start({ nodes: 4 });
-    client = new pg.Client({ connectionString: cluster.url(1) });
+    // The fifth node serves SQL only: what it does not know of stores it has to ask.
+    cluster = await Cluster.start({ nodes: 5, stores: (node) => (node === 4 ? 0 : 1) });
+    client = new pg.Client({ connectionString: cluster.url(4) });
     await client.connect();
     await client.query('CREATE TABLE r (id int PRIMARY KEY, v text)');
     await client.query("INSERT INTO r SELECT g, repeat('x', 100) FROM generate_series(1, 1000) g");
@@ -25,28 +26,41 @@ describe('steering ranges', () => {
     await cluster.stop();
   });
 
+  /** Nodes and stores got their numbers as they came: each node with its one store. */
+  async function storesByNode(): Promise<Map<number, number>> {
+    const stores = new Map<number, number>();
+    const { rows } = await client.query(
+      'SELECT voting_replicas, store_ids FROM crdb_internal.ranges',
+    );
+    for (const row of rows) {
+      for (const [at, node] of row.voting_replicas.entries()) {
+        stores.set(Number(node), Number(row.store_ids[at]));
+      }
+    }
+    return stores;
+  }
+
   interface Range {
     readonly id: number;
+    /** Stores. */
     readonly leaseholder: number;
-    readonly nodes: readonly number[];
+    readonly voters: readonly number[];
     readonly others: readonly number[];
-    readonly nonVoters: readonly number[];
   }
 
   /** The range from 500 on. */
   async function look(): Promise<Range> {
+    const stores = await storesByNode();
     const { rows } = await client.query(
       "SELECT * FROM [SHOW RANGES FROM TABLE r WITH DETAILS] WHERE start_key = '…/1/500'",
     );
     const [row] = rows;
-    const numbers = (list: readonly string[]): number[] => list.map(Number);
-    const nodes = numbers(row.voting_replicas);
+    const voters = row.voting_replicas.map((node: string) => stores.get(Number(node)));
     return {
       id: Number(row.range_id),
-      leaseholder: Number(row.lease_holder),
-      nodes,
-      others: [1, 2, 3, 4].filter((node) => !nodes.includes(node)),
-      nonVoters: numbers(row.non_voting_replicas),
+      leaseholder: stores.get(Number(row.lease_holder)) ?? 0,
+      voters,
+      others: [...stores.values()].filter((store) => !voters.includes(store)),
     };
   }
 
@@ -64,11 +78,9 @@ describe('steering ranges', () => {
     );
   }
 
-  // Each node has one store, with the same number.
-
   it('a lease goes to the store that is named', async () => {
     const before = await look();
-    const heir = before.nodes.find((node) => node !== before.leaseholder) ?? 0;
+    const heir = before.voters.find((store) => store !== before.leaseholder) ?? 0;
     expect(await results(`ALTER RANGE ${before.id} RELOCATE LEASE TO ${heir}`)).toEqual(['ok']);
     expect((await look()).leaseholder).toBe(heir);
     const [stranger] = (await look()).others;
@@ -85,8 +97,8 @@ describe('steering ranges', () => {
       'ok',
     ]);
     const after = await look();
-    expect(after.nodes).toContain(to);
-    expect(after.nodes).not.toContain(leaseholder);
+    expect(after.voters).toContain(to);
+    expect(after.voters).not.toContain(leaseholder);
     const [again] = await results(`ALTER RANGE ${id} RELOCATE FROM ${leaseholder} TO ${to}`);
     expect(again).toContain(`unable to find store ${leaseholder} in range r${id}`);
     const [nowhere] = await results(`ALTER RANGE ${id} RELOCATE VOTERS FROM ${to} TO 99`);
@@ -105,15 +117,17 @@ describe('steering ranges', () => {
   });
 
   it('the range of a row goes to exactly the stores that are named', async () => {
-    const { nodes, others } = await look();
-    const wanted = [nodes[0], nodes[1], others[0]];
+    const { voters, others } = await look();
+    const wanted = [voters[0], voters[1], others[0]];
     const { rows } = await client.query(
       `ALTER TABLE r EXPERIMENTAL_RELOCATE VALUES (ARRAY[${wanted.join()}], 700)`,
     );
     expect(rows.map((row) => row.pretty)).toEqual([expect.stringMatching(/\/1\/700$/)]);
-    expect(new Set((await look()).nodes)).toEqual(new Set(wanted));
+    expect(new Set((await look()).voters)).toEqual(new Set(wanted));
     expect(
-      await failure('ALTER TABLE r EXPERIMENTAL_RELOCATE VALUES (ARRAY[1, 1, 2], 700)'),
+      await failure(
+        `ALTER TABLE r EXPERIMENTAL_RELOCATE VALUES (ARRAY[${wanted[0]}, ${wanted[0]}, ${wanted[1]}], 700)`,
+      ),
     ).toMatch(/^22023 .*twice/);
   });
 
@@ -164,6 +178,12 @@ describe('steering ranges', () => {
     const five = await explain('num_replicas = 5');
     expect(five.filter(({ action }) => action === 'blocked')).toHaveLength(2);
     expect(await explain('gc.ttlseconds = 700')).toEqual([]);
+    // The table shares a range: only what is its own would move.
+    const { rows: small } = await client.query<Advice>(
+      'EXPLAIN ALTER TABLE s CONFIGURE ZONE USING num_replicas = 4',
+    );
+    expect(small.map(({ action }) => action)).toEqual(['add']);
+    expect(Number(small[0]?.bytes)).toBeLessThan(1_000);
     expect(await failure('EXPLAIN ALTER TABLE r CONFIGURE ZONE USING num_replicas = 2')).toMatch(
       /^22023 /,
     );
@@ -174,14 +194,30 @@ describe('steering ranges', () => {
   });
 
   it('a decommissioning is explained before it begins', async () => {
+    const near = new pg.Client({ connectionString: cluster.url(0) });
+    await near.connect();
+    const notices: (string | undefined)[] = [];
+    near.on('notice', ({ message }) => notices.push(message));
     const explain = async (nodes: string): Promise<Advice[]> =>
-      (await client.query(`EXPLAIN ALTER NODE ${nodes} DECOMMISSION`)).rows;
-    const moves = await explain('2');
+      (await near.query(`EXPLAIN ALTER NODE ${nodes} DECOMMISSION`)).rows;
+    const stores = await storesByNode();
+    const [one, other] = [...stores.keys()];
+    const moves = await explain(`${one}`);
+    expect(notices).toEqual([
+      expect.stringMatching(
+        new RegExp(
+          `^replicas to be moved: ${moves.length}, bytes to be copied: \\d+, blocked ranges: 0$`,
+        ),
+      ),
+    ]);
     expect(moves.length).toBeGreaterThan(0);
-    for (const { action, from_store } of moves) expect([action, from_store]).toEqual(['move', '2']);
-    const both = await explain('2, 3');
+    const from = String(stores.get(one ?? 0));
+    for (const { action, from_store } of moves)
+      expect([action, from_store]).toEqual(['move', from]);
+    const both = await explain(`${one}, ${other}`);
     expect(both.some(({ action, reason }) => action === 'blocked' && reason !== null)).toBe(true);
     expect(await failure('EXPLAIN ALTER NODE 9 DECOMMISSION')).toBe('42704 node 9 does not exist');
+    await near.end();
   });
 
   it('a split that is given up can be merged', async () => {
