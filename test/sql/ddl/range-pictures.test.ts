@@ -45,6 +45,7 @@ function info(of: RangeDescriptor, sizeBytes: number): RangeInfo {
     versionCount: 0,
     intentCount: 0,
     queriesPerSecond: 0,
+    gcThreshold: zeroTimestamp,
   };
 }
 
