@@ -15,6 +15,8 @@ export interface BenchCluster {
 
 export async function startBenchCluster(options: {
   readonly nodes?: number;
+  /** So many are started at once, the others by `cluster.startNode`. */
+  readonly initialNodes?: number;
   /** Write one V8 processor profile per node into this folder. */
   readonly profileDir?: string | undefined;
 }): Promise<BenchCluster> {
@@ -24,6 +26,7 @@ export async function startBenchCluster(options: {
   const httpPort = 27457;
   const cluster = new LocalCluster({
     nodes,
+    initialNodes: options.initialNodes ?? nodes,
     data: join(data, 'cluster'),
     sqlPort,
     rpcPort: 27357,

@@ -1,5 +1,6 @@
 /** `npm run bench [-- name ...]`: each benchmark prints one table. Without a name: sql and idle. */
 import { runAllocatorBench } from './allocator.ts';
+import { runBalanceBench } from './balance.ts';
 import { runConsensusBench } from './consensus.ts';
 import { runCopyBench } from './copy.ts';
 import { runFailoverBench } from './failover.ts';
@@ -14,6 +15,8 @@ const benches: Record<string, (args: readonly string[]) => Promise<void>> = {
   sql: runSqlBench,
   /** Placement decisions, and simulated clusters that they bring to rest. */
   allocator: runAllocatorBench,
+  /** How load and data spread, and what writers notice of it. */
+  balance: runBalanceBench,
   /** Rows per second loaded by COPY. */
   copy: runCopyBench,
   /** Commits below SQL on three processes, layer by layer. */

@@ -17,6 +17,8 @@ const reconnectMs = 20;
 export class UpsertLoad {
   /** Milliseconds of `performance.now`, ascending. */
   readonly acknowledgedAtMs: number[] = [];
+  /** The same with how long each took. */
+  readonly writes: { readonly atMs: number; readonly tookMs: number }[] = [];
   /** How often each SQLSTATE (or 'connection') was the answer. */
   readonly failures = new Map<string, number>();
   readonly #rows = new Map<number, Row>();
@@ -30,6 +32,7 @@ export class UpsertLoad {
   /** Client `i` writes through the node of `urls[i % urls.length]`. */
   start(clients: number, urls: readonly string[]): void {
     this.acknowledgedAtMs.length = 0;
+    this.writes.length = 0;
     this.failures.clear();
     this.#stopping = false;
     this.#running = Array.from({ length: clients }, (_, i) =>
@@ -72,6 +75,7 @@ export class UpsertLoad {
       const row = this.#rows.get(id) ?? { next: 0, acknowledged: 0 };
       this.#rows.set(id, row);
       row.next++;
+      const begunMs = performance.now();
       try {
         client ??= await connected(url);
         await client.query({
@@ -80,7 +84,9 @@ export class UpsertLoad {
           values: [id, row.next],
         });
         row.acknowledged = row.next;
-        this.acknowledgedAtMs.push(performance.now());
+        const atMs = performance.now();
+        this.acknowledgedAtMs.push(atMs);
+        this.writes.push({ atMs, tookMs: atMs - begunMs });
       } catch (error) {
         const code = error instanceof pg.DatabaseError ? (error.code ?? '?') : 'connection';
         this.failures.set(code, (this.failures.get(code) ?? 0) + 1);

@@ -16,6 +16,8 @@ import { packageRoot } from './package-root.ts';
 
 export interface LocalClusterOptions {
   readonly nodes: number;
+  /** So many are started at once, the others by `startNode`; default all. */
+  readonly initialNodes?: number;
   readonly data: string;
   /** Ports of the first node; the others count up. */
   readonly sqlPort: number;
@@ -76,18 +78,19 @@ export class LocalCluster {
     const isNew = this.#prepareFolder();
     await this.#checkPorts();
     try {
-      for (const node of this.#nodes) {
+      const initial = this.#nodes.slice(0, this.#options.initialNodes ?? this.#nodes.length);
+      for (const node of initial) {
         this.#spawn(node);
         // Joining one after the other gives the processes the node ids 1, 2, 3 in order.
         if (isNew && node.index === 0) this.#options.say(await this.#found());
         if (isNew) await node.ready;
       }
-      for (const node of this.#nodes) {
+      for (const node of initial) {
         await node.ready;
         this.#options.say(this.#describe(node));
       }
       // Before that the loss of one node could be the loss of a quorum.
-      if (isNew && this.#nodes.length >= replicas) await this.#replicated();
+      if (isNew && initial.length >= replicas) await this.#replicated();
     } catch (error) {
       await this.stop();
       throw error;
