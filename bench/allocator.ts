@@ -8,6 +8,7 @@ import {
   allocatorSettings,
   ClusterPicture,
   decide,
+  whatIf,
   type RangePicture,
   type StorePicture,
 } from '../src/allocator/index.ts';
@@ -22,6 +23,8 @@ import {
 } from '../src/kv/index.ts';
 import { rangesOn, Simulation } from '../test/allocator/simulator.ts';
 import { machineLine, printTable } from './process.ts';
+
+const settings = allocatorSettings(new ClusterSettings());
 
 interface Shape {
   readonly name: string;
@@ -61,7 +64,7 @@ const shapes: readonly Shape[] = [
   },
 ];
 
-export async function runAllocatorBench(options: readonly string[]): Promise<void> {
+export function runAllocatorBench(options: readonly string[]): Promise<void> {
   const option = (name: string, otherwise: number): number =>
     Number(options.find((o) => o.startsWith(`--${name}=`))?.slice(name.length + 3) ?? otherwise);
   const stores = option('stores', 100);
@@ -71,6 +74,7 @@ export async function runAllocatorBench(options: readonly string[]): Promise<voi
   for (const shape of shapes) {
     for (const isEven of [true, false]) rows.push(timePass(shape, stores, ranges, isEven));
   }
+  rows.push(timeWhatIf(stores, ranges));
   printTable(['localities', 'counts', 'due', 'one pass', 'per range', 'wanted'], rows);
   console.log(
     '\nsimulated clusters: virtual time until they rest, and what was moved until then\n',
@@ -79,24 +83,64 @@ export async function runAllocatorBench(options: readonly string[]): Promise<voi
     ['what happens', 'rests after', 'copies', 'leases', 'ranges per store'],
     simulations(),
   );
-  await Promise.resolve();
+  return Promise.resolve();
 }
 
 /** One look at every range with all rules, as if it were the turn of all stores. */
-function timePass(
-  { name, locality, zone }: Shape,
-  stores: number,
-  ranges: number,
-  isEven: boolean,
-): string[] {
-  const pictures = Array.from({ length: stores }, (_, i): StorePicture => {
-    // Uneven: every tenth store has half of what the others have.
+function timePass(shape: Shape, stores: number, ranges: number, isEven: boolean): string[] {
+  const pictures = storesOf(shape, stores, ranges, isEven);
+  const looks = rangesOf(stores, ranges);
+  const pass = (): number => {
+    const cluster = new ClusterPicture(pictures);
+    let due = 0;
+    for (const range of looks) {
+      if (decide(cluster, range, shape.zone, settings).kind !== 'none') due++;
+    }
+    return due;
+  };
+  pass();
+  const { result, ms } = timed(pass);
+  return [
+    shape.name,
+    isEven ? 'even' : 'uneven',
+    String(result),
+    `${ms.toFixed(0)} ms`,
+    `${((ms * 1000) / ranges).toFixed(1)} us`,
+    isEven ? '< 1000 ms' : '',
+  ];
+}
+
+/** Where everything would go if the first node left. */
+function timeWhatIf(stores: number, ranges: number): string[] {
+  const [, shape] = shapes;
+  if (shape === undefined) return [];
+  const state = {
+    stores: storesOf(shape, stores, ranges, true),
+    ranges: rangesOf(stores, ranges),
+    zoneOf: () => shape.zone,
+    settings,
+  };
+  const { result, ms } = timed(() => whatIf(state, { kind: 'decommission', nodes: [asNodeId(1)] }));
+  const moves = result.moves.length;
+  return ['what if a node left', 'even', String(moves), `${ms.toFixed(0)} ms`, '', ''];
+}
+
+function timed<T>(run: () => T): { readonly result: T; readonly ms: number } {
+  const before = process.cpuUsage();
+  const result = run();
+  const { user, system } = process.cpuUsage(before);
+  return { result, ms: (user + system) / 1000 };
+}
+
+/** Uneven: every tenth store has half of what the others have. */
+function storesOf(shape: Shape, stores: number, ranges: number, isEven: boolean): StorePicture[] {
+  return Array.from({ length: stores }, (_, i): StorePicture => {
     const share = isEven || i % 10 > 0 ? 1 : 0.5;
     return {
       storeId: asStoreId(i + 1),
       nodeId: asNodeId(i + 1),
       status: 'live',
-      locality: locality(i),
+      locality: shape.locality(i),
       attributes: [],
       rangeCount: Math.round(((ranges * 3) / stores) * share),
       leaseCount: Math.round((ranges / stores) * share),
@@ -106,43 +150,27 @@ function timePass(
       availableBytes: 0,
     };
   });
-  // Three in a row stand in three regions.
-  const looks = Array.from({ length: ranges }, (_, at): RangePicture => ({
-    rangeId: asRangeId(at + 1),
-    replicas: [0, 1, 2].map((replica) => {
-      const id = ((at * 3 + replica) % (stores - (stores % 3))) + 1;
-      return {
+}
+
+/** Three stores in a row stand in three regions. */
+function rangesOf(stores: number, ranges: number): RangePicture[] {
+  const used = stores - (stores % 3);
+  return Array.from({ length: ranges }, (_, at): RangePicture => {
+    const ids = [0, 1, 2].map((replica) => ((at * 3 + replica) % used) + 1);
+    return {
+      rangeId: asRangeId(at + 1),
+      replicas: ids.map((id, replica) => ({
         nodeId: asNodeId(id),
         storeId: asStoreId(id),
         replicaId: asReplicaId(replica + 1),
         kind: 'voter',
-      };
-    }),
-    leaseholder: asStoreId(((at * 3) % (stores - (stores % 3))) + 1),
-    sizeBytes: 64 << 20,
-    qps: 2,
-    balancing: 'counts and load',
-  }));
-  const settings = allocatorSettings(new ClusterSettings());
-  const pass = (): number => {
-    const cluster = new ClusterPicture(pictures);
-    let due = 0;
-    for (const range of looks) if (decide(cluster, range, zone, settings).kind !== 'none') due++;
-    return due;
-  };
-  pass();
-  const before = process.cpuUsage();
-  const due = pass();
-  const { user, system } = process.cpuUsage(before);
-  const ms = (user + system) / 1000;
-  return [
-    name,
-    isEven ? 'even' : 'uneven',
-    String(due),
-    `${ms.toFixed(0)} ms`,
-    `${((ms * 1000) / ranges).toFixed(1)} us`,
-    isEven ? '< 1000 ms' : '',
-  ];
+      })),
+      leaseholder: asStoreId(ids[0] ?? 1),
+      sizeBytes: 64 << 20,
+      qps: 2,
+      balancing: 'counts and load',
+    };
+  });
 }
 
 function simulations(): string[][] {

@@ -3,7 +3,6 @@ export { ClusterPicture } from './cluster-picture.ts';
 export { conformance } from './conformance.ts';
 export type { ConstraintViolation, RangeConformance } from './conformance.ts';
 export { decide } from './decide.ts';
-export { distance, diversityOf } from './diversity.ts';
 export type { Locality } from './diversity.ts';
 export { allocatorSettings } from './settings.ts';
 export { balanceTurn } from './turns.ts';

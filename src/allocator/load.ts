@@ -18,6 +18,8 @@ const loadBandMin: Record<LoadObjective, number> = { qps: 100, cpu: 50 };
 /** A range with less than this share of its store's load per lease is not worth a move. */
 const shareMin = 0.1;
 
+const unit: Record<LoadObjective, string> = { qps: 'requests/s', cpu: 'ms/s of processor time' };
+
 export function evenLoad(situation: Situation): PlacementAction | undefined {
   const { cluster, range, settings } = situation;
   const objective = settings.loadObjective;
@@ -37,8 +39,6 @@ export function evenLoad(situation: Situation): PlacementAction | undefined {
   if (heir !== undefined) return transferLease(heir, reason);
   return settings.loadMoves === 'leases' ? undefined : makeRoomForLease(situation, own, reason);
 }
-
-const unit: Record<LoadObjective, string> = { qps: 'requests/s', cpu: 'ms/s of processor time' };
 
 /** The store can take the range's lease over from `own` without becoming too busy. */
 export function wouldFit(situation: Situation, own: StoreState, store: StoreState): boolean {

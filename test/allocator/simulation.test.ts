@@ -133,6 +133,29 @@ describe('a simulated cluster', () => {
     expect(width(pictures, 'rangeCount')).toBeLessThanOrEqual(2 * band(30, 2));
   });
 
+  it('copies nothing during a rolling restart', () => {
+    const simulation = new Simulation({
+      seed: 8,
+      stores: storesIn(['a', 'b', 'c'], 2),
+      ranges: rangesOn(60, 6, zone),
+    });
+    settle(simulation, 3600);
+    const { copies } = simulation.totals;
+    for (const storeId of simulation.stores.keys()) {
+      simulation.set(storeId, 'drain');
+      simulation.run(20);
+      expect(of(simulation, storeId)).toMatchObject({ leaseCount: 0 });
+      simulation.set(storeId, 'kill');
+      simulation.run(60);
+      simulation.set(storeId, 'restart');
+      simulation.run(30);
+    }
+    expect(simulation.totals.copies).toBe(copies);
+    settle(simulation, 3600);
+    expect(simulation.totals.copies).toBe(copies);
+    expect(width(live(simulation), 'leaseCount')).toBeLessThanOrEqual(2 * band(10, 1) + 1);
+  });
+
   it('empties nodes that are decommissioned, and takes leases off one that drains', () => {
     const simulation = new Simulation({
       seed: 4,
