@@ -17,7 +17,7 @@ import { CorruptionError } from '../../storage/index.ts';
 import { compareBytes } from '../../util/index.ts';
 import { type PreparedRight } from '../replica/host.ts';
 import { type Replica } from '../replica/replica.ts';
-import { type SnapshotHeader } from './snapshot-format.ts';
+import { type SnapshotHeader, type SubsumedRange } from './snapshot-format.ts';
 import { type Store } from './store.ts';
 
 const waitMs = 1_000;
@@ -71,41 +71,41 @@ function dropAbsorbed(store: Store, replica: Replica, successor: RangeDescriptor
 }
 
 /**
- * Replicas whose ranges `header`'s range has absorbed since its replica here was as it is. That replica is initialised,
- * so its store took part in those merges, and holds the right sides in full: they begin where it ends, reach no further than
- * the snapshot and are older than it. Whatever else overlaps belongs to somebody.
+ * Ranges with replicas here that `header`'s range has absorbed since its replica here was as it is. That replica is
+ * initialised: its store took part in those merges. A range keeps its first key for as long as it lives, so whatever
+ * began in the keys that the snapshot adds, and is older than the snapshot, is no more. It may have reached further than the
+ * snapshot does: then the whole was split again, and the rest comes with a snapshot of its own.
  */
-export function subsumedBy(store: Store, header: SnapshotHeader): Replica[] {
+export function subsumedBy(store: Store, header: SnapshotHeader): SubsumedRange[] {
   const own = store.replicas.get(header.rangeId);
   if (own?.initialised !== true) return [];
   const { endKey, generation } = header.descriptor;
   const from = own.descriptor.endKey;
   if (compareBytes(from, endKey) >= 0) return [];
-  return store.rangesOverlapping(from, endKey).flatMap((range) => {
-    const replica = store.replicas.get(range.rangeId);
-    const isInside =
-      compareBytes(range.startKey, from) >= 0 && compareBytes(range.endKey, endKey) <= 0;
-    const isAbsorbed =
-      isInside && range.generation < generation && range.rangeId !== header.rangeId;
-    return replica !== undefined && isAbsorbed && replica.suspended === 0 ? [replica] : [];
+  return store.rangesOverlapping(from, endKey).filter((range) => {
+    const isAbsorbed = compareBytes(range.startKey, from) >= 0 && range.generation < generation;
+    return isAbsorbed && store.replicas.get(range.rangeId)?.suspended === 0;
   });
 }
 
 /** The installation of a snapshot that subsumes them is under way for good: they are out of sight. */
 export function dropSubsumed(
   store: Store,
-  subsumed: readonly RangeId[],
+  subsumed: readonly SubsumedRange[],
   by: RangeDescriptor,
 ): void {
-  for (const rangeId of subsumed) {
+  for (const { rangeId } of subsumed) {
     const replica = store.replicas.get(rangeId);
     if (replica !== undefined) dropAbsorbed(store, replica, by);
   }
 }
 
 /** Goes with the last batch of such an installation. */
-export function prepareSubsumption(store: Store, subsumed: readonly RangeId[]): PreparedRight {
-  const removals = subsumed.map((rangeId) => store.remover.prepareAbsorption(rangeId));
+export function prepareSubsumption(
+  store: Store,
+  subsumed: readonly SubsumedRange[],
+): PreparedRight {
+  const removals = subsumed.map(({ rangeId }) => store.remover.prepareAbsorption(rangeId));
   return {
     writes: removals.flatMap(({ writes }) => writes),
     finish() {

@@ -134,10 +134,10 @@ export class Intake {
 
   #overlap(header: SnapshotHeader): string | undefined {
     const { rangeId, descriptor: wanted } = header;
-    const subsumed = new Set(subsumedBy(this.#store, header));
+    const subsumed = new Set(subsumedBy(this.#store, header).map((each) => each.rangeId));
     for (const other of this.#store.rangesOverlapping(wanted.startKey, wanted.endKey)) {
       const replica = this.#store.replicas.get(other.rangeId);
-      if (other.rangeId === rangeId || (replica !== undefined && subsumed.has(replica))) continue;
+      if (other.rangeId === rangeId || subsumed.has(other.rangeId)) continue;
       // Perhaps it was removed and has not heard of it.
       if (replica !== undefined && !replica.isLeader) this.#store.checkMembership(replica);
       return `range ${other.rangeId} holds some of these keys here`;

@@ -44,12 +44,12 @@ export async function loadReplicas(
     // A merge may have had to wait for it.
     if (!store.installing.has(rangeId)) return;
     await finishInstall(record);
-    for (const each of [rangeId, ...record.subsumed]) store.installing.delete(each);
+    for (const each of [record.header, ...record.subsumed]) store.installing.delete(each.rangeId);
     const state = (await readStates(store)).get(rangeId);
     if (state !== undefined) await load(store, rangeId, state);
   };
   for (const record of installs) {
-    for (const rangeId of [record.header.rangeId, ...record.subsumed]) {
+    for (const { rangeId } of [record.header, ...record.subsumed]) {
       store.installing.set(rangeId, () => finish(record));
     }
   }

@@ -40,7 +40,14 @@ export interface InstallRecord {
   /** Key span the replica held before, if any: cleared too. */
   readonly before: { readonly startKey: Buffer; readonly endKey: Buffer } | undefined;
   /** Ranges that this one has absorbed and whose replicas here go with the old state. */
-  readonly subsumed: readonly RangeId[];
+  readonly subsumed: readonly SubsumedRange[];
+}
+
+/** What its replica holds here: it may reach further than the snapshot, when the range that absorbed it was split since. */
+export interface SubsumedRange {
+  readonly rangeId: RangeId;
+  readonly startKey: Buffer;
+  readonly endKey: Buffer;
 }
 
 const formatVersion = 4;
@@ -121,7 +128,9 @@ export function encodeInstallRecord(record: InstallRecord): Buffer {
   if (record.before === undefined) writer.byte(0);
   else writer.byte(1).bytes(record.before.startKey).bytes(record.before.endKey);
   writer.uint(record.subsumed.length);
-  for (const rangeId of record.subsumed) writer.uint(rangeId);
+  for (const { rangeId, startKey, endKey } of record.subsumed) {
+    writer.uint(rangeId).bytes(startKey).bytes(endKey);
+  }
   return sealed(writer.finish());
 }
 
@@ -134,7 +143,11 @@ export function decodeInstallRecord(encoded: Buffer): InstallRecord {
   const content = { chunks: reader.uint(), checksum: reader.uint() };
   const before =
     reader.byte() === 0 ? undefined : { startKey: reader.bytes(), endKey: reader.bytes() };
-  const subsumed = Array.from({ length: reader.uint() }, () => asRangeId(reader.uint()));
+  const subsumed = Array.from({ length: reader.uint() }, () => ({
+    rangeId: asRangeId(reader.uint()),
+    startKey: reader.bytes(),
+    endKey: reader.bytes(),
+  }));
   return { header, hardState, file, content, before, subsumed };
 }
 

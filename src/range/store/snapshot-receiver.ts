@@ -28,6 +28,7 @@ import { assert, must, unreachable, yieldTurn, type TimerHandle } from '../../ut
 import { type PreparedRight, type ReplicaHost } from '../replica/host.ts';
 import { encodeApplied, encodeFloor } from '../replica/range-state.ts';
 import { type Replica } from '../replica/replica.ts';
+import { type KeySpanOfRange } from './remover.ts';
 import {
   decodeChunk,
   decodeHeader,
@@ -35,6 +36,7 @@ import {
   encodeInstallRecord,
   type InstallRecord,
   type SnapshotHeader,
+  type SubsumedRange,
 } from './snapshot-format.ts';
 import {
   readRequest,
@@ -57,10 +59,10 @@ export interface ReceiverDeps {
   readonly checkpoint: () => Promise<void>;
   /** The replica that a snapshot is for was removed from this store (its tombstone says so). */
   readonly isRemoved: (header: SnapshotHeader) => boolean;
-  /** Replicas here whose ranges the snapshot's one has absorbed; they go with the state that it replaces. */
-  readonly subsumes: (header: SnapshotHeader) => readonly Replica[];
-  readonly drop: (subsumed: readonly RangeId[], by: RangeDescriptor) => void;
-  readonly prepareSubsumption: (subsumed: readonly RangeId[]) => PreparedRight;
+  /** Ranges that the snapshot's one has absorbed; their replicas here go with the state that it replaces. */
+  readonly subsumes: (header: SnapshotHeader) => readonly SubsumedRange[];
+  readonly drop: (subsumed: readonly SubsumedRange[], by: RangeDescriptor) => void;
+  readonly prepareSubsumption: (subsumed: readonly SubsumedRange[]) => PreparedRight;
 }
 
 interface Incoming {
@@ -87,7 +89,7 @@ export class SnapshotReceiver {
   readonly #incoming = new Map<number, Incoming>();
   /** Complete, and raft is asked. */
   readonly #staged = new Map<RangeId, Staged>();
-  readonly #installing = new Map<RangeId, SnapshotHeader>();
+  readonly #installing = new Map<RangeId, Pick<InstallRecord, 'header' | 'subsumed'>>();
   #lastToken = 0;
   #stopped = false;
 
@@ -104,12 +106,18 @@ export class SnapshotReceiver {
   }
 
   /** Key spans of snapshots that are on their way in: nobody else may take them. */
-  reservedSpans(): { rangeId: RangeId; descriptor: RangeDescriptor }[] {
-    const headers = [
-      ...[...this.#incoming.values(), ...this.#staged.values()].map(({ header }) => header),
-      ...this.#installing.values(),
+  reservedSpans(): { rangeId: RangeId; descriptor: KeySpanOfRange }[] {
+    const installing = [...this.#installing.values()];
+    const headers = [...this.#incoming.values(), ...this.#staged.values(), ...installing].map(
+      ({ header }) => header,
+    );
+    return [
+      ...headers.map(({ rangeId, descriptor }) => ({ rangeId, descriptor })),
+      // What one of them held beyond the snapshot goes only now.
+      ...installing.flatMap(({ header: { rangeId }, subsumed }) =>
+        subsumed.map((descriptor) => ({ rangeId, descriptor })),
+      ),
     ];
-    return headers.map(({ rangeId, descriptor }) => ({ rangeId, descriptor }));
   }
 
   /** Removes files that a crash left behind; returns the installations to be finished. */
@@ -157,7 +165,7 @@ export class SnapshotReceiver {
     const staged = must(this.#staged.get(replica.rangeId), 'raft accepts only what is staged');
     assert(staged.header.meta.index === meta.index, 'raft accepts what was staged last');
     this.#staged.delete(replica.rangeId);
-    this.#installing.set(replica.rangeId, staged.header);
+    this.#installing.set(replica.rangeId, { header: staged.header, subsumed: [] });
     try {
       await this.#installStaged(replica, ready, staged);
     } finally {
@@ -180,8 +188,9 @@ export class SnapshotReceiver {
       before: replica.initialised
         ? { startKey: replica.descriptor.startKey, endKey: replica.descriptor.endKey }
         : undefined,
-      subsumed: this.#deps.subsumes(staged.header).map(({ rangeId }) => rangeId),
+      subsumed: this.#deps.subsumes(staged.header),
     };
+    this.#installing.set(replica.rangeId, record);
     // No floor is captured any more: the old state is about to become void.
     replica.replaced = true;
     await host.env.disk.replaceFile(this.#recordPath(record), encodeInstallRecord(record));
@@ -211,6 +220,7 @@ export class SnapshotReceiver {
     await checkpoint();
     const spans = rangeSpans(header.descriptor);
     if (record.before !== undefined) spans.push(...rangeSpans(record.before));
+    for (const each of record.subsumed) spans.push(...rangeSpans(each));
     for (const span of spans) await host.engine.clear(span.start, span.end);
     await this.#applyChunks(record);
     const { index, term, configuration } = header.meta;

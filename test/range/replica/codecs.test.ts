@@ -147,7 +147,14 @@ describe('codecs', () => {
       before: undefined,
       subsumed: [],
     };
-    const wider: InstallRecord = { ...record, before, subsumed: [asRangeId(8), asRangeId(300)] };
+    const wider: InstallRecord = {
+      ...record,
+      before,
+      subsumed: [
+        { rangeId: asRangeId(8), startKey: range.endKey, endKey: Buffer.from([0x06]) },
+        { rangeId: asRangeId(300), startKey: Buffer.from([0x06]), endKey: Buffer.from([0x07]) },
+      ],
+    };
     for (const each of [record, wider]) {
       expect(decodeInstallRecord(encodeInstallRecord(each))).toEqual(each);
     }
