@@ -66,6 +66,8 @@ export type BatchResponse =
       /** The transaction as the batch left it (timestamps moved up, status); undefined without one. */
       readonly txn: TxnMeta | undefined;
       readonly results: readonly KvResult[];
+      /** Some of it was read at a replica without the lease. */
+      readonly isFollowerRead?: boolean;
     }
   | {
       readonly kind: 'error';

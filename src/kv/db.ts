@@ -81,6 +81,8 @@ export interface Txn {
    * any more) true. Until then nothing that follows from it, an error included, may be believed.
    */
   readonly assumes: boolean;
+  /** Of a transaction that reads the past: where, and how many of its answers came from replicas without a lease so far. */
+  readonly past: { readonly at: Timestamp; readonly followerReads: number } | undefined;
 
   get(key: Buffer, options?: ReadOptions): Promise<Buffer | undefined>;
   /** Results stand in the order of `keys`; one round trip per range. 'skip' leaves undefined. */

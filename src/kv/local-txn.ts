@@ -42,6 +42,11 @@ export class LocalTxn implements Txn, LocalOwner {
     this.began = this.#readTimestamp;
   }
 
+  get past(): Txn['past'] {
+    const { asOf } = this.#options;
+    return asOf && { at: asOf, followerReads: 0 };
+  }
+
   get meta(): TxnMeta {
     return {
       id: this.id,

@@ -92,6 +92,7 @@ export class ClusterTxn implements Txn {
   readonly #isBulk: boolean;
   readonly #readOnlyAsOf: boolean;
   readonly #isNearest: boolean;
+  #followerReads = 0;
   readonly #observedClocks = new Map<NodeId, Timestamp>();
   #flushedSequence = 0;
   /** Writes on their way out as intents: one buffer at a time. */
@@ -125,6 +126,11 @@ export class ClusterTxn implements Txn {
 
   get meta(): TxnMeta {
     return this.refresher.meta;
+  }
+
+  get past(): Txn['past'] {
+    if (!this.#readOnlyAsOf) return undefined;
+    return { at: this.meta.readTimestamp, followerReads: this.#followerReads };
   }
 
   get assumes(): boolean {
@@ -308,6 +314,7 @@ export class ClusterTxn implements Txn {
         if (this.refresher.version !== sentAt) continue;
         if (mayMove) this.refresher.movedByRange(response.txn);
         note(response.results);
+        if (response.isFollowerRead === true) this.#followerReads++;
         return response.results;
       }
       await this.#recover(response);

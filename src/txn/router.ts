@@ -160,6 +160,7 @@ export class Router {
   async #sendParts(header: HeaderBase, requests: readonly KvRequest[]): Promise<BatchResponse> {
     const results: (KvResult | undefined)[] = requests.map(() => undefined);
     let txn = header.txn;
+    let isFollowerRead = false;
     let pending: Part[] = requests.map((request, index) => ({ index, request }));
     const deadlineMs = this.#deadline();
     let unserved: RangeId | undefined;
@@ -185,6 +186,7 @@ export class Router {
         } else if (answer.kind === 'error') failure = worse(failure, withIndex(answer, parts));
         else {
           txn = mergeTxn(txn, answer.txn);
+          isFollowerRead ||= answer.isFollowerRead === true;
           for (const [i, part] of parts.entries()) results[part.index] ??= answer.results[i];
         }
       });
@@ -196,6 +198,7 @@ export class Router {
       now: this.#options.clock.now(),
       txn,
       results: results.filter((result) => result !== undefined),
+      isFollowerRead,
     };
   }
 

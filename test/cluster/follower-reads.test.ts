@@ -63,6 +63,21 @@ it.each([
   30_000,
 );
 
+it('EXPLAIN ANALYZE says so', async () => {
+  const lines = await Promise.all(
+    [0, 1, 2].map(async (node) => {
+      const rows = await ask(
+        node,
+        'EXPLAIN ANALYZE SELECT * FROM t AS OF SYSTEM TIME follower_read_timestamp()',
+      );
+      return rows.map((row) => String(row['QUERY PLAN'])).join('\n');
+    }),
+  );
+  for (const each of lines) expect(each).toMatch(/historical: AS OF SYSTEM TIME \d+\.\d{10}/);
+  const used = lines.filter((each) => each.includes('used follower read'));
+  expect(used.length).toBeGreaterThanOrEqual(2);
+}, 30_000);
+
 it('a transaction block, and all transactions of a session', async () => {
   await ask(1, 'BEGIN AS OF SYSTEM TIME follower_read_timestamp()');
   expect(await ask(1, 'SELECT sum(b) FROM t')).toEqual([{ sum: '100' }]);

@@ -98,7 +98,7 @@ async function serve(
       results.push(outcome.result);
     }
     replica.host.counters.followerReads++;
-    return { kind: 'ok', now: replica.clock.now(), txn, results };
+    return { kind: 'ok', now: replica.clock.now(), txn, results, isFollowerRead: true };
   } finally {
     snapshot.close();
   }

@@ -1,4 +1,5 @@
 /** From a raw statement to something executable: binds, rewrites, plans, builds. */
+import { formatTimestamp, type Txn } from '../../kv/index.ts';
 import { type DefElem, type ExplainStmt, type Node } from '@pgsql/types';
 import { sqlError } from '../errors.ts';
 import { characterPosition } from '../parse/index.ts';
@@ -266,6 +267,15 @@ async function planExplain(request: PlanRequest, stmt: ExplainStmt): Promise<Pre
   };
 }
 
+/** What EXPLAIN ANALYZE says of a read of the past. */
+function historyLines({ past }: Txn, followerReadsBefore: number): string[] {
+  if (past === undefined) return [];
+  const historical = `historical: AS OF SYSTEM TIME ${formatTimestamp(past.at)}`;
+  return past.followerReads > followerReadsBefore
+    ? ['used follower read', historical]
+    : [historical];
+}
+
 class ExplainResult implements StatementResult {
   readonly columns: readonly ResultColumn[];
   readonly #prepared: Prepared;
@@ -293,6 +303,8 @@ class ExplainResult implements StatementResult {
       ? { byNode: new Map<Phys, Meter>(), clock: this.#context.env.clock }
       : undefined;
     const compiled = this.#prepared.compile(meters);
+    const { txn } = this.#context;
+    const followerReadsBefore = txn.past?.followerReads ?? 0;
     if (analyze) {
       const result = runStatement(compiled, this.#context);
       while ((await result.next()) !== undefined);
@@ -307,6 +319,7 @@ class ExplainResult implements StatementResult {
     const lines = explainText(tree, { verbose, costs, timing, meters: meters?.byNode });
     if (verbose && this.#prepared.trace.size > 0)
       lines.push(`Rules: ${[...this.#prepared.trace].join(', ')}`);
+    if (analyze) lines.push(...historyLines(txn, followerReadsBefore));
     return lines.map((line) => [line]);
   }
 

@@ -30,6 +30,10 @@ export class GuardedTxn implements Txn {
     return this.#txn.assumes;
   }
 
+  get past(): Txn['past'] {
+    return this.#txn.past;
+  }
+
   get(key: Buffer, options?: ReadOptions): Promise<Buffer | undefined> {
     return this.#txn.get(key, options);
   }
