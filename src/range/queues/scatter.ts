@@ -5,6 +5,7 @@
 import {
   allocatorSettings,
   decide,
+  type AllocatorAction,
   type AllocatorTarget,
   type ClusterPicture,
   type RangePicture,
@@ -41,6 +42,8 @@ export function drawPlacement(
   const settings = allocatorSettings(store.deps.clusterSettings);
   const { voters, nonVoters } = placementOf(range);
   const live = liveStores(view.picture);
+  // What cannot be had anywhere, as a fifth replica on four nodes, speaks against no place.
+  const missing = blockedIn(decide(view.picture, range, zone, settings));
   for (let draw = 0; draw < drawsMax; draw++) {
     const drawn = drawReplicas(random, live, voters.length + nonVoters.length);
     if (drawn === undefined) return undefined;
@@ -51,7 +54,7 @@ export function drawPlacement(
     const leaseholder = holder.leaseCount < first.leaseCount ? holder.storeId : first.storeId;
     const replicas = drawn.map((target, at) => replicaAt(target, at < voters.length));
     const action = decide(view.picture, { ...range, replicas, leaseholder }, zone, settings);
-    const isKept = action.kind === 'none' && action.blocked.length === 0;
+    const isKept = action.kind === 'none' && blockedIn(action) <= missing;
     if (!isKept && action.kind !== 'transfer-lease') continue;
     noteMoves(view, range, drawn);
     return {
@@ -61,6 +64,10 @@ export function drawPlacement(
     };
   }
   return undefined;
+}
+
+function blockedIn(action: AllocatorAction): number {
+  return action.kind === 'none' ? action.blocked.length : 0;
 }
 
 function liveStores({ stores }: ClusterPicture): Candidate[] {
