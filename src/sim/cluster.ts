@@ -2,7 +2,13 @@
  * A whole cluster in a world: shipped nodes (`SkeinNode`), only Env, network and disk are simulated.
  * A machine outlives its processes: it keeps the disk, the engine's durable contents and the clock's skew.
  */
-import { asNodeId, ClusterSettings, defaultZoneConfig, type NodeId } from '../kv/index.ts';
+import {
+  asNodeId,
+  ClusterSettings,
+  defaultZoneConfig,
+  type NodeId,
+  type ZoneConfig,
+} from '../kv/index.ts';
 import { type StoreSettings } from '../range/index.ts';
 import { type Delivery, LocalNetwork } from '../rpc/index.ts';
 import { DecommissionedError, openSqlFront, SkeinNode } from '../server/index.ts';
@@ -20,6 +26,8 @@ export interface SimClusterOptions {
   /** Machines; all of them know each other's addresses, and the first founds the cluster. */
   readonly nodes: number;
   readonly rangeMaxBytes: number;
+  /** Of every range, beside three voters. Default 0. */
+  readonly nonVoters?: number;
   readonly rangeMinBytes: number;
   readonly settings?: Partial<StoreSettings>;
   /** Texts of cluster settings by name. */
@@ -89,6 +97,7 @@ export class SimCluster {
   readonly #network: LocalNetwork;
   readonly #netRandom: SeededRandom;
   readonly #machines: Machine[];
+  readonly #zone: ZoneConfig;
   readonly links = new Links();
   /** Machines that stay down. */
   readonly #held = new Set<number>();
@@ -105,6 +114,15 @@ export class SimCluster {
     this.world = world;
     this.#options = options;
     this.#loss = options.loss;
+    const { rangeMinBytes, rangeMaxBytes, nonVoters = 0 } = options;
+    this.#zone = {
+      ...defaultZoneConfig,
+      rangeMinBytes,
+      rangeMaxBytes,
+      gcTtlSeconds: 600,
+      numReplicas: 3 + nonVoters,
+      numVoters: 3,
+    };
     this.#netRandom = world.random.fork();
     this.#network = new LocalNetwork(world, (delivery) => this.#fate(delivery));
     this.#machines = Array.from({ length: options.nodes }, (_, index): Machine => {
@@ -212,12 +230,7 @@ export class SimCluster {
       singleNode: index === 0 && !machine.wiped,
       version: 'sim',
       maxOffsetMs: this.#options.maxOffsetMs,
-      zoneConfigFor: () => ({
-        ...defaultZoneConfig,
-        rangeMinBytes: this.#options.rangeMinBytes,
-        rangeMaxBytes: this.#options.rangeMaxBytes,
-        gcTtlSeconds: 600,
-      }),
+      zoneConfigFor: () => this.#zone,
       ...(this.#options.settings === undefined ? {} : { storeSettings: this.#options.settings }),
       clusterSettings: this.#clusterSettings(),
       // The last words of a process that was killed: its disk is gone under it.

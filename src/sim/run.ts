@@ -293,7 +293,7 @@ class Run {
 
   #settle(): ReplicaPicture {
     return settle(this.#world, this.#cluster, {
-      replicas: Math.min(3, this.#options.nodes),
+      replicas: Math.min(3 + this.#configuration.nonVoters, this.#options.nodes),
       limitMs: convergeLimitMs + (this.#configuration.settings.timeUntilStoreDeadMs ?? 0),
       advance: this.#advance,
     });

@@ -30,6 +30,8 @@ export interface Configuration {
   readonly replicatedFirst: boolean;
   /** Machines that join under load. */
   readonly lateNodes: number;
+  /** Of every range. */
+  readonly nonVoters: number;
   readonly settings: Partial<StoreSettings>;
   /** When timestamps are closed and all replicas have learnt of it. */
   readonly closedAfterMs: number;
@@ -63,6 +65,7 @@ export function drawConfiguration(random: SeededRandom, nodes: number): Configur
     firstSplits: random.between(0, 4),
     replicatedFirst: random.chance(0.85),
     lateNodes: nodes > 1 && random.chance(0.3) ? 1 : 0,
+    nonVoters: nodes > 3 && random.chance(0.3) ? random.between(1, Math.min(2, nodes - 3)) : 0,
     settings: random.chance(0.2) ? patience : drawSettings(random, diskMs.max),
     ...drawClosing(random),
     rangeMinBytes: random.chance(0.5) ? 0 : Math.round(rangeMaxBytes * 0.4 * random.float()),

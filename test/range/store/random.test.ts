@@ -134,7 +134,7 @@ async function play(seed: number): Promise<void> {
         admin({
           kind: 'admin-change-replicas',
           key: keyOf(below(keys)),
-          add: [place(add)],
+          add: [{ ...place(add), role: random.float() < 0.3 ? 'non-voter' : 'voter' }],
           remove: [place(remove)],
         });
         break;
