@@ -59,7 +59,6 @@ export type { DrainProgress, NodeControl } from './node-control.ts';
 export {
   decodeMemberships,
   encodeMemberships,
-  membershipsFromPlain,
   membershipsToPlain,
   nodeIdCounterKey,
   nodeMembershipsKey,

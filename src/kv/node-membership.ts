@@ -40,32 +40,30 @@ export function membershipsToPlain(memberships: NodeMemberships): Record<string,
   return Object.fromEntries(named.sort(([a], [b]) => a - b));
 }
 
-/** Throws a RangeError on anything that `membershipsToPlain` does not make; undefined is a cluster of active nodes. */
-export function membershipsFromPlain(plain: unknown): NodeMemberships {
-  if (plain === undefined) return new Map();
-  if (typeof plain !== 'object' || plain === null) throw new RangeError('no node memberships');
-  return new Map(
-    Object.entries(plain).map(([id, membership]: [string, unknown]) => {
-      const nodeId = Number(id);
-      const isKnown = membership === 'decommissioning' || membership === 'decommissioned';
-      if (!Number.isSafeInteger(nodeId) || !isKnown) {
-        throw new RangeError(`node memberships name "${id}" as ${String(membership)}`);
-      }
-      return [asNodeId(nodeId), membership];
-    }),
-  );
-}
-
 export function encodeMemberships(memberships: NodeMemberships): Buffer {
   return Buffer.from(JSON.stringify({ format: 1, nodes: membershipsToPlain(memberships) }));
 }
 
-/** Throws a RangeError (or a SyntaxError) on bytes that `encodeMemberships` does not make. */
+/** Throws a RangeError (or a SyntaxError) on bytes that `encodeMemberships` does not make; undefined: all are active. */
 export function decodeMemberships(encoded: Buffer | undefined): NodeMemberships {
   if (encoded === undefined) return new Map();
   const stored: unknown = JSON.parse(encoded.toString('utf8'));
-  if (typeof stored !== 'object' || stored === null || Reflect.get(stored, 'format') !== 1) {
+  const isKnown = typeof stored === 'object' && stored !== null;
+  const nodes: unknown = isKnown ? Reflect.get(stored, 'nodes') : undefined;
+  if (
+    !isKnown ||
+    Reflect.get(stored, 'format') !== 1 ||
+    typeof nodes !== 'object' ||
+    nodes === null
+  ) {
     throw new RangeError('node memberships of an unknown format');
   }
-  return membershipsFromPlain(Reflect.get(stored, 'nodes'));
+  return new Map(
+    Object.entries(nodes).map(([id, membership]: [string, unknown]) => {
+      if (membership !== 'decommissioning' && membership !== 'decommissioned') {
+        throw new RangeError(`node ${id} has an unknown membership`);
+      }
+      return [asNodeId(Number(id)), membership];
+    }),
+  );
 }

@@ -28,6 +28,7 @@ type DueAction = Exclude<AllocatorAction, { kind: 'none' | 'unavailable' }>;
 
 /** Those that copy nothing are done within milliseconds, as a rule. */
 const changesAtOnce = 8;
+const waitingMax = 32;
 
 interface Change {
   readonly copies: boolean;
@@ -41,6 +42,8 @@ export class ReplicateQueue {
   /** To be visited soon. */
   readonly #again: (replica: Replica) => void;
   readonly #changes = new Map<RangeId, Change>();
+  /** Ranges that come next; the others are met again on the way around all of them. */
+  readonly #waiting = new Set<Replica>();
 
   constructor(
     store: Store,
@@ -56,8 +59,13 @@ export class ReplicateQueue {
 
   /** Decides, and begins what is due. */
   visit(replica: Replica): void {
-    if (replica.destroyed || !replica.holdsLease || replica.admin.isBusy) return;
     const store = this.#store;
+    if (!store.running || store.draining) return;
+    if (replica.destroyed || !replica.holdsLease || replica.admin.isBusy) return;
+    if (this.#changes.size >= changesAtOnce) {
+      this.#wait(replica);
+      return;
+    }
     const range = this.#pictureOf(replica);
     const action = decide(
       this.#view.picture,
@@ -74,8 +82,19 @@ export class ReplicateQueue {
         return;
       default:
         if (this.#hasRoomFor(action)) this.#begin(replica, range, action);
-        else this.#again(replica);
+        else this.#wait(replica);
     }
+  }
+
+  #wait(replica: Replica): void {
+    if (this.#waiting.size < waitingMax) this.#waiting.add(replica);
+  }
+
+  /** There is room again. */
+  #visitWaiting(): void {
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const replica of waiting) this.visit(replica);
   }
 
   drawPlacement(replica: Replica): RelocationTarget | undefined {
@@ -103,7 +122,6 @@ export class ReplicateQueue {
   }
 
   #hasRoomFor(action: DueAction): boolean {
-    if (this.#changes.size >= changesAtOnce) return false;
     if (!copiesData(action)) return true;
     const copying = [...this.#changes.values()].filter(({ copies }) => copies).length;
     return copying < this.#store.settings.snapshotsAtOnce;
@@ -117,6 +135,7 @@ export class ReplicateQueue {
     const ended = this.#carryOut(replica, range, action, expectation).then(
       () => {
         this.#changes.delete(rangeId);
+        this.#visitWaiting();
       },
       (error: unknown) => this.#store.fatal(error),
     );

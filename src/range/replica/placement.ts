@@ -86,9 +86,13 @@ export function refusalOf(range: RangeDescriptor, placement: Placement): string 
   const all = [...voters, ...nonVoters];
   const store = namedTwice(all.map(({ storeId }) => storeId));
   if (store !== undefined) return `store ${store} is named twice ${inRange(range)}`;
-  const node = namedTwice(all.map(({ nodeId }) => nodeId));
-  if (node !== undefined) return `node ${node} would hold two replicas ${inRange(range)}`;
-  return undefined;
+  const second = all.find(
+    ({ nodeId, storeId }) =>
+      replicaOnStore(range, storeId) === undefined &&
+      all.some((other) => other.nodeId === nodeId && other.storeId !== storeId),
+  );
+  if (second === undefined) return undefined;
+  return `node ${second.nodeId} would hold two replicas ${inRange(range)}`;
 }
 
 /** A learner on every store of the placement that has no replica yet. */

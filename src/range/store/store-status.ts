@@ -3,7 +3,6 @@ import { type AllocatorTarget, type StoreStatus } from '../../allocator/index.ts
 import {
   asNodeId,
   gossipKeys,
-  membershipsFromPlain,
   type Gossip,
   type NodeId,
   type NodeMembership,
@@ -30,7 +29,12 @@ export function statusOf(store: Store, of: AllocatorTarget, published: unknown):
 
 /** As far as gossip has come. */
 export function membershipOf(gossip: Gossip, nodeId: NodeId): NodeMembership {
-  return membershipsFromPlain(gossip.get(gossipKeys.memberships)).get(nodeId) ?? 'active';
+  const told = gossip.get(gossipKeys.memberships);
+  const membership: unknown =
+    typeof told === 'object' && told !== null ? Reflect.get(told, nodeId) : undefined;
+  return membership === 'decommissioning' || membership === 'decommissioned'
+    ? membership
+    : 'active';
 }
 
 /** Undefined: nobody has heard of such a store. */
