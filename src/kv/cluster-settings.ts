@@ -67,7 +67,10 @@ function choice(
   return { name, type: 'e', description, ...more };
 }
 
-/** Only what is obeyed stands here: whoever adds a setting adds its reader. In the order of their names. */
+/**
+ * Only what is obeyed stands here: whoever adds a setting adds its reader, and a probe that shows its effect
+ * (`setting-probes.test.ts`). In the order of their names.
+ */
 export const kvSettings = {
   leaseRebalanceThreshold: fraction(
     'kv.allocator.lease_rebalance_threshold',

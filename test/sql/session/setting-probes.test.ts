@@ -2,11 +2,12 @@
  * Every cluster setting does something. For each there is a probe: it looks at what the setting is about under two
  * values, and must see a difference. A setting without a probe fails, so does a probe without a setting.
  */
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { allocatorSettings } from '../../../src/allocator/index.ts';
 import { systemKey, tableKeyPrefix } from '../../../src/encoding/index.ts';
-import { asNodeId, asStoreId, ClusterSettings } from '../../../src/kv/index.ts';
+import { asNodeId, asRangeId, asStoreId, ClusterSettings } from '../../../src/kv/index.ts';
 import { ClusterView } from '../../../src/range/queues/cluster-view.ts';
+import { reconcileProtection } from '../../../src/range/queues/protection-queue.ts';
 import { SnapshotPace } from '../../../src/range/store/snapshot-pace.ts';
 import {
   CatalogCache,
@@ -17,6 +18,7 @@ import {
 } from '../../../src/sql/catalog/index.ts';
 import { JobRegistry, readJob, type JobType } from '../../../src/sql/jobs/index.ts';
 import { isLikelyClosed } from '../../../src/txn/nearest.ts';
+import { must } from '../../../src/util/index.ts';
 import { Cluster, values } from '../../range/store/cluster.ts';
 import { withTime } from '../../txn/db-script.ts';
 import { TestCluster } from '../../txn/test-cluster.ts';
@@ -144,6 +146,19 @@ const looksAtLoad = stores(1, async (cluster) => {
   return looks;
 });
 
+/** How often in ten seconds protected timestamps are gone through. */
+const reconciliations = stores(1, async (cluster) => {
+  const { store } = cluster.machine(1);
+  const replica = must(store.replicas.get(asRangeId(1)));
+  const reconcile = vi.spyOn(store.protectedTimes, 'reconcile').mockResolvedValue();
+  Object.assign(store.deps, { isJobGone: async () => false });
+  for (let second = 0; second < 10; second++) {
+    await cluster.time.run(1000);
+    await reconcileProtection(store, replica);
+  }
+  return reconcile.mock.calls.length;
+});
+
 const loadThreshold = stores(1, async (cluster) => cluster.machine(1).store.loadSplitThreshold);
 
 /** Milliseconds after which a request fails when nobody serves its range, at first and later. */
@@ -191,6 +206,10 @@ const probes: Readonly<Record<string, Probe>> = {
       await withTime(env, txn.commit());
       return Math.round(env.clock.monotonicMs() / 1000);
     }),
+  },
+  'kv.protectedts.reconciliation.interval': {
+    between: ['1000', '5000'],
+    look: reconciliations,
   },
   'kv.raft.command.max_size': {
     between: ['67108864', '1048576'],
