@@ -92,6 +92,11 @@ export class ClusterView {
     };
   }
 
+  /** Not only after the interval: there is something new to move. */
+  lookAtLoadSoon(): void {
+    this.#lookedAtLoadMs = Number.NEGATIVE_INFINITY;
+  }
+
   /** Load is looked at now and then, in a turn of this store: it takes a while to show what a move has changed. */
   #scheduleLoad(): void {
     const { env, deps } = this.#store;

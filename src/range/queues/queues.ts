@@ -42,7 +42,7 @@ export class Queues {
   constructor(store: Store) {
     this.#store = store;
     this.#view = new ClusterView(store);
-    this.#splits = new SplitQueue(store);
+    this.#splits = new SplitQueue(store, () => this.#view.lookAtLoadSoon());
     this.#replicas = new ReplicateQueue(store, this.#view, store.allocatorDecisions, (replica) =>
       this.add(replica),
     );

@@ -29,9 +29,12 @@ export class SplitQueue {
   readonly #store: Store;
   /** Size at which a range had no key to be split at. */
   readonly #futile = new WeakMap<Replica, number>();
+  /** A busy range was divided: its sides can be served by different stores now. */
+  readonly #loadDivided: () => void;
 
-  constructor(store: Store) {
+  constructor(store: Store, loadDivided: () => void) {
     this.#store = store;
+    this.#loadDivided = loadDivided;
   }
 
   /** True when the range was split. */
@@ -61,6 +64,7 @@ export class SplitQueue {
     }
     store.env.log.info({ range: replica.rangeId, cause, reason }, 'a range was split');
     this.#note(replica, { cause, key, reason, sizeBytes, queriesPerSecond });
+    if (queriesPerSecond >= store.loadSplitThreshold) this.#loadDivided();
     return true;
   }
 
