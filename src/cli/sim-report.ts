@@ -10,7 +10,8 @@ export function describeRun(result: SimResult, factor: number, replay: string): 
     `  ${result.configuration}`,
     `  writes ${counts.writes}, reads ${counts.reads}, failed ${counts.failed}, ambiguous ${counts.ambiguous}; ` +
       `crashes that lost writes ${result.lossyCrashes}, nodes that ended themselves ${result.stops}, ` +
-      `range operations ${result.rangeOperations}, ranges ${result.ranges}, events ${result.events}`,
+      `ranges ${result.ranges}, events ${result.events}`,
+    `  ${describeOperations(new Map(Object.entries(result.rangeOperations)))}`,
     `  faults: ${faults.join(', ') || 'none'}`,
     `  ${result.simulatedSeconds.toFixed(0)} simulated seconds at ${factor.toFixed(1)} times real time`,
     ...(result.vacuous === undefined ? [] : [`  vacuous: ${result.vacuous}`]),
@@ -29,7 +30,7 @@ export class SimSum {
   #ambiguous = 0;
   #lossyCrashes = 0;
   #stops = 0;
-  #rangeOperations = 0;
+  readonly #rangeOperations = new Map<string, number>();
   readonly #faults = new Map<string, number>();
   readonly #workloads = new Map<string, number>();
 
@@ -47,8 +48,10 @@ export class SimSum {
     this.#ambiguous += result.counts.ambiguous;
     this.#lossyCrashes += result.lossyCrashes;
     this.#stops += result.stops;
-    this.#rangeOperations += result.rangeOperations;
     count(this.#workloads, result.workload, 1);
+    for (const [name, times] of Object.entries(result.rangeOperations)) {
+      count(this.#rangeOperations, name, times);
+    }
     for (const [name, times] of Object.entries(result.faults)) count(this.#faults, name, times);
   }
 
@@ -64,7 +67,8 @@ export class SimSum {
       `${this.runs} runs: ${this.runs - this.failed} ok, ${this.failed} failed, ${this.#vacuous} vacuous`,
       `${(this.#simulatedSeconds / 3600).toFixed(2)} simulated hours at ${factor.toFixed(1)} times real time per core`,
       `transactions ${this.#transactions} (ambiguous ${this.#ambiguous}), crashes that lost writes ${this.#lossyCrashes}, ` +
-        `nodes that ended themselves ${this.#stops}, range operations ${this.#rangeOperations}`,
+        `nodes that ended themselves ${this.#stops}`,
+      describeOperations(this.#rangeOperations),
       `workloads: ${list(this.#workloads)}`,
       `faults: ${list(this.#faults)}`,
     ].join('\n');
@@ -73,6 +77,11 @@ export class SimSum {
 
 function count(into: Map<string, number>, name: string, times: number): void {
   into.set(name, (into.get(name) ?? 0) + times);
+}
+
+function describeOperations(counts: ReadonlyMap<string, number>): string {
+  const all = [...counts.values()].reduce((sum, times) => sum + times, 0);
+  return `range operations ${all}: ${list(counts)}`;
 }
 
 function list(counts: ReadonlyMap<string, number>): string {

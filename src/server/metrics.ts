@@ -68,6 +68,7 @@ const counterHelp: Record<keyof StoreMetrics['counters'], string> = {
   raftTurns: 'Turns of the raft scheduler that had work',
   leasesAcquired: 'Leases acquired',
   leasesLost: 'Leases lost or handed over',
+  leaseTransfers: 'Leases handed over to another store',
   splits: 'Range splits applied',
   merges: 'Range merges applied',
   writesHeldBack: 'Batches that waited for the split of a range that is too large',

@@ -107,6 +107,8 @@ export class SimCluster {
   stops = 0;
   /** Crashes of machines that had written something without having synced it. */
   lossyCrashes = 0;
+  /** Of processes that are no more. */
+  #leaseTransfers = 0;
   /** Programmer errors inside nodes: a run with one has failed. */
   readonly failures: string[] = [];
 
@@ -167,6 +169,14 @@ export class SimCluster {
 
   get size(): number {
     return this.#machines.length;
+  }
+
+  /** Leases that were handed over. */
+  get leaseTransfers(): number {
+    return this.#machines.reduce(
+      (sum, machine) => sum + transfersOf(machine),
+      this.#leaseTransfers,
+    );
   }
 
   get hasSql(): boolean {
@@ -305,6 +315,7 @@ export class SimCluster {
   /** The process is no more. */
   #end(machine: Machine, kind: 'process' | 'power'): void {
     const { running } = machine;
+    this.#leaseTransfers += transfersOf(machine);
     machine.running = undefined;
     machine.diskFailedAtMs = undefined;
     machine.disk.processEnded();
@@ -506,6 +517,11 @@ export class SimCluster {
     };
     return logger;
   }
+}
+
+function transfersOf({ running }: Machine): number {
+  const stores = running?.node.stores ?? [];
+  return stores.reduce((sum, { counters }) => sum + counters.leaseTransfers, 0);
 }
 
 /** As a Random for MemoryEngine.crash: everything survives. */

@@ -15,6 +15,7 @@ import {
   type RangeId,
   type Timestamp,
 } from '../kv/index.ts';
+import { type Entry } from '../raft/index.ts';
 import { type Replica } from '../range/index.ts';
 import { type SkeinNode } from '../server/index.ts';
 import { contentHash } from './checks.ts';
@@ -26,6 +27,7 @@ const entryBytesMax = 1 << 20;
 
 export class Invariants {
   readonly #cluster: SimCluster;
+  readonly #heardOf: (entry: Entry) => void;
   readonly #leaders = new Map<string, number>();
   /** Per range, what is committed at an index: its term and the checksum of its data. */
   readonly #committed = new Map<RangeId, Map<number, string>>();
@@ -39,8 +41,10 @@ export class Invariants {
     { readonly node: SkeinNode; readonly seen: Timestamp; readonly issued: Timestamp }
   >();
 
-  constructor(cluster: SimCluster) {
+  /** `committed` hears of every entry once, in the order of its range's log. */
+  constructor(cluster: SimCluster, committed: (entry: Entry) => void) {
     this.#cluster = cluster;
+    this.#heardOf = committed;
   }
 
   /** What is wrong now. */
@@ -130,8 +134,10 @@ export class Invariants {
       for (const entry of entries) {
         const content = `term ${entry.term}, ${entry.data.length} bytes, crc ${crc32(entry.data)}`;
         const known = committed.get(entry.index);
-        if (known === undefined) committed.set(entry.index, content);
-        else if (known !== content) {
+        if (known === undefined) {
+          committed.set(entry.index, content);
+          this.#heardOf(entry);
+        } else if (known !== content) {
           problems.push(
             `r${rangeId} index ${entry.index} is committed twice: ${known}; on m${index + 1} ${content}`,
           );

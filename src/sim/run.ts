@@ -19,6 +19,7 @@ import {
 import { Invariants } from './invariants.ts';
 import { healCore, now, recommission, settle, type Advance } from './phases.ts';
 import { type SeededRandom } from './random.ts';
+import { RangeOperations } from './range-operations.ts';
 import { type Configuration, drawConfiguration } from './swarm.ts';
 import { type GivenWorkload, type Workload } from './workload.ts';
 import { createWorkload, type WorkloadName } from './workloads/index.ts';
@@ -58,8 +59,8 @@ export interface SimResult {
   readonly stops: number;
   /** Crashes that lost or tore something that was not synced. */
   readonly lossyCrashes: number;
-  /** Splits, moves and transfers of the schedule that were made. */
-  readonly rangeOperations: number;
+  /** Under faults and after them, whoever asked for it: how many, by name. */
+  readonly rangeOperations: Readonly<Record<string, number>>;
   readonly ranges: number;
   readonly events: number;
   readonly simulatedSeconds: number;
@@ -90,6 +91,7 @@ class Run {
   readonly #clients: Clients;
   readonly #injector: Injector;
   readonly #invariants: Invariants;
+  readonly #operations: RangeOperations;
   readonly #coreRandom: SeededRandom;
   readonly #problems: string[] = [];
   #vacuous: string | undefined;
@@ -163,7 +165,10 @@ class Run {
         return clients.writing;
       },
     });
-    this.#invariants = new Invariants(this.#cluster);
+    this.#operations = new RangeOperations(this.#cluster);
+    this.#invariants = new Invariants(this.#cluster, (entry) =>
+      this.#operations.noteCommitted(entry),
+    );
   }
 
   result(): SimResult {
@@ -178,7 +183,7 @@ class Run {
       schedule: this.#schedule.map((fault) => ({ id: fault.id, text: describeFault(fault) })),
       stops: this.#cluster.stops,
       lossyCrashes: this.#cluster.lossyCrashes,
-      rangeOperations: this.#injector.operations,
+      rangeOperations: this.#operations.counts,
       ranges: this.#ranges,
       events: this.#world.events,
       simulatedSeconds: this.#world.nowMs / 1000,
@@ -229,6 +234,7 @@ class Run {
     const { faultSeconds } = this.#options;
     this.#cluster.setLoss(this.#configuration.loss);
     this.#clients.start();
+    this.#operations.begin();
     this.#injector.start(this.#schedule);
     this.#advance(this.#world.nowMs + faultSeconds * 1000, () => false);
     this.#injector.stop();

@@ -28,6 +28,8 @@ it(`seeds ${firstSeed} to ${firstSeed + runs - 1}, 60 simulated seconds each: no
     { timeoutMs: 880_000 },
   );
   expect(status, output).toBe(0);
+  const operations = /range operations (\d+)/.exec(output)?.[1];
+  expect(Number(operations), output).toBeGreaterThanOrEqual(10 * runs);
   const [, ok, failed, vacuous] = /(\d+) ok, (\d+) failed, (\d+) vacuous/.exec(output) ?? [];
   expect(Number(ok)).toBe(runs);
   expect(Number(failed)).toBe(0);

@@ -36,7 +36,10 @@ export async function transferLease(
     const { term } = replica.raft;
     replica.beginTransfer(target);
     await replica.waitUntil(() => replica.raft.term > term && replica.raft.leader !== 0, timeoutMs);
-    if (replica.raft.leader === target) return undefined;
+    if (replica.raft.leader === target) {
+      replica.host.counters.leaseTransfers++;
+      return undefined;
+    }
     return {
       kind: 'unavailable',
       reason: `range ${replica.rangeId}: the target did not take the lease`,

@@ -9,6 +9,8 @@ export interface StoreCounters {
   raftTurns: number;
   leasesAcquired: number;
   leasesLost: number;
+  /** Leases that another store took over because this one wanted it to. */
+  leaseTransfers: number;
   splits: number;
   merges: number;
   snapshotsSent: number;
@@ -32,6 +34,7 @@ export function newStoreCounters(): StoreCounters {
     raftTurns: 0,
     leasesAcquired: 0,
     leasesLost: 0,
+    leaseTransfers: 0,
     splits: 0,
     merges: 0,
     snapshotsSent: 0,

@@ -19,8 +19,6 @@ export class Injector {
   readonly counts = new Map<FaultName, number>();
   /** Faults that came while a write was under way. */
   overlapping = 0;
-  /** Splits, moves and transfers that were made. */
-  operations = 0;
   readonly #world: World;
   readonly #cluster: SimCluster;
   readonly #load: FaultLoad;
@@ -101,7 +99,6 @@ export class Injector {
     );
     const end = await Promise.race([ended, died]);
     this.#world.story(`${what} ${end}`);
-    if (end === 'done') this.operations++;
     return end === 'done';
   }
 }
