@@ -12,6 +12,9 @@ import { Cluster } from '../src/index.ts';
 import { machineLine, printTable } from './process.ts';
 
 const runs = 20;
+const warmUps = 3;
+/** Until leases and counts have come to rest behind the splits. */
+const settleMs = 5_000;
 const splitsAtOnce = 50;
 
 export async function runShowRangesBench(options: readonly string[]): Promise<void> {
@@ -33,6 +36,7 @@ export async function runShowRangesBench(options: readonly string[]): Promise<vo
       await client.query(`ALTER TABLE t SPLIT AT VALUES ${keys.join()}`);
     }
     await replicated(client);
+    await new Promise((resolve) => setTimeout(resolve, settleMs));
     const rows: string[][] = [];
     for (const statement of [
       'SHOW RANGES FROM TABLE t',
@@ -55,7 +59,7 @@ export async function runShowRangesBench(options: readonly string[]): Promise<vo
 
 async function timed(client: pg.Client, statement: string): Promise<string[]> {
   const times: number[] = [];
-  await client.query(statement);
+  for (let i = 0; i < warmUps; i++) await client.query(statement);
   const cpu = process.cpuUsage();
   for (let i = 0; i < runs; i++) {
     const start = performance.now();
