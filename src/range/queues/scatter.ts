@@ -43,7 +43,8 @@ export function drawPlacement(
   const { voters, nonVoters } = placementOf(range);
   const live = liveStores(view.picture);
   // What cannot be had anywhere, as a fifth replica on four nodes, speaks against no place.
-  const missing = blockedIn(decide(view.picture, range, zone, settings));
+  const asIs: RangePicture = { ...range, balancing: 'none' };
+  const missing = blockedIn(decide(view.picture, asIs, zone, settings));
   for (let draw = 0; draw < drawsMax; draw++) {
     const drawn = drawReplicas(random, live, voters.length + nonVoters.length);
     if (drawn === undefined) return undefined;
