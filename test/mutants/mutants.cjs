@@ -84,6 +84,42 @@ exports.mutants = [
     ],
   },
   {
+    name: 'M6',
+    wrong: 'a new leaseholder does not know what was read under the lease before',
+    faults: ['transfer'],
+    patches: [
+      {
+        file: 'src/range/evaluate/executor.ts',
+        text: '    this.#state.reads.reset(start);\n',
+        replacement: '    this.#state.reads.reset({ wall: 0, logical: 0 });\n',
+      },
+    ],
+  },
+  {
+    name: 'M7a',
+    wrong: 'a merge forgets what was read on the right side',
+    faults: ['merge', 'split'],
+    patches: [
+      {
+        file: 'src/range/replica/replica.ts',
+        text: 'this.executor().absorb(right, { reads: at, txns: txnsUpTo });',
+        replacement: 'void [right, txnsUpTo];',
+      },
+    ],
+  },
+  {
+    name: 'M7b',
+    wrong: 'a split does not hand over what was read on the right side',
+    faults: ['split', 'merge'],
+    patches: [
+      {
+        file: 'src/range/evaluate/executor.ts',
+        text: '    reads.copyTo(there.reads, splitKey);\n',
+        replacement: '',
+      },
+    ],
+  },
+  {
     name: 'M13',
     wrong: 'who believes to be the leader serves reads without a lease',
     patches: [
@@ -134,6 +170,18 @@ function isUnrepeatable(txn: TxnMeta | undefined, `,
         file: 'src/range/store/intake.ts',
         text: 'if (to < this.#store.tombstone(rangeId)) {',
         replacement: 'if (to < 0) {',
+      },
+    ],
+  },
+  {
+    name: 'M19',
+    wrong: 'a snapshot is taken although a replica that has not applied its split holds the keys',
+    faults: ['split', 'split-crash', 'crash', 'pause', 'move'],
+    patches: [
+      {
+        file: 'src/range/store/intake.ts',
+        text: '      return `range ${other.rangeId} holds some of these keys here`;\n',
+        replacement: '',
       },
     ],
   },
@@ -203,6 +251,18 @@ function isUnrepeatable(txn: TxnMeta | undefined, `,
         file: 'src/kv/hlc.ts',
         text: '    if (physical > this.#wall) {\n',
         replacement: '    if (physical !== this.#wall) {\n',
+      },
+    ],
+  },
+  {
+    name: 'M26',
+    wrong: 'a new leaseholder of the right side does not look whether it is being merged',
+    faults: ['merge-cut', 'merge-crash', 'split'],
+    patches: [
+      {
+        file: 'src/range/replica/merge-watch.ts',
+        text: 'this.#isBlocked = isLeaving(this.#ownRecord());',
+        replacement: 'this.#isBlocked = isLeaving(this.#ownRecord()) && term < 0;',
       },
     ],
   },

@@ -282,22 +282,23 @@ export class Applier {
   }
 
   /** What takes time and comes before the effects of a command: nothing else is applied meanwhile. */
-  #workBefore(command: Command): Promise<void> | undefined {
-    if (command.clears.length > 0) return this.#clear(command);
+  #workBefore(command: Command): (() => Promise<void>) | undefined {
+    if (command.clears.length > 0) return () => this.#clear(command);
     const { trigger } = command;
-    return trigger?.kind === 'merge'
-      ? this.#replica.host.untilAbsorbable(trigger.right.rangeId)
-      : undefined;
+    if (trigger?.kind !== 'merge') return undefined;
+    const wait = this.#replica.host.untilAbsorbable(trigger.right.rangeId);
+    return wait && (() => wait);
   }
 
-  #pauseFor(work: Promise<void>, next: Decoded): void {
-    const { entry, command, split, proposal } = next;
-    this.#paused = true;
+  #pauseFor(work: () => Promise<void>, next: Decoded): void {
+    // What came before is applied before the work begins.
     this.#flush();
+    this.#paused = true;
     this.#countSplits();
-    work.then(
-      () => {
+    work()
+      .then(() => {
         this.#paused = false;
+        const { entry, command, split, proposal } = next;
         if (this.#replica.destroyed) {
           proposal?.resolve({ kind: 'ambiguous', reason: 'the replica was removed' });
           return;
@@ -307,9 +308,8 @@ export class Applier {
         if (proposal !== undefined) this.#finished.push({ proposal, outcome: applied });
         this.#drain();
         this.#replica.activate();
-      },
-      (error: unknown) => this.#replica.host.fatal(error),
-    );
+      })
+      .catch((error: unknown) => this.#replica.host.fatal(error));
   }
 
   async #clear(command: Command): Promise<void> {
