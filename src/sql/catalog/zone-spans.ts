@@ -69,6 +69,10 @@ class SegmentList {
   readonly segments: Segment[] = [];
   readonly #fingerprints = new Map<FullZoneConfig, string>();
 
+  get last(): FullZoneConfig | undefined {
+    return this.segments.at(-1)?.config;
+  }
+
   /** From `start` on `config` holds. Starts come in order; a later one at the same key takes the place of the earlier. */
   add(start: Buffer, config: FullZoneConfig): void {
     while (this.segments.at(-1)?.start.equals(start) === true) this.segments.pop();
@@ -98,17 +102,18 @@ function makeSegments(snapshot: CatalogSnapshot): readonly Segment[] {
     if (descriptor.kind === 'database' || descriptor.kind === 'schema') continue;
     const { id, databaseId } = descriptor;
     const isFirst: boolean = id >= firstUserId && !hasUserTables;
-    const start = isFirst ? userTablesStart : tableKeyPrefix(id);
     hasUserTables ||= isFirst;
+    const start = (): Buffer => (isFirst ? userTablesStart : tableKeyPrefix(id));
     const own = subIdsWithZones.get(id);
     if (own === undefined) {
       let config = ofDatabase.get(databaseId);
       config ??= fullZone(snapshot, { id: databaseId, subId: 0 });
       ofDatabase.set(databaseId, config);
-      list.add(start, config);
+      // The next of many tables without zones of their own.
+      if (config !== list.last) list.add(start(), config);
     } else {
       const config = fullZone(snapshot, { id, subId: 0 });
-      list.add(start, config);
+      list.add(start(), config);
       if (descriptor.kind === 'table') addSubzones(list, snapshot, descriptor, own, config);
     }
   }
