@@ -5,16 +5,16 @@
 import { keyMax, keyMin } from '../../encoding/index.ts';
 import { type NodeId, type SpanStats } from '../../kv/index.ts';
 import { maxBytes, minBytes, must } from '../../util/index.ts';
-import { type DatabaseDescriptor, type SessionCatalog } from '../catalog/index.ts';
+import { type SessionCatalog } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
 import { type IndexTarget, type RangesFrom, type RangesOption } from '../parse/index.ts';
 import { type StatementContext } from '../session/types.ts';
 import { makeArray, oids, parseJsonb, type Datum } from '../types/index.ts';
 import { resultColumn, sessionCatalogOf } from './context.ts';
-import { indexOf, tableNamed, type TableIndex } from './named.ts';
+import { indexOf, tableNamed } from './named.ts';
+import { hull, objectsOf, overlapping, type RangeObject } from './range-objects.ts';
 import {
   fullScope,
-  keyText,
   type KeyScope,
   type KeySpan,
   objectScope,
@@ -31,18 +31,6 @@ import {
 } from './range-pictures.ts';
 import { keyOfRow, runNode } from './range-rows.ts';
 import { type Shown } from './types.ts';
-
-/** A table or an index, or what is shown of it. */
-interface RangeObject {
-  readonly database: string;
-  readonly schema: string;
-  readonly table: string;
-  readonly tableId: number;
-  readonly index: { readonly name: string; readonly id: number } | undefined;
-  readonly span: KeySpan;
-  readonly startText: string;
-  readonly endText: string;
-}
 
 interface RangeRow extends RangePicture {
   readonly scope: KeyScope;
@@ -294,15 +282,19 @@ async function rowsWith(
   const { span, scope } = lookedAt(catalog, from);
   const isDetailed = options.includes('details');
   const ranges = await plainRows(context, span, scope, isDetailed);
-  const perObject = options.includes('tables') || options.includes('indexes');
-  const objects = objectsOf(catalog, from, options.includes('indexes'));
+  const perIndex = options.includes('indexes');
+  const perObject = perIndex || options.includes('tables');
+  const tables = objectsOf(catalog, from, false);
+  const objects = perIndex ? objectsOf(catalog, from, true) : tables;
   const rows: RangeRow[] = [];
   for (const row of ranges) {
-    const inside = overlapping(objects, ({ span }) => span, spanOfRange(row));
-    // A range of nothing that is known by name is shown for the whole cluster only.
-    if (inside.length === 0 && from.kind !== 'cluster') continue;
-    if (!perObject || inside.length === 0) rows.push(row);
-    else for (const object of inside) rows.push({ ...row, object });
+    const inside = (of: readonly RangeObject[]): readonly RangeObject[] =>
+      overlapping(of, ({ span }) => span, spanOfRange(row));
+    // Between the tables of a database lie those of others.
+    if (from.kind !== 'cluster' && inside(tables).length === 0) continue;
+    const found = perObject ? inside(objects) : [];
+    if (found.length === 0) rows.push(row);
+    for (const object of found) rows.push({ ...row, object });
   }
   return isDetailed && perObject ? countObjects(context, rows) : rows;
 }
@@ -330,108 +322,8 @@ function lookedAt(
   }
 }
 
-/** Tables (or indexes) of what the statement is about, in key order. */
-function objectsOf(catalog: SessionCatalog, from: RangesFrom, perIndex: boolean): RangeObject[] {
-  const { snapshot } = catalog;
-  const databaseName = (id: number): string => snapshot.byId(id)?.name ?? '';
-  let places: Place[];
-  let inTable: TableIndex['table'] | undefined;
-  switch (from.kind) {
-    case 'table': {
-      inTable = tableNamed(catalog, from.name);
-      places = placesIn([inTable], perIndex);
-      break;
-    }
-    case 'index':
-    case 'index-name': {
-      const of = indexOf(catalog, from);
-      places = [{ table: of.table, of }];
-      break;
-    }
-    case 'cluster':
-      places = snapshot
-        .contents(0)
-        .databases.flatMap((database) => placesIn(snapshot.contents(database.id).tables, perIndex));
-      break;
-    default:
-      places = placesIn(snapshot.contents(databaseOf(catalog, from).id).tables, perIndex);
-  }
-  const objects = places.map(({ table, of }): RangeObject => {
-    const span = of === undefined ? tableSpan(table) : spanOfIndex(of);
-    const text = (key: Buffer): string => {
-      const full = keyText(snapshot, key);
-      const prefix = inTable === undefined ? '' : `/Table/${inTable.id}`;
-      return prefix !== '' && full.startsWith(`${prefix}/`)
-        ? `…${full.slice(prefix.length)}`
-        : full;
-    };
-    return {
-      database: databaseName(table.databaseId),
-      schema: snapshot.schemaName(table.schemaId),
-      table: table.name,
-      tableId: table.id,
-      index: of?.index,
-      span,
-      startText: text(span.start),
-      endText: text(span.end),
-    };
-  });
-  return objects.sort((a, b) => a.span.start.compare(b.span.start));
-}
-
-interface Place {
-  readonly table: TableIndex['table'];
-  readonly of: TableIndex | undefined;
-}
-
-function placesIn(tables: readonly TableIndex['table'][], perIndex: boolean): Place[] {
-  if (!perIndex) return tables.map((table) => ({ table, of: undefined }));
-  return tables.flatMap((table) =>
-    [table.primaryIndex, ...table.indexes].map((index) => ({ table, of: { table, index } })),
-  );
-}
-
-function databaseOf(
-  catalog: SessionCatalog,
-  from: Extract<RangesFrom, { kind: 'database' | 'current-catalog' }>,
-): DatabaseDescriptor {
-  const name = from.kind === 'database' ? from.name : catalog.databaseName;
-  const database = catalog.snapshot.database(name);
-  if (database !== undefined) return database;
-  throw sqlError('invalidCatalogName', `database "${name}" does not exist`);
-}
-
-/** From the first object to the last; nothing when there is none. */
-function hull(objects: readonly RangeObject[]): KeySpan {
-  const spans = objects.map(({ span }) => span);
-  const [first] = spans;
-  if (first === undefined) return { start: keyMin, end: keyMin };
-  return spans.reduce((all, span) => ({
-    start: minBytes(all.start, span.start),
-    end: maxBytes(all.end, span.end),
-  }));
-}
-
 function spanOfRange({ range }: RangePicture): KeySpan {
   return { start: range.startKey, end: range.endKey };
-}
-
-/** Those of `items` that share keys with `span`; the items are in key order and share none with each other. */
-function overlapping<T>(
-  items: readonly T[],
-  spanOf: (item: T) => KeySpan,
-  span: KeySpan,
-): readonly T[] {
-  let low = 0;
-  let high = items.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (spanOf(must(items[middle])).end.compare(span.start) > 0) high = middle;
-    else low = middle + 1;
-  }
-  let end = low;
-  while (end < items.length && spanOf(must(items[end])).start.compare(span.end) < 0) end++;
-  return items.slice(low, end);
 }
 
 const countedAtOnce = 16;
