@@ -158,7 +158,7 @@ export class ReplicateQueue {
       this.#again(replica);
       return;
     }
-    const why = 'reason' in error ? error.reason : error.kind;
+    const why = failureText(error);
     expectation?.failed();
     this.#decisions.note(range, action, why);
     log.debug({ ...what, why }, 'a change is tried again');
@@ -214,6 +214,12 @@ function changeOf(action: Exclude<PlacementAction, { kind: 'transfer-lease' }>):
     default:
       return unreachable(action);
   }
+}
+
+function failureText(error: KvError): string {
+  // A leaseholder that is to go hands the lease over first, and its successor goes on.
+  if (error.kind === 'not-leaseholder') return 'the lease went to another store';
+  return 'reason' in error ? error.reason : error.kind;
 }
 
 function copiesData({ kind }: DueAction): boolean {
