@@ -16,7 +16,8 @@ export interface ClosedFact {
 
 interface HeardGroup {
   closed: number;
-  readonly ranges: Set<RangeId>;
+  /** So many entries of `#ranges` name it. */
+  ranges: number;
 }
 
 interface HeardRange {
@@ -52,7 +53,7 @@ export class ClosedStreams {
     for (const { id, closed, came, went } of message.groups) {
       let group = stream.groups.get(id);
       if (group === undefined) {
-        group = { closed, ranges: new Set() };
+        group = { closed, ranges: 0 };
         stream.groups.set(id, group);
       }
       // What was said before of those that go, or come anew, must not be taken for what is said now.
@@ -60,10 +61,10 @@ export class ClosedStreams {
       for (const { rangeId } of came) this.#forget(rangeId, this.#ranges.get(rangeId)?.group);
       group.closed = closed;
       for (const { rangeId, index } of came) {
-        group.ranges.add(rangeId);
+        group.ranges++;
         this.#ranges.set(rangeId, { index, group });
       }
-      if (group.ranges.size === 0) stream.groups.delete(id);
+      if (group.ranges === 0) stream.groups.delete(id);
     }
     for (const { rangeId, index, closed } of message.awake)
       this.#settle(rangeId, { index, closed });
@@ -85,16 +86,17 @@ export class ClosedStreams {
 
   #end(from: StoreId, stream: Stream): void {
     this.#streams.delete(from);
-    for (const group of stream.groups.values()) {
-      for (const rangeId of group.ranges) this.#forget(rangeId, group);
+    const groups = new Set(stream.groups.values());
+    for (const [rangeId, { group }] of this.#ranges) {
+      if (groups.has(group)) this.#forget(rangeId, group);
     }
   }
 
   /** The range is not in `group` any more; what was said of it holds on. */
   #forget(rangeId: RangeId, group: HeardGroup | undefined): void {
-    group?.ranges.delete(rangeId);
     const heard = this.#ranges.get(rangeId);
     if (heard === undefined || heard.group !== group) return;
+    heard.group.ranges--;
     this.#ranges.delete(rangeId);
     this.#settle(rangeId, { index: heard.index, closed: heard.group.closed });
   }
