@@ -12,7 +12,7 @@ import {
 } from '../kv/index.ts';
 import { type Env } from '../util/index.ts';
 import { bootstrapCatalog, CatalogCache, jobRetentionMs, rerun } from './catalog/index.ts';
-import { type RunUtility, runUtility, shownBy } from './ddl/index.ts';
+import { type RunUtility, runUtility, columnsOf, shownBy } from './ddl/index.ts';
 import { JobRegistry, jobTypes } from './jobs/index.ts';
 import { loadParser, ParseCache } from './parse/index.ts';
 import { planStatement, type PlanStatement } from './plan/index.ts';
@@ -91,6 +91,7 @@ export async function createSqlService(options: SqlServiceOptions): Promise<SqlS
       planStatement,
       runUtility,
       shownBy,
+      columnsOf,
       ...options.parts,
     },
     { nodeId, maxSessions: options.maxSessions ?? 10_000 },

@@ -2,16 +2,17 @@
 import { type ClusterStatement } from '../parse/index.ts';
 import { type StatementContext, type StatementResult } from '../session/types.ts';
 import { showAdvice } from './advice.ts';
-import { shownResult } from './context.ts';
+import { shownResult, visibleColumns } from './context.ts';
 import { controlJobs, showAutomaticJobs, showJob, showJobs } from './jobs.ts';
-import { relocate, relocateRows, scatter } from './move-ranges.ts';
+import { relocate, relocateRows, relocationColumns, scatter } from './move-ranges.ts';
 import { alterPartitions, createPartitionedTable, showPartitions } from './partitions.ts';
-import { alterNodes } from './node-statements.ts';
+import { alterNodes, nodeColumns } from './node-statements.ts';
+import { keyColumns } from './range-rows.ts';
 import { setSetting, showSetting, showSettings } from './settings.ts';
 import { showRange, showRanges } from './show-ranges.ts';
 import { showObjects } from './show.ts';
-import { splitAt, unsplit } from './split-ranges.ts';
-import { type Shown, type ShownBy } from './types.ts';
+import { splitAt, splitColumns, unsplit } from './split-ranges.ts';
+import { type ColumnsOf, type Shown, type ShownBy } from './types.ts';
 import { showZone, showZones } from './zone-rows.ts';
 import { configureZone } from './zones.ts';
 
@@ -54,6 +55,25 @@ export async function runCluster(
       return configureZone(statement, context);
   }
 }
+
+/** What the statement answers with, known without running it. */
+export const columnsOf: ColumnsOf = (statement) => {
+  if (isShow(statement)) return visibleColumns(show(statement));
+  switch (statement.kind) {
+    case 'split-at':
+      return splitColumns;
+    case 'unsplit':
+    case 'scatter':
+    case 'relocate-rows':
+      return keyColumns;
+    case 'relocate':
+      return relocationColumns;
+    case 'alter-nodes':
+      return nodeColumns;
+    default:
+      return [];
+  }
+};
 
 export const shownBy: ShownBy = (statement) => (isShow(statement) ? show(statement) : undefined);
 

@@ -80,11 +80,16 @@ export function rowsResult(
   };
 }
 
-export function shownResult({ columns }: Shown, rows: readonly Row[]): StatementResult {
-  if (columns.every(({ hidden }) => hidden !== true)) return rowsResult(columns, rows);
-  const visible = <T>(list: readonly T[]): T[] =>
-    list.filter((_, at) => columns[at]?.hidden !== true);
-  return rowsResult(visible(columns), rows.map(visible));
+export function visibleColumns({ columns }: Shown): readonly ResultColumn[] {
+  return columns.filter(({ hidden }) => hidden !== true);
+}
+
+export function shownResult(shown: Shown, rows: readonly Row[]): StatementResult {
+  const { columns } = shown;
+  const visible = visibleColumns(shown);
+  if (visible.length === columns.length) return rowsResult(columns, rows);
+  const cut = (row: Row): Row => row.filter((_, at) => columns[at]?.hidden !== true);
+  return rowsResult(visible, rows.map(cut));
 }
 
 export function resultColumn(name: string, typeOid: number): ResultColumn {

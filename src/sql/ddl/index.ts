@@ -1,6 +1,6 @@
 export { runUtility } from './run.ts';
 export { sessionCatalogOf } from './context.ts';
-export { shownBy } from './cluster.ts';
+export { columnsOf, shownBy } from './cluster.ts';
 export type { RunUtility, ShownBy } from './types.ts';
 export { lastValue, nextValue, reserveValues, returnValues, setValue } from './sequences.ts';
 export { settingRows } from './settings.ts';

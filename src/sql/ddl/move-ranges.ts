@@ -18,9 +18,15 @@ import { ArrayDatum, oids, typeOf, type Datum, type Row } from '../types/index.t
 import { resultColumn, rowsResult, sessionCatalogOf } from './context.ts';
 import { indexOf } from './named.ts';
 import { keyText, spanOfIndex, tableSpan } from './range-keys.ts';
-import { keyOfRow, runNode } from './range-rows.ts';
+import { keyColumns, keyOfRow, runNode } from './range-rows.ts';
 
 type Relocation = Pick<Extract<RangeStatement, { kind: 'relocate' }>, 'what' | 'from' | 'to'>;
+
+export const relocationColumns = [
+  resultColumn('range_id', oids.int8),
+  resultColumn('pretty', oids.text),
+  resultColumn('result', oids.text),
+];
 
 /** ALTER RANGE: one row per range; what keeps a range from moving stands in it. Throws 42704 for a range that is not there. */
 export async function relocate(
@@ -36,14 +42,7 @@ export async function relocate(
     const result = await outcomeOf(relocateRange(range, statement, context));
     results.push([BigInt(range.rangeId), keyText(snapshot, range.startKey), result]);
   }
-  return rowsResult(
-    [
-      resultColumn('range_id', oids.int8),
-      resultColumn('pretty', oids.text),
-      resultColumn('result', oids.text),
-    ],
-    results,
-  );
+  return rowsResult(relocationColumns, results);
 }
 
 async function rangeIds(
@@ -152,7 +151,7 @@ function wholeNumber(value: Datum, what: string): number {
 function keyRows(context: StatementContext, keys: readonly Buffer[]): StatementResult {
   const { snapshot } = sessionCatalogOf(context);
   return rowsResult(
-    [resultColumn('key', oids.bytea), resultColumn('pretty', oids.text)],
+    keyColumns,
     keys.map((key) => [key, keyText(snapshot, key)]),
   );
 }

@@ -22,7 +22,7 @@ import { resultColumn, rowsResult } from './context.ts';
 /** So many of the ranges in the way are named. */
 const namedMax = 10;
 
-const columns = [resultColumn('node_id', oids.int8), resultColumn('job_id', oids.int8)];
+export const nodeColumns = [resultColumn('node_id', oids.int8), resultColumn('job_id', oids.int8)];
 
 export async function alterNodes(
   { action, nodes, checks }: NodeStatement,
@@ -145,7 +145,7 @@ async function drain(
 
 function begun(rows: readonly Row[], context: StatementContext): StatementResult {
   context.ddl.add({ description: 'look for jobs', run: async () => context.jobs.wake() });
-  return rowsResult(columns, rows);
+  return rowsResult(nodeColumns, rows);
 }
 
 function notNow(message: string): Error {

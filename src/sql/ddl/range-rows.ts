@@ -6,7 +6,11 @@ import { planStatement } from '../plan/index.ts';
 import { tableCodec } from '../row/index.ts';
 import { type StatementContext } from '../session/types.ts';
 import { formatType, oids, typeOf, typeOps, type Datum, type Row } from '../types/index.ts';
+import { resultColumn } from './context.ts';
 import { type TableIndex } from './named.ts';
+
+/** Statements about keys answer with them. */
+export const keyColumns = [resultColumn('key', oids.bytea), resultColumn('pretty', oids.text)];
 
 export interface NodeRows {
   readonly types: readonly number[];

@@ -20,9 +20,9 @@ import { resultColumn, rowsResult, sessionCatalogOf } from './context.ts';
 import { indexOf, type TableIndex } from './named.ts';
 import { keyText, spanOfIndex, tableSpan } from './range-keys.ts';
 import { enforcedUntil, epochMicros } from './range-pictures.ts';
-import { keyOfRow, runNode } from './range-rows.ts';
+import { keyColumns, keyOfRow, runNode } from './range-rows.ts';
 
-const keyColumns = [resultColumn('key', oids.bytea), resultColumn('pretty', oids.text)];
+export const splitColumns = [...keyColumns, resultColumn('split_enforced_until', oids.timestamp)];
 
 /** One range begins at each of the keys from now on. */
 export async function splitAt(
@@ -43,7 +43,7 @@ export async function splitAt(
     await context.db.split(key, { expiration });
     results.push([key, codec.prettyKey(key), enforcedUntil(expiration)]);
   }
-  return rowsResult([...keyColumns, resultColumn('split_enforced_until', oids.timestamp)], results);
+  return rowsResult(splitColumns, results);
 }
 
 /** A timestamp, an interval from now, or a decimal of nanoseconds since 1970. Throws 22023 for the past. */

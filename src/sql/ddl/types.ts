@@ -35,3 +35,6 @@ export interface Shown {
 
 /** Undefined when the statement is no SHOW. */
 export type ShownBy = (statement: ClusterStatement) => Shown | undefined;
+
+/** What a statement answers with; empty when it returns no rows. */
+export type ColumnsOf = (statement: ClusterStatement) => readonly ResultColumn[];

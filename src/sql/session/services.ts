@@ -7,7 +7,7 @@ import {
   type PlacementAdvisor,
 } from '../../kv/index.ts';
 import { type CatalogCache, type VirtualSchemas } from '../catalog/index.ts';
-import { type RunUtility, type ShownBy } from '../ddl/types.ts';
+import { type ColumnsOf, type RunUtility, type ShownBy } from '../ddl/types.ts';
 import { type JobRegistry } from '../jobs/index.ts';
 import { type ParseCache } from '../parse/index.ts';
 import { type PlanStatement } from '../plan/types.ts';
@@ -62,6 +62,7 @@ export interface SessionServices {
   readonly planStatement: PlanStatement;
   readonly runUtility: RunUtility;
   readonly shownBy: ShownBy;
+  readonly columnsOf: ColumnsOf;
   readonly createEvalHost: (inputs: EvalHostInputs) => SessionHost;
   readonly limits: SessionLimits;
 }

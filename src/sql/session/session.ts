@@ -341,7 +341,9 @@ export class Session {
           statement.columns = controlColumns(this, statement);
           break;
         case 'utility':
-          statement.columns = this.#shown(statement)?.columns ?? [];
+          if (statement.parsed?.statement.kind === 'cluster') {
+            statement.columns = this.services.columnsOf(statement.parsed.statement.statement);
+          }
           break;
         default:
           break;
