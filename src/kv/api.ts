@@ -191,7 +191,15 @@ export type CommitTrigger =
       readonly left: RangeDescriptor;
       readonly right: RangeDescriptor;
       readonly frozen: FrozenRange;
-    };
+    }
+  | ChecksumTrigger;
+
+/** Every replica hashes what it holds ('data'), or has recorded of it ('stats'), at the index of this command. */
+export interface ChecksumTrigger {
+  readonly kind: 'compute-checksum';
+  readonly checkId: number;
+  readonly mode: 'data' | 'stats';
+}
 
 /** What the right side of a merge leaves behind when it stops for good. */
 export interface FrozenRange {
@@ -253,7 +261,17 @@ export type AdminRequest =
     }
   | { readonly kind: 'range-info'; readonly key: Buffer }
   /** Counts what [start, end) of one range holds by reading it. */
-  | { readonly kind: 'span-stats'; readonly start: Buffer; readonly end: Buffer };
+  | { readonly kind: 'span-stats'; readonly start: Buffer; readonly end: Buffer }
+  /**
+   * Compares the replicas of the range that holds `key`. A check that began at or after `since` (HLC wall microseconds)
+   * answers again; one that takes long is answered as under way, and asked for again.
+   */
+  | {
+      readonly kind: 'check-consistency';
+      readonly key: Buffer;
+      readonly mode: ChecksumTrigger['mode'];
+      readonly since: number;
+    };
 
 /**
  * Complete lists of stores; what is not given stays as it is. Refused with 'invalid-request' that names range, store and
@@ -303,7 +321,9 @@ export type KvResult =
   | { readonly kind: 'placement'; readonly to: RelocationTarget | undefined }
   | { readonly kind: 'admin-freeze'; readonly frozen: FrozenRange }
   | { readonly kind: 'range-info'; readonly info: RangeInfo }
-  | { readonly kind: 'span-stats'; readonly stats: SpanStats };
+  | { readonly kind: 'span-stats'; readonly stats: SpanStats }
+  /** Undefined: under way. */
+  | { readonly kind: 'check-consistency'; readonly check: RangeCheck | undefined };
 
 /**
  * `keys` and `values` run in parallel. With a program, `values` are the program's output rows and
@@ -327,6 +347,19 @@ export interface SpanStats {
   /** Committed versions, deletions too, and intents. */
   readonly versionCount: number;
   readonly intentCount: number;
+}
+
+/** How the replicas of a range compare at one index of its log. */
+export interface RangeCheck {
+  readonly range: RangeDescriptor;
+  /**
+   * 'stats-incorrect': the replicas are equal, but not what is recorded of their sizes. 'indeterminate': there was nobody to
+   * compare with.
+   */
+  readonly status: 'consistent' | 'inconsistent' | 'stats-incorrect' | 'indeterminate';
+  /** Who has what, who was not heard of; empty when there is nothing to say. */
+  readonly detail: string;
+  readonly durationMicros: number;
 }
 
 export interface RangeInfo extends SpanStats {

@@ -197,6 +197,16 @@ export const kvSettings = {
     'a large transaction goes on while a part of its writes is on its way',
     { defaultValue: true },
   ),
+  consistencyCheckInterval: duration(
+    'server.consistency_check.interval',
+    'how often the replicas of each range are compared with each other; 0: never',
+    { defaultValue: 86_400_000 },
+  ),
+  consistencyCheckMaxRate: bytes(
+    'server.consistency_check.max_rate',
+    'bytes per second that a store reads to compare its replicas with others',
+    { defaultValue: 8 * mib, min: 1024 },
+  ),
   timeUntilStoreDead: duration(
     'server.time_until_store_dead',
     'a store that was silent for so long is dead: its replicas are made anew elsewhere',

@@ -5,8 +5,10 @@
  * All failures are thrown as `KvFailure`.
  */
 import {
+  type ChecksumTrigger,
   type CommitTrigger,
   type LockStrength,
+  type RangeCheck,
   type RangeInfo,
   type RelocationTarget,
   type SpanStats,
@@ -142,6 +144,15 @@ export interface Db {
   rangeDescriptors(start: Buffer, end: Buffer): Promise<RangeDescriptor[]>;
   /** Counts what [start, end) holds by reading it at its leaseholders. */
   spanStats(start: Buffer, end: Buffer): Promise<SpanStats>;
+  /**
+   * Compares the replicas of each range that overlaps [start, end), range by range: their data, or with `mode` 'stats' only
+   * what is recorded of their sizes. Stores in the minority end themselves; a range that nobody serves is 'indeterminate'.
+   */
+  checkConsistency(
+    start: Buffer,
+    end: Buffer,
+    mode?: ChecksumTrigger['mode'],
+  ): Promise<RangeCheck[]>;
   /** The right side stays apart until `expiration` (default: as long as nobody merges it). */
   split(splitKey: Buffer, options?: { readonly expiration?: Timestamp }): Promise<void>;
   /** Lets the range that starts at `key` be merged with its left neighbour at any time. */

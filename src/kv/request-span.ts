@@ -21,6 +21,7 @@ export function requestSpan(request: KvRequest): Span {
     case 'admin-relocate':
     case 'admin-draw-placement':
     case 'range-info':
+    case 'check-consistency':
       return point(addressOf(request.key));
     case 'admin-split':
       return point(request.splitKey);

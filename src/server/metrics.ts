@@ -78,6 +78,9 @@ const counterHelp: Record<keyof StoreMetrics['counters'], string> = {
   replicasRemoved: 'Replicas removed from this store',
   checkpoints: 'Barriers of the state engine',
   followerReads: 'Batches of reads that were served without a lease',
+  consistencyChecks: 'Ranges whose replicas were compared with each other',
+  inconsistenciesFound: 'Ranges whose replicas were found to differ',
+  rangesHashed: 'Replicas of this store that were read for a comparison',
   versionsCollected: 'Old versions removed by garbage collection',
 };
 

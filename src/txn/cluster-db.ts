@@ -6,6 +6,7 @@ import {
   KvFailure,
   zeroTimestamp,
   type BatchResponse,
+  type ChecksumTrigger,
   type Db,
   type HlcClock,
   type KvRequest,
@@ -14,6 +15,7 @@ import {
   type RangeDescriptor,
   type NodeMembership,
   type NodeMemberships,
+  type RangeCheck,
   type RangeInfo,
   type RelocationTarget,
   type RowProgramCompiler,
@@ -191,6 +193,36 @@ export class ClusterDb implements Db {
       from = to;
     }
     return sum;
+  }
+
+  async checkConsistency(
+    start: Buffer,
+    end: Buffer,
+    mode: ChecksumTrigger['mode'] = 'data',
+  ): Promise<RangeCheck[]> {
+    const found: RangeCheck[] = [];
+    for (let key = maxBytes(start, keyMin); key.compare(end) < 0;) {
+      const check = await this.#checkRange(key, mode);
+      found.push(check);
+      key = check.range.endKey;
+    }
+    return found;
+  }
+
+  async #checkRange(key: Buffer, mode: ChecksumTrigger['mode']): Promise<RangeCheck> {
+    const since = this.clock.now().wall;
+    try {
+      for (;;) {
+        const result = await this.#one({ kind: 'check-consistency', key, mode, since });
+        if (result.kind !== 'check-consistency') throw wrongAnswer();
+        if (result.check !== undefined) return result.check;
+      }
+    } catch (error) {
+      if (!(error instanceof KvFailure)) throw error;
+      const range = await this.#router.rangeOf(key);
+      const durationMicros = this.clock.now().wall - since;
+      return { range, status: 'indeterminate', detail: error.message, durationMicros };
+    }
   }
 
   async #rangeInfo(key: Buffer): Promise<RangeInfo> {

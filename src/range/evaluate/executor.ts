@@ -657,6 +657,7 @@ function evaluate(ctx: EvaluationContext, request: KvRequest): Outcome | Promise
     case 'admin-draw-placement':
     case 'range-info':
     case 'span-stats':
+    case 'check-consistency':
       return invalid('an administrative request has no place in the executor');
     default:
       return unreachable(request);

@@ -99,6 +99,7 @@ function addSpans(
     case 'admin-draw-placement':
     case 'range-info':
     case 'span-stats':
+    case 'check-consistency':
       return;
     default:
       unreachable(request);

@@ -9,6 +9,7 @@ import { type LogFields, type TimerHandle } from '../../util/index.ts';
 import { type Replica } from '../replica/replica.ts';
 import { type Store } from '../store/store.ts';
 import { ClusterView } from './cluster-view.ts';
+import { ConsistencyQueue } from './consistency-queue.ts';
 import { publishMemberships } from './membership-publisher.ts';
 import { MergeQueue } from './merge-queue.ts';
 import { checkMetaRecords } from './meta-check-queue.ts';
@@ -29,6 +30,7 @@ export class Queues {
   readonly #splits: SplitQueue;
   readonly #replicas: ReplicateQueue;
   readonly #merges: MergeQueue;
+  readonly #consistency: ConsistencyQueue;
   /** Where the way around all replicas has got to; it meets those that are added meanwhile. */
   #walk: Iterator<Replica>;
   /** Ranges to look at first: something about them changed. */
@@ -47,6 +49,7 @@ export class Queues {
       this.add(replica),
     );
     this.#merges = new MergeQueue(store);
+    this.#consistency = new ConsistencyQueue(store);
     this.#walk = store.replicas.values();
   }
 
@@ -176,6 +179,7 @@ export class Queues {
       if (!store.deps.zonesKnown()) return;
       if (await this.#splits.visit(replica)) this.#urgent.add(replica.rangeId);
       this.#replicas.visit(replica);
+      this.#consistency.visit(replica);
       await checkMetaRecords(store, replica);
       await collectGarbage(store, replica);
       await reconcileProtection(store, replica);

@@ -13,7 +13,7 @@ import {
   type SpanStats,
 } from '../../kv/index.ts';
 import { computeStats, type MvccStats } from '../../storage/index.ts';
-import { unreachable } from '../../util/index.ts';
+import { sleep, unreachable } from '../../util/index.ts';
 import { type Store } from '../store/store.ts';
 import { changeReplicas } from './change-replicas.ts';
 import { relocate } from './relocate.ts';
@@ -35,6 +35,7 @@ export function isAdminRequest(request: KvRequest): request is AdminRequest {
     case 'admin-draw-placement':
     case 'range-info':
     case 'span-stats':
+    case 'check-consistency':
       return true;
     default:
       return false;
@@ -47,6 +48,7 @@ export async function executeAdmin(
   request: AdminRequest,
 ): Promise<BatchResponse> {
   if (request.kind === 'span-stats') return countSpan(store, replica, request);
+  if (request.kind === 'check-consistency') return checkConsistency(store, replica, request);
   if (request.kind === 'admin-freeze') return freeze(store, replica, request);
   const error = replica.checkLease(store.clock.now()) ?? (await perform(store, replica, request));
   const now = store.clock.now();
@@ -57,7 +59,7 @@ export async function executeAdmin(
 function perform(
   store: Store,
   replica: Replica,
-  request: Exclude<AdminRequest, SpanStatsRequest | FreezeRequest>,
+  request: Exclude<AdminRequest, SpanStatsRequest | FreezeRequest | CheckRequest>,
 ): Promise<KvError | undefined> {
   const { db } = store.deps;
   switch (request.kind) {
@@ -147,7 +149,7 @@ export function changeDeps(store: Store): Parameters<typeof changeReplicas>[1] {
 function resultOf(
   store: Store,
   replica: Replica,
-  request: Exclude<AdminRequest, SpanStatsRequest>,
+  request: Exclude<AdminRequest, SpanStatsRequest | CheckRequest>,
 ): KvResult {
   switch (request.kind) {
     case 'range-info':
@@ -176,7 +178,26 @@ function spanStats(stats: MvccStats): SpanStats {
 }
 
 type FreezeRequest = Extract<AdminRequest, { kind: 'admin-freeze' }>;
+type CheckRequest = Extract<AdminRequest, { kind: 'check-consistency' }>;
 type SpanStatsRequest = Extract<AdminRequest, { kind: 'span-stats' }>;
+
+/** Whoever asks does not wait for longer in one go: connections and callers have limits of their own. */
+const checkAnsweredMs = 2_000;
+
+async function checkConsistency(
+  store: Store,
+  replica: Replica,
+  { mode, since }: CheckRequest,
+): Promise<BatchResponse> {
+  const error = replica.checkLease(store.clock.now());
+  if (error !== undefined) return { kind: 'error', now: store.clock.now(), error, index: 0 };
+  const check = await Promise.race([
+    store.consistency.check(replica, mode, since),
+    sleep(store.env, checkAnsweredMs).then(() => undefined),
+  ]);
+  const results = [{ kind: 'check-consistency', check }] as const;
+  return { kind: 'ok', now: store.clock.now(), txn: undefined, results };
+}
 
 /** Reads the span in a snapshot of now; requests go on meanwhile. */
 async function countSpan(

@@ -9,6 +9,7 @@
 import {
   encodeDescriptor,
   replicaOnStore,
+  type ChecksumTrigger,
   type CommitTrigger,
   type RangeDescriptor,
 } from '../../kv/index.ts';
@@ -184,6 +185,9 @@ export class Applier {
       case 'merge':
         this.#applyMerge(entry, trigger);
         return;
+      case 'compute-checksum':
+        this.#beginChecksum(entry, trigger);
+        return;
       default:
         unreachable(trigger);
     }
@@ -244,6 +248,13 @@ export class Applier {
     replica.setDescriptor(left);
     replica.absorbed(right, frozen);
     replica.host.descriptorChanged(replica, false);
+  }
+
+  /** Not in a replay: what survived a crash is ahead of the log there. */
+  #beginChecksum(entry: Entry, trigger: ChecksumTrigger): void {
+    this.#advance(entry);
+    this.#flush();
+    if (entry.index > this.#statsIndex) this.#replica.host.beginChecksum(this.#replica, trigger);
   }
 
   #descriptorWrite(range: RangeDescriptor): EngineWrite {

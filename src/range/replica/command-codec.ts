@@ -132,6 +132,9 @@ export function readStats(reader: ByteReader): MvccStats {
 const splitTag = 1;
 const changeReplicasTag = 2;
 const mergeTag = 3;
+const checksumTag = 4;
+
+const modes = ['data', 'stats'] as const;
 
 function writeTrigger(trigger: CommitTrigger): void {
   switch (trigger.kind) {
@@ -146,6 +149,9 @@ function writeTrigger(trigger: CommitTrigger): void {
       writer.byte(mergeTag);
       writePair(trigger.left, trigger.right);
       writeFrozen(trigger.frozen);
+      return;
+    case 'compute-checksum':
+      writer.byte(checksumTag).byte(modes.indexOf(trigger.mode)).uint(trigger.checkId);
       return;
     default:
       unreachable(trigger);
@@ -169,10 +175,17 @@ function readFrozen(reader: ByteReader): FrozenRange {
 
 function readTrigger(reader: ByteReader): CommitTrigger {
   const tag = reader.byte();
+  if (tag === checksumTag) return readChecksumTrigger(reader);
   const first = decodeDescriptor(reader.bytes());
   if (tag === changeReplicasTag) return { kind: 'change-replicas', range: first };
   const right = decodeDescriptor(reader.bytes());
   if (tag === splitTag) return { kind: 'split', left: first, right };
   if (tag === mergeTag) return { kind: 'merge', left: first, right, frozen: readFrozen(reader) };
   throw new RangeError(`a raft command has unknown trigger ${tag}`);
+}
+
+function readChecksumTrigger(reader: ByteReader): CommitTrigger {
+  const mode = modes[reader.byte()];
+  if (mode === undefined) throw new RangeError('a raft command asks for an unknown checksum');
+  return { kind: 'compute-checksum', checkId: reader.uint(), mode };
 }

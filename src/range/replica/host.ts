@@ -1,5 +1,6 @@
 /** What a replica asks of its store: shared parts, and the decisions that concern other replicas. */
 import {
+  type ChecksumTrigger,
   type CommitTrigger,
   type Db,
   type ClusterSettings,
@@ -84,6 +85,8 @@ export interface ReplicaHost {
     trigger: Extract<CommitTrigger, { kind: 'merge' }>,
     isReplayed: boolean,
   ): PreparedRight;
+  /** Everything up to the command is in the engine, and nothing after it. */
+  beginChecksum(replica: Replica, trigger: ChecksumTrigger): void;
   /** The descriptor (already set) changed; `removed`: this store is not in it any more. */
   descriptorChanged(replica: Replica, removed: boolean): void;
   /** A failure after which this store must not go on. */

@@ -22,6 +22,11 @@ export interface StoreCounters {
   writesHeldBack: number;
   /** Batches of reads that a replica served without the lease. */
   followerReads: number;
+  /** As leaseholder; see `consistency/check.ts`. */
+  consistencyChecks: number;
+  inconsistenciesFound: number;
+  /** Replicas of this store that were read for a check. */
+  rangesHashed: number;
 }
 
 export function newStoreCounters(): StoreCounters {
@@ -45,6 +50,9 @@ export function newStoreCounters(): StoreCounters {
     versionsCollected: 0,
     writesHeldBack: 0,
     followerReads: 0,
+    consistencyChecks: 0,
+    inconsistenciesFound: 0,
+    rangesHashed: 0,
   };
 }
 

@@ -17,6 +17,7 @@ import {
   storeMethod,
   type BatchRequest,
   type BatchResponse,
+  type ChecksumTrigger,
   type ClusterSettings,
   type Db,
   type Gossip,
@@ -65,6 +66,8 @@ import { CapacityPublisher, ProcessorLoad } from './capacity.ts';
 import { Census, type ReplicaCounts } from './census.ts';
 import { Checkpointer } from './checkpoint.ts';
 import { ClockBound, type ClockBoundFile } from './clock-bound.ts';
+import { ReplicaChecksums } from '../consistency/checksums.ts';
+import { ConsistencyChecks } from '../consistency/check.ts';
 import { SideTransport } from '../closed/side-transport.ts';
 import { StoreLiveness, type StoreAddress } from './liveness-driver.ts';
 import { Intake } from './intake.ts';
@@ -170,6 +173,8 @@ export class Store implements ReplicaHost {
   readonly checkpointer: Checkpointer;
   readonly remover: Remover;
   readonly durableReplicas: DurableReplicas;
+  readonly checksums: ReplicaChecksums;
+  readonly consistency: ConsistencyChecks;
   /** Loading: ranges whose installation (or subsumption by one) a crash interrupted, and how it is finished: after the replay. */
   readonly installing = new Map<RangeId, () => Promise<void>>();
   /** Resolves when loading has ended. */
@@ -242,6 +247,8 @@ export class Store implements ReplicaHost {
     });
     this.remover = new Remover(this);
     this.durableReplicas = new DurableReplicas(this);
+    this.checksums = new ReplicaChecksums(this);
+    this.consistency = new ConsistencyChecks(this);
     const pace = new SnapshotPace(env, deps.clusterSettings);
     this.#sender = new SnapshotSender(this, transport, pace);
     this.#receiver = new SnapshotReceiver({
@@ -595,6 +602,10 @@ export class Store implements ReplicaHost {
 
   prepareAbsorption(trigger: MergeTrigger, isReplayed: boolean): PreparedRight {
     return prepareAbsorption(this, trigger, isReplayed);
+  }
+
+  beginChecksum(replica: Replica, trigger: ChecksumTrigger): void {
+    this.checksums.begin(replica, trigger);
   }
 
   prepareRight(left: Replica, right: RangeDescriptor, stats: MvccStats): PreparedRight {

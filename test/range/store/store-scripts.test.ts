@@ -21,8 +21,10 @@ import {
   subtractStats,
   zeroStats,
 } from '../../../src/storage/index.ts';
+import { must } from '../../../src/util/index.ts';
 import { runScripts, type ScriptCase } from '../../script.ts';
 import { Cluster, values } from './cluster.ts';
+import { flipNewestValue, showChecks } from './consistency-commands.ts';
 import { closedEverywhere, readPast, writeLate } from './past-commands.ts';
 import { type Tampering } from './tampered-transport.ts';
 
@@ -325,6 +327,20 @@ class Runner {
         const { store } = this.it.machine(Number(args[0]));
         const span = { startKey: userKey(args[2] ?? ''), endKey: Buffer.from([0xff]) };
         store.remover.resume(asRangeId(Number(args[1])), { span, removeLog: false });
+        return '';
+      }
+      case 'check': {
+        const { db } = this.it.machine(number('node', 1)).store.deps;
+        const mode = options.get('mode') === 'stats' ? 'stats' : 'data';
+        return this.outcome(db.checkConsistency(keyMin, keyMax, mode).then(showChecks));
+      }
+      case 'flip':
+        flipNewestValue(this.it, Number(args[0]), userKey(args[1] ?? ''));
+        return '';
+      case 'misremember': {
+        const replica = must(this.it.machine(Number(args[0])).store.replicas.get(asRangeId(1)));
+        const { stats } = replica.applier;
+        replica.applier.stats = { ...stats, liveCount: stats.liveCount + Number(args[1]) };
         return '';
       }
       case 'drift':

@@ -4,8 +4,9 @@
  */
 import { describe, expect, it, vi } from 'vitest';
 import { allocatorSettings } from '../../../src/allocator/index.ts';
-import { systemKey, tableKeyPrefix } from '../../../src/encoding/index.ts';
+import { keyMax, keyMin, systemKey, tableKeyPrefix } from '../../../src/encoding/index.ts';
 import { asNodeId, asRangeId, asStoreId, ClusterSettings } from '../../../src/kv/index.ts';
+import { type StoreCounters } from '../../../src/range/index.ts';
 import { ClusterView } from '../../../src/range/queues/cluster-view.ts';
 import { reconcileProtection } from '../../../src/range/queues/protection-queue.ts';
 import { SnapshotPace } from '../../../src/range/store/snapshot-pace.ts';
@@ -180,6 +181,16 @@ const outage = stores(3, async (cluster) => {
   return failed;
 });
 
+/** What a store has counted after two seconds of its queues. */
+const checked =
+  (look: (counters: StoreCounters) => unknown): Look =>
+  async (_settings, stored) => {
+    const cluster = await Cluster.start({ nodes: 1, settings: { queueIntervalMs: 100 } });
+    cluster.settings.update(stored);
+    await cluster.time.run(2000);
+    return look(cluster.machine(1).store.counters);
+  };
+
 const probes: Readonly<Record<string, Probe>> = {
   'jobs.retention_time': { between: ['86400000', '60000'], look: endedJob },
   'kv.allocator.lease_rebalance_threshold': { between: ['0.05', '0.5'], look: placement },
@@ -275,6 +286,20 @@ const probes: Readonly<Record<string, Probe>> = {
       const wentOnAtMs = env.clock.monotonicMs();
       await withTime(env, txn.commit());
       return wentOnAtMs < 1000;
+    }),
+  },
+  'server.consistency_check.interval': {
+    between: ['1000', '0'],
+    look: checked(({ consistencyChecks }) => consistencyChecks > 0),
+  },
+  'server.consistency_check.max_rate': {
+    between: ['8388608', '1024'],
+    look: stores(1, async (cluster) => {
+      for (let i = 0; i < 100; i++) await put(cluster, row(i), 1000);
+      const { time } = cluster;
+      const fromMs = time.nowMs;
+      await time.settleOf(cluster.machine(1).store.deps.db.checkConsistency(keyMin, keyMax));
+      return time.nowMs - fromMs > 10_000;
     }),
   },
   'server.time_until_store_dead': {
