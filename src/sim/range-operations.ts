@@ -41,6 +41,7 @@ export class RangeOperations {
     const { trigger } = decodeCommand(entry.data);
     switch (trigger?.kind) {
       case undefined:
+      case 'compute-checksum':
         return;
       case 'split':
         this.#splits++;
