@@ -60,7 +60,7 @@ export function whatIf<R extends RangeOutline>(
         : outline.replicas.some((each) => leaving.has(each.nodeId));
     if (!isTouched) continue;
     const { range, steps, problems } = play(cluster, settings, outline, wanted);
-    for (const step of steps) moves.push(...movesOf(range, step));
+    moves.push(...movesOf(range, steps));
     const isLeft = range.replicas.some((each) => leaving.has(each.nodeId));
     const reasons = change.kind === 'zones' || isLeft ? problems : [];
     const unmeetable = cluster.rulesOf(wanted).unmeetable();
@@ -111,21 +111,35 @@ function play(
   return { range, steps, problems: ['its replicas do not come to rest'] };
 }
 
-function movesOf({ rangeId, sizeBytes }: RangePicture, action: PlacementAction): PlannedMove[] {
-  switch (action.kind) {
-    case 'add': {
-      const { role, target } = action;
-      return [{ rangeId, role, from: undefined, to: target.storeId, bytes: sizeBytes }];
+/** A replica that is added and another one that is dropped are one that moves, in however many steps. */
+function movesOf(
+  { rangeId, sizeBytes }: RangePicture,
+  steps: readonly PlacementAction[],
+): PlannedMove[] {
+  const moves: PlannedMove[] = [];
+  for (const step of steps) {
+    switch (step.kind) {
+      case 'add': {
+        const { role, target } = step;
+        moves.push({ rangeId, role, from: undefined, to: target.storeId, bytes: sizeBytes });
+        break;
+      }
+      case 'replace': {
+        const { role, add, remove } = step;
+        moves.push({ rangeId, role, from: remove.storeId, to: add.storeId, bytes: sizeBytes });
+        break;
+      }
+      case 'remove': {
+        const { role, target } = step;
+        const from = target.storeId;
+        const at = moves.findIndex((each) => each.from === undefined && each.role === role);
+        const added = moves[at];
+        if (added === undefined) moves.push({ rangeId, role, from, to: undefined, bytes: 0 });
+        else moves[at] = { ...added, from };
+        break;
+      }
+      default:
     }
-    case 'remove': {
-      const { role, target } = action;
-      return [{ rangeId, role, from: target.storeId, to: undefined, bytes: 0 }];
-    }
-    case 'replace': {
-      const { role, add, remove } = action;
-      return [{ rangeId, role, from: remove.storeId, to: add.storeId, bytes: sizeBytes }];
-    }
-    default:
-      return [];
   }
+  return moves;
 }
