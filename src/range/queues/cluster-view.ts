@@ -54,7 +54,13 @@ export class ClusterView {
     return this.#picture;
   }
 
-  /** Reads gossip and the own counts; once per pass. */
+  /** Once per pass. */
+  beginPass(): void {
+    this.refresh();
+    this.#scheduleLoad();
+  }
+
+  /** Reads gossip and the own counts. */
   refresh(): void {
     const store = this.#store;
     const { leases, ranges } = store.counts();
@@ -67,7 +73,6 @@ export class ClusterView {
     );
     this.#stores = [...told, ...forgotten(store, told)];
     this.#picture = new ClusterPicture(this.#stores);
-    this.#scheduleLoad();
   }
 
   /** What may be moved besides what must be: it takes turns with other stores, and only so much in a turn. */

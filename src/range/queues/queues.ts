@@ -129,7 +129,7 @@ export class Queues {
 
   async #pass(): Promise<void> {
     const store = this.#store;
-    this.#view.refresh();
+    this.#view.beginPass();
     this.#quietAsks = 0;
     for (const replica of this.#next()) {
       if (this.#stopped || !store.running) return;
