@@ -46,6 +46,8 @@ interface Box {
 
 const closedMethod = 'closed-timestamps';
 const restartMethod = 'closed-timestamps-restart';
+/** A long interval that is shortened takes effect within this time. */
+const lookMs = 1_000;
 const noRanges: readonly RangeId[] = [];
 
 export class SideTransport {
@@ -55,6 +57,7 @@ export class SideTransport {
   /** Streams to peers that have been begun. */
   readonly #told = new Map<StoreId, { readonly stream: number; sequence: number }>();
   #lastStream = 0;
+  #closedAtMs = 0;
   #timer: TimerHandle | undefined;
   #stopped = false;
 
@@ -75,10 +78,20 @@ export class SideTransport {
 
   start(): void {
     if (this.#stopped) return;
-    this.#timer = this.#deps.env.timers.after(this.#deps.intervalMs(), () => {
-      if (this.#deps.maySpeak()) this.#close();
+    const { env, maySpeak } = this.#deps;
+    this.#timer = env.timers.after(Math.min(Math.max(this.#restMs(), 1), lookMs), () => {
+      if (this.#restMs() <= 0) {
+        this.#closedAtMs = env.clock.monotonicMs();
+        if (maySpeak()) this.#close();
+      }
       this.start();
     });
+  }
+
+  /** Until the interval is over. */
+  #restMs(): number {
+    const { env, intervalMs } = this.#deps;
+    return this.#closedAtMs + intervalMs() - env.clock.monotonicMs();
   }
 
   stop(): void {
