@@ -4,7 +4,7 @@
  */
 import pg from 'pg';
 import { UsageError } from './options.ts';
-import { connect, runStatement } from './sql-shell.ts';
+import { runStatement, withClient } from './sql-shell.ts';
 
 const pollMs = 1_000;
 
@@ -25,8 +25,7 @@ export async function runDecommission(
   flags: Record<string, unknown>,
 ): Promise<void> {
   const nodes = nodeIds(words);
-  const client = await connect(flags);
-  try {
+  await withClient(flags, async (client) => {
     if (flags['dryRun'] === true) {
       await show(client, `EXPLAIN ALTER NODE ${nodes.join(', ')} DECOMMISSION`);
       return;
@@ -37,9 +36,7 @@ export async function runDecommission(
     await watch(client, jobs, () => printMemberships(client, nodes));
     await printMemberships(client, nodes);
     console.log('The nodes hold nothing any more and may be stopped.');
-  } finally {
-    await client.end().catch(() => {});
-  }
+  });
 }
 
 export async function runRecommission(
@@ -47,13 +44,10 @@ export async function runRecommission(
   flags: Record<string, unknown>,
 ): Promise<void> {
   const nodes = nodeIds(words);
-  const client = await connect(flags);
-  try {
+  await withClient(flags, async (client) => {
     await ask(client, `ALTER NODE ${nodes.join(', ')} RECOMMISSION`);
     await printMemberships(client, nodes);
-  } finally {
-    await client.end().catch(() => {});
-  }
+  });
 }
 
 export async function runDrain(
@@ -61,8 +55,7 @@ export async function runDrain(
   flags: Record<string, unknown>,
 ): Promise<void> {
   const nodes = nodeIds(words);
-  const client = await connect(flags);
-  try {
+  await withClient(flags, async (client) => {
     const jobs = await begin(client, `ALTER NODE ${nodes.join(', ')} DRAIN`);
     let before = '';
     await watch(client, jobs, async (statuses) => {
@@ -71,9 +64,7 @@ export async function runDrain(
       before = text;
     });
     console.log('node is draining... remaining: 0 (complete)');
-  } finally {
-    await client.end().catch(() => {});
-  }
+  });
 }
 
 interface JobState {

@@ -33,9 +33,8 @@ const shorthands: Record<string, { readonly help: string; readonly sql: string }
   '\\r': { help: 'ranges of a table', sql: 'SHOW RANGES FROM TABLE $1' },
 };
 
-export async function runSql(flags: Record<string, unknown>): Promise<void> {
-  const client = await connect(flags);
-  try {
+export function runSql(flags: Record<string, unknown>): Promise<void> {
+  return withClient(flags, async (client) => {
     const statements = flags['execute'];
     if (Array.isArray(statements)) {
       for (const statement of statements)
@@ -44,21 +43,27 @@ export async function runSql(flags: Record<string, unknown>): Promise<void> {
     }
     if (process.stdin.isTTY === true) await interact(client);
     else await runStatement(client, readFileSync(0, 'utf8'), { rethrow: true });
-  } finally {
-    await client.end().catch(() => {});
-  }
+  });
 }
 
-export async function runNodeStatus(flags: Record<string, unknown>): Promise<void> {
+export function runNodeStatus(flags: Record<string, unknown>): Promise<void> {
+  return withClient(flags, (client) => runStatement(client, 'SHOW NODES', { rethrow: true }));
+}
+
+/** Runs `work` on a connection to the node that the flags name. */
+export async function withClient(
+  flags: Record<string, unknown>,
+  work: (client: pg.Client) => Promise<void>,
+): Promise<void> {
   const client = await connect(flags);
   try {
-    await runStatement(client, 'SHOW NODES', { rethrow: true });
+    await work(client);
   } finally {
     await client.end().catch(() => {});
   }
 }
 
-export async function connect(flags: Record<string, unknown>): Promise<pg.Client> {
+async function connect(flags: Record<string, unknown>): Promise<pg.Client> {
   const settings = new Settings(flags);
   const url = settings.text('url');
   const address = parseAddress(settings.text('host') ?? '', { host: '127.0.0.1', port: 26257 });

@@ -95,7 +95,7 @@ export {
   releaseProtection,
 } from './protected.ts';
 export type { ProtectedSpan, ProtectedTimestamp } from './protected.ts';
-export { recordKeyOf, requestSpan } from './request-span.ts';
+export { isAdminRequest, recordKeyOf, requestSpan } from './request-span.ts';
 export { SortedMap } from './sorted-map.ts';
 export { TransportFailure, gossipKeys, storeMethod } from './transport.ts';
 export type {

@@ -1,7 +1,7 @@
 /** Where a request has to be served: its span of addresses. */
 import { addressOf, isLocalKey, txnRecordKey } from '../encoding/index.ts';
 import { emptyBytes, unreachable } from '../util/index.ts';
-import { type KvRequest } from './api.ts';
+import { type AdminRequest, type KvRequest } from './api.ts';
 import { type Span } from './txn.ts';
 
 /** The keys a request touches, by address: [start, end), or the single key `start`. */
@@ -43,6 +43,26 @@ export function requestSpan(request: KvRequest): Span {
       return point(addressOf(request.txn.anchor ?? emptyBytes));
     default:
       return unreachable(request);
+  }
+}
+
+/** Stands alone in its batch and is no business of latches and locks. */
+export function isAdminRequest(request: KvRequest): request is AdminRequest {
+  switch (request.kind) {
+    case 'admin-split':
+    case 'admin-unsplit':
+    case 'admin-merge':
+    case 'admin-freeze':
+    case 'admin-transfer-lease':
+    case 'admin-change-replicas':
+    case 'admin-relocate':
+    case 'admin-draw-placement':
+    case 'range-info':
+    case 'span-stats':
+    case 'check-consistency':
+      return true;
+    default:
+      return false;
   }
 }
 

@@ -6,7 +6,6 @@ import {
   type AdminRequest,
   type BatchResponse,
   type KvError,
-  type KvRequest,
   type KvResult,
   type RangeInfo,
   type StoreId,
@@ -22,25 +21,6 @@ import { type Replica } from './replica.ts';
 import { splitAt, unsplitAt } from './split.ts';
 import { refusalOfStore, resolvePlacement } from './targets.ts';
 import { transferLease } from './transfer.ts';
-
-export function isAdminRequest(request: KvRequest): request is AdminRequest {
-  switch (request.kind) {
-    case 'admin-split':
-    case 'admin-unsplit':
-    case 'admin-merge':
-    case 'admin-freeze':
-    case 'admin-transfer-lease':
-    case 'admin-change-replicas':
-    case 'admin-relocate':
-    case 'admin-draw-placement':
-    case 'range-info':
-    case 'span-stats':
-    case 'check-consistency':
-      return true;
-    default:
-      return false;
-  }
-}
 
 export async function executeAdmin(
   store: Store,

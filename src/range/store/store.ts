@@ -8,6 +8,7 @@
  * INVARIANT 2: no replica is made with an id below the range's tombstone (trap R6).
  */
 import {
+  isAdminRequest,
   asReplicaId,
   containsKey,
   gossipKeys,
@@ -48,7 +49,7 @@ import {
 import { compareBytes, nextKey, type DiskWatch, type Env } from '../../util/index.ts';
 import { type KeySender } from '../ports.ts';
 import { type RaftSettings } from '../../raft/index.ts';
-import { executeAdmin, isAdminRequest, rangeInfo } from '../replica/admin.ts';
+import { executeAdmin, rangeInfo } from '../replica/admin.ts';
 import { type PreparedRight, type ReplicaHost } from '../replica/host.ts';
 import { decodeTombstone } from '../replica/range-state.ts';
 import { type PeerAddress, type Replica } from '../replica/replica.ts';
