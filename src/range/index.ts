@@ -2,7 +2,6 @@ export { createRangeExecutor } from './evaluate/executor.ts';
 export type { Command, KeySender, ProposeOutcome, RangeExecutor, ReplicaPort } from './ports.ts';
 export { bootstrapCluster, rangeIdCounterKey, storeIdCounterKey } from './store/bootstrap.ts';
 export type { BootstrapOptions } from './store/bootstrap.ts';
-export { decodeCommand } from './replica/command-codec.ts';
 export type { Replica } from './replica/replica.ts';
 export { storePictures } from './queues/cluster-view.ts';
 export { goneStore } from './store/capacity.ts';

@@ -1,28 +1,27 @@
-/** What was done to ranges while a run was disturbed, by faults as by queues: read from what the ranges' logs commit. */
+/**
+ * What is done to ranges while a run is disturbed, by faults as by queues, as their descriptors show it: what comes and goes
+ * between two looks is missed, nothing is counted twice.
+ */
 import { type RangeDescriptor, type RangeId, isChanging } from '../kv/index.ts';
-import { type Entry } from '../raft/index.ts';
-import { decodeCommand } from '../range/index.ts';
 import { type SimCluster } from './cluster.ts';
+import { ranges } from './picture.ts';
 
 export class RangeOperations {
   #splits = 0;
   #merges = 0;
   #replicaChanges = 0;
-  #transfersBefore = 0;
+  readonly #transfersBefore: number;
   readonly #cluster: SimCluster;
+  /** The newest descriptor of each range that was ever seen. */
+  readonly #known = new Map<RangeId, RangeDescriptor>();
   /** Per range, its members when it was last seen at rest. */
   readonly #members = new Map<RangeId, string>();
 
+  /** Counts from now on. */
   constructor(cluster: SimCluster) {
     this.#cluster = cluster;
-  }
-
-  /** What was done before does not count. */
-  begin(): void {
-    this.#splits = 0;
-    this.#merges = 0;
-    this.#replicaChanges = 0;
-    this.#transfersBefore = this.#cluster.leaseTransfers;
+    this.#transfersBefore = cluster.leaseTransfers;
+    for (const range of ranges(cluster)) this.#note(range);
   }
 
   /** By name. A relocation counts as the changes it consists of; leases that were lost do not count. */
@@ -35,37 +34,23 @@ export class RangeOperations {
     };
   }
 
-  /** To be called once for each entry that any range commits, in the order of its log. */
-  noteCommitted(entry: Entry): void {
-    if (entry.kind !== 'normal' || entry.data.length === 0) return;
-    const { trigger } = decodeCommand(entry.data);
-    switch (trigger?.kind) {
-      case undefined:
-      case 'compute-checksum':
-        return;
-      case 'split':
-        this.#splits++;
-        this.#noteMembers(trigger.left);
-        this.#noteMembers(trigger.right);
-        return;
-      case 'merge':
-        this.#merges++;
-        return;
-      case 'change-replicas':
-        if (this.#noteMembers(trigger.range)) this.#replicaChanges++;
-        return;
+  look(): void {
+    for (const range of ranges(this.#cluster)) {
+      const before = this.#known.get(range.rangeId);
+      if (before !== undefined && before.generation >= range.generation) continue;
+      if (before === undefined) this.#splits++;
+      else if (before.endKey.compare(range.endKey) < 0) this.#merges++;
+      const hadMembers = this.#members.get(range.rangeId);
+      this.#note(range);
+      const hasMembers = this.#members.get(range.rangeId);
+      if (hadMembers !== undefined && hadMembers !== hasMembers) this.#replicaChanges++;
     }
   }
 
-  /** True when they are at rest and differ from those before. */
-  #noteMembers(range: RangeDescriptor): boolean {
-    if (isChanging(range)) return false;
-    const members = range.replicas
-      .map(({ replicaId, kind }) => `${kind} ${replicaId}`)
-      .sort()
-      .join();
-    const isNew = this.#members.get(range.rangeId) !== members;
-    this.#members.set(range.rangeId, members);
-    return isNew;
+  #note(range: RangeDescriptor): void {
+    this.#known.set(range.rangeId, range);
+    if (isChanging(range)) return;
+    const members = range.replicas.map(({ replicaId, kind }) => `${kind} ${replicaId}`).sort();
+    this.#members.set(range.rangeId, members.join());
   }
 }
