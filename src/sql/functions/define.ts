@@ -7,7 +7,7 @@
  * `...` marks the repeated last argument. Everything is strict and immutable unless an option says otherwise.
  */
 import { must } from '../../util/index.ts';
-import { type Datum, type Row, typeByName, typeOf } from '../types/index.ts';
+import { type Datum, typeByName, typeOf } from '../types/index.ts';
 import { procOids } from './proc-oids.ts';
 import {
   type AggregateFunction,
@@ -124,7 +124,7 @@ export interface SetOptions {
 /** A set-returning function. Null arguments give no rows without a call. */
 export function setFunction(
   signature: string,
-  call: (args: Args, context: EvalContext, types: Types) => Iterable<Row>,
+  call: SetFunction['call'],
   options: SetOptions = {},
 ): SetFunction {
   const parsed = parseSignature(signature);

@@ -40,6 +40,8 @@ export interface EvalHost {
   lookupOid(kind: RegKind, name: string): Promise<number | undefined>;
   lookupName(kind: RegKind, oid: number): Promise<string | undefined>;
   /** pg_get_indexdef, pg_get_constraintdef, pg_get_viewdef, obj_description, pg_table_size, ... */
+  /** crdb_internal.check_consistency. Empty keys: from the first, to the last; rows as its columns say. */
+  checkConsistency(statsOnly: boolean, start: Buffer, end: Buffer): Promise<readonly Row[]>;
   catalogFunction(name: string, args: readonly Datum[]): Promise<Datum>;
 }
 
@@ -94,7 +96,7 @@ export interface SetFunction {
     args: readonly Datum[],
     context: EvalContext,
     types: readonly number[],
-  ) => Iterable<Row>;
+  ) => Iterable<Row> | Promise<Iterable<Row>>;
 }
 
 export interface AggregateFunction {

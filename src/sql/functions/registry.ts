@@ -9,6 +9,7 @@ import { jsonFunctions, jsonSetFunctions } from './json.ts';
 import { mathFunctions } from './math.ts';
 import { patternFunctions, patternSetFunctions } from './patterns.ts';
 import { type SqlFunction } from './registry-types.ts';
+import { internalFunctions } from './internal.ts';
 import { seriesFunctions } from './series.ts';
 import { stringFunctions, stringSetFunctions } from './strings.ts';
 import { systemFunctions, systemSets } from './system.ts';
@@ -29,6 +30,7 @@ const lists: readonly (readonly SqlFunction[])[] = [
   arrayFunctions,
   arraySetFunctions,
   seriesFunctions,
+  internalFunctions,
   aggregateFunctions,
   windowFunctions,
   systemFunctions,

@@ -27,6 +27,13 @@ interface Candidate {
 
 const maxArguments = 100;
 
+/** Its functions stand in the registry under their qualified names: nobody finds them without. */
+const internalSchema = 'skein_internal';
+const schemaAliases: ReadonlyMap<string, string> = new Map([
+  ['crdb_internal', internalSchema],
+  ['kwdb_internal', internalSchema],
+]);
+
 /** Throws 42883 (none), 42725 (ambiguous), 42804 (polymorphic arguments disagree). */
 export function resolveFunction(
   name: string,
@@ -39,7 +46,13 @@ export function resolveFunction(
       `cannot pass more than ${maxArguments} arguments to a function`,
     );
   }
-  const { schema } = options;
+  const schema = schemaAliases.get(options.schema ?? '') ?? options.schema;
+  if (schema === internalSchema) {
+    return resolveFunction(`${internalSchema}.${name}`, argTypes, {
+      ...options,
+      schema: undefined,
+    });
+  }
   if (schema !== undefined && schema !== 'pg_catalog' && schema !== 'information_schema') {
     throw notFound(`${schema}.${name}`, argTypes);
   }

@@ -7,6 +7,7 @@ import { allFunctions, allOperators, type EvalHost, type RegKind } from '../func
 import { type StatementContext } from '../session/types.ts';
 import { formatType, oids, typeByName, typeByOid } from '../types/index.ts';
 import { AdvisoryLocks } from './advisory-locks.ts';
+import { checkConsistency } from './consistency.ts';
 import { callCatalogFunction } from './catalog-functions.ts';
 import { parseName } from './names.ts';
 import { ioFunctions } from './pg-types.ts';
@@ -83,6 +84,8 @@ export function createEvalHost(inputs: EvalHostInputs): SessionHost {
     },
     lookupOid: async (kind, name) => lookupOid(catalog, inputs.context(), kind, name),
     lookupName: async (kind, oid) => lookupName(catalog, kind, oid),
+    checkConsistency: (statsOnly, start, end) =>
+      checkConsistency(inputs.context(), { statsOnly, start, end }),
     catalogFunction: (name, args) => callCatalogFunction(name, args, inputs.context(), locks),
     uniqueRowId,
     nameOf: (typeOid, value) => {

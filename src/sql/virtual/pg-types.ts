@@ -167,7 +167,12 @@ export function pgTypeTables(): VirtualTable[] {
     ),
     standardTable(
       'pg_catalog.pg_proc',
-      constant(() => allFunctions().map(functionRow)),
+      constant(() =>
+        allFunctions()
+          // Those of skein_internal have qualified names.
+          .filter(({ name }) => !name.includes('.'))
+          .map(functionRow),
+      ),
       cached('oid', 'proname'),
     ),
     standardTable(

@@ -150,6 +150,7 @@ export class TestDatabase implements Catalog {
           [...this.tables.values()].find((t) => t.id === oid)?.name ??
           [...this.sequences.values()].find((s) => s.descriptor.id === oid)?.descriptor.name,
         catalogFunction: async () => null,
+        checkConsistency: async () => [],
       },
     };
   }

@@ -65,6 +65,7 @@ export function testContext(overrides: Partial<EvalContext> = {}): EvalContext {
       lastval: () => Promise.resolve(7n),
       lookupOid: (_kind, name) => Promise.resolve(name === 't' ? 100 : undefined),
       lookupName: (_kind, oid) => Promise.resolve(oid === 100 ? 't' : undefined),
+      checkConsistency: () => Promise.resolve([]),
       catalogFunction: (name) => Promise.resolve(name),
     },
     ...overrides,
@@ -120,7 +121,7 @@ async function targetRows(node: Node, scope: Scope, context: EvalContext): Promi
     const { call, args } = await prepareCall(node, scope, context);
     if (call.fn.kind === 'set') {
       const types = [...call.argTypes, call.resultType];
-      const rows = [...call.fn.call(args, context, types)];
+      const rows = [...(await call.fn.call(args, context, types))];
       return rows.map((row) => {
         if (call.fn.kind === 'set' && call.fn.columns.length > 1) {
           const fields = call.fn.columns.map(({ name, type }) => ({ name, oid: type }));

@@ -21,7 +21,8 @@ export interface CompiledSet {
 
 async function callSet(set: CompiledSet, row: Row, rt: Runtime): Promise<Iterator<Row>> {
   const args = await evaluateAll(set.args, row, rt);
-  return set.call.fn.call(args, rt.eval, set.call.callTypes)[Symbol.iterator]();
+  const rows = await set.call.fn.call(args, rt.eval, set.call.callTypes);
+  return rows[Symbol.iterator]();
 }
 
 /** Per input row all calls advance together; those that have ended give NULL. */
