@@ -95,6 +95,8 @@ const defaultMaxSyncMs = 20_000;
 const gossipIntervalMs = 200;
 const gossipFullSyncMs = 10_000;
 const gossipPullMs = 200;
+/** How long a node without a store is known when nothing is heard of it any more. */
+const gatewayTtlMs = 30_000;
 /** A new store of a node that serves already asks for its id again after so long. */
 const addStoreRetryMs = 1_000;
 
@@ -112,13 +114,16 @@ export class SkeinNode {
   #membership: Membership;
   #state: 'starting' | 'waiting' | 'running' | 'draining' | 'stopped' | 'failed' = 'starting';
   #startKind = 'starting';
+  readonly #startedAtMicros: number;
   #metrics: ReturnType<typeof createMetricsRegistry> | undefined;
   #pullTimer: TimerHandle | undefined;
+  #publishTimer: TimerHandle | undefined;
   /** Addresses at which nodes of another cluster listen. */
   readonly #foreign = new Set<string>();
 
   constructor(parts: NodeParts) {
     this.#parts = parts;
+    this.#startedAtMicros = parts.env.clock.wallMicros();
     this.#clusterSettings = parts.clusterSettings ?? new ClusterSettings();
     this.clock = new HlcClock(parts.env.clock, { maxOffsetMicros: parts.maxOffsetMs * 1000 });
     this.#stores = new NodeStores(this.clock);
@@ -285,6 +290,7 @@ export class SkeinNode {
     await this.#sql?.stop();
     await Promise.all(this.#stores.all.map((store) => store.stop({ drain: true })));
     this.#pullTimer?.cancel();
+    this.#publishTimer?.cancel();
     this.#gossip?.stop();
     for (const home of this.#homes) {
       await home.stopBallast();
@@ -305,7 +311,7 @@ export class SkeinNode {
     });
     this.#gossip = gossip;
     if (known !== undefined) gossip.merge(known);
-    gossip.set(gossipKeys.node(nodeId), this.#nodeInfo(nodeId), { ttlMs: 0 });
+    this.#publishNode(gossip, nodeId);
     gossip.set(gossipKeys.clusterId, clusterId, { ttlMs: 0 });
     this.#leaveWhenDecommissioned(gossip, nodeId);
     gossip.start();
@@ -480,8 +486,19 @@ export class SkeinNode {
     this.#pullTimer = env.timers.after(gossipPullMs, () => this.#pullGossip(gossip));
   }
 
+  /** A node with a store comes back under its id. One without is forgotten soon after it has gone: it comes back as another. */
+  #publishNode(gossip: GossipNode, nodeId: NodeId): void {
+    const isLasting = this.#homes.length > 0;
+    const ttlMs = isLasting ? 0 : gatewayTtlMs;
+    gossip.set(gossipKeys.node(nodeId), this.#nodeInfo(nodeId), { ttlMs });
+    if (isLasting) return;
+    this.#publishTimer = this.#parts.env.timers.after(gatewayTtlMs / 3, () =>
+      this.#publishNode(gossip, nodeId),
+    );
+  }
+
   #nodeInfo(nodeId: NodeId): NodeInfo {
-    const { env, rpcAddress, sqlAddress, httpAddress, locality, version } = this.#parts;
+    const { rpcAddress, sqlAddress, httpAddress, locality, version } = this.#parts;
     return {
       nodeId,
       rpcAddress,
@@ -489,7 +506,7 @@ export class SkeinNode {
       httpAddress,
       locality,
       version,
-      startedAtMicros: env.clock.wallMicros(),
+      startedAtMicros: this.#startedAtMicros,
     };
   }
 

@@ -72,6 +72,12 @@ describe('stores of a node', () => {
       await cluster.restart(3);
       const again = await connect(cluster, 3);
       expect((await again.query('SELECT count(*)::int AS n FROM t')).rows).toEqual([{ n: 2 }]);
+      // It came back as another node; the former one is forgotten.
+      const ids = async (): Promise<number> =>
+        (await again.query('SELECT 1 FROM skein_internal.nodes')).rows.length;
+      expect(await ids()).toBe(5);
+      await cluster.clock.advance(40_000);
+      await eventually(async () => (await ids()) === 4);
       await again.end();
     } finally {
       await cluster.stop();
