@@ -11,7 +11,9 @@
  * Closing is like reading the whole range at that timestamp under the lease. So a later lease needs to know nothing of it:
  * it begins above everything that was served under earlier ones, and its writes stand above its beginning.
  *
- * INVARIANT 1: neither ever falls, not over splits and snapshots either.
+ * A restarted store knows what the commands say that it replays, until it is told more; nothing is kept on disk for it.
+ *
+ * INVARIANT 1: neither ever falls while the replica lives, not over splits and snapshots either.
  * INVARIANT 2: the leaseholder proposes no write at or below `promised`: writes are forwarded above it when their evaluation begins,
  *   and from then until they are applied (or have failed) nothing at or above them is promised.
  */

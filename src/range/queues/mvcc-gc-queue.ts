@@ -16,7 +16,7 @@ import {
   type ZoneConfig,
 } from '../../kv/index.ts';
 import { dropGarbage, keySpans, mvccGarbage, type MvccStats } from '../../storage/index.ts';
-import { encodeThreshold, gcThresholdKey, readThreshold } from '../replica/range-state.ts';
+import { encodeThreshold, gcThresholdKey } from '../replica/range-state.ts';
 import { type Replica } from '../replica/replica.ts';
 import { type Store } from '../store/store.ts';
 
@@ -50,8 +50,12 @@ export function isPassDue(
   const isWorthIt =
     deadVersions > 0 &&
     (deadVersions >= versionCount * deadShareMin || deadBytes >= totalBytes * deadShareMin);
-  const stepMs = Math.max(ttlSeconds * 1000 * ttlShareMin, stepMinMs, last.tookMs * restFactor);
-  return isWorthIt && threshold - last.threshold >= stepMs * 1000;
+  return isWorthIt && threshold - last.threshold >= stepMicros(ttlSeconds, last.tookMs);
+}
+
+/** How far the threshold has to move. */
+function stepMicros(ttlSeconds: number, tookMs: number): number {
+  return 1000 * Math.max(ttlSeconds * 1000 * ttlShareMin, stepMinMs, tookMs * restFactor);
 }
 
 export async function collectGarbage(store: Store, replica: Replica): Promise<void> {
@@ -59,10 +63,12 @@ export async function collectGarbage(store: Store, replica: Replica): Promise<vo
   const { descriptor } = replica;
   const ttlSeconds = longestTtl(descriptor, store.deps);
   const wanted = store.clock.now().wall - ttlSeconds * 1e6;
-  const last = lastPass.get(replica) ?? {
-    threshold: readThreshold(store.engine, descriptor).wall,
-    tookMs: 0,
-  };
+  let last = lastPass.get(replica);
+  if (last === undefined) {
+    // Half-way to the next pass: a store that was restarted does not look through all its ranges at once.
+    last = { threshold: wanted - stepMicros(ttlSeconds, 0) / 2, tookMs: 0 };
+    lastPass.set(replica, last);
+  }
   if (!isPassDue(replica.stats, ttlSeconds, wanted, last)) return;
   const threshold = await store.protectedTimes.limit(descriptor, { wall: wanted, logical: 0 });
   if (threshold === undefined || threshold.wall <= last.threshold) return;

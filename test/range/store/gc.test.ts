@@ -100,8 +100,10 @@ it('nothing that is protected is collected, until it is released', async () => {
   const record = { id: 'backup', spans, timestamp: addMicros(at, -250_000), owner: '7' };
   await cluster.time.settleOf(db.run({}, async (txn) => protect(txn, record)));
   expect(await cluster.time.settleOf(db.run({}, readProtected))).toEqual([record]);
+  expect(await collected()).toBe(0);
   cluster.zone = { ...cluster.zone, gcTtlSeconds: 1 };
   const some = await collected();
+  expect(some).toBeGreaterThan(0);
   expect(await cluster.time.settleOf(isProtected(db, record))).toBe(true);
   const past = db.begin({ asOf: record.timestamp });
   expect(await cluster.time.settleOf(past.get(key))).toEqual(Buffer.from('2'));
