@@ -1,5 +1,5 @@
 /**
- * A cluster under random crashes, partitions, stalls, splits, transfers and moves. At the end, with
+ * A cluster under random crashes, partitions, stalls, splits, merges, transfers and moves. At the end, with
  * everything healed: no acknowledged write is lost, no refused one is there, all replicas of a range
  * hold the same bytes, and at no moment did two nodes serve one range.
  */
@@ -92,7 +92,7 @@ async function play(seed: number): Promise<void> {
     for (const { id, fatal } of cluster.machines) expect(fatal, `node ${id}`).toBe(undefined);
   };
   for (let step = 0; step < steps; step++) {
-    switch (below(12)) {
+    switch (below(13)) {
       case 0:
         if (down.size === 0) {
           const victim = alive();
@@ -141,6 +141,9 @@ async function play(seed: number): Promise<void> {
       }
       case 8:
         for (const machine of cluster.live()) machine.store.runQueues().catch(() => undefined);
+        break;
+      case 9:
+        admin({ kind: 'admin-merge', key: keyOf(below(keys)) });
         break;
       default:
         for (let i = 0; i < 3; i++) write(alive());
