@@ -3,7 +3,12 @@
  * compared with what the cluster could give it if all its nodes were well: a zone that wants five replicas on four
  * nodes is content with three.
  */
-import { type RangeId, type ReplicaDescriptor, type ZoneConfig } from '../kv/index.ts';
+import {
+  type ConstraintViolation,
+  type RangeConformance,
+  type ReplicaDescriptor,
+  type ZoneConfig,
+} from '../kv/index.ts';
 import { ClusterPicture } from './cluster-picture.ts';
 import { type Locality } from './diversity.ts';
 import { quorumOf } from './situation.ts';
@@ -13,21 +18,6 @@ import { oddVoters, type ZoneRules } from './zone-rules.ts';
 
 /** A zone that wants at least as many voters is not content with fewer for want of nodes. */
 const votersMin = 3;
-
-export interface ConstraintViolation {
-  readonly type: 'constraint' | 'voter_constraint';
-  readonly constraint: string;
-}
-
-export interface RangeConformance {
-  readonly rangeId: RangeId;
-  readonly isUnavailable: boolean;
-  readonly isUnderReplicated: boolean;
-  readonly isOverReplicated: boolean;
-  readonly violations: readonly ConstraintViolation[];
-  /** As `region=eu,zone=a`: those without which the range would not be available. */
-  readonly criticalLocalities: readonly string[];
-}
 
 /** One entry per range, in their order. */
 export function* conformance<R extends RangeOutline>(

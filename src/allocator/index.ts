@@ -1,7 +1,6 @@
 export { apply, finished } from './apply.ts';
 export { ClusterPicture } from './cluster-picture.ts';
 export { conformance } from './conformance.ts';
-export type { ConstraintViolation, RangeConformance } from './conformance.ts';
 export { decide } from './decide.ts';
 export type { Locality } from './diversity.ts';
 export { allocatorSettings } from './settings.ts';

@@ -108,9 +108,12 @@ const node = program
   .command('node')
   .description('look at the nodes of a cluster, let them drain, leave and stay');
 clientFlags(node.command('status'))
-  .description('list the nodes: addresses, liveness, ranges')
+  .description('list the nodes: addresses, liveness')
+  .option('--ranges', 'and their leases and replicas')
+  .option('--decommission', 'and who is to leave, or has left')
+  .option('--all', 'and all of it')
   .action(async (flags: Record<string, unknown>) => {
-    const { runNodeStatus } = await import('./sql-shell.ts');
+    const { runNodeStatus } = await import('./node-status.ts');
     await runNodeStatus(flags);
   });
 

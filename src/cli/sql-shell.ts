@@ -46,10 +46,6 @@ export function runSql(flags: Record<string, unknown>): Promise<void> {
   });
 }
 
-export function runNodeStatus(flags: Record<string, unknown>): Promise<void> {
-  return withClient(flags, (client) => runStatement(client, 'SHOW NODES', { rethrow: true }));
-}
-
 /** Runs `work` on a connection to the node that the flags name. */
 export async function withClient(
   flags: Record<string, unknown>,

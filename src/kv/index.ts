@@ -54,6 +54,7 @@ export {
 export type { Timestamp } from './hlc.ts';
 export { asNodeId, asRangeId, asReplicaId, asStoreId, asTxnId } from './ids.ts';
 export type { NodeId, RangeId, ReplicaId, StoreId, TxnId } from './ids.ts';
+export { collectConformance } from './conformance.ts';
 export { keepDescriptor } from './kept-descriptor.ts';
 export { LocalDb } from './local-db.ts';
 export type { LocalDbOptions } from './local-db.ts';
@@ -73,7 +74,10 @@ export type {
   AllocatorDecision,
   ClusterReports,
   CollectedReport,
+  ConstraintViolation,
+  RangeConformance,
   ReportName,
+  ReportedConformance,
   ReportProviders,
   ReportRows,
   SplitDecision,

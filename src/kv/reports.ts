@@ -5,6 +5,7 @@
  *     skein_internal.x -> ClusterReports.collect('x') -> every node: 'report' -> its stores
  */
 import { type RangeInfo } from './api.ts';
+import { type RangeDescriptor } from './descriptor.ts';
 import { type NodeId, type RangeId, type StoreId } from './ids.ts';
 
 /** One row type per report; who adds a report adds its provider (`Store.reports`) and its table. */
@@ -13,6 +14,32 @@ export interface ReportRows {
   readonly ranges: RangeInfo;
   readonly 'split-decisions': SplitDecision;
   readonly 'allocator-decisions': AllocatorDecision;
+  /** Of the ranges that a store leads, and of those of which it knows no leader. */
+  readonly conformance: ReportedConformance;
+}
+
+export interface ConstraintViolation {
+  readonly type: 'constraint' | 'voter_constraint';
+  readonly constraint: string;
+}
+
+/** Whether a range is as its zone wants it, and what it can bear. */
+export interface RangeConformance {
+  readonly rangeId: RangeId;
+  readonly isUnavailable: boolean;
+  readonly isUnderReplicated: boolean;
+  readonly isOverReplicated: boolean;
+  readonly violations: readonly ConstraintViolation[];
+  /** As `region=eu,zone=a`: those without which the range would not be available. */
+  readonly criticalLocalities: readonly string[];
+}
+
+export interface ReportedConformance extends RangeConformance {
+  readonly range: RangeDescriptor;
+  /** By the leaseholder; otherwise by a replica that knows of none. */
+  readonly isLed: boolean;
+  /** The range is available, and would not be without one of these. */
+  readonly criticalNodes: readonly NodeId[];
 }
 
 /** Why a range was split, or was not although it is large or busy. */

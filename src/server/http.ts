@@ -16,6 +16,7 @@ export interface HttpSources {
   notReady(): string | undefined;
   metrics(): Promise<{ readonly contentType: string; readonly body: string }>;
   status(): unknown;
+  criticalNodes(): Promise<unknown>;
 }
 
 /**
@@ -23,15 +24,19 @@ export interface HttpSources {
  *   GET /health?ready=1    200 when it serves SQL, 503 while it starts, drains or has no quorum
  *   GET /metrics           Prometheus text format
  *   GET /status            node, cluster and store facts as JSON
+ *   POST /_status/critical_nodes   nodes that the cluster cannot lose; ranges that are not as they should be
  */
 export async function answerHttp(
   request: HttpRequest,
   sources: HttpSources,
 ): Promise<HttpResponse> {
+  const [path = '/', query = ''] = request.url.split('?', 2);
+  if (request.method === 'POST' && path === '/_status/critical_nodes') {
+    return json(200, await sources.criticalNodes());
+  }
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     return json(405, { error: 'only GET is served here' });
   }
-  const [path = '/', query = ''] = request.url.split('?', 2);
   switch (path) {
     case '/health': {
       const wantsReady = query.split('&').includes('ready=1');

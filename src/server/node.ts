@@ -42,6 +42,7 @@ import { arrive, type Arrival } from './arrival.ts';
 import { DecommissionedError, ForeignStoreError } from './identity.ts';
 import { Membership, type NodeTransport } from './membership.ts';
 import { createMetricsRegistry } from './metrics.ts';
+import { criticalNodes } from './critical-nodes.ts';
 import { serveNodeControl } from './node-control.ts';
 import { NodeStores } from './node-stores.ts';
 import { NodePlacementAdvisor } from './placement-advisor.ts';
@@ -257,6 +258,7 @@ export class SkeinNode {
         body: (await this.#metrics?.metrics()) ?? '',
       }),
       status: () => this.status(),
+      criticalNodes: () => criticalNodes(this.#reports(this.gossip), this.db),
     });
   }
 
@@ -366,11 +368,16 @@ export class SkeinNode {
         nodeId,
         clusterSettings,
         advisor,
-        reports: new NodeReports({ transport, gossip, log: env.log }),
+        reports: this.#reports(gossip),
         zonesChanged: () => stores.lookAtAll(),
       });
       stores.lookAtAll();
     }
+  }
+
+  #reports(gossip: GossipNode): NodeReports {
+    const { transport, env } = this.#parts;
+    return new NodeReports({ transport, gossip, log: env.log });
   }
 
   /** Its replicas are elsewhere, and others take it for gone: this process ends, and so does each one that follows. */

@@ -13,11 +13,10 @@ import {
   conformance,
   whatIf,
   type ClusterChange,
-  type RangeConformance,
   type RangeOutline,
   type StorePicture,
 } from '../../src/allocator/index.ts';
-import { asNodeId, asRangeId, ClusterSettings } from '../../src/kv/index.ts';
+import { asNodeId, asRangeId, ClusterSettings, type RangeConformance } from '../../src/kv/index.ts';
 import { runScripts, type ScriptCase } from '../script.ts';
 import { parseReplicas, parseStore, parseZone } from './words.ts';
 

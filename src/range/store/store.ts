@@ -64,6 +64,7 @@ import {
   type MergeTrigger,
 } from './absorb.ts';
 import { CapacityPublisher, ProcessorLoad } from './capacity.ts';
+import { reportConformance } from './conformance.ts';
 import { Census, type ReplicaCounts } from './census.ts';
 import { Checkpointer } from './checkpoint.ts';
 import { ClockBound, type ClockBoundFile } from './clock-bound.ts';
@@ -510,6 +511,7 @@ export class Store implements ReplicaHost {
   readonly reports: ReportProviders = {
     'split-decisions': () => this.splitDecisions.list(),
     'allocator-decisions': () => this.allocatorDecisions.list(),
+    conformance: () => reportConformance(this),
     ranges: () => [...this.replicas.values()].filter(({ holdsLease }) => holdsLease).map(rangeInfo),
   };
 

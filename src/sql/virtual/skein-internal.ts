@@ -8,6 +8,7 @@ import {
   splitDecisionsShape,
 } from './decisions.ts';
 import { columnsOf, virtualTable, type Record_ } from './build.ts';
+import { conformanceRows, conformanceShape } from './conformance.ts';
 import { rangeRows, rangesNoLeasesShape, rangesShape } from './ranges.ts';
 import { nodeMembershipRows, nodeMembershipShape } from './node-membership.ts';
 
@@ -41,6 +42,7 @@ export function skeinInternalTables(): VirtualTable[] {
       allocatorDecisionsShape,
       allocatorDecisionRows,
     ),
+    virtualTable(schema, 'replication_conformance', 13_022, conformanceShape, conformanceRows),
     virtualTable(schema, 'node_membership', 13_021, nodeMembershipShape, nodeMembershipRows),
     virtualTable(schema, 'split_decisions', 13_005, splitDecisionsShape, splitDecisionRows),
     virtualTable(

@@ -1,4 +1,4 @@
-/** Commands of scripts about replicas that differ from each other. */
+/** Commands of scripts about replicas that differ from each other, and from what their zones want. */
 import { type RangeCheck } from '../../../src/kv/index.ts';
 import { headKey } from '../../../src/storage/index.ts';
 import { must } from '../../../src/util/index.ts';
@@ -26,5 +26,25 @@ export function showChecks(checks: readonly RangeCheck[]): string {
       const figures = told.replace(/\{[^}]*\}/g, '...');
       return `${range.rangeId} ${status}${figures === '' ? '' : `: ${figures}`}`;
     })
+    .join('\n');
+}
+
+/** What each live store reports of its ranges. */
+export function showConformance(cluster: Cluster): string {
+  return cluster
+    .live()
+    .flatMap(({ id, store }) =>
+      store.reports.conformance().map((each) => {
+        const words = [
+          each.isLed ? 'led' : 'without a leader',
+          each.isUnavailable ? 'unavailable' : 'available',
+          ...(each.isUnderReplicated ? ['under-replicated'] : []),
+          ...(each.isOverReplicated ? ['over-replicated'] : []),
+          ...each.violations.map(({ type, constraint }) => `violates ${type} ${constraint}`),
+          ...(each.criticalNodes.length > 0 ? [`cannot lose ${each.criticalNodes.join()}`] : []),
+        ];
+        return `${id}: range ${each.rangeId} ${words.join(', ')}`;
+      }),
+    )
     .join('\n');
 }

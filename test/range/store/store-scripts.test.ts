@@ -24,7 +24,7 @@ import {
 import { must } from '../../../src/util/index.ts';
 import { runScripts, type ScriptCase } from '../../script.ts';
 import { Cluster, values } from './cluster.ts';
-import { flipNewestValue, showChecks } from './consistency-commands.ts';
+import { flipNewestValue, showChecks, showConformance } from './consistency-commands.ts';
 import { closedEverywhere, readPast, writeLate } from './past-commands.ts';
 import { type Tampering } from './tampered-transport.ts';
 
@@ -343,6 +343,8 @@ class Runner {
         replica.applier.stats = { ...stats, liveCount: stats.liveCount + Number(args[1]) };
         return '';
       }
+      case 'conformance':
+        return showConformance(this.it);
       case 'drift':
         return this.drift(number('node', 1));
       default:
