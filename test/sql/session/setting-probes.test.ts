@@ -141,7 +141,7 @@ const looksAtLoad = stores(1, async (cluster) => {
   const looks: unknown[] = [];
   for (let second = 0; second < 10; second++) {
     await cluster.time.run(1000);
-    view.refresh();
+    view.beginPass();
     looks.push(view.balancing());
   }
   return looks;
