@@ -91,6 +91,27 @@ export async function finishChange(
   return joint ?? removeLearners(replica, deps, [...keep.voters, ...keep.nonVoters]);
 }
 
+/** A range is not left to voters of whom too few are alive. */
+async function awaitMajority(
+  replica: Replica,
+  { voters }: Placement,
+): Promise<KvError | undefined> {
+  const { host, rangeId } = replica;
+  const isAlive = ({ storeId }: AllocatorTarget): boolean =>
+    storeId === replica.storeId || host.liveness.supportedBy(storeId);
+  const met = await replica.waitUntil(
+    () => !replica.holdsLease || voters.filter(isAlive).length * 2 > voters.length,
+    host.settings.livenessSupportMs,
+  );
+  if (!replica.holdsLease) return replica.notLeaseholder();
+  if (met) return undefined;
+  const stores = voters.map(({ storeId }) => storeId).join(', ');
+  return {
+    kind: 'unavailable',
+    reason: `range ${rangeId}: too few of its voters on stores ${stores} would be alive`,
+  };
+}
+
 /** The leaseholder never removes itself. */
 async function leave(
   replica: Replica,
@@ -124,7 +145,8 @@ async function copy(
 ): Promise<KvError | undefined> {
   const learned = await commit(replica, deps, withLearners(replica.descriptor, placement));
   if (learned !== undefined) return learned;
-  const caughtUp = await awaitCopies(replica, placement);
+  const caughtUp =
+    (await awaitCopies(replica, placement)) ?? (await awaitMajority(replica, placement));
   if (caughtUp === undefined) return undefined;
   return (
     (await removeLearners(replica, deps, [])) ?? (await finishJoint(replica, deps)) ?? caughtUp

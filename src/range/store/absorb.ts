@@ -32,7 +32,8 @@ export function untilAbsorbable(store: Store, right: RangeId): Promise<void> | u
   return replica !== undefined && replica.suspended > 0 ? untilAtRest(replica) : undefined;
 }
 
-async function untilAtRest(replica: Replica): Promise<void> {
+/** No snapshot is being installed, and no first durable write is under way; or the replica is gone. */
+export async function untilAtRest(replica: Replica): Promise<void> {
   while (replica.suspended > 0 && !replica.destroyed) {
     await replica.waitUntil(() => replica.suspended === 0, waitMs);
   }

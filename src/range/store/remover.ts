@@ -16,6 +16,7 @@ import { ByteReader, ByteWriter } from '../replica/byte-codec.ts';
 import { type PreparedRight } from '../replica/host.ts';
 import { encodeTombstone } from '../replica/range-state.ts';
 import { type Replica } from '../replica/replica.ts';
+import { untilAtRest } from './absorb.ts';
 import { type Store } from './store.ts';
 
 export interface KeySpanOfRange {
@@ -57,6 +58,9 @@ export class Remover {
   readonly #removals = new Set<Removal>();
   #tail: Promise<void> = Promise.resolve();
 
+  /** Replicas to be removed when they are at rest. */
+  readonly #later = new Map<Replica, ReplicaId>();
+
   constructor(store: Store) {
     this.#store = store;
   }
@@ -78,10 +82,17 @@ export class Remover {
     return spans;
   }
 
-  /** All replica ids below `nextReplicaId` are over on this store. */
+  /**
+   * All replica ids below `nextReplicaId` are over on this store. A snapshot that is being installed comes to its end first:
+   * it would write the state and begin the log of a replica that is gone, and its successor would find that log.
+   */
   remove(replica: Replica, nextReplicaId: ReplicaId): void {
     const store = this.#store;
     if (replica.destroyed) return;
+    if (replica.suspended > 0) {
+      this.#removeLater(replica, nextReplicaId);
+      return;
+    }
     const { rangeId } = replica;
     const span = replica.initialised
       ? { startKey: replica.descriptor.startKey, endKey: replica.descriptor.endKey }
@@ -91,6 +102,20 @@ export class Remover {
     store.engine.apply(removalOf(rangeId, nextReplicaId, note));
     store.counters.replicasRemoved++;
     this.resume(rangeId, note);
+  }
+
+  #removeLater(replica: Replica, nextReplicaId: ReplicaId): void {
+    const known = this.#later.get(replica);
+    this.#later.set(replica, asReplicaId(Math.max(known ?? 0, nextReplicaId)));
+    if (known !== undefined) return;
+    untilAtRest(replica).then(
+      () => {
+        const nextId = this.#later.get(replica) ?? nextReplicaId;
+        this.#later.delete(replica);
+        this.remove(replica, nextId);
+      },
+      (error: unknown) => this.#store.fatal(error),
+    );
   }
 
   /** A replica whose keys and data go over to another one of this store, in whose batch the writes belong. */

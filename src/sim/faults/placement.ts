@@ -49,6 +49,8 @@ export const placement = {
       const range = rangeOf(target.cluster, target.keyAt(key));
       if (range === undefined) return;
       const members = membersOfRange(target.cluster, range);
+      // Who takes a vote away while a store is lost may take the last but one.
+      const isWhole = members.length === range.replicas.length;
       const kindOf = ({ node }: Member): string | undefined =>
         range.replicas.find(({ storeId }) => storeId === node.store.storeId)?.kind;
       const pick = <T>(from: readonly T[]): T | undefined => from[Math.floor(who * from.length)];
@@ -63,8 +65,8 @@ export const placement = {
         add: as('non-voter', other),
         remove: [],
         promote: as('voter', nonVoter),
-        demote: as('non-voter', voter),
-        swap: [...as('voter', nonVoter), ...as('non-voter', voter)],
+        demote: isWhole ? as('non-voter', voter) : [],
+        swap: nonVoter === undefined ? [] : [...as('voter', nonVoter), ...as('non-voter', voter)],
       }[how];
       const change = { add, remove: how === 'remove' ? as('non-voter', nonVoter) : [] };
       if (change.add.length + change.remove.length === 0) return;
