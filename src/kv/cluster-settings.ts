@@ -127,6 +127,11 @@ export const kvSettings = {
     'how far behind the clock timestamps are closed; 0: they are not',
     { defaultValue: 3000 },
   ),
+  logRangeEvents: flag(
+    'kv.log_range_and_node_events.enabled',
+    'what happens to ranges is written to system.rangelog',
+    { defaultValue: true },
+  ),
   protectionReconciliationInterval: duration(
     'kv.protectedts.reconciliation.interval',
     'how often protected timestamps whose jobs are gone are removed',
@@ -206,6 +211,11 @@ export const kvSettings = {
     'server.consistency_check.max_rate',
     'bytes per second that a store reads to compare its replicas with others',
     { defaultValue: 8 * mib, min: 1024 },
+  ),
+  rangelogTtl: duration(
+    'server.rangelog.ttl',
+    'how long events are kept in system.rangelog; 0: for ever',
+    { defaultValue: 30 * 86_400_000 },
   ),
   timeUntilStoreDead: duration(
     'server.time_until_store_dead',

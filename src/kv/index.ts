@@ -55,6 +55,7 @@ export type { Timestamp } from './hlc.ts';
 export { asNodeId, asRangeId, asReplicaId, asStoreId, asTxnId } from './ids.ts';
 export type { NodeId, RangeId, ReplicaId, StoreId, TxnId } from './ids.ts';
 export { collectConformance } from './conformance.ts';
+export type { RangeEvent, RangeEventKind, RangeEvents } from './events.ts';
 export { keepDescriptor } from './kept-descriptor.ts';
 export { LocalDb } from './local-db.ts';
 export type { LocalDbOptions } from './local-db.ts';

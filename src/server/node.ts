@@ -421,6 +421,7 @@ export class SkeinNode {
       isJobGone: (id) => this.#sql?.isJobGone(id) ?? Promise.resolve(false),
       zoneBoundariesIn: (start, end) => this.#zoneBoundaries(start, end),
       zonesKnown: () => this.#zonesKnown,
+      rangeEvents: { note: (event, at) => this.#sql?.rangeEvents.note(event, at) },
       locality,
       ...(attributes === undefined ? {} : { attributes }),
       ...(this.#parts.usedCpuMs === undefined ? {} : { usedCpuMs: this.#parts.usedCpuMs }),

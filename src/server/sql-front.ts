@@ -7,6 +7,7 @@ import {
   type Gossip,
   type NodeId,
   type PlacementAdvisor,
+  type RangeEvents,
   type Transport,
   type ZoneConfig,
 } from '../kv/index.ts';
@@ -15,6 +16,7 @@ import {
   createSqlService,
   isJobGone,
   nodeOfBackend,
+  RangeLog,
   sameZones,
   zoneBoundaries,
   zoneConfigFor,
@@ -46,6 +48,8 @@ export interface SqlFront {
   stop(): Promise<void>;
   /** Counters, and gauges whose names begin with `open`. */
   metrics(): Readonly<Record<string, number>>;
+  /** Writes down what happens to ranges. */
+  readonly rangeEvents: RangeEvents;
   /** The job of that id has ended, or never was. */
   isJobGone(id: string): Promise<boolean>;
   /** The zone configuration that holds for a key. */
@@ -75,6 +79,8 @@ export async function openSqlFront(parts: SqlFrontParts): Promise<SqlFront> {
     advisor,
     control: nodeControl(transport),
   });
+  const rangeLog = new RangeLog({ env, db, nodeId, settings: clusterSettings });
+  rangeLog.start();
   const { catalogCache } = service.services;
   let zonesOf = catalogCache.current;
   catalogCache.onChange((snapshot) => {
@@ -114,6 +120,7 @@ export async function openSqlFront(parts: SqlFrontParts): Promise<SqlFront> {
         await sleep(env, gracePollMs);
       }
       listener.close();
+      rangeLog.stop();
       // Leaving the catalog's protocol is a courtesy to the other nodes: they notice by themselves.
       const left = service.stop().catch((error: unknown) => {
         env.log.debug({ err: error }, 'the catalog was not left in order');
@@ -123,7 +130,9 @@ export async function openSqlFront(parts: SqlFrontParts): Promise<SqlFront> {
     metrics: () => ({
       openConnections: listener.connectionCount,
       openSessions: service.sessionCount,
+      rangeEventsDropped: rangeLog.dropped,
     }),
+    rangeEvents: rangeLog,
     isJobGone: (id) => db.run({ name: 'look for a job' }, (txn) => isJobGone(txn, id)),
     zoneConfigFor: (key) => zoneConfigFor(catalogCache.current, key),
     zoneBoundariesIn: (start, end) => zoneBoundaries(catalogCache.current, start, end),

@@ -9,6 +9,7 @@ export { createSqlService } from './create-service.ts';
 export type { SqlParts, SqlServiceOptions } from './create-service.ts';
 export { SqlFailure, sqlError, sqlStates } from './errors.ts';
 export type { SqlErrorFields, SqlState } from './errors.ts';
+export { RangeLog } from './events/index.ts';
 export { rowProgramCompiler } from './exec/index.ts';
 export { loadParser } from './parse/index.ts';
 export type { ClientOutput, ResultFormats } from './session/client.ts';

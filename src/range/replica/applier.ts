@@ -27,6 +27,7 @@ import { type Command, type ProposeOutcome } from '../ports.ts';
 import { decodeCommand, type SplitEffects } from './command-codec.ts';
 import { type PendingProposal } from './proposals.ts';
 import { encodeApplied, type ReplayFloor } from './range-state.ts';
+import { eventsOf } from './range-events.ts';
 import { type Replica } from './replica.ts';
 
 export interface ApplierStart {
@@ -206,6 +207,7 @@ export class Applier {
     this.#writes.push(this.#descriptorWrite(range));
     this.#advance(entry);
     this.#flush();
+    this.#noteEvents({ kind: 'change-replicas', range });
     replica.setDescriptor(range);
     const mine = replicaOnStore(range, replica.storeId);
     replica.host.descriptorChanged(replica, mine?.replicaId !== replica.replicaId);
@@ -228,7 +230,10 @@ export class Applier {
     for (const write of prepared.writes) this.#writes.push(write);
     this.#advance(entry);
     this.#flush();
-    if (newer) replica.setDescriptor(left);
+    if (newer) {
+      this.#noteEvents({ kind: 'split', left, right });
+      replica.setDescriptor(left);
+    }
     prepared.finish();
     if (newer) replica.host.descriptorChanged(replica, false);
   }
@@ -245,9 +250,16 @@ export class Applier {
     this.#flush();
     prepared.finish();
     if (!newer) return;
+    this.#noteEvents(trigger);
     replica.setDescriptor(left);
     replica.absorbed(right, frozen);
     replica.host.descriptorChanged(replica, false);
+  }
+
+  /** To be called while the replica has the descriptor that is about to change. */
+  #noteEvents(trigger: CommitTrigger): void {
+    const { host, holdsLease, descriptor } = this.#replica;
+    if (holdsLease) host.noteEvents(eventsOf(trigger, descriptor));
   }
 
   /** Not in a replay: what survived a crash is ahead of the log there. */

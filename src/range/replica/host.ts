@@ -7,6 +7,7 @@ import {
   type HlcClock,
   type NodeId,
   type RangeDescriptor,
+  type RangeEvent,
   type RangeId,
   type ReplicaId,
   type RowProgramCompiler,
@@ -89,6 +90,8 @@ export interface ReplicaHost {
   beginChecksum(replica: Replica, trigger: ChecksumTrigger): void;
   /** The descriptor (already set) changed; `removed`: this store is not in it any more. */
   descriptorChanged(replica: Replica, removed: boolean): void;
+  /** The leaseholder has applied a change of its range. */
+  noteEvents(events: readonly RangeEvent[]): void;
   /** A failure after which this store must not go on. */
   fatal(error: unknown): void;
 }

@@ -27,6 +27,8 @@ import {
   type KvRequest,
   type NodeId,
   type RangeDescriptor,
+  type RangeEvent,
+  type RangeEvents,
   type RangeId,
   type RelocationTarget,
   type ReportProviders,
@@ -125,6 +127,8 @@ export interface StoreDeps {
   readonly settings?: Partial<StoreSettings>;
   /** Store liveness has not heard of a node for as long as support lasts, or hears of it again. */
   readonly peerSilent: (node: NodeId, isSilent: boolean) => void;
+  /** Told what happens to ranges that are led here. */
+  readonly rangeEvents?: RangeEvents;
   /** Called once when the store cannot go on: the process exits with a sentence. */
   readonly onFatal: (error: unknown) => void;
 }
@@ -605,6 +609,10 @@ export class Store implements ReplicaHost {
 
   prepareAbsorption(trigger: MergeTrigger, isReplayed: boolean): PreparedRight {
     return prepareAbsorption(this, trigger, isReplayed);
+  }
+
+  noteEvents(events: readonly RangeEvent[]): void {
+    for (const event of events) this.deps.rangeEvents?.note(event, this.storeId);
   }
 
   beginChecksum(replica: Replica, trigger: ChecksumTrigger): void {

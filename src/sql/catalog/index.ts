@@ -53,8 +53,23 @@ export {
 } from './settings.ts';
 export { CatalogSnapshot, emptySnapshot, isImplicitKey } from './snapshot.ts';
 export type { CatalogData, NamedRelation, RelationDescriptor } from './snapshot.ts';
-export { deleteRow, newDescriptorId, putRow, readDescriptor, readRow, readRows } from './store.ts';
-export { jobsTable, rootOid, rootUser, systemIds, systemTables } from './system-tables.ts';
+export {
+  deleteRow,
+  newDescriptorId,
+  oldestRows,
+  putRow,
+  readDescriptor,
+  readRow,
+  readRows,
+} from './store.ts';
+export {
+  jobsTable,
+  rangelogTable,
+  rootOid,
+  rootUser,
+  systemIds,
+  systemTables,
+} from './system-tables.ts';
 export type { Catalog, CatalogContents, QualifiedName, Relation, VirtualTable } from './types.ts';
 export { CatalogWriter, changeCatalog } from './writer.ts';
 export type { WriterMark } from './writer.ts';

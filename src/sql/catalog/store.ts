@@ -7,7 +7,7 @@
  */
 import { prefixEnd, must } from '../../util/index.ts';
 import { systemKey } from '../../encoding/index.ts';
-import { type Db, type Txn } from '../../kv/index.ts';
+import { type Db, type ScanPage, type Txn } from '../../kv/index.ts';
 import { tableCodec } from '../row/index.ts';
 import { type Datum } from '../types/datum.ts';
 import { type Descriptor, type DescriptorId, type TableDescriptor } from './descriptors.ts';
@@ -92,21 +92,35 @@ export async function readRows(
   prefix: readonly Datum[] = [],
 ): Promise<Datum[][]> {
   const index = primary(table);
-  const decode = index.decoder(table.columns.map((_, at) => at));
   const span = prefix.length === 0 ? index.prefix : index.encodeKeyPrefix(prefix);
   const rows: Datum[][] = [];
   let start = span;
   const end = must(prefixEnd(span));
   while (true) {
     const page = await txn.scan({ start, end, maxRows: pageRows });
-    for (const [at, key] of page.keys.entries()) {
-      const row: Datum[] = table.columns.map(() => null);
-      decode(key, must(page.values[at]), row);
-      rows.push(row);
-    }
+    rows.push(...decodePage(table, page));
     if (page.resume === undefined) return rows;
     start = page.resume.start;
   }
+}
+
+/** The first rows in key order, at most `maxRows`. */
+export async function oldestRows(
+  txn: Txn,
+  table: TableDescriptor,
+  maxRows: number,
+): Promise<Datum[][]> {
+  const { prefix: start } = primary(table);
+  return decodePage(table, await txn.scan({ start, end: must(prefixEnd(start)), maxRows }));
+}
+
+function decodePage(table: TableDescriptor, { keys, values }: ScanPage): Datum[][] {
+  const decode = primary(table).decoder(table.columns.map((_, at) => at));
+  return keys.map((key, at) => {
+    const row: Datum[] = table.columns.map(() => null);
+    decode(key, must(values[at]), row);
+    return row;
+  });
 }
 
 const asText = (value: Datum | undefined): string => (typeof value === 'string' ? value : '');

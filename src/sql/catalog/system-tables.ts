@@ -24,6 +24,7 @@ export const systemIds = {
   settings: 6,
   roleMembers: 7,
   jobs: 8,
+  rangelog: 13,
   systemPublic: 29,
   defaultDatabase: 100,
   defaultPublic: 101,
@@ -173,6 +174,22 @@ export const jobsTable = systemTable(
   ['id'],
 );
 
+/** As CockroachDB's. */
+export const rangelogTable = systemTable(
+  systemIds.rangelog,
+  'rangelog',
+  [
+    ['timestamp', 'timestamptz'],
+    ['rangeID', 'int8'],
+    ['storeID', 'int8'],
+    ['eventType', 'text'],
+    ['otherRangeID', 'int8', 'null'],
+    ['info', 'json', 'null'],
+    ['uniqueID', 'int8'],
+  ],
+  ['timestamp', 'uniqueID'],
+);
+
 export const systemTables: readonly TableDescriptor[] = [
   namespaceTable,
   descriptorTable,
@@ -181,6 +198,7 @@ export const systemTables: readonly TableDescriptor[] = [
   settingsTable,
   roleMembersTable,
   jobsTable,
+  rangelogTable,
 ];
 
 export const systemDatabase: DatabaseDescriptor = {

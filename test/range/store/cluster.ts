@@ -14,6 +14,7 @@ import {
   type Gossip,
   type KvRequest,
   type RangeDescriptor,
+  type RangeEvent,
   type Sender,
 } from '../../../src/kv/index.ts';
 import {
@@ -77,6 +78,8 @@ export class Cluster {
   /** One for all machines: the catalog brings them everywhere. */
   readonly settings = new ClusterSettings();
   zone: ZoneConfig;
+  /** What leaseholders told of their ranges. */
+  readonly events: RangeEvent[] = [];
   /** Where ranges are to end. */
   zoneBoundaries: readonly Buffer[] = [];
 
@@ -199,6 +202,7 @@ export class Cluster {
       zoneBoundariesIn: (start, end) =>
         this.zoneBoundaries.filter((key) => key.compare(start) > 0 && key.compare(end) < 0),
       zonesKnown: () => true,
+      rangeEvents: { note: (event) => this.events.push(event) },
       settings: { queueIntervalMs: 0, ...this.#options.settings },
       onFatal: (error) => {
         const machine = this.machine(id);

@@ -345,6 +345,15 @@ class Runner {
       }
       case 'conformance':
         return showConformance(this.it);
+      case 'events':
+        return this.it.events
+          .splice(0)
+          .map(({ kind, rangeId, otherRangeId, info }) => {
+            const { storeId } = info;
+            const about = [otherRangeId, typeof storeId === 'number' ? `s${storeId}` : undefined];
+            return `${kind} ${[rangeId, ...about].filter((each) => each !== undefined).join(' ')}`;
+          })
+          .join('\n');
       case 'drift':
         return this.drift(number('node', 1));
       default:

@@ -15,8 +15,11 @@ import {
   clusterSettings,
   emptySnapshot,
   jobRetentionMs,
+  rangelogTable,
+  readRows,
   sessionDefaults,
 } from '../../../src/sql/catalog/index.ts';
+import { RangeLog } from '../../../src/sql/index.ts';
 import { JobRegistry, readJob, type JobType } from '../../../src/sql/jobs/index.ts';
 import { isLikelyClosed } from '../../../src/txn/nearest.ts';
 import { must } from '../../../src/util/index.ts';
@@ -181,6 +184,20 @@ const outage = stores(3, async (cluster) => {
   return failed;
 });
 
+/** Is an event still known so much later? */
+const eventKept =
+  (ms: number): Look =>
+  async (settings) => {
+    const { env, db } = await startCluster(1);
+    const log = new RangeLog({ env, db, nodeId: asNodeId(1), settings });
+    log.start();
+    const event = { kind: 'split', rangeId: asRangeId(1), otherRangeId: asRangeId(2), info: {} };
+    log.note({ ...event, kind: 'split' }, asStoreId(1));
+    await env.runFor(ms);
+    log.stop();
+    return (await db.run({}, (txn) => readRows(txn, rangelogTable))).length;
+  };
+
 /** What a store has counted after two seconds of its queues. */
 const checked =
   (look: (counters: StoreCounters) => unknown): Look =>
@@ -222,6 +239,7 @@ const probes: Readonly<Record<string, Probe>> = {
     between: ['1000', '5000'],
     look: reconciliations,
   },
+  'kv.log_range_and_node_events.enabled': { between: ['true', 'false'], look: eventKept(1000) },
   'kv.raft.command.max_size': {
     between: ['67108864', '1048576'],
     look: stores(1, (cluster) => put(cluster, row(1), 2 << 20)),
@@ -302,6 +320,7 @@ const probes: Readonly<Record<string, Probe>> = {
       return time.nowMs - fromMs > 10_000;
     }),
   },
+  'server.rangelog.ttl': { between: ['3600000', '86400000'], look: eventKept(7_300_000) },
   'server.time_until_store_dead': {
     between: ['300000', '60000'],
     look: stores(1, async (cluster) => cluster.machine(1).store.timeUntilDeadMs),

@@ -1,0 +1,1 @@
+export { RangeLog } from './range-log.ts';
