@@ -6,8 +6,9 @@
 
 /** @typedef {{ file: string, text: string, replacement: string }} Patch */
 /**
- * `faults`: the classes of faults among which it has to be found; default: what each seed draws.
- * @typedef {{ name: string, wrong: string, faults?: string[], patches: Patch[] }} Mutant
+ * `faults`, `workload`: the classes of faults among which, and the load under which, it has to be found; default: what
+ * each seed draws. `sign`: what the finding has to say; default: anything.
+ * @typedef {{ name: string, wrong: string, faults?: string[], workload?: string, sign?: RegExp, patches: Patch[] }} Mutant
  */
 
 /** @type {Mutant[]} */
@@ -116,6 +117,64 @@ exports.mutants = [
         file: 'src/range/evaluate/executor.ts',
         text: '    reads.copyTo(there.reads, splitKey);\n',
         replacement: '',
+      },
+    ],
+  },
+  {
+    name: 'M8',
+    wrong: 'a scan keeps later writes off the rows that it found, not off the gaps between them',
+    workload: 'kv',
+    sign: /^(wrong-scan|write-below-read):/,
+    patches: [
+      {
+        file: 'src/range/evaluate/reads.ts',
+        text: `      builder.finish();
+      const { resume } = ended;
+      const read = scannedPart(request, resume);
+      ctx.markRead(read.start, read.end, ctx.readTimestamp);`,
+        replacement: `      builder.finish();
+      const { resume } = ended;
+      for (const key of builder.keys) ctx.markRead(key, undefined, ctx.readTimestamp);`,
+      },
+    ],
+  },
+  {
+    name: 'M9',
+    wrong: 'a refresh leaves out what a limited scan has seen behind its last row',
+    workload: 'kv',
+    sign: /^(wrong-scan|write-below-read):/,
+    patches: [
+      {
+        file: 'src/txn/cluster-txn.ts',
+        text: `      const to = !reverse && rest !== undefined ? rest.start : end;
+      this.refresher.noteRead(from, to);`,
+        replacement: `      const to = !reverse && rest !== undefined ? rest.start : end;
+      const last = answer?.kind === 'scan' ? answer.keys.at(-1) : undefined;
+      if (request.maxRows === 0) this.refresher.noteRead(from, to);
+      else if (last !== undefined && reverse) this.refresher.noteRead(last, to);
+      else if (last !== undefined) {
+        this.refresher.noteRead(from, Buffer.concat([last, Buffer.alloc(1)]));
+      }`,
+      },
+    ],
+  },
+  {
+    name: 'M12',
+    wrong: 'the lease is checked as a request begins, and up to its very end',
+    faults: ['late-leaseholder'],
+    sign: /two leaseholders/,
+    patches: [
+      {
+        file: 'src/range/replica/replica.ts',
+        text: 'return now + clock.maxOffsetMicros < this.#supportExpiration() && now < bound.upperBound;',
+        replacement:
+          'return clock !== undefined && now < this.#supportExpiration() && now < bound.upperBound;',
+      },
+      {
+        file: 'src/range/evaluate/executor.ts',
+        text: `      this.#port.leaseSequence !== lease ||
+      this.#port.checkLease(laterTimestamp(ctx.readTimestamp, ctx.writeTimestamp)) !== undefined`,
+        replacement: '      ctx !== undefined && this.#port.leaseSequence !== lease',
       },
     ],
   },

@@ -55,10 +55,11 @@ function build({ name, patches }) {
 }
 
 /** Resolves with the seed, the simulated seconds it took, and the finding (undefined: none). */
-function search(folder, faults, from, count) {
+function search(folder, { faults = [], workload = '' }, from, count) {
   return new Promise((resolve) => {
-    const args = [join(folder, 'dist'), from, count, values.seconds, faults.join()].map(String);
-    const child = spawn(process.execPath, [join(__dirname, 'worker.cjs'), ...args]);
+    const what = [from, count, values.seconds, faults.join(), workload].map(String);
+    const args = [join(__dirname, 'worker.cjs'), join(folder, 'dist'), ...what];
+    const child = spawn(process.execPath, args);
     let simulated = 0;
     let seed = from;
     let finding;
@@ -98,21 +99,23 @@ function row(...cells) {
 /** One row of the table; true when it says what it should. */
 async function examine(mutant, asItIs) {
   const isMutated = mutant !== unmutated;
-  const faults = mutant.faults ?? [];
   const folder = isMutated ? build(mutant) : asItIs;
-  const { seed, simulated, finding } = await search(folder, faults, first, seeds);
+  const { seed, simulated, finding } = await search(folder, mutant, first, seeds);
   if (isMutated) rmSync(folder, { recursive: true, force: true });
   const isFound = finding !== undefined;
-  const without = isMutated && isFound ? await search(asItIs, faults, seed, 1) : undefined;
+  const without = isMutated && isFound ? await search(asItIs, mutant, seed, 1) : undefined;
   const isFoundWithout = without?.finding !== undefined;
+  const isOther = isFound && mutant.sign?.test(finding) === false;
   const outcome = !isFound
     ? `not within ${seeds} seeds`
     : isFoundWithout
       ? `seed ${seed}, which fails without it`
-      : `seed ${seed}, after ${Math.round(simulated)} s`;
+      : isOther
+        ? `seed ${seed}, by another sign`
+        : `seed ${seed}, after ${Math.round(simulated)} s`;
   const what = (without?.finding ?? finding ?? '').split('\n')[0].slice(0, 160);
   row(mutant.name, mutant.wrong, outcome, what);
-  return isFound === isMutated && !isFoundWithout;
+  return isFound === isMutated && !isFoundWithout && !isOther;
 }
 
 async function main() {

@@ -1,15 +1,17 @@
 'use strict';
-// One build, seeds one after the other: `worker.cjs <dist> <first seed> <seeds> <seconds> <classes of faults>`. Prints one line of
-// JSON per seed; ends at the first one with a finding. A run that ends in an exception is a finding.
+// One build, seeds one after the other: `worker.cjs <dist> <first seed> <seeds> <seconds> <classes of faults> <workload>`,
+// the last two perhaps empty. Prints one line of JSON per seed; ends at the first one with a finding. A run that ends in
+// an exception is a finding.
 const { join } = require('path');
 
 async function main() {
-  const [dist, first, seeds, seconds, faults] = process.argv.slice(2);
+  const [dist, first, seeds, seconds, faults, workload] = process.argv.slice(2);
   const { microtaskDrain } = await import(join(dist, 'cli', 'microtask-drain.js'));
   const { runSimulation } = await import(join(dist, 'sim', 'index.js'));
   const drainMicrotasks = microtaskDrain();
   const options = { nodes: 5, faultSeconds: Number(seconds), drainMicrotasks, trace: undefined };
   if (faults !== '') options.faults = faults.split(',');
+  if (workload !== '') options.workload = workload;
   let seed = Number(first);
   const end = seed + Number(seeds);
   // Not within a promise job: see microtaskDrain.

@@ -5,6 +5,7 @@
 import { sleep } from '../../util/index.ts';
 import { linksBetween } from '../links.ts';
 import { leaseholderOf, membersOfRange, rangeOf, replicasOf } from '../picture.ts';
+import { offsetMaxMs } from './clocks.ts';
 import { downTime, magnitude } from './draws.ts';
 import { faultClass, type Target } from './fault.ts';
 import { cutFor } from './network.ts';
@@ -139,6 +140,35 @@ export const seams = {
         await waitFor(target, durationMs, isBack);
         cluster.pause(late.index, 0);
       });
+    },
+  }),
+
+  /**
+   * The leaseholder's clock is as far behind all others as clocks may be. It stalls and is cut off until, by its own
+   * clock, its lease is all but over: the others have long chosen a leaseholder among themselves.
+   */
+  'late-leaseholder': faultClass({
+    weight: 4,
+    draw: (random) => ({
+      key: random.float(),
+      /** What is left of its lease when it goes on. */
+      restMs: 20 + random.float() * 200,
+    }),
+    inject(target, { key, restMs }) {
+      const { cluster, world } = target;
+      const holder = leaseholderOf(cluster, target.keyAt(key));
+      if (holder === undefined) return;
+      const { index, node, replica } = holder;
+      const others = allBut(target, index);
+      for (const machine of others) {
+        cluster.setClock(machine, { offsetMs: offsetMaxMs, driftPpm: 0 });
+      }
+      cluster.setClock(index, { offsetMs: -offsetMaxMs, driftPpm: 0 });
+      const leftMs = (replica.leaseExpiration() - node.clock.physicalMicros()) / 1_000;
+      if (leftMs <= restMs) return;
+      world.story(`m${index + 1} holds the lease, its clock is late, and it is cut off`);
+      cutFor(target, linksBetween([index], others), leftMs + 1_000);
+      cluster.pause(index, leftMs - restMs);
     },
   }),
 
