@@ -122,7 +122,7 @@ exports.mutants = [
   },
   {
     name: 'M8',
-    wrong: 'a scan keeps later writes off the rows that it found, not off the gaps between them',
+    wrong: 'a scan keeps later writes off the rows it found, not off the gaps between them',
     workload: 'kv',
     sign: /^(wrong-scan|write-below-read):/,
     patches: [
