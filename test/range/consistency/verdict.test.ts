@@ -6,7 +6,7 @@ import { zeroStats } from '../../../src/storage/index.ts';
 
 /** One letter per replica: its checksum, or '-' for one that has not answered. */
 function verdict(answers: string): string {
-  const collected = [...answers].map((checksum, at): Collected => ({
+  const collected = answers.split('').map((checksum, at): Collected => ({
     replica: {
       nodeId: asNodeId(at + 1),
       storeId: asStoreId(at + 1),
