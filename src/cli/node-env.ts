@@ -1,8 +1,8 @@
 /** The Env of one node of a cluster in this process: it ends with the node, stalls with it, and has a wall clock of its own. */
-import { type Env } from '../util/index.ts';
+import { type Env, type TimerHandle } from '../util/index.ts';
 
 export interface NodeEnv extends Env {
-  /** No timer fires any more. */
+  /** No timer fires any more, and none is left. */
   kill(): void;
   /** The node's event loop stands still for so long: what comes due waits, and then runs in a burst. */
   stall(ms: number): void;
@@ -15,6 +15,8 @@ export function createNodeEnv(env: Env): NodeEnv {
   let aheadMicros = 0;
   let awakeAtMs = Number.NEGATIVE_INFINITY;
   const held: (() => void)[] = [];
+  /** What they wait for would keep the process of a test alive. */
+  const pending = new Set<TimerHandle>();
   const wake = (): void => {
     const restMs = awakeAtMs - env.clock.monotonicMs();
     if (restMs > 0) {
@@ -37,14 +39,19 @@ export function createNodeEnv(env: Env): NodeEnv {
     },
     timers: {
       after(delayMs, fn) {
-        let isCanceled = false;
-        const once = (): void => {
-          if (!isCanceled) fn();
-        };
-        const timer = env.timers.after(delayMs, guard(once));
+        let isCanceled = !isAlive;
+        if (isCanceled) return { cancel() {} };
+        const timer = env.timers.after(delayMs, () => {
+          pending.delete(timer);
+          guard(() => {
+            if (!isCanceled) fn();
+          })();
+        });
+        pending.add(timer);
         return {
           cancel() {
             isCanceled = true;
+            pending.delete(timer);
             timer.cancel();
           },
         };
@@ -53,6 +60,8 @@ export function createNodeEnv(env: Env): NodeEnv {
     },
     kill: () => {
       isAlive = false;
+      for (const timer of pending) timer.cancel();
+      pending.clear();
     },
     stall: (ms) => {
       awakeAtMs = Math.max(awakeAtMs, env.clock.monotonicMs() + ms);
