@@ -92,8 +92,22 @@ export async function checkMeta(cluster: SimCluster): Promise<string[]> {
   ];
 }
 
-/** Nobody serves on a node that has left for good. */
+/** Gossip that was lost is made good by the next full exchange, at most ten seconds later. */
+const gossipMs = 12_000;
+const askMs = 500;
+
+/** Nobody goes on serving on a node that has left for good. */
 export async function checkMemberships(cluster: SimCluster): Promise<string[]> {
+  const { world } = cluster;
+  const deadlineMs = world.nowMs + gossipMs;
+  for (;;) {
+    const problems = await servingAlthoughGone(cluster);
+    if (problems.length === 0 || world.nowMs >= deadlineMs) return problems;
+    await new Promise<void>((resolve) => world.after(askMs, resolve));
+  }
+}
+
+async function servingAlthoughGone(cluster: SimCluster): Promise<string[]> {
   const memberships = await cluster.serving()[0]?.node.db.nodeMemberships();
   return cluster
     .serving()

@@ -3,17 +3,18 @@
  * something older, and when all nodes have restarted and gossip is empty.
  */
 import {
-  containsKey,
   decodeMemberships,
   gossipKeys,
   membershipsToPlain,
   nodeMembershipsKey,
 } from '../../kv/index.ts';
-import { type Replica } from '../replica/replica.ts';
+import { nextKey } from '../../util/index.ts';
 import { type Store } from '../store/store.ts';
 
-export function publishMemberships(store: Store, replica: Replica): void {
-  if (!replica.holdsLease || !containsKey(replica.descriptor, nodeMembershipsKey)) return;
+export function publishMemberships(store: Store): void {
+  const [range] = store.rangesOverlapping(nodeMembershipsKey, nextKey(nodeMembershipsKey));
+  const replica = range && store.replicas.get(range.rangeId);
+  if (replica?.holdsLease !== true) return;
   const { gossip } = store.deps;
   const plain = membershipsToPlain(decodeMemberships(store.peek(nodeMembershipsKey)));
   const published = gossip.get(gossipKeys.memberships) ?? {};

@@ -111,6 +111,8 @@ export class Queues {
   #arm(): void {
     if (this.#stopped) return;
     this.#timer = this.#store.env.timers.after(this.#store.settings.queueIntervalMs, () => {
+      // A pass may take long: nobody waits that long to hear that a node has to end.
+      if (this.#store.running) publishMemberships(this.#store);
       this.#start();
       this.#arm();
     });
@@ -129,6 +131,7 @@ export class Queues {
 
   async #pass(): Promise<void> {
     const store = this.#store;
+    publishMemberships(store);
     this.#view.beginPass();
     this.#quietAsks = 0;
     for (const replica of this.#next()) {
@@ -175,7 +178,6 @@ export class Queues {
     replica.retireExecutor();
     if (replica.holdsLease) {
       this.#membership.delete(replica.rangeId);
-      publishMemberships(store, replica);
       if (!store.deps.zonesKnown()) return;
       if (await this.#splits.visit(replica)) this.#urgent.add(replica.rangeId);
       this.#replicas.visit(replica);
