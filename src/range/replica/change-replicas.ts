@@ -153,6 +153,9 @@ async function copy(
   );
 }
 
+/** A store that was silent for so long gets no copy: whatever else is to be done to the range would wait for it. */
+const lostMs = 5_000;
+
 async function awaitCopies(replica: Replica, { voters }: Placement): Promise<KvError | undefined> {
   const { host, rangeId } = replica;
   const isPromoted = (storeId: StoreId): boolean => voters.some((each) => each.storeId === storeId);
@@ -170,10 +173,18 @@ async function awaitCopies(replica: Replica, { voters }: Placement): Promise<KvE
       return at?.state === 'replicate' && at.match + lagMax >= replica.raft.commitIndex;
     });
   };
+  const lost = (): ReplicaDescriptor | undefined =>
+    copies.find(({ storeId }) => (host.liveness.silentMs(storeId) ?? 0) > lostMs);
   for (;;) {
-    const met = await replica.waitUntil(haveCaughtUp, timeoutMs);
+    const met = await replica.waitUntil(() => haveCaughtUp() || lost() !== undefined, timeoutMs);
     if (!replica.holdsLease) return replica.notLeaseholder();
-    if (met) return undefined;
+    if (haveCaughtUp()) return undefined;
+    const away = lost();
+    if (away !== undefined) {
+      const reason = `range ${rangeId}: store ${away.storeId}, which was to get a replica, is away`;
+      return { kind: 'unavailable', reason };
+    }
+    if (met) continue;
     // However long a snapshot takes at the rate it is allowed, as long as it gets ahead.
     if (!copies.some((each) => host.snapshotAdvances(rangeId, each.replicaId, timeoutMs))) break;
   }
