@@ -9,7 +9,7 @@ import { runStatement, withClient } from './sql-shell.ts';
 const pollMs = 1_000;
 
 /** Node ids of the command line. Throws UsageError. */
-export function nodeIds(words: readonly string[]): number[] {
+function nodeIds(words: readonly string[]): number[] {
   if (words.length === 0)
     throw new UsageError('name the nodes by their ids: skein node status lists them.');
   return words.map((word) => {

@@ -429,7 +429,6 @@ export class SkeinNode {
       ...(storeSettings === undefined ? {} : { settings: storeSettings }),
       onFatal: (error) => this.#fail(asError(error), home),
     });
-    home.store = store;
     this.#stores.add(store);
     try {
       await store.start();

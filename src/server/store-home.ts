@@ -1,14 +1,8 @@
 /**
- * One store folder of a node: the disk as this store sees it, the engine and the raft log in it, who it belongs to, and
- * the `Store` that serves from it once there is one.
+ * One store folder of a node: the disk as the store in it sees it, the engine and the raft log, and who it belongs to.
  */
-import { type HlcClock, type StoreId } from '../kv/index.ts';
-import {
-  bootstrapCluster,
-  clockBoundOnDisk,
-  type ClockBoundFile,
-  type Store,
-} from '../range/index.ts';
+import { type HlcClock } from '../kv/index.ts';
+import { bootstrapCluster, clockBoundOnDisk, type ClockBoundFile } from '../range/index.ts';
 import { SegmentedRaftLog, storeFaultOf, type Engine } from '../storage/index.ts';
 import { DiskWatch, watchedDisk, type Disk, type Env } from '../util/index.ts';
 import { Ballast, refuseFullDisk } from './ballast.ts';
@@ -46,7 +40,6 @@ export class StoreHome {
   identity: StoreIdentity | undefined;
   /** The store that was set aside in this folder. */
   replaced: StoreIdentity | undefined;
-  store: Store | undefined;
   /** Why this store cannot be used. */
   failure: unknown;
   readonly #options: StoreHomeOptions;
@@ -122,10 +115,6 @@ export class StoreHome {
   get clockBound(): ClockBoundFile {
     // A store that holds nothing yet may have been stopped before its first bound was written.
     return this.#clockBound(this.raftLog.rangeIds().length === 0);
-  }
-
-  get storeId(): StoreId | undefined {
-    return this.identity?.storeId;
   }
 
   startBallast(): void {

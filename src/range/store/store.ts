@@ -51,6 +51,7 @@ import {
 import { compareBytes, nextKey, type DiskWatch, type Env } from '../../util/index.ts';
 import { type KeySender } from '../ports.ts';
 import { type RaftSettings } from '../../raft/index.ts';
+import { isPlainRead } from '../evaluate/reads.ts';
 import { executeAdmin, rangeInfo } from '../replica/admin.ts';
 import { type PreparedRight, type ReplicaHost } from '../replica/host.ts';
 import { decodeTombstone } from '../replica/range-state.ts';
@@ -761,9 +762,4 @@ function decodeStoreAddress(value: unknown): StoreAddress | undefined {
 function isInside(range: RangeDescriptor, request: KvRequest): boolean {
   const { start, end } = requestSpan(request);
   return containsKey(range, start) && (end === undefined || compareBytes(end, range.endKey) <= 0);
-}
-
-/** It writes and locks nothing. */
-function isPlainRead(request: KvRequest): boolean {
-  return (request.kind === 'get' || request.kind === 'scan') && request.lock === 'none';
 }

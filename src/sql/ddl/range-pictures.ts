@@ -18,6 +18,7 @@ import {
 import { sleep } from '../../util/index.ts';
 import { type StatementContext } from '../session/types.ts';
 import { type KeySpan } from './range-keys.ts';
+import { timestampOfWall, unixEpochMicros } from '../types/index.ts';
 
 export interface RangePicture {
   readonly range: RangeDescriptor;
@@ -103,14 +104,12 @@ export function localities(context: StatementContext): (nodeId: NodeId) => strin
   return (nodeId) => texts.get(nodeId) ?? '';
 }
 
-/** From 1970 to 2000, where SQL timestamps begin. */
-export const epochMicros = 946_684_800_000_000n;
 /** 2262-04-11 23:47:16.854776, where 64 bits of nanoseconds end: never. */
-const never = 9_223_372_036_854_776n - epochMicros;
+const never = 9_223_372_036_854_776n - unixEpochMicros;
 
 /** Null when nobody asked for the split. */
 export function enforcedUntil(until: Timestamp): bigint | null {
   if (compareTimestamps(until, zeroTimestamp) === 0) return null;
   if (compareTimestamps(until, maxTimestamp) === 0) return never;
-  return BigInt(until.wall) - epochMicros;
+  return timestampOfWall(until.wall);
 }

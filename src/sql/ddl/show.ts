@@ -14,7 +14,7 @@ import {
 import { sqlError } from '../errors.ts';
 import { type ClusterStatement, type NameParts } from '../parse/types.ts';
 import { type StatementContext } from '../session/types.ts';
-import { formatType, makeArray, oids, type Row } from '../types/index.ts';
+import { formatType, makeArray, oids, type Row, timestampOfWall } from '../types/index.ts';
 import { noRelation, resultColumn, sessionCatalogOf } from './context.ts';
 import { type Shown } from './types.ts';
 import { columnNames } from './draft.ts';
@@ -284,7 +284,7 @@ export function nodeRows(context: StatementContext): Row[] {
         info.httpAddress,
         info.locality.map((tier) => tier.join('=')).join(','),
         info.version,
-        BigInt(Math.round(info.startedAtMicros)) - 946_684_800_000_000n,
+        timestampOfWall(info.startedAtMicros),
       ],
     ];
   });

@@ -15,11 +15,13 @@ import {
   typeOps,
   type Datum,
   type Row,
+  wallOfTimestamp,
+  unixEpochMicros,
 } from '../types/index.ts';
 import { resultColumn, rowsResult, sessionCatalogOf } from './context.ts';
 import { indexOf, type TableIndex } from './named.ts';
 import { keyText, spanOfIndex, tableSpan } from './range-keys.ts';
-import { enforcedUntil, epochMicros } from './range-pictures.ts';
+import { enforcedUntil } from './range-pictures.ts';
 import { keyColumns, keyOfRow, runNode } from './range-rows.ts';
 
 export const splitColumns = [...keyColumns, resultColumn('split_enforced_until', oids.timestamp)];
@@ -57,7 +59,7 @@ async function expirationOf(node: Node, context: StatementContext): Promise<Time
   };
   const { types, rows } = await runNode(select, context);
   const micros = expirationMicros(must(types[0]), must(rows[0])[0] ?? null, context);
-  const wall = Number(micros + epochMicros);
+  const wall = wallOfTimestamp(micros);
   if (wall <= context.db.clock.now().wall) {
     throw sqlError('invalidParameterValue', 'SPLIT AT: the expiration lies in the past');
   }
@@ -71,7 +73,7 @@ function expirationMicros(type: number, value: Datum, context: StatementContext)
   }
   if (value instanceof Interval) return fromNow(value, context);
   if (value instanceof Numeric && value.kind === 'finite') {
-    return value.digits / 10n ** BigInt(value.scale) / 1000n - epochMicros;
+    return value.digits / 10n ** BigInt(value.scale) / 1000n - unixEpochMicros;
   }
   if (typeof value === 'string' && type === oids.text) return parseExpiration(value, context);
   throw sqlError(

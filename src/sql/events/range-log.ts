@@ -14,7 +14,7 @@ import {
 } from '../../kv/index.ts';
 import { type Env, type TimerHandle } from '../../util/index.ts';
 import { deleteRow, oldestRows, putRow, rangelogTable } from '../catalog/index.ts';
-import { type Datum } from '../types/index.ts';
+import { type Datum, timestampOfWall } from '../types/index.ts';
 
 const queueMax = 1_000;
 const batchMax = 100;
@@ -22,8 +22,6 @@ const gatherMs = 200;
 const retryMs = 2_000;
 const cleanUpMs = 3_600_000;
 const cleanUpRows = 500;
-/** Microseconds from 1970 to 2000, where SQL timestamps begin. */
-const epochMicros = 946_684_800_000_000;
 /** Bits of an event's id below the count: the node that wrote it. */
 const nodeBits = 15n;
 
@@ -73,7 +71,7 @@ export class RangeLog implements RangeEvents {
     }
     const id = (++this.#count << nodeBits) | BigInt(this.#nodeId % 32_768);
     this.#queue.push([
-      BigInt(this.#env.clock.wallMicros() - epochMicros),
+      timestampOfWall(this.#env.clock.wallMicros()),
       BigInt(rangeId),
       BigInt(storeId),
       kind,
@@ -108,7 +106,7 @@ export class RangeLog implements RangeEvents {
   /** Every node does it: there is little to do, and nothing to agree on. */
   async #cleanUp(): Promise<void> {
     const ttlMicros = this.#settings.get(kvSettings.rangelogTtl) * 1000;
-    const before = BigInt(this.#env.clock.wallMicros() - epochMicros - ttlMicros);
+    const before = timestampOfWall(this.#env.clock.wallMicros() - ttlMicros);
     for (let isMore = ttlMicros > 0; isMore && !this.#isStopped;) {
       isMore = await this.#db.run({ name: 'old range events', priority: 'low' }, async (txn) => {
         const rows = await oldestRows(txn, rangelogTable, cleanUpRows);

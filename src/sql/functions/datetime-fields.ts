@@ -13,6 +13,8 @@ import {
   microsPerMinute,
   microsPerSecond,
   splitMicros,
+  unixEpochSeconds,
+  unixEpochMicros,
 } from '../types/calendar.ts';
 import {
   asBigint,
@@ -191,8 +193,6 @@ function extractDay(field: string, days: number): Numeric | undefined {
   }
 }
 
-const unixEpochMicros = 946_684_800_000_000n;
-
 function extractInfinite(field: string, positive: boolean, type: string): Numeric | null {
   switch (field) {
     case 'year':
@@ -246,7 +246,8 @@ function extractDate(text: string, days: number): Numeric | null {
   if (!Number.isFinite(days)) return extractInfinite(field, days > 0, 'date');
   const found = extractDay(field, days);
   if (found !== undefined) return found;
-  if (field === 'epoch') return new Numeric('finite', BigInt(days) * 86_400n + 946_684_800n, 0);
+  if (field === 'epoch')
+    return new Numeric('finite', BigInt(days) * 86_400n + BigInt(unixEpochSeconds), 0);
   if (field === 'julian') return whole(julianDay(days));
   throw knownFields.has(field)
     ? notSupported(text.toLowerCase(), 'date')

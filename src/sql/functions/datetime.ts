@@ -12,6 +12,7 @@ import {
   microsPerMinute,
   microsPerSecond,
   splitMicros,
+  unixEpochSeconds,
 } from '../types/calendar.ts';
 import {
   asBigint,
@@ -396,7 +397,7 @@ function timeOfDay(context: EvalContext): string {
 function toTimestampEpoch(seconds: number): bigint {
   if (Number.isNaN(seconds)) throw sqlError('datetimeFieldOverflow', 'timestamp cannot be NaN');
   if (!Number.isFinite(seconds)) return seconds > 0 ? timestampInfinity : timestampMinusInfinity;
-  const rest = seconds - 946_684_800;
+  const rest = seconds - unixEpochSeconds;
   if (Math.abs(rest) > 1e13) {
     throw sqlError('datetimeFieldOverflow', `timestamp out of range: "${seconds}"`);
   }

@@ -17,7 +17,7 @@ import {
   readRow,
   readRows,
 } from '../catalog/index.ts';
-import { type Datum } from '../types/index.ts';
+import { type Datum, timestampOfWall } from '../types/index.ts';
 
 export type JobStatus =
   | 'running'
@@ -56,11 +56,8 @@ export function hasEnded({ status }: Job): boolean {
   return ended.has(status);
 }
 
-/** Microseconds from 1970 to 2000, where SQL timestamps begin. */
-const epochMicros = 946_684_800_000_000n;
-
 export function nowMicros(env: Env): bigint {
-  return BigInt(env.clock.wallMicros()) - epochMicros;
+  return timestampOfWall(env.clock.wallMicros());
 }
 
 export interface JobSpec {

@@ -3,8 +3,7 @@ import { type FuncCall, type Node } from '@pgsql/types';
 import { addMicros, laterTimestamp, type HlcClock, type Timestamp } from '../../kv/index.ts';
 import { sqlError } from '../errors.ts';
 import { type EvalContext } from '../functions/registry-types.ts';
-import { asBigint, asInterval, oids, typeOps } from '../types/index.ts';
-import { postgresEpochMicros } from './eval-context.ts';
+import { asBigint, asInterval, oids, typeOps, wallOfTimestamp } from '../types/index.ts';
 
 export type AsOf =
   | { readonly kind: 'exact'; readonly at: Timestamp }
@@ -87,7 +86,7 @@ function parse(text: string, now: Timestamp, context: EvalContext): Timestamp {
     return addMicros(now, micros);
   }
   const micros = asBigint(typeOps(oids.timestamptz).parse(text, -1, context));
-  return { wall: Number(micros) + postgresEpochMicros, logical: 0 };
+  return { wall: wallOfTimestamp(micros), logical: 0 };
 }
 
 function intervalMicros(text: string, context: EvalContext): number {

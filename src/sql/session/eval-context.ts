@@ -1,11 +1,8 @@
 /** What expressions see of their session. One object per session; the clock fields move with every statement. */
 import { type Env } from '../../util/index.ts';
 import { type EvalContext, type EvalHost } from '../functions/registry-types.ts';
-import { type FormatSettings } from '../types/index.ts';
+import { type FormatSettings, timestampOfWall } from '../types/index.ts';
 import { type SessionSettings } from './settings.ts';
-
-/** Microseconds from 1970 to 2000. */
-export const postgresEpochMicros = 946_684_800_000_000;
 
 export interface SessionIdentity {
   readonly sessionUser: string;
@@ -86,7 +83,7 @@ export class SessionEval implements EvalContext {
   }
 
   clockMicros(): bigint {
-    return BigInt(this.#env.clock.wallMicros() - postgresEpochMicros);
+    return timestampOfWall(this.#env.clock.wallMicros());
   }
 
   random(): number {

@@ -1,9 +1,10 @@
 /** Sessions and settings as rows of pg_stat_activity and pg_settings. */
 import { type SessionInfo, type SettingInfo } from '../virtual/index.ts';
-import { postgresEpochMicros, SessionEval } from './eval-context.ts';
+import { SessionEval } from './eval-context.ts';
 import { type Session } from './session.ts';
 import { type SettingDefinition, settingDefinitions } from './setting-definitions.ts';
 import { type StatementContext } from './types.ts';
+import { timestampOfWall } from '../types/index.ts';
 
 /** Longest query text shown. */
 const maxQueryLength = 1024;
@@ -17,11 +18,13 @@ export function sessionInfo(session: Session): SessionInfo {
     applicationName: settings.get('application_name') ?? '',
     clientAddress: undefined,
     clientPort: undefined,
-    startedMicros: fromWall(session.startedMicros),
+    startedMicros: timestampOfWall(session.startedMicros),
     transactionMicros:
-      transaction.state === 'idle' ? undefined : fromWall(transaction.startWallMicros),
-    queryMicros: session.queryStartMicros === 0 ? undefined : fromWall(session.queryStartMicros),
-    stateMicros: session.queryStartMicros === 0 ? undefined : fromWall(session.queryStartMicros),
+      transaction.state === 'idle' ? undefined : timestampOfWall(transaction.startWallMicros),
+    queryMicros:
+      session.queryStartMicros === 0 ? undefined : timestampOfWall(session.queryStartMicros),
+    stateMicros:
+      session.queryStartMicros === 0 ? undefined : timestampOfWall(session.queryStartMicros),
     state: stateOf(session),
     query: session.lastQuery.slice(0, maxQueryLength),
   };
@@ -31,10 +34,6 @@ function stateOf(session: Session): string {
   if (session.isRunning) return 'active';
   if (session.transaction.state !== 'explicit') return 'idle';
   return session.transaction.failed ? 'idle in transaction (aborted)' : 'idle in transaction';
-}
-
-function fromWall(micros: number): bigint {
-  return BigInt(micros - postgresEpochMicros);
 }
 
 export function settingsOf(context: StatementContext): readonly SettingInfo[] {

@@ -15,12 +15,12 @@ import { followerLagMicros, SessionCatalog, sessionDefaults } from '../catalog/i
 import { sqlError, SqlFailure } from '../errors.ts';
 import { characterPosition, type ParsedStatement } from '../parse/index.ts';
 import { type PreparedPlan } from '../plan/types.ts';
-import { type Datum, findZone } from '../types/index.ts';
+import { type Datum, findZone, timestampOfWall } from '../types/index.ts';
 import { type SessionHost } from '../virtual/index.ts';
 import { type ClientOutput, type ResultFormats } from './client.ts';
 import { controlColumns, runControl } from './control.ts';
 import { runCopy } from './copy/copy.ts';
-import { postgresEpochMicros, SessionEval, type SessionIdentity } from './eval-context.ts';
+import { SessionEval, type SessionIdentity } from './eval-context.ts';
 import { isRestartable, toSqlFailure } from './kv-errors.ts';
 import { findLiterals, type LiteralText } from './literals.ts';
 import { PastReads, type Past } from './past-reads.ts';
@@ -726,7 +726,7 @@ export class Session {
       this.transaction.state === 'idle'
         ? this.services.env.clock.wallMicros()
         : this.transaction.startWallMicros;
-    const micros = BigInt(start - postgresEpochMicros);
+    const micros = timestampOfWall(start);
     this.eval.statementMicros = micros;
     this.eval.nowMicros = micros;
     this.settings.format.nowMicros = micros;

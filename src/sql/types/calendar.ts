@@ -10,6 +10,17 @@ export const microsPerMinute = 60_000_000;
 export const microsPerSecond = 1_000_000;
 /** Seconds between 1970-01-01 and 2000-01-01. */
 export const unixEpochSeconds = 946_684_800;
+/** Microseconds between 1970-01-01 and 2000-01-01, where timestamps begin. */
+export const unixEpochMicros = 946_684_800_000_000n;
+
+/** A timestamptz (microseconds since 2000) of wall microseconds (since 1970). */
+export function timestampOfWall(wallMicros: number): bigint {
+  return BigInt(Math.round(wallMicros)) - unixEpochMicros;
+}
+
+export function wallOfTimestamp(micros: bigint): number {
+  return Number(micros + unixEpochMicros);
+}
 
 const daysFromMarchYearZero = 730_425;
 

@@ -70,3 +70,4 @@ export {
   numericTypmod,
   typmodFromArgs,
 } from './typmod.ts';
+export { timestampOfWall, unixEpochMicros, wallOfTimestamp } from './calendar.ts';

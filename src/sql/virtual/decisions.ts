@@ -1,13 +1,7 @@
 /** Why the cluster did what it did, or did nothing: what every store remembers of its decisions. */
 import { type ReportName, type ReportRows } from '../../kv/index.ts';
-import { postgresEpochMicros } from '../session/eval-context.ts';
-import { type Datum } from '../types/index.ts';
+import { timestampOfWall } from '../types/index.ts';
 import { type Record_, type Source } from './build.ts';
-
-/** A timestamptz of wall microseconds. */
-function instant(wallMicros: number): Datum {
-  return BigInt(Math.round(wallMicros) - postgresEpochMicros);
-}
 
 async function reported<K extends ReportName>(
   s: Source,
@@ -22,7 +16,7 @@ export const splitDecisionsShape =
 export async function splitDecisionRows(s: Source): Promise<Record_[]> {
   const rows = await reported(s, 'split-decisions');
   return rows.map(({ nodeId, row }) => ({
-    decided_at: instant(row.at),
+    decided_at: timestampOfWall(row.at),
     node_id: BigInt(nodeId),
     store_id: BigInt(row.storeId),
     range_id: BigInt(row.rangeId),
@@ -41,7 +35,7 @@ export const allocatorDecisionsShape =
 export async function allocatorDecisionRows(s: Source): Promise<Record_[]> {
   const rows = await reported(s, 'allocator-decisions');
   return rows.map(({ nodeId, row }) => ({
-    decided_at: instant(row.at),
+    decided_at: timestampOfWall(row.at),
     node_id: BigInt(nodeId),
     store_id: BigInt(row.storeId),
     range_id: BigInt(row.rangeId),
