@@ -81,6 +81,7 @@ export type {
   ReportedConformance,
   ReportProviders,
   ReportRows,
+  MergeDecision,
   SplitDecision,
 } from './reports.ts';
 export type {

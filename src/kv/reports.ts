@@ -13,6 +13,7 @@ export interface ReportRows {
   /** The ranges that a store of the node holds the lease of. */
   readonly ranges: RangeInfo;
   readonly 'split-decisions': SplitDecision;
+  readonly 'merge-decisions': MergeDecision;
   readonly 'allocator-decisions': AllocatorDecision;
   /** Of the ranges that a store leads, and of those of which it knows no leader. */
   readonly conformance: ReportedConformance;
@@ -52,6 +53,22 @@ export interface SplitDecision {
   /** Undefined: it was not split. */
   readonly key: Buffer | undefined;
   readonly reason: string;
+  readonly sizeBytes: number;
+  readonly queriesPerSecond: number;
+}
+
+/** Why a small range was merged with its right neighbour, or was not. */
+export interface MergeDecision {
+  /** Wall microseconds. */
+  readonly at: number;
+  /** The left one. */
+  readonly rangeId: RangeId;
+  /** Undefined: what is in the way was found without a look at the neighbour. */
+  readonly rightRangeId: RangeId | undefined;
+  readonly storeId: StoreId;
+  readonly isMerged: boolean;
+  readonly reason: string;
+  /** Of the range; with its neighbour, if that was looked at. */
   readonly sizeBytes: number;
   readonly queriesPerSecond: number;
 }

@@ -10,6 +10,8 @@
  * The right side's replicas move to the left side's stores first. One merge at a time per store, and one look at a
  * neighbour (a question to its leaseholder) per `kv.range_merge.queue_interval`: the queue goes around the store's
  * ranges by itself, so that those that stay apart do not keep others waiting.
+ *
+ * What was decided about small ranges is kept with its reason (`skein_internal.merge_decisions`).
  */
 import { keyMax, metaEnd } from '../../encoding/index.ts';
 import {
@@ -17,6 +19,7 @@ import {
   isChanging,
   kvSettings,
   type KvError,
+  type MergeDecision,
   type RangeDescriptor,
   type RangeInfo,
   type RelocationTarget,
@@ -33,6 +36,8 @@ import { type Store } from '../store/store.ts';
 const loadShare = 0.5;
 /** Own ranges looked through in search of one that is small. */
 const looksPerPass = 1_000;
+
+type Measured = Pick<MergeDecision, 'rightRangeId' | 'sizeBytes' | 'queriesPerSecond'>;
 
 export class MergeQueue {
   readonly #store: Store;
@@ -57,11 +62,20 @@ export class MergeQueue {
     this.#nextAtMs = nowMs + clusterSettings.get(kvSettings.rangeMergeQueueInterval);
     const { endKey } = left.descriptor;
     const [right] = await deps.db.ranges(endKey, nextKey(endKey));
-    if (right === undefined || !this.#fits(left, right)) return;
+    if (right?.range.startKey.equals(left.descriptor.endKey) !== true || !isOwnedLeft(left)) return;
+    const together = addedUp(left, right);
+    const obstacle = this.#obstacleOf(left) ?? this.#obstacleBetween(right, together);
+    if (obstacle !== undefined) {
+      this.#note(left, { isMerged: false, reason: obstacle, ...together });
+      return;
+    }
     const error = await this.#merge(left, right.range);
-    const log = { range: left.rangeId, right: right.range.rangeId };
-    if (error === undefined) env.log.info(log, 'two small ranges were merged');
-    else env.log.debug({ ...log, error: error.kind }, 'a merge is tried again');
+    const isMerged = error === undefined;
+    const reason = isMerged ? `${together.sizeBytes} bytes together` : `failed: ${error.kind}`;
+    this.#note(left, { isMerged, reason, ...together });
+    const log = { range: left.rangeId, right: right.range.rangeId, reason };
+    if (isMerged) env.log.info(log, 'two small ranges were merged');
+    else env.log.debug(log, 'a merge is tried again');
   }
 
   #nextSmall(): Replica | undefined {
@@ -72,41 +86,64 @@ export class MergeQueue {
         this.#walk = replicas.values();
         at = this.#walk.next();
       }
-      if (at.done !== true && this.#isCandidate(at.value)) return at.value;
+      if (at.done === true || !isOwnedLeft(at.value) || !this.#isSmall(at.value)) continue;
+      const obstacle = this.#obstacleOf(at.value);
+      if (obstacle === undefined) return at.value;
+      this.#note(at.value, { isMerged: false, reason: obstacle, ...measured(at.value) });
     }
     return undefined;
   }
 
-  #isCandidate(replica: Replica): boolean {
-    if (replica.destroyed || !replica.holdsLease || isChanging(replica.descriptor)) return false;
-    const { startKey, endKey } = replica.descriptor;
-    if (startKey.compare(metaEnd) < 0 || endKey.equals(keyMax)) return false;
-    const { zoneConfigFor, zoneBoundariesIn } = this.#store.deps;
-    return (
-      replica.stats.totalBytes < zoneConfigFor(startKey).rangeMinBytes &&
-      replica.queriesPerSecond < this.#loadMax &&
-      zoneBoundariesIn(startKey, nextKey(endKey)).length === 0
-    );
+  #isSmall({ stats, descriptor }: Replica): boolean {
+    return stats.totalBytes < this.#store.deps.zoneConfigFor(descriptor.startKey).rangeMinBytes;
+  }
+
+  /** Why the range is merged with no right neighbour, whatever that one is like. */
+  #obstacleOf(left: Replica): string | undefined {
+    const { startKey, endKey } = left.descriptor;
+    if (!this.#isSmall(left)) return 'it has grown';
+    if (isChanging(left.descriptor)) return 'its replicas are changing';
+    if (left.queriesPerSecond >= this.#loadMax) return this.#busy(left.queriesPerSecond);
+    const boundaries = this.#store.deps.zoneBoundariesIn(startKey, nextKey(endKey));
+    return boundaries.length > 0 ? 'another zone configuration begins behind it' : undefined;
+  }
+
+  #obstacleBetween({ range, sizeBytes }: RangeInfo, together: Measured): string | undefined {
+    const { clock, deps } = this.#store;
+    const { rangeMinBytes, rangeMaxBytes } = deps.zoneConfigFor(range.startKey);
+    if (isChanging(range)) return 'the replicas of its neighbour are changing';
+    if (deps.zoneBoundariesIn(range.startKey, range.endKey).length > 0) {
+      return 'another zone configuration begins inside of its neighbour';
+    }
+    if (compareTimestamps(range.stickyUntil, clock.now()) > 0) {
+      return 'the time for which its neighbour was to stay apart has not passed';
+    }
+    if (sizeBytes >= rangeMinBytes) {
+      return `its neighbour has ${sizeBytes} bytes, not less than range_min_bytes, ${rangeMinBytes}`;
+    }
+    if (together.sizeBytes >= rangeMaxBytes) {
+      return `${together.sizeBytes} bytes together are not less than range_max_bytes, ${rangeMaxBytes}`;
+    }
+    if (together.queriesPerSecond < this.#loadMax) return undefined;
+    return this.#busy(together.queriesPerSecond);
+  }
+
+  #busy(queriesPerSecond: number): string {
+    return `${Math.round(queriesPerSecond)} requests per second are not less than ${this.#loadMax}`;
   }
 
   get #loadMax(): number {
     return this.#store.deps.clusterSettings.get(kvSettings.splitLoadQps) * loadShare;
   }
 
-  #fits(left: Replica, right: RangeInfo): boolean {
-    const { clock, deps } = this.#store;
-    const { range, sizeBytes, queriesPerSecond } = right;
-    const zone = deps.zoneConfigFor(range.startKey);
-    return (
-      this.#isCandidate(left) &&
-      range.startKey.equals(left.descriptor.endKey) &&
-      !isChanging(range) &&
-      deps.zoneBoundariesIn(left.descriptor.startKey, range.endKey).length === 0 &&
-      compareTimestamps(range.stickyUntil, clock.now()) <= 0 &&
-      sizeBytes < zone.rangeMinBytes &&
-      left.stats.totalBytes + sizeBytes < zone.rangeMaxBytes &&
-      left.queriesPerSecond + queriesPerSecond < this.#loadMax
-    );
+  /** A refusal takes the place of the former one. */
+  #note(
+    { rangeId }: Replica,
+    decision: Pick<MergeDecision, 'isMerged' | 'reason'> & Measured,
+  ): void {
+    const { env, storeId, mergeDecisions } = this.#store;
+    const subject = decision.isMerged ? `${rangeId} ${decision.rightRangeId}` : `${rangeId}`;
+    mergeDecisions.add(subject, { at: env.clock.wallMicros(), rangeId, storeId, ...decision });
   }
 
   async #merge(left: Replica, right: RangeDescriptor): Promise<KvError | undefined> {
@@ -118,6 +155,24 @@ export class MergeQueue {
       return mergeRight(left, mergeDeps(this.#store));
     });
   }
+}
+
+/** This store may decide about a merge of it: it leads the range, which has a right neighbour and keeps data. */
+function isOwnedLeft({ destroyed, holdsLease, descriptor }: Replica): boolean {
+  const { startKey, endKey } = descriptor;
+  return !destroyed && holdsLease && startKey.compare(metaEnd) >= 0 && !endKey.equals(keyMax);
+}
+
+function measured({ stats, queriesPerSecond }: Replica): Measured {
+  return { rightRangeId: undefined, sizeBytes: stats.totalBytes, queriesPerSecond };
+}
+
+function addedUp({ stats, queriesPerSecond }: Replica, right: RangeInfo): Measured {
+  return {
+    rightRangeId: right.range.rangeId,
+    sizeBytes: stats.totalBytes + right.sizeBytes,
+    queriesPerSecond: queriesPerSecond + right.queriesPerSecond,
+  };
 }
 
 function placementOf({ replicas }: RangeDescriptor): RelocationTarget {

@@ -34,6 +34,7 @@ import {
   type ReportProviders,
   type ReplicaId,
   type RowProgramCompiler,
+  type MergeDecision,
   type SplitDecision,
   type StoreId,
   type Transport,
@@ -513,8 +514,10 @@ export class Store implements ReplicaHost {
   /** What `ClusterReports` collects. */
   readonly allocatorDecisions: DecisionLog;
   readonly splitDecisions = new Recent<SplitDecision>(decisionsMax);
+  readonly mergeDecisions = new Recent<MergeDecision>(decisionsMax);
   readonly reports: ReportProviders = {
     'split-decisions': () => this.splitDecisions.list(),
+    'merge-decisions': () => this.mergeDecisions.list(),
     'allocator-decisions': () => this.allocatorDecisions.list(),
     conformance: () => reportConformance(this),
     ranges: () => [...this.replicas.values()].filter(({ holdsLease }) => holdsLease).map(rangeInfo),

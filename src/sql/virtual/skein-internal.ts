@@ -4,6 +4,8 @@ import { configuredZones, nodeRows, settingRows, zoneRecord } from '../ddl/index
 import {
   allocatorDecisionRows,
   allocatorDecisionsShape,
+  mergeDecisionRows,
+  mergeDecisionsShape,
   splitDecisionRows,
   splitDecisionsShape,
 } from './decisions.ts';
@@ -44,6 +46,7 @@ export function skeinInternalTables(): VirtualTable[] {
     ),
     virtualTable(schema, 'replication_conformance', 13_022, conformanceShape, conformanceRows),
     virtualTable(schema, 'node_membership', 13_021, nodeMembershipShape, nodeMembershipRows),
+    virtualTable(schema, 'merge_decisions', 13_023, mergeDecisionsShape, mergeDecisionRows),
     virtualTable(schema, 'split_decisions', 13_005, splitDecisionsShape, splitDecisionRows),
     virtualTable(
       schema,

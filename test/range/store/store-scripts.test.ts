@@ -129,6 +129,16 @@ class Runner {
             return `${rangeId} ${cause}: ${at}: ${reason}`;
           })
           .join('\n');
+      case 'merges':
+        return this.it
+          .live()
+          .flatMap(({ store }) => store.reports['merge-decisions']())
+          .sort((a, b) => a.rangeId - b.rangeId || a.at - b.at)
+          .map(({ rangeId, rightRangeId, isMerged, reason }) => {
+            const pair = rightRangeId === undefined ? `${rangeId}` : `${rangeId} + ${rightRangeId}`;
+            return `${pair}: ${isMerged ? 'merged' : 'not merged'}: ${reason}`;
+          })
+          .join('\n');
       case 'get':
         return this.ask(number('node', 1), {
           kind: 'get',
