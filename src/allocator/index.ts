@@ -4,7 +4,7 @@ export { conformance } from './conformance.ts';
 export { decide } from './decide.ts';
 export type { Locality } from './diversity.ts';
 export { allocatorSettings } from './settings.ts';
-export { balanceTurn } from './turns.ts';
+export { balanceTurn, movesInTurn } from './turns.ts';
 export type {
   AllocatorAction,
   AllocatorSettings,

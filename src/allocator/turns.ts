@@ -18,3 +18,25 @@ export function balanceTurn(
   live.sort((a, b) => a - b);
   return live.length > 0 && live[Math.floor(nowMs / turnMs) % live.length] === own;
 }
+
+/** Of the largest distance from the mean: what stores do of which the next one does not know yet never adds up to all of it. */
+const shareOfTurn = 1 / 4;
+
+/**
+ * How many moves a store may begin in its turn: more the farther the cluster is from balance, so that the time to balance
+ * grows with the logarithm of what there is to move. `least`: where nearly all is even; 0: none at all.
+ */
+export function movesInTurn(stores: readonly StorePicture[], least: number): number {
+  if (least === 0) return 0;
+  const live = stores.filter(({ status }) => status === 'live');
+  const farthest = (countOf: (store: StorePicture) => number): number => {
+    const counts = live.map(countOf);
+    const mean = counts.reduce((sum, count) => sum + count, 0) / counts.length;
+    return counts.reduce((most, count) => Math.max(most, Math.abs(count - mean)), 0);
+  };
+  const distance = Math.max(
+    farthest(({ rangeCount }) => rangeCount),
+    farthest(({ leaseCount }) => leaseCount),
+  );
+  return Math.max(least, Math.floor(distance * shareOfTurn));
+}

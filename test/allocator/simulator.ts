@@ -10,6 +10,7 @@ import {
   allocatorSettings,
   apply,
   balanceTurn,
+  movesInTurn,
   ClusterPicture,
   decide,
   type AllocatorSettings,
@@ -74,7 +75,8 @@ interface Store {
   heardS: number;
   wish: 'stay' | 'drain' | 'decommission';
   copies: number;
-  movesInTurn: number;
+  wasTurn: boolean;
+  movesLeft: number;
   lookedAtLoadS: number;
 }
 
@@ -135,7 +137,8 @@ export class Simulation {
       heardS: this.nowS,
       wish: 'stay',
       copies: 0,
-      movesInTurn: 0,
+      wasTurn: false,
+      movesLeft: 0,
       lookedAtLoadS: -this.#random.between(0, loadIntervalS),
       picture: {
         storeId,
@@ -252,7 +255,12 @@ export class Simulation {
   #pass(store: Store, heard: Published): void {
     const { storeId } = store.picture;
     const isTurn = balanceTurn(heard.stores, storeId, this.nowS * 1000, turnS * 1000);
-    if (!isTurn) store.movesInTurn = 0;
+    store.movesLeft = !isTurn
+      ? 0
+      : store.wasTurn
+        ? store.movesLeft
+        : movesInTurn(heard.stores, movesPerTurn);
+    store.wasTurn = isTurn;
     const isDue = (this.nowS + storeId) % walkS === 0 || this.nowS < this.#alarmUntilS;
     if (!isTurn && !isDue) return;
     const ranges = this.ranges.filter(({ picture }) => picture.leaseholder === storeId);
@@ -263,7 +271,7 @@ export class Simulation {
     let cluster = new ClusterPicture(stores);
     for (const range of ranges) {
       if (range.isBusy) continue;
-      const mayBalance = isTurn && store.movesInTurn < movesPerTurn;
+      const mayBalance = store.movesLeft > 0;
       const balancing: Balancing = !mayBalance
         ? 'none'
         : looksAtLoad
@@ -275,7 +283,7 @@ export class Simulation {
       const copies = action.kind === 'add' || action.kind === 'replace';
       if (copies && store.copies >= copiesAtOnce) continue;
       this.onAction(range, action, stores);
-      store.movesInTurn++;
+      store.movesLeft--;
       this.#begin(store, range, action);
       stores = store.view.pictures(heard, own);
       cluster = new ClusterPicture(stores);

@@ -7,6 +7,7 @@
 import {
   balanceTurn,
   ClusterPicture,
+  movesInTurn,
   type AllocatorTarget,
   type Balancing,
   type PlacementAction,
@@ -42,7 +43,7 @@ export class ClusterView {
   #stores: readonly StorePicture[] = [];
   #picture = new ClusterPicture([]);
   #turn = -1;
-  #movesInTurn = 0;
+  #movesLeft = 0;
   #looksAtLoad = false;
   #lookedAtLoadMs = 0;
 
@@ -82,7 +83,7 @@ export class ClusterView {
   }
 
   expect(range: RangePicture, action: PlacementAction): Expectation {
-    this.#movesInTurn++;
+    this.#movesLeft--;
     this.#picture.note(range, action);
     const made = adjustmentsFor(range, action);
     this.#adjustments.push(...made);
@@ -120,9 +121,9 @@ export class ClusterView {
     const turn = Math.floor(nowMs / settings.balanceTurnMs);
     if (turn !== this.#turn) {
       this.#turn = turn;
-      this.#movesInTurn = 0;
+      this.#movesLeft = movesInTurn(this.#stores, settings.balanceMovesPerTurn);
     }
-    return this.#movesInTurn < settings.balanceMovesPerTurn;
+    return this.#movesLeft > 0;
   }
 
   #adjusted(picture: StorePicture, countedAtWall: number): StorePicture {

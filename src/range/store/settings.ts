@@ -54,8 +54,9 @@ export interface StoreSettings {
   readonly capacityGossipMs: number;
   /** Everything about the capacity is published again after this long. */
   readonly capacityRefreshMs: number;
-  /** Stores take turns in balancing; how long one lasts, and how many moves it may begin in it. */
+  /** Stores take turns in balancing; how long one lasts. */
   readonly balanceTurnMs: number;
+  /** How many moves a turn may begin when the cluster is nearly even; more when it is far from it; 0: none. */
   readonly balanceMovesPerTurn: number;
 }
 
