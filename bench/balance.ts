@@ -2,16 +2,18 @@
  * How a cluster spreads load and data, on real processes under load:
  *
  *   spread   point reads of one hot table, all served by one node at first: time until the busiest node serves less than
- *            1.3 times the mean, and throughput before and after
+ *            1.3 times the mean, and throughput before and after. Where it may, it gives each node a part of a core
+ *            only: on a machine with fewer cores than nodes one node alone is as fast as all of them
  *   join     a fourth node starts: time until range counts are within 5 % of the mean, and the longest time with less
  *            than 70 % of the throughput before
  *   spikes   single-row writes while ranges are split and merged, and leases and replicas move: p99 and the longest
  *
- *   --clients=N (default 24), --only=spread|join|spikes
+ *   --clients=N (default 24), --only=spread|join|spikes, --share=F of a core for each node (default 0.4; 0: no limit)
  */
 import pg from 'pg';
 import { type BenchCluster, startBenchCluster } from './cluster.ts';
 import { machineLine, median, printTable } from './process.ts';
+import { limitProcessor } from './processor-share.ts';
 import { loadTable, UpsertLoad } from './upsert-load.ts';
 
 const rows = 20_000;
@@ -29,6 +31,7 @@ export async function runBalanceBench(options: readonly string[]): Promise<void>
     options.find((option) => option.startsWith(`--${name}=`))?.split('=')[1];
   const clients = Number(given('clients') ?? 24);
   const only = given('only');
+  const share = Number(given('share') ?? 0.4);
   const skein = await startBenchCluster({ nodes: 4, initialNodes: 3 });
   try {
     const admin = new pg.Client({ connectionString: skein.cluster.url(0) });
@@ -40,8 +43,15 @@ export async function runBalanceBench(options: readonly string[]): Promise<void>
     console.log(`\n${machineLine()}; ${clients} clients\n`);
     const table: string[][] = [];
     const head = ['what', 'measured', 'wanted'];
-    if (only === undefined || only === 'spread')
-      table.push(...(await spread(skein, admin, clients)));
+    if (only === undefined || only === 'spread') {
+      const pids = [0, 1, 2].flatMap((index) => skein.cluster.pid(index) ?? []);
+      const lift = share === 0 ? undefined : limitProcessor(pids, share);
+      table.push(
+        ['spread: cores per node', lift === undefined ? 'no limit' : String(share), ''],
+        ...(await spread(skein, admin, clients)),
+      );
+      lift?.();
+    }
     if (only === undefined || only === 'join') table.push(...(await join(skein, admin, clients)));
     if (table.length > 0) printTable(head, table);
     if (only === undefined || only === 'spikes') {
