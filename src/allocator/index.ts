@@ -3,6 +3,7 @@ export { ClusterPicture } from './cluster-picture.ts';
 export { conformance } from './conformance.ts';
 export { decide } from './decide.ts';
 export type { Locality } from './diversity.ts';
+export { replicationReport } from './replication-report.ts';
 export { allocatorSettings } from './settings.ts';
 export { balanceTurn, movesInTurn } from './turns.ts';
 export type {

@@ -8,6 +8,7 @@
  * weakened because that store has no room: then its replica waits.
  */
 import {
+  constraintsText,
   constraintText,
   meetsConstraint,
   type Constraint,
@@ -180,7 +181,7 @@ function groupOf(layout: Layout, { replicas, constraints }: ConstraintGroup): Gr
   }
   return {
     replicas,
-    text: constraints.map(constraintText).join(','),
+    text: constraintsText(constraints),
     meets: Uint8Array.from(met, (each) => Number(each === all)),
     meetsAsFar: Uint8Array.from(met, (each) => Number(each >= most)),
     isWeakened: most < all,

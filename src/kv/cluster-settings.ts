@@ -177,6 +177,11 @@ export const kvSettings = {
     'requests to a range that nobody has served, or that has not replicated, for so long fail at once; 0: they wait',
     { defaultValue: 60_000 },
   ),
+  replicationReportsInterval: duration(
+    'kv.replication_reports.interval',
+    'how often system.replication_* are brought up to date; 0: never',
+    { defaultValue: 60_000 },
+  ),
   snapshotRebalanceMaxRate: bytes(
     'kv.snapshot_rebalance.max_rate',
     'bytes per second that a store sends in snapshots which only move replicas',

@@ -76,14 +76,22 @@ export type {
   ClusterReports,
   CollectedReport,
   ConstraintViolation,
+  MergeDecision,
   RangeConformance,
   ReportName,
   ReportedConformance,
   ReportProviders,
   ReportRows,
-  MergeDecision,
   SplitDecision,
 } from './reports.ts';
+export type {
+  ConstraintStats,
+  CriticalLocality,
+  RangeZones,
+  ReplicationReport,
+  ReplicationStats,
+  ReportZone,
+} from './replication-report.ts';
 export type {
   AdvisedRange,
   BlockedRange,
@@ -116,5 +124,10 @@ export type {
 export type { IsolationLevel, SequenceSpan, Span, TxnMeta, TxnRecord, TxnStatus } from './txn.ts';
 export { restBehind, WriteBuffer } from './write-buffer.ts';
 export type { BufferedWrite, InsertConflict } from './write-buffer.ts';
-export { constraintText, defaultZoneConfig, meetsConstraint } from './zone-config.ts';
+export {
+  constraintsText,
+  constraintText,
+  defaultZoneConfig,
+  meetsConstraint,
+} from './zone-config.ts';
 export type { Constraint, ConstraintGroup, Place, ZoneConfig } from './zone-config.ts';

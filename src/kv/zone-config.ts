@@ -32,6 +32,11 @@ export function constraintText({ isRequired, key, value }: Constraint): string {
   return `${isRequired ? '+' : '-'}${key === undefined ? '' : `${key}=`}${value}`;
 }
 
+/** As `+region=eu,-ssd`. */
+export function constraintsText(constraints: readonly Constraint[]): string {
+  return constraints.map(constraintText).join(',');
+}
+
 /** All of `constraints` hold for so many replicas. */
 export interface ConstraintGroup {
   /** 0: for all of them. Groups with a number stand alone: none for all is beside them. */

@@ -20,9 +20,11 @@ import {
   sameZones,
   zoneBoundaries,
   zoneConfigFor,
+  zonesOfRange,
 } from '../sql/index.ts';
 import { sleep, type Env } from '../util/index.ts';
 import { nodeControl } from './node-control.ts';
+import { ReplicationReporter } from './replication-reporter.ts';
 
 export interface SqlFrontParts {
   readonly env: Env;
@@ -82,12 +84,22 @@ export async function openSqlFront(parts: SqlFrontParts): Promise<SqlFront> {
   const rangeLog = new RangeLog({ env, db, nodeId, settings: clusterSettings });
   rangeLog.start();
   const { catalogCache } = service.services;
+  const reporter = new ReplicationReporter({
+    env,
+    db,
+    nodeId,
+    settings: clusterSettings,
+    reports,
+    zonesOf: (range) => zonesOfRange(catalogCache.current, range),
+  });
   let zonesOf = catalogCache.current;
   catalogCache.onChange((snapshot) => {
     const isSame = sameZones(zonesOf, snapshot);
     zonesOf = snapshot;
     if (!isSame) zonesChanged();
+    reporter.heedSettings();
   });
+  reporter.heedSettings();
   // A cancel request may arrive at any node; the session's number tells where it belongs.
   transport.onCall('cancel', async (payload) => {
     const { pid, secret } = payload as { pid: number; secret: number };
@@ -121,6 +133,7 @@ export async function openSqlFront(parts: SqlFrontParts): Promise<SqlFront> {
       }
       listener.close();
       rangeLog.stop();
+      reporter.stop();
       // Leaving the catalog's protocol is a courtesy to the other nodes: they notice by themselves.
       const left = service.stop().catch((error: unknown) => {
         env.log.debug({ err: error }, 'the catalog was not left in order');

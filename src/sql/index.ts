@@ -10,6 +10,8 @@ export type { SqlParts, SqlServiceOptions } from './create-service.ts';
 export { SqlFailure, sqlError, sqlStates } from './errors.ts';
 export type { SqlErrorFields, SqlState } from './errors.ts';
 export { RangeLog } from './events/index.ts';
+export { keepReport, takeTurn, zonesOfRange } from './reports/index.ts';
+export type { ReportClaim, ReportTurn } from './reports/index.ts';
 export { rowProgramCompiler } from './exec/index.ts';
 export { loadParser } from './parse/index.ts';
 export type { ClientOutput, ResultFormats } from './session/client.ts';

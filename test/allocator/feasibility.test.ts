@@ -7,16 +7,27 @@
  *   decommission 3,4                   what if these nodes were to go?
  *   what-if replicas=5                 what if the zone were this one?
  *   report                             conformance of all ranges
+ *   counted-in 1,2 0 5 demand=5:constraint:+region=eu    ranges with keys of two zones, one of which demands something
+ *   counts                             the same zone by zone
  */
 import {
   allocatorSettings,
   conformance,
+  replicationReport,
   whatIf,
   type ClusterChange,
   type RangeOutline,
   type StorePicture,
 } from '../../src/allocator/index.ts';
-import { asNodeId, asRangeId, ClusterSettings, type RangeConformance } from '../../src/kv/index.ts';
+import {
+  asNodeId,
+  asRangeId,
+  ClusterSettings,
+  type RangeConformance,
+  type RangeZones,
+  type ReplicationReport,
+  type ReportZone,
+} from '../../src/kv/index.ts';
 import { runScripts, type ScriptCase } from '../script.ts';
 import { parseReplicas, parseStore, parseZone } from './words.ts';
 
@@ -26,6 +37,7 @@ const sizeBytes = 10;
 class Runner {
   readonly #stores = new Map<number, StorePicture>();
   readonly #ranges = new Map<number, RangeOutline>();
+  readonly #zonesOf = new Map<number, RangeZones>();
   #zone = parseZone(new Map());
 
   run({ command, args, options }: ScriptCase): string {
@@ -52,12 +64,33 @@ class Runner {
         return this.#whatIf({ kind: 'zones', zoneOf: () => zone });
       }
       case 'report':
-        return [...conformance([...this.#stores.values()], this.#ranges.values(), () => this.#zone)]
-          .map(printReport)
-          .join('\n');
+        return [...this.#conformance()].map(printReport).join('\n');
+      case 'counted-in': {
+        const [zone = '', type, constraint = ''] = options.get('demand')?.split(':') ?? [];
+        const zones: RangeZones = {
+          replication: args.slice(1).map(zoneOf),
+          constraints:
+            type === 'constraint' || type === 'voter_constraint'
+              ? [{ ...zoneOf(zone), type, constraint }]
+              : [],
+        };
+        for (const id of ids) this.#zonesOf.set(id, zones);
+        return '';
+      }
+      case 'counts':
+        return printCounts(
+          replicationReport(
+            this.#conformance(),
+            ({ rangeId }) => this.#zonesOf.get(rangeId) ?? { replication: [], constraints: [] },
+          ),
+        );
       default:
         throw new Error(`unknown command ${command}`);
     }
+  }
+
+  #conformance(): Iterable<RangeConformance> {
+    return conformance([...this.#stores.values()], this.#ranges.values(), () => this.#zone);
   }
 
   #whatIf(change: ClusterChange<RangeOutline>): string {
@@ -89,6 +122,26 @@ function printReport(report: RangeConformance): string {
     report.criticalLocalities.length > 0 ? `critical: ${report.criticalLocalities.join(' ')}` : '',
   ].filter((each) => each !== '');
   return `r${report.rangeId}: ${found.length === 0 ? 'well' : found.join('; ')}`;
+}
+
+function zoneOf(text: string): ReportZone {
+  const [zoneId, subzoneId] = text.split('/').map(Number);
+  return { zoneId: zoneId ?? 0, subzoneId: subzoneId ?? 0 };
+}
+
+function printCounts({ stats, constraints, localities }: ReplicationReport): string {
+  const at = ({ zoneId, subzoneId }: ReportZone): string => `${zoneId}/${subzoneId}`;
+  return [
+    ...stats.map(
+      (each) =>
+        `${at(each)}: ${each.totalRanges} ranges, ${each.unavailableRanges} unavailable, ` +
+        `${each.underReplicatedRanges} under-replicated, ${each.overReplicatedRanges} over-replicated`,
+    ),
+    ...constraints.map(
+      (each) => `${at(each)}: ${each.type} ${each.constraint} violated by ${each.violatingRanges}`,
+    ),
+    ...localities.map((each) => `${at(each)}: ${each.locality} critical for ${each.atRiskRanges}`),
+  ].join('\n');
 }
 
 runScripts(directory, () => {

@@ -61,10 +61,15 @@ export {
   readDescriptor,
   readRow,
   readRows,
+  rowKey,
 } from './store.ts';
 export {
+  constraintStatsTable,
+  criticalLocalitiesTable,
   jobsTable,
   rangelogTable,
+  replicationStatsTable,
+  reportsMetaTable,
   rootOid,
   rootUser,
   systemIds,
@@ -77,7 +82,7 @@ export { zoneFields } from './zone-fields.ts';
 export type { ZoneField } from './zone-fields.ts';
 export { zoneProtobuf } from './zone-protobuf.ts';
 export { checkPlaces, checkZone } from './zone-rules.ts';
-export { sameZones, zoneBoundaries, zoneConfigFor } from './zone-spans.ts';
+export { sameZones, zoneBoundaries, zoneConfigFor, zonesWithin } from './zone-spans.ts';
 export { shownConfig, zoneSql, zoneYaml } from './zone-text.ts';
 export {
   fullZone,

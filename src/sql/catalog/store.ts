@@ -70,6 +70,11 @@ export function deleteRow(txn: Txn, table: TableDescriptor, row: readonly Datum[
   txn.delete(primary(table).encodeKey(row));
 }
 
+/** Equal for rows with the same key. */
+export function rowKey(table: TableDescriptor, row: readonly Datum[]): string {
+  return primary(table).encodeKey(row).toString('latin1');
+}
+
 /** The row with these values of its key. */
 export async function readRow(
   txn: Txn,

@@ -25,6 +25,10 @@ export const systemIds = {
   roleMembers: 7,
   jobs: 8,
   rangelog: 13,
+  replicationConstraintStats: 25,
+  replicationCriticalLocalities: 26,
+  replicationStats: 27,
+  reportsMeta: 28,
   systemPublic: 29,
   defaultDatabase: 100,
   defaultPublic: 101,
@@ -190,6 +194,61 @@ export const rangelogTable = systemTable(
   ['timestamp', 'uniqueID'],
 );
 
+// Replication reports, as CockroachDB's.
+
+export const constraintStatsTable = systemTable(
+  systemIds.replicationConstraintStats,
+  'replication_constraint_stats',
+  [
+    ['zone_id', 'int8'],
+    ['subzone_id', 'int8'],
+    ['type', 'text'],
+    ['config', 'text'],
+    ['report_id', 'int8'],
+    ['violation_start', 'timestamptz', 'null'],
+    ['violating_ranges', 'int8'],
+  ],
+  ['zone_id', 'subzone_id', 'type', 'config'],
+);
+
+export const criticalLocalitiesTable = systemTable(
+  systemIds.replicationCriticalLocalities,
+  'replication_critical_localities',
+  [
+    ['zone_id', 'int8'],
+    ['subzone_id', 'int8'],
+    ['locality', 'text'],
+    ['report_id', 'int8'],
+    ['at_risk_ranges', 'int8'],
+  ],
+  ['zone_id', 'subzone_id', 'locality'],
+);
+
+export const replicationStatsTable = systemTable(
+  systemIds.replicationStats,
+  'replication_stats',
+  [
+    ['zone_id', 'int8'],
+    ['subzone_id', 'int8'],
+    ['report_id', 'int8'],
+    ['total_ranges', 'int8'],
+    ['unavailable_ranges', 'int8'],
+    ['under_replicated_ranges', 'int8'],
+    ['over_replicated_ranges', 'int8'],
+  ],
+  ['zone_id', 'subzone_id'],
+);
+
+export const reportsMetaTable = systemTable(
+  systemIds.reportsMeta,
+  'reports_meta',
+  [
+    ['id', 'int8'],
+    ['generated', 'timestamptz'],
+  ],
+  ['id'],
+);
+
 export const systemTables: readonly TableDescriptor[] = [
   namespaceTable,
   descriptorTable,
@@ -199,6 +258,10 @@ export const systemTables: readonly TableDescriptor[] = [
   roleMembersTable,
   jobsTable,
   rangelogTable,
+  constraintStatsTable,
+  criticalLocalitiesTable,
+  replicationStatsTable,
+  reportsMetaTable,
 ];
 
 export const systemDatabase: DatabaseDescriptor = {

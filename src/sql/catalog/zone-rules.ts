@@ -1,5 +1,6 @@
 /** Zone configurations that cannot hold, refused with 22023 (one bad value) or 23514 (values that do not go together). */
 import {
+  constraintsText,
   constraintText,
   meetsConstraint,
   type Constraint,
@@ -46,7 +47,7 @@ export function checkPlaces(config: ZoneConfig, places: readonly Place[]): void 
     const required = list.filter(({ isRequired }) => isRequired);
     if (places.some((place) => required.every((each) => meetsConstraint(place, each)))) continue;
     const lone = required.find((each) => !places.some((place) => meetsConstraint(place, each)));
-    const text = lone === undefined ? required.map(constraintText).join(',') : constraintText(lone);
+    const text = lone === undefined ? constraintsText(required) : constraintText(lone);
     throw sqlError('checkViolation', `no node of the cluster meets the constraint "${text}"`, {
       hint: 'SHOW NODES lists the localities of nodes.',
     });

@@ -1,15 +1,26 @@
 /**
- * Zone configurations by key. The keyspace is cut into segments, each with the configuration in force in it; neighbours
- * whose configurations are equal are one segment, so that small tables of one zone may share ranges. Ranges are
- * split where a segment begins. Keys between two tables belong to no object: they go with the table in front of them.
+ * Zones by key. The keyspace is cut into spans, each of them a zone's, and these into fewer segments, each with the
+ * configuration in force in it: neighbours whose configurations are equal are one segment, so that small tables of one
+ * zone may share ranges. Ranges are split where a segment begins. Keys between two tables belong to no object: they go with the table in front of them.
  */
 import { keyMin, metaEnd, tableKeyPrefix, userTablesStart } from '../../encoding/index.ts';
 import { must } from '../../util/index.ts';
 import { firstUserId } from './oids.ts';
-import { type TableDescriptor } from './descriptors.ts';
 import { subzoneOf, subzoneSpans } from './partitions.ts';
 import { type CatalogSnapshot } from './snapshot.ts';
-import { fullZone, storedZones, zoneIds, type FullZoneConfig } from './zones.ts';
+import { fullZone, storedZones, zoneIds, type FullZoneConfig, type ZoneId } from './zones.ts';
+
+/** A zone and what holds in it: the object itself, or the database of an object without a zone of its own. */
+interface Holder {
+  readonly zone: ZoneId;
+  readonly config: FullZoneConfig;
+}
+
+interface Span {
+  /** It ends where the next one begins. */
+  readonly start: Buffer;
+  readonly holder: Holder;
+}
 
 interface Segment {
   /** It ends where the next one begins. */
@@ -23,6 +34,18 @@ interface Segment {
 export function zoneConfigFor(snapshot: CatalogSnapshot, key: Buffer): FullZoneConfig {
   const segments = segmentsOf(snapshot);
   return must(segments[Math.max(0, firstBehind(segments, key) - 1)]).config;
+}
+
+/** The zones of the keys in [start, end): each of an object that has one, or of the database around it. */
+export function zonesWithin(snapshot: CatalogSnapshot, start: Buffer, end: Buffer): ZoneId[] {
+  const spans = spansOf(snapshot);
+  const found = new Set<ZoneId>();
+  for (let at = Math.max(0, firstBehind(spans, start) - 1); at < spans.length; at++) {
+    const { start: from, holder } = must(spans[at]);
+    if (from.compare(end) >= 0) break;
+    found.add(holder.zone);
+  }
+  return [...found];
 }
 
 /** Where configurations change between `start` and `end`, both exclusive, in order. */
@@ -49,54 +72,68 @@ export function sameZones(a: CatalogSnapshot, b: CatalogSnapshot): boolean {
   );
 }
 
-/** Index of the first segment that starts behind `key`. */
-function firstBehind(segments: readonly Segment[], key: Buffer): number {
+/** Index of the first one that starts behind `key`. */
+function firstBehind(parts: readonly { readonly start: Buffer }[], key: Buffer): number {
   let low = 0;
-  let high = segments.length;
+  let high = parts.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (must(segments[middle]).start.compare(key) <= 0) low = middle + 1;
+    if (must(parts[middle]).start.compare(key) <= 0) low = middle + 1;
     else high = middle;
   }
   return low;
 }
 
 function segmentsOf(snapshot: CatalogSnapshot): readonly Segment[] {
-  return snapshot.derive('zone-segments', () => makeSegments(snapshot));
+  return snapshot.derive('zone-segments', () => makeSegments(spansOf(snapshot)));
 }
 
-class SegmentList {
-  readonly segments: Segment[] = [];
-  readonly #fingerprints = new Map<FullZoneConfig, string>();
-
-  get last(): FullZoneConfig | undefined {
-    return this.segments.at(-1)?.config;
-  }
-
-  /** From `start` on `config` holds. Starts come in order; a later one at the same key takes the place of the earlier. */
-  add(start: Buffer, config: FullZoneConfig): void {
-    while (this.segments.at(-1)?.start.equals(start) === true) this.segments.pop();
-    let fingerprint = this.#fingerprints.get(config);
+function makeSegments(spans: readonly Span[]): readonly Segment[] {
+  const segments: Segment[] = [];
+  const fingerprints = new Map<Holder, string>();
+  for (const { start, holder } of spans) {
+    const { config } = holder;
+    let fingerprint = fingerprints.get(holder);
     if (fingerprint === undefined) {
       fingerprint = JSON.stringify(Object.entries(config).sort(([a], [b]) => (a < b ? -1 : 1)));
-      this.#fingerprints.set(config, fingerprint);
+      fingerprints.set(holder, fingerprint);
     }
-    if (this.segments.at(-1)?.fingerprint === fingerprint) return;
-    this.segments.push({ start, config, fingerprint });
+    if (segments.at(-1)?.fingerprint === fingerprint) continue;
+    segments.push({ start, config, fingerprint });
+  }
+  return segments;
+}
+
+function spansOf(snapshot: CatalogSnapshot): readonly Span[] {
+  return snapshot.derive('zone-spans', () => makeSpans(snapshot));
+}
+
+class SpanList {
+  readonly spans: Span[] = [];
+
+  get last(): Holder | undefined {
+    return this.spans.at(-1)?.holder;
+  }
+
+  /** From `start` on keys are the holder's. Starts come in order; a later one at the same key takes the place of the earlier. */
+  add(start: Buffer, holder: Holder): void {
+    while (this.spans.at(-1)?.start.equals(start) === true) this.spans.pop();
+    if (this.last !== holder) this.spans.push({ start, holder });
   }
 }
 
-function makeSegments(snapshot: CatalogSnapshot): readonly Segment[] {
-  const list = new SegmentList();
-  list.add(keyMin, fullZone(snapshot, zoneIds.meta));
-  list.add(metaEnd, fullZone(snapshot, zoneIds.system));
+function makeSpans(snapshot: CatalogSnapshot): readonly Span[] {
+  const holderOf = (zone: ZoneId): Holder => ({ zone, config: fullZone(snapshot, zone) });
+  const list = new SpanList();
+  list.add(keyMin, holderOf(zoneIds.meta));
+  list.add(metaEnd, holderOf(zoneIds.system));
   const subIdsWithZones = new Map<number, number[]>();
   for (const { zone } of storedZones(snapshot)) {
     const known = subIdsWithZones.get(zone.id);
     if (known === undefined) subIdsWithZones.set(zone.id, [zone.subId]);
     else known.push(zone.subId);
   }
-  const ofDatabase = new Map<number, FullZoneConfig>();
+  const ofDatabase = new Map<number, Holder>();
   let hasUserTables = false;
   for (const descriptor of [...snapshot.data.descriptors.values()].sort((a, b) => a.id - b.id)) {
     if (descriptor.kind === 'database' || descriptor.kind === 'schema') continue;
@@ -106,47 +143,47 @@ function makeSegments(snapshot: CatalogSnapshot): readonly Segment[] {
     const start = (): Buffer => (isFirst ? userTablesStart : tableKeyPrefix(id));
     const own = subIdsWithZones.get(id);
     if (own === undefined) {
-      let config = ofDatabase.get(databaseId);
-      config ??= fullZone(snapshot, { id: databaseId, subId: 0 });
-      ofDatabase.set(databaseId, config);
+      let holder = ofDatabase.get(databaseId);
+      holder ??= holderOf({ id: databaseId, subId: 0 });
+      ofDatabase.set(databaseId, holder);
       // The next of many tables without zones of their own.
-      if (config !== list.last) list.add(start(), config);
+      if (holder !== list.last) list.add(start(), holder);
     } else {
-      const config = fullZone(snapshot, { id, subId: 0 });
-      list.add(start(), config);
-      if (descriptor.kind === 'table') addSubzones(list, snapshot, descriptor, own, config);
+      const holder = holderOf({ id, subId: 0 });
+      list.add(start(), holder);
+      if (descriptor.kind !== 'table') continue;
+      const subzones = own.flatMap((subId) => {
+        const subzone = subzoneOf(descriptor, subId);
+        return subzone === undefined ? [] : [{ subzone, holder: holderOf({ id, subId }) }];
+      });
+      const spans = subzones.flatMap((each) =>
+        subzoneSpans(descriptor, each.subzone).map((span) => ({ ...span, holder: each.holder })),
+      );
+      addSubzones(list, spans, holder);
     }
   }
-  if (!hasUserTables) list.add(userTablesStart, fullZone(snapshot, zoneIds.default));
-  return list.segments;
+  if (!hasUserTables) list.add(userTablesStart, holderOf(zoneIds.default));
+  return list.spans;
 }
 
 /** Spans of indexes and partitions; a span lies inside another one or beside it, and the innermost decides. */
 function addSubzones(
-  list: SegmentList,
-  snapshot: CatalogSnapshot,
-  table: TableDescriptor,
-  subIds: readonly number[],
-  ofTable: FullZoneConfig,
+  list: SpanList,
+  spans: (Span & { readonly end: Buffer })[],
+  ofTable: Holder,
 ): void {
-  const spans = subIds.flatMap((subId) => {
-    const subzone = subzoneOf(table, subId);
-    if (subzone === undefined) return [];
-    const config = fullZone(snapshot, { id: table.id, subId });
-    return subzoneSpans(table, subzone).map((span) => ({ ...span, config }));
-  });
   spans.sort((a, b) => a.start.compare(b.start) || b.end.compare(a.end));
   const open: typeof spans = [];
   const closeUpTo = (key: Buffer | undefined): void => {
     for (let last = open.at(-1); last !== undefined; last = open.at(-1)) {
       if (key !== undefined && last.end.compare(key) > 0) return;
       open.pop();
-      list.add(last.end, open.at(-1)?.config ?? ofTable);
+      list.add(last.end, open.at(-1)?.holder ?? ofTable);
     }
   };
   for (const span of spans) {
     closeUpTo(span.start);
-    list.add(span.start, span.config);
+    list.add(span.start, span.holder);
     open.push(span);
   }
   closeUpTo(undefined);

@@ -9,6 +9,7 @@ import { asNodeId, asRangeId, asStoreId, ClusterSettings } from '../../../src/kv
 import { type StoreCounters } from '../../../src/range/index.ts';
 import { ClusterView } from '../../../src/range/queues/cluster-view.ts';
 import { reconcileProtection } from '../../../src/range/queues/protection-queue.ts';
+import { ReplicationReporter } from '../../../src/server/replication-reporter.ts';
 import { SnapshotPace } from '../../../src/range/store/snapshot-pace.ts';
 import {
   CatalogCache,
@@ -198,6 +199,30 @@ const eventKept =
     return (await db.run({}, (txn) => readRows(txn, rangelogTable))).length;
   };
 
+/** When in ten seconds a report is made. */
+const reportsMade: Look = async (settings) => {
+  const { env, db } = await startCluster(1);
+  const made: number[] = [];
+  const collect = async () => {
+    made.push(env.clock.monotonicMs());
+    return { rows: [], missing: [] };
+  };
+  const zonesOf = () => ({ replication: [], constraints: [] });
+  const nodeId = asNodeId(1);
+  const reporter = new ReplicationReporter({
+    env,
+    db,
+    nodeId,
+    settings,
+    zonesOf,
+    reports: { collect },
+  });
+  reporter.heedSettings();
+  await env.runFor(10_000);
+  reporter.stop();
+  return made;
+};
+
 /** What a store has counted after two seconds of its queues. */
 const checked =
   (look: (counters: StoreCounters) => unknown): Look =>
@@ -254,6 +279,7 @@ const probes: Readonly<Record<string, Probe>> = {
     between: ['0', '5000'],
     look: outage,
   },
+  'kv.replication_reports.interval': { between: ['1000', '0'], look: reportsMade },
   'kv.snapshot_rebalance.max_rate': {
     between: ['1048576', '2097152'],
     look: snapshotMs('rebalance'),
