@@ -158,9 +158,11 @@ export class MergeQueue {
 }
 
 /** This store may decide about a merge of it: it leads the range, which has a right neighbour and keeps data. */
-function isOwnedLeft({ destroyed, holdsLease, descriptor }: Replica): boolean {
-  const { startKey, endKey } = descriptor;
-  return !destroyed && holdsLease && startKey.compare(metaEnd) >= 0 && !endKey.equals(keyMax);
+function isOwnedLeft(replica: Replica): boolean {
+  // Without a lease it may not even know its keys.
+  if (replica.destroyed || !replica.holdsLease) return false;
+  const { startKey, endKey } = replica.descriptor;
+  return startKey.compare(metaEnd) >= 0 && !endKey.equals(keyMax);
 }
 
 function measured({ stats, queriesPerSecond }: Replica): Measured {
