@@ -51,6 +51,11 @@ export interface BatchHeader {
   readonly canForwardReadTimestamp: boolean;
   /** A read of the past that is not to be passed on to the leaseholder: a replica that cannot serve it says 'not-closed'. */
   readonly nearest?: boolean;
+  /**
+   * Plain reads of a transaction that has left no intent anywhere: a replica without the lease may serve them, if it knows
+   * everything that they may see.
+   */
+  readonly anyReplica?: boolean;
 }
 
 export interface BatchRequest {
@@ -68,6 +73,8 @@ export type BatchResponse =
       readonly results: readonly KvResult[];
       /** Some of it was read at a replica without the lease. */
       readonly isFollowerRead?: boolean;
+      /** The range is closed ahead of the clock: any replica can serve reads of the present. */
+      readonly closesAhead?: boolean;
     }
   | {
       readonly kind: 'error';
@@ -205,7 +212,10 @@ export interface ChecksumTrigger {
 export interface FrozenRange {
   /** All it ever did is in its log up to here. */
   readonly appliedIndex: number;
-  /** Everything in it may have been read, and was written, at or below this: its leaseholder's clock. */
+  /**
+   * Everything in it may have been read, and was written, at or below this: its leaseholder's clock, or what was closed, read
+   * or written ahead of it.
+   */
   readonly at: Timestamp;
   /** A transaction that began up to here may have been ended there before its record was made (trap X5). */
   readonly txnsUpTo: Timestamp;

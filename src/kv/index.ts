@@ -23,6 +23,7 @@ export type {
   SpanStats,
   WaitPolicy,
 } from './api.ts';
+export { untilPast } from './commit-wait.ts';
 export { ClusterSettings, kvSettings, settingValue } from './cluster-settings.ts';
 export type { ClusterSetting, SettingType } from './cluster-settings.ts';
 export type { Db, ReadOptions, Savepoint, ScanOptions, ScanPage, Txn, TxnOptions } from './db.ts';
@@ -109,7 +110,7 @@ export {
   releaseProtection,
 } from './protected.ts';
 export type { ProtectedSpan, ProtectedTimestamp } from './protected.ts';
-export { isAdminRequest, recordKeyOf, requestSpan } from './request-span.ts';
+export { isAdminRequest, isPlainRead, recordKeyOf, requestSpan } from './request-span.ts';
 export { SortedMap } from './sorted-map.ts';
 export { TransportFailure, gossipKeys, storeMethod } from './transport.ts';
 export type {

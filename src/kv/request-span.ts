@@ -1,8 +1,13 @@
-/** Where a request has to be served: its span of addresses. */
+/** What a request touches: its span of addresses, and whether it only reads there. */
 import { addressOf, isLocalKey, txnRecordKey } from '../encoding/index.ts';
 import { emptyBytes, unreachable } from '../util/index.ts';
 import { type AdminRequest, type KvRequest } from './api.ts';
 import { type Span } from './txn.ts';
+
+/** Takes no locks. */
+export function isPlainRead(request: KvRequest): boolean {
+  return (request.kind === 'get' || request.kind === 'scan') && request.lock === 'none';
+}
 
 /** The keys a request touches, by address: [start, end), or the single key `start`. */
 export function requestSpan(request: KvRequest): Span {

@@ -72,7 +72,10 @@ export interface ReplicaPort {
   readonly loadSplitThreshold: number;
   /** The lease began here: the low water of the timestamp cache (rule T1). */
   readonly leaseStart: Timestamp;
-  /** Called in the step in which the evaluation of a write begins: writes stand above what is promised, and tell when they end. */
+  /** The leaseholder closes the range ahead of its clock. */
+  readonly closesAhead: boolean;
+  readonly closed: ClosedTimestamp;
+  /** Called in the step in which the evaluation of a write begins: writes stand above `closed.floor`, and tell when they end. */
   openForWrites(): ClosedTimestamp;
   /** Proposes under the lease with `leaseSequence`; resolves when the command is applied on this replica. */
   propose(command: Command, leaseSequence: number): Promise<ProposeOutcome>;

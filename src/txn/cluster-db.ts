@@ -78,6 +78,7 @@ export class ClusterDb implements Db {
       env: options.env,
       router: options.router,
       nodeId: options.nodeId,
+      clock: options.clock,
       settings: options.clusterSettings ?? new ClusterSettings(),
       bulkPace: new Pace(options.env),
       rowPrograms: options.rowPrograms,

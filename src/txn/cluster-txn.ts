@@ -14,10 +14,12 @@ import {
   kvSettings,
   PageBuilder,
   SortedMap,
+  untilPast,
   WriteBuffer,
   type BatchResponse,
   type ClusterSettings,
   type CommitTrigger,
+  type HlcClock,
   type KvError,
   type KvRequest,
   type KvResult,
@@ -48,6 +50,7 @@ export interface TxnParts {
   readonly env: Env;
   readonly router: Router;
   readonly nodeId: NodeId;
+  readonly clock: HlcClock;
   readonly settings: ClusterSettings;
   /** What all bulk writes of this node share. */
   readonly bulkPace: Pace;
@@ -447,11 +450,12 @@ export class ClusterTxn implements Txn {
 
   async commit(options: { readonly trigger?: CommitTrigger } = {}): Promise<Timestamp> {
     this.checkOpen();
+    let committed: Timestamp;
     try {
       this.checkConflict();
       if (this.#isBulk) await this.paceBulk(this.buffer.bytes);
       this.#committing = true;
-      return await commitWrites(this, options.trigger);
+      committed = await commitWrites(this, options.trigger);
     } catch (error) {
       const known = error instanceof KvFailure && error.kvError.kind !== 'ambiguous-result';
       this.end(known ? 'aborted' : 'ambiguous');
@@ -460,6 +464,9 @@ export class ClusterTxn implements Txn {
       }
       throw error;
     }
+    // Locks and intents are on their way out already: only the client waits.
+    await untilPast(this.parts.env, this.parts.clock, committed);
+    return committed;
   }
 
   async rollback(): Promise<void> {
@@ -494,6 +501,7 @@ export class ClusterTxn implements Txn {
       canForwardReadTimestamp: mayMove,
       observedClocks: this.#observedClocks,
       isPast: this.#readOnlyAsOf,
+      anyReplica: this.intents.size === 0,
       nearest: this.#isNearest,
     };
   }

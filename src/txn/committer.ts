@@ -9,6 +9,7 @@
  * answered; the intents are resolved behind the answer.
  */
 import {
+  compareTimestamps,
   containsKey,
   equalTimestamps,
   KvFailure,
@@ -23,7 +24,7 @@ import {
   type WriteBuffer,
 } from '../kv/index.ts';
 import { addressOf } from '../encoding/index.ts';
-import { emptyBytes, maxBytes, nextKey } from '../util/index.ts';
+import { compareBytes, emptyBytes, maxBytes, nextKey } from '../util/index.ts';
 import { cleanUp, cleanUpCommitted } from './clean-up.ts';
 import { type ClusterTxn } from './cluster-txn.ts';
 import { retryTimestamp } from './refresher.ts';
@@ -92,7 +93,10 @@ function endWithoutWrites(txn: ClusterTxn): Timestamp {
   return readTimestamp;
 }
 
-/** Undefined: the writes are not all in one range. */
+/**
+ * Undefined: the writes are not all in one range, or theirs is closed ahead of the clock. That one moves writes up on every try, farther
+ * than the reads have been refreshed meanwhile; only an intent holds a place.
+ */
 async function commitInOnePhase(
   txn: ClusterTxn,
   writes: readonly KvRequest[],
@@ -117,6 +121,10 @@ async function commitInOnePhase(
     }
     if (response.kind === 'ok') return committed(txn, response, []);
     await moveOrFail(txn, response);
+    if (isAhead(txn)) {
+      txn.heartbeater.muted = false;
+      return undefined;
+    }
   }
   return txn.fail({ kind: 'txn-retry', reason: 'too much contention at commit' });
 }
@@ -141,21 +149,18 @@ async function commitInTwoPhases(
   const lockSpans = txn.intents.list();
   let separate: readonly KvRequest[] = elsewhere;
   let together: readonly KvRequest[] = atAnchor;
+  if (isAhead(txn)) [separate, together] = [writes, []];
   for (let moves = 0; moves < maxMoves; moves++) {
     txn.checkOpen();
     await reachAgreement(txn, separate, flushed);
     txn.heartbeater.muted = true;
     const end = endRequest(txn, { onePhase: false, lockSpans, trigger });
     const response = await router.sendToOneRange(txn.header({}, false), [...together, end]);
-    if (response === undefined) {
-      // The anchor's range was split meanwhile.
-      separate = writes;
-      together = [];
-    } else if (response.kind === 'ok') {
-      return committed(txn, response, lockSpans);
-    } else {
-      await moveOrFail(txn, response);
-    }
+    if (response?.kind === 'ok') return committed(txn, response, lockSpans);
+    if (response !== undefined) await moveOrFail(txn, response);
+    // The anchor's range was split meanwhile, or moves every write up: they hold their place as intents.
+    separate = writes;
+    together = [];
     txn.heartbeater.muted = false;
   }
   return txn.fail({ kind: 'txn-retry', reason: 'too much contention at commit' });
@@ -171,14 +176,20 @@ async function reachAgreement(
   writes: readonly KvRequest[],
   flushed: readonly Span[],
 ): Promise<void> {
+  let laying = writes;
+  let laid = flushed;
   for (let moves = 0; moves < maxMoves; moves++) {
     const at = txn.meta.writeTimestamp;
-    const notes = flushed.map((span): KvRequest => ({ kind: 'refresh', span, from: at, to: at }));
-    await writeIntents(txn, [...writes, ...notes]);
+    const notes = laid.map((span): KvRequest => ({ kind: 'refresh', span, from: at, to: at }));
+    await writeIntents(txn, [...laying, ...notes]);
     if (!equalTimestamps(txn.meta.readTimestamp, txn.meta.writeTimestamp)) {
       await txn.refresher.refreshTo(txn.meta.writeTimestamp);
     }
     if (equalTimestamps(at, txn.meta.writeTimestamp)) return;
+    // An intent may stand below the commit: laid down again it would be moved up again where ranges are closed ahead.
+    const spans = laying.map((write): Span => ({ start: writtenKey(write), end: undefined }));
+    laid = fewPerRange(txn, [...laid, ...spans]);
+    laying = [];
   }
   txn.fail({ kind: 'txn-retry', reason: 'too much contention at commit' });
 }
@@ -187,12 +198,23 @@ async function reachAgreement(
  * Where intents were written before the commit. Many spans of one range are joined: a split that the
  * cache does not know of makes the joined span a mismatch, which is then routed again.
  */
-function flushedSpans(txn: ClusterTxn, writes: readonly KvRequest[]): Span[] {
+function flushedSpans(txn: ClusterTxn, writes: readonly KvRequest[]): readonly Span[] {
   const now = new Set(writes.map((write) => writtenKey(write).toString('latin1')));
   const spans = txn.intents
     .list()
     .filter((span) => span.end !== undefined || !now.has(span.start.toString('latin1')));
-  return spans.length <= maxNotes ? spans : joinPerRange(txn.parts.router, spans);
+  return fewPerRange(txn, spans);
+}
+
+function fewPerRange(txn: ClusterTxn, spans: readonly Span[]): readonly Span[] {
+  if (spans.length <= maxNotes) return spans;
+  const sorted = spans.toSorted((a, b) => compareBytes(a.start, b.start));
+  return joinPerRange(txn.parts.router, sorted);
+}
+
+/** The commit would stand where no clock has been yet. */
+function isAhead({ meta, parts }: ClusterTxn): boolean {
+  return compareTimestamps(meta.writeTimestamp, parts.clock.now()) > 0;
 }
 
 /** The right side of a merge cannot answer, and nobody asks it again: whoever reads its keys later asks the left side. */

@@ -1,5 +1,5 @@
 /**
- * The range cache: which range holds a key, and which of its replicas served last. It may be wrong;
+ * The range cache: which range holds a key, which of its replicas served last, and whether the others can serve, too. It may be wrong;
  * ranges correct it. Of two descriptors that overlap, the one with the larger generation wins (T8).
  *
  * INVARIANT: the cached descriptors do not overlap; each is filed under its end key.
@@ -23,6 +23,8 @@ import { compareBytes, nextKey } from '../util/index.ts';
 export interface CachedRange {
   readonly range: RangeDescriptor;
   leaseholder: ReplicaDescriptor | undefined;
+  /** As a replica said last: any replica can serve reads of the present. */
+  closesAhead: boolean;
 }
 
 /** Reads meta records of [start, end), which lies in one range; answers may be old. */
@@ -127,7 +129,8 @@ export class RangeCache {
     leaseholder: ReplicaDescriptor | undefined,
   ): CachedRange {
     const kept = keepDescriptor(range, ...former.map((old) => old.range));
-    const entry: CachedRange = { range: kept, leaseholder };
+    const closesAhead = former.length > 0 && former.every((old) => old.closesAhead);
+    const entry: CachedRange = { range: kept, leaseholder, closesAhead };
     this.#ranges.set(kept.endKey, entry);
     return entry;
   }

@@ -9,6 +9,7 @@
 import {
   ClusterSettings,
   containsKey,
+  isPlainRead,
   KvFailure,
   kvSettings,
   laterTimestamp,
@@ -66,7 +67,7 @@ export type HeaderBase = Omit<
 > & {
   /** The clocks of the nodes that the transaction has met, each as it was then; filled in here. */
   readonly observedClocks?: Map<NodeId, Timestamp>;
-  /** Plain reads at a fixed timestamp: any replica may serve them that knows everything up to then. */
+  /** The read timestamp is fixed, in the past as a rule. */
   readonly isPast?: boolean;
 };
 
@@ -354,7 +355,7 @@ export class Router {
     requests: readonly KvRequest[],
   ): Promise<RangeAnswer> {
     const { range } = entry;
-    const isNear = this.#readsNear(base);
+    const isNear = this.#readsNear(entry, base, requests);
     // The rest of the candidates are only needed when the last leaseholder is none any more.
     let untried = isNear
       ? nearestFirst(range.replicas, this.#options.nodeId, this.#options.gossip)
@@ -372,7 +373,8 @@ export class Router {
         base.observedClocks.set(replica.nodeId, answer.now);
       }
       if (answer.kind === 'ok') {
-        if (base.consistency !== 'inconsistent' && !isNear) {
+        if (base.consistency !== 'inconsistent') entry.closesAhead = answer.closesAhead === true;
+        if (base.consistency !== 'inconsistent' && answer.isFollowerRead !== true) {
           entry.leaseholder = replica;
           this.#leaseWaits.served(range.rangeId);
           this.#breaker.served(range.rangeId);
@@ -410,9 +412,15 @@ export class Router {
     return { kind: 'moved', unserved: range.rangeId };
   }
 
-  #readsNear({ isPast, nearest, txn }: HeaderBase): boolean {
-    if (isPast !== true || txn === undefined) return false;
+  #readsNear(
+    { closesAhead }: CachedRange,
+    { isPast, nearest, txn, anyReplica }: HeaderBase,
+    requests: readonly KvRequest[],
+  ): boolean {
+    if (anyReplica !== true || txn === undefined) return false;
     if (nearest === true) return true;
+    if (closesAhead) return requests.every(isPlainRead);
+    if (isPast !== true) return false;
     return isLikelyClosed(txn.readTimestamp, this.#options.clock.now().wall, this.#settings);
   }
 

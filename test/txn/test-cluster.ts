@@ -59,7 +59,8 @@ class TestReplica implements ReplicaPort {
   descriptor: RangeDescriptor;
   readonly loadSplitThreshold = Number.POSITIVE_INFINITY;
   leaseSequence = 1;
-  readonly #closed = new ClosedTimestamp();
+  readonly closesAhead = false;
+  readonly closed = new ClosedTimestamp();
   leaseStart: Timestamp;
   hasLease = true;
   executor: RangeExecutor;
@@ -96,7 +97,7 @@ class TestReplica implements ReplicaPort {
   }
 
   openForWrites(): ClosedTimestamp {
-    return this.#closed;
+    return this.closed;
   }
 
   checkLease(): KvError | undefined {

@@ -3,11 +3,16 @@
  * timestamp cache, because nothing is written there any more. What it cannot decide it leaves to the leaseholder, as a
  * replica does that holds no lease: intents that may belong to a committed transaction, above all.
  *
+ * A range that is closed ahead of the clock serves reads of the present in this way. They may see everything up to the
+ * end of their uncertainty interval, so that has to be closed; a value inside of it is left to the leaseholder, too.
+ * A transaction that has left intents does not read here: if another one has aborted it and taken them away, only the leaseholder knows.
+ *
  * Everything is read from one snapshot of the engine, taken in the step in which the closed timestamp was looked at: what
  * happens to the replica meanwhile (garbage collection, a snapshot, its removal) does no harm.
  */
 import {
   compareTimestamps,
+  isPlainRead,
   kvSettings,
   previousTimestamp,
   zeroTimestamp,
@@ -27,7 +32,7 @@ import { TimestampCache } from '../concurrency/timestamp-cache.ts';
 import { TxnTombstones } from '../concurrency/txn-tombstones.ts';
 import { TxnWaitQueue } from '../concurrency/txn-wait-queue.ts';
 import { EvaluationContext, type Outcome } from '../evaluate/context.ts';
-import { evaluateGet, evaluateScan, isPlainRead } from '../evaluate/reads.ts';
+import { evaluateGet, evaluateScan } from '../evaluate/reads.ts';
 import { readThreshold } from '../replica/range-state.ts';
 import { type Replica } from '../replica/replica.ts';
 
@@ -58,7 +63,7 @@ export function readPast(
 
 function isForReplicas(replica: Replica, { header, requests }: BatchRequest): boolean {
   return (
-    header.consistency === 'txn' &&
+    header.anyReplica === true &&
     !replica.holdsLease &&
     requests.every(isPlainRead) &&
     // While a snapshot is being installed the data are neither the old nor the new ones.
@@ -86,6 +91,7 @@ async function serve(
         header,
         batch: createMvccBatch(snapshot),
         now: replica.clock.now(),
+        at: timestamp,
         txn,
         onePhase: false,
       },
@@ -98,7 +104,9 @@ async function serve(
       results.push(outcome.result);
     }
     replica.host.counters.followerReads++;
-    return { kind: 'ok', now: replica.clock.now(), txn, results, isFollowerRead: true };
+    const now = replica.clock.now();
+    const closesAhead = replica.closedTimestamp > now.wall;
+    return { kind: 'ok', now, txn, results, isFollowerRead: true, closesAhead };
   } finally {
     snapshot.close();
   }

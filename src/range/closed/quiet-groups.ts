@@ -1,6 +1,6 @@
 /**
  * Ranges at rest are closed together. A leaseholder whose replica falls asleep joins the group of the ranges that have their replicas on the
- * same stores and whose leases rest on the same promises; closing the group closes them all, without a look at any
+ * same stores, whose leases rest on the same promises, and that are closed as far; closing the group closes them all, without a look at any
  * of them. Whatever wakes a range takes it out again, in the same step, before anything else happens to it. Pure; `side-transport.ts` feeds it.
  *
  * What is closed for a group is below the expiration of the lease of each of its ranges: the promises of stores are renewed for
@@ -18,6 +18,8 @@ export interface GroupPlace {
   readonly promising: readonly StoreId[];
   /** All voters, this store's replica among them. */
   readonly voters: number;
+  /** They are closed ahead of the clock. */
+  readonly ahead: boolean;
 }
 
 export class QuietGroup {
@@ -79,7 +81,7 @@ export function leaseReach(place: GroupPlace, promisedBy: (store: StoreId) => nu
   return others === 0 ? Number.POSITIVE_INFINITY : (promised[others - 1] ?? 0);
 }
 
-function nameOf({ peers, promising, voters }: GroupPlace): string {
+function nameOf({ peers, promising, voters, ahead }: GroupPlace): string {
   const stores = peers.map(({ storeId }) => storeId).sort((a, b) => a - b);
-  return `${stores.join()}/${promising.toSorted((a, b) => a - b).join()}/${voters}`;
+  return `${stores.join()}/${promising.toSorted((a, b) => a - b).join()}/${voters}${ahead ? '+' : ''}`;
 }

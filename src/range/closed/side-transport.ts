@@ -27,8 +27,8 @@ export interface SideTransportDeps {
   readonly ledger: SupportLedger;
   readonly bound: ClockBound;
   readonly intervalMs: () => number;
-  /** HLC wall microseconds. */
-  readonly closingTarget: () => number;
+  /** HLC wall microseconds; `ahead`: of ranges that are closed ahead of the clock. */
+  readonly closingTarget: (ahead: boolean) => number;
   /** False: the store behaves as one that is cut off. */
   readonly maySpeak: () => boolean;
   readonly replica: (rangeId: RangeId) => Replica | undefined;
@@ -126,16 +126,16 @@ export class SideTransport {
   }
 
   #close(): void {
-    const target = this.#deps.closingTarget();
     const boxes = new Map<StoreId, Box>();
-    for (const group of this.#groups.all) this.#closeGroup(group, target, boxes);
-    for (const replica of this.#deps.awake()) this.#closeAwake(replica, target, boxes);
+    for (const group of this.#groups.all) this.#closeGroup(group, boxes);
+    for (const replica of this.#deps.awake()) this.#closeAwake(replica, boxes);
     for (const box of boxes.values()) this.#send(box);
     this.#groups.told();
   }
 
-  #closeGroup(group: QuietGroup, target: number, boxes: Map<StoreId, Box>): void {
-    const { ledger, bound } = this.#deps;
+  #closeGroup(group: QuietGroup, boxes: Map<StoreId, Box>): void {
+    const { ledger, bound, closingTarget } = this.#deps;
+    const target = closingTarget(group.place.ahead);
     const reach = leaseReach(group.place, (store) => ledger.supportFrom(store).expiration);
     const closed = Math.min(target, reach - 1, bound.upperBound - 1);
     const isNews = closed > group.closed || group.changes.size > 0;
@@ -148,9 +148,9 @@ export class SideTransport {
     }
   }
 
-  #closeAwake(replica: Replica, target: number, boxes: Map<StoreId, Box>): void {
+  #closeAwake(replica: Replica, boxes: Map<StoreId, Box>): void {
     if (!replica.holdsLease) return;
-    const closed = replica.closed.close(Math.min(target, replica.leaseExpiration() - 1));
+    const closed = replica.closed.close(replica.closingTarget());
     const { rangeId, raft } = replica;
     if (closed <= 0) return;
     if (raft.appliedIndex === raft.lastIndex) replica.closed.learn(closed);

@@ -66,8 +66,10 @@ export class EvaluationContext {
   readonly state: RangeState;
   readonly header: BatchHeader;
   readonly batch: MvccBatch;
-  /** The leaseholder's clock when evaluation began: the timestamp of everything without a transaction. */
+  /** The leaseholder's clock when evaluation began. */
   readonly now: Timestamp;
+  /** The timestamp of everything without a transaction: above what it must see, so perhaps ahead of the clock. */
+  readonly at: Timestamp;
   txn: TxnMeta | undefined;
   trigger: CommitTrigger | undefined;
   /** The part of a span whose intents were too many for this command. */
@@ -86,6 +88,7 @@ export class EvaluationContext {
       readonly header: BatchHeader;
       readonly batch: MvccBatch;
       readonly now: Timestamp;
+      readonly at: Timestamp;
       readonly txn: TxnMeta | undefined;
       readonly onePhase: boolean;
     },
@@ -94,16 +97,17 @@ export class EvaluationContext {
     this.header = parts.header;
     this.batch = parts.batch;
     this.now = parts.now;
+    this.at = parts.at;
     this.txn = parts.txn;
     this.onePhase = parts.onePhase;
   }
 
   get readTimestamp(): Timestamp {
-    return this.txn?.readTimestamp ?? this.now;
+    return this.txn?.readTimestamp ?? this.at;
   }
 
   get writeTimestamp(): Timestamp {
-    return this.txn?.writeTimestamp ?? this.now;
+    return this.txn?.writeTimestamp ?? this.at;
   }
 
   markRead(start: Buffer, end: Buffer | undefined, timestamp: Timestamp): void {

@@ -17,7 +17,9 @@ import {
   laterTimestamp,
   nextTimestamp,
   isAdminRequest,
+  isPlainRead,
   requestSpan,
+  untilPast,
   zeroTimestamp,
   type BatchHeader,
   type BatchRequest,
@@ -55,14 +57,7 @@ import {
 import { evaluateEndTxn } from './end-txn.ts';
 import { evaluateInconsistent } from './inconsistent.ts';
 import { latchSpans } from './latch-spans.ts';
-import {
-  evaluateGet,
-  evaluateRefresh,
-  evaluateScan,
-  intentsOf,
-  isPlainRead,
-  type IntentPage,
-} from './reads.ts';
+import { evaluateGet, evaluateRefresh, evaluateScan, intentsOf, type IntentPage } from './reads.ts';
 import { ResolvePages, type Resolve } from './resolve-pages.ts';
 import {
   evaluateHeartbeat,
@@ -88,7 +83,8 @@ export function createRangeExecutor(port: ReplicaPort, lowWater?: LowWater): Ran
 
 /** How one attempt at a batch ended. */
 type Attempt =
-  | { readonly kind: 'answer'; readonly response: BatchResponse }
+  /** `at`: what was done or read stands there; nobody is told before the clock has passed it. */
+  | { readonly kind: 'answer'; readonly response: BatchResponse; readonly at?: Timestamp }
   /** Evaluate again with this transaction; `relatch` when a plain read moves. */
   | { readonly kind: 'again'; readonly txn: TxnMeta | undefined; readonly relatch: boolean }
   /** The resolution of a span is done up to `rest`: it goes on under new latches. */
@@ -236,6 +232,7 @@ class Executor implements RangeExecutor {
     const port = this.#port;
     const now = port.clock.now();
     const timestamp = txn?.readTimestamp ?? now;
+    if (txn === undefined && port.closed.ahead > now.wall) return undefined;
     if (this.#latches.blocksRead(key, timestamp)) return undefined;
     if (!containsKey(port.descriptor, key) || port.checkLease(timestamp) !== undefined) {
       return undefined;
@@ -255,7 +252,7 @@ class Executor implements RangeExecutor {
     }
     if (got.kind !== 'value') return undefined;
     this.#state.reads.addPoint(key, timestamp, txn?.id);
-    return { kind: 'ok', now, txn, results: [{ kind: 'get', value: got.value }] };
+    return this.#done(txn, [{ kind: 'get', value: got.value }], now);
   }
 
   /**
@@ -289,7 +286,7 @@ class Executor implements RangeExecutor {
       const failure = await pages.finish();
       if (failure !== undefined) return failure;
       const results = requests.map((): KvResult => ({ kind: 'resolve-locks' }));
-      return { kind: 'ok', now: this.#port.clock.now(), txn: undefined, results };
+      return this.#done(undefined, results, this.#port.clock.now());
     } finally {
       this.#running--;
     }
@@ -329,7 +326,11 @@ class Executor implements RangeExecutor {
         } finally {
           this.#latches.release(guard);
         }
-        if (attempt.kind === 'answer') return attempt.response;
+        if (attempt.kind === 'answer') {
+          const { response, at } = attempt;
+          if (at !== undefined) await untilPast(this.#port.env, this.#port.clock, at);
+          return response;
+        }
         if (attempt.kind === 'again') continue;
         if (attempt.kind === 'next-page') {
           const { rest } = attempt;
@@ -408,7 +409,9 @@ class Executor implements RangeExecutor {
     const onePhase = end?.kind === 'end-txn' && end.commit && end.onePhase;
     let txn = this.#withLocalLimit({ header: { ...header, txn: arrived } });
     const closed = requests.some(writesVersion) ? port.openForWrites() : undefined;
-    const floor = this.#writeFloor(requests, txn, now, closed?.promised ?? 0);
+    let at = txn === undefined ? this.#timestampOf(requests, now) : now;
+    const floor = this.#writeFloor(requests, txn, at, closed?.floor ?? 0);
+    if (floor !== undefined) at = laterTimestamp(at, floor);
     if (txn !== undefined && floor !== undefined) {
       txn = raiseWrite(txn, floor);
       // A commit that brings its refreshes may read where it writes.
@@ -417,10 +420,13 @@ class Executor implements RangeExecutor {
     const ctx = new EvaluationContext(this.#state, {
       header,
       batch: createMvccBatch(port.engine),
-      now: txn === undefined && floor !== undefined ? laterTimestamp(now, floor) : now,
+      now,
+      at,
       txn,
       onePhase,
     });
+    // A write, or the note of a commit that is near: from here on nobody takes values up to there for younger than they are.
+    if (compareTimestamps(ctx.writeTimestamp, now) > 0) port.closed.noteAhead(ctx.writeTimestamp);
     // From here until the write is applied nothing at or above it is closed.
     const write = closed?.beginWrite(ctx.writeTimestamp);
     try {
@@ -465,8 +471,8 @@ class Executor implements RangeExecutor {
       case 'wait-push':
         return { kind: 'wait', for: outcome, index };
       case 'raise-write':
-        // Without a transaction the clock is above by the next attempt.
-        this.#port.clock.observe(outcome.to);
+        // Without a transaction the next attempt stands above it.
+        if (ctx.txn === undefined) this.#port.closed.noteAhead(outcome.to);
         return {
           kind: 'again',
           txn: ctx.txn === undefined ? undefined : raiseWrite(ctx.txn, outcome.to),
@@ -518,9 +524,18 @@ class Executor implements RangeExecutor {
       }
     }
     for (const run of ctx.afterApply) run();
-    const now = this.#port.clock.now();
     if (ctx.unresolved !== undefined) return { kind: 'next-page', rest: ctx.unresolved };
-    return this.#answer({ kind: 'ok', now, txn: ctx.txn, results });
+    const response = this.#done(ctx.txn, results, this.#port.clock.now());
+    // Coordinators wait for the commits of their transactions themselves.
+    return ctx.txn === undefined
+      ? { kind: 'answer', response, at: ctx.at }
+      : { kind: 'answer', response };
+  }
+
+  #done(txn: TxnMeta | undefined, results: readonly KvResult[], now: Timestamp): BatchResponse {
+    return this.#port.closesAhead
+      ? { kind: 'ok', now, txn, results, closesAhead: true }
+      : { kind: 'ok', now, txn, results };
   }
 
   #remember(ctx: EvaluationContext): void {
@@ -550,27 +565,37 @@ class Executor implements RangeExecutor {
 
   /**
    * The transaction as this lease sees its uncertainty: what was committed here reached this node's
-   * clock before it was acknowledged (a coordinator sees to that on every range it wrote to), or comes
-   * from before the lease (trap X3).
+   * clock before it was acknowledged (a coordinator sees to that on every range it wrote to), or was noted to be
+   * ahead of it, or comes from before the lease (trap X3).
    */
   #withLocalLimit(batch: { readonly header: BatchHeader }): TxnMeta | undefined {
     const { txn, observed } = batch.header;
     if (txn === undefined || observed === undefined) return txn;
-    const limit = laterTimestamp(observed, this.#port.leaseStart);
+    const { leaseStart, closed } = this.#port;
+    const ahead = { wall: closed.ceiling, logical: 0 };
+    const limit = laterTimestamp(laterTimestamp(observed, leaseStart), ahead);
     return compareTimestamps(limit, txn.uncertaintyLimit) < 0
       ? { ...txn, uncertaintyLimit: limit }
       : txn;
   }
 
-  /** Writes have to stand above this: what others have read of their keys, and what is closed (wall time). */
+  /** Where values are read or written without a transaction: above all that are here already. */
+  #timestampOf(requests: readonly KvRequest[], now: Timestamp): Timestamp {
+    const { ahead } = this.#port.closed;
+    if (ahead < now.wall) return now;
+    const hasValues = requests.some((request) => writesVersion(request) || isPlainRead(request));
+    return hasValues ? laterTimestamp(now, { wall: ahead, logical: 0 }) : now;
+  }
+
+  /** Writes have to stand above this: what others have read of their keys, and the floor of the range (wall time). */
   #writeFloor(
     requests: readonly KvRequest[],
     txn: TxnMeta | undefined,
-    now: Timestamp,
-    closedWall: number,
+    at: Timestamp,
+    floorWall: number,
   ): Timestamp | undefined {
-    const writeAt = txn?.writeTimestamp ?? now;
-    const closed = { wall: closedWall, logical: 0 };
+    const writeAt = txn?.writeTimestamp ?? at;
+    const closed = { wall: floorWall, logical: 0 };
     let below = compareTimestamps(writeAt, closed) <= 0;
     let latest = below ? closed : writeAt;
     for (const request of requests) {

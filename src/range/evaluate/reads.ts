@@ -32,11 +32,6 @@ import {
 const maxScannedBytes = 8 << 20;
 const refreshPage = 256;
 
-/** Takes no locks. */
-export function isPlainRead(request: KvRequest): boolean {
-  return (request.kind === 'get' || request.kind === 'scan') && request.lock === 'none';
-}
-
 export function evaluateGet(
   ctx: EvaluationContext,
   request: Extract<KvRequest, { kind: 'get' }>,

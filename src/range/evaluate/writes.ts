@@ -153,7 +153,7 @@ export async function evaluateIncrement(
   const stored = Buffer.allocUnsafe(counterBytes);
   stored.writeBigInt64BE(value);
   const put = await ctx.batch.put(key, stored, {
-    timestamp: ctx.now,
+    timestamp: ctx.at,
     txn: undefined,
     sequence: 0,
   });

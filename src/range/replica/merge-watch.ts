@@ -88,7 +88,11 @@ export class MergeWatch {
       const { reads, txns } = replica.executor().lowWater;
       const range: FrozenRange = {
         appliedIndex: replica.raft.appliedIndex,
-        at: laterTimestamp(replica.clock.now(), reads),
+        at: laterTimestamp(
+          laterTimestamp(replica.clock.now(), reads),
+          // At rest it was closed with others.
+          { wall: Math.max(replica.closed.ceiling, replica.closedTimestamp), logical: 0 },
+        ),
         txnsUpTo: txns,
       };
       this.#frozen = { txnId, range };

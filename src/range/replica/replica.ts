@@ -40,7 +40,12 @@ import {
   type Ready,
   RaftNode,
 } from '../../raft/index.ts';
-import { CorruptionError, type EngineReader, type MvccStats } from '../../storage/index.ts';
+import {
+  CorruptionError,
+  zeroStats,
+  type EngineReader,
+  type MvccStats,
+} from '../../storage/index.ts';
 import { must, unreachable, type Env } from '../../util/index.ts';
 import {
   type Command,
@@ -62,7 +67,7 @@ import { LeaseSupport } from './lease.ts';
 import { MergeWatch } from './merge-watch.ts';
 import { type RaftEnvelope } from './message-codec.ts';
 import { Proposals } from './proposals.ts';
-import { initialLogTerm, readThreshold } from './range-state.ts';
+import { initialLogIndex, initialLogTerm, readThreshold } from './range-state.ts';
 import { type ReplicaStart } from './replica-start.ts';
 import { Waiters } from './waiters.ts';
 
@@ -92,6 +97,8 @@ export class Replica implements ReplicaPort, RaftHost {
   #lowWater: LowWater | undefined;
 
   readonly closed = new ClosedTimestamp();
+  /** See `ReplicaPort`; as of `readPolicy`. */
+  closesAhead = false;
   readonly proposals = new Proposals();
   readonly admin = new AdminWork();
   readonly effects = new Effects(this);
@@ -105,6 +112,8 @@ export class Replica implements ReplicaPort, RaftHost {
   /** As of the lease; only the leaseholder raises it. */
   #gcThreshold: Timestamp = zeroTimestamp;
   #transfer: { readonly term: number; readonly to: RaftId } | undefined;
+  /** Nothing more is closed under this lease. */
+  #isSealed = false;
   #lostLeadershipAtMs = 0;
 
   #lastContactMs: number;
@@ -114,6 +123,11 @@ export class Replica implements ReplicaPort, RaftHost {
   destroyed = false;
   /** A snapshot is taking the place of what this replica holds: there is nothing to come back to. */
   replaced = false;
+  /**
+   * The range began as the right side of one that was led by another store. If that store does not take it, nobody knows what was
+   * read or closed there ahead of the clock.
+   */
+  bornElsewhere = false;
   /** The range that has absorbed this one. */
   successor: RangeDescriptor | undefined;
   /** Owned by the side transport: the ranges that are closed together with this one. */
@@ -209,7 +223,24 @@ export class Replica implements ReplicaPort, RaftHost {
 
   openForWrites(): ClosedTimestamp {
     if (this.quietGroup !== undefined) this.activate();
+    // What others commit to such ranges afterwards stands above what has been committed here before, even if none of it is closed yet.
+    if (this.closesAhead) this.closed.raiseFloor(this.closingTarget());
     return this.closed;
+  }
+
+  /** HLC wall microseconds: up to where this leaseholder would close the range now. */
+  closingTarget(): number {
+    if (this.#isSealed) return 0;
+    return Math.min(this.host.closingTarget(this.closesAhead), this.leaseExpiration() - 1);
+  }
+
+  /** Looks up how the range is to be closed: the lease or the zone has changed. */
+  readPolicy(): void {
+    const ahead = this.host.closesAhead(this.descriptor);
+    if (ahead === this.closesAhead) return;
+    this.closesAhead = ahead;
+    // At rest it would be closed with the wrong group.
+    if (this.quietGroup !== undefined) this.activate();
   }
 
   /** HLC wall microseconds: nothing that is missing here will be written at or below it. */
@@ -220,11 +251,13 @@ export class Replica implements ReplicaPort, RaftHost {
   /** With which other ranges this one may be closed while it is at rest. */
   quietPlace(): GroupPlace | undefined {
     const { term, configuration } = this.raft;
-    if (!this.holdsLease || configuration.votersOutgoing.length > 0) return undefined;
+    const isChanging = configuration.votersOutgoing.length > 0;
+    if (!this.holdsLease || this.#isSealed || isChanging) return undefined;
     return {
       peers: this.descriptor.replicas.filter(({ storeId }) => storeId !== this.storeId),
       promising: this.#leaseSupport().promising(term, configuration),
       voters: configuration.voters.length,
+      ahead: this.closesAhead,
     };
   }
 
@@ -333,6 +366,12 @@ export class Replica implements ReplicaPort, RaftHost {
       // Above every read that an earlier leaseholder served: a voter brought its clock along (rule T1).
       this.#leaseStart = this.host.clock.now();
       this.#gcThreshold = readThreshold(this.host.engine, this.descriptor);
+      this.#isSealed = false;
+      this.readPolicy();
+      if (this.bornElsewhere && this.#isFirstReign()) {
+        const { clock } = this.host;
+        this.closed.raiseFloor(this.host.closingTarget(true) + clock.maxOffsetMicros);
+      }
       // One leader per term: in the range's first term nobody else has served since the split.
       this.executor().leaseAcquired(this.#leaseStart, term === initialLogTerm + 1);
       this.host.counters.leasesAcquired++;
@@ -342,9 +381,15 @@ export class Replica implements ReplicaPort, RaftHost {
     if (!this.isLeader) this.#support = undefined;
   }
 
+  #isFirstReign(): boolean {
+    const log = this.host.raftLog.range(this.rangeId);
+    return log.term(initialLogIndex + 1) === this.raft.term;
+  }
+
   /** Below a merge: with its keys comes what was done to them elsewhere, as if the lease began only now (trap T6). */
   absorbed(right: RangeDescriptor, { at, txnsUpTo }: FrozenRange): void {
-    this.host.clock.observe(at);
+    // Of what was read there ahead of the clock the next leaseholder has to know, too.
+    this.closed.raiseFloor(at.wall + 1);
     if (!this.#holdsLease) return;
     this.#leaseStart = laterTimestamp(this.#leaseStart, at);
     this.raiseGcThreshold(readThreshold(this.host.engine, this.descriptor));
@@ -360,12 +405,35 @@ export class Replica implements ReplicaPort, RaftHost {
     this.#gcThreshold = laterTimestamp(this.#gcThreshold, threshold);
   }
 
-  /** Stops serving for good in this term and orders `to` to campaign. The caller has made requests wait. */
+  /** Stops serving for good in this term and orders `to` to campaign. The caller has made requests wait, and `seal`ed. */
   beginTransfer(to: RaftId): void {
     this.#transfer = { term: this.raft.term, to };
     this.updateLease();
     this.raft.transferLeadership(to);
     this.activate();
+  }
+
+  /**
+   * The lease is about to be given away: nothing is closed any more. The next one begins above the clock of this one; what was
+   * closed, read or written ahead of the clock goes along as the closed timestamp of one more entry, without which nobody can
+   * be elected. The caller has made requests wait. False: that entry was not committed.
+   */
+  async seal(): Promise<boolean> {
+    this.#isSealed = true;
+    this.activate();
+    const reads = (this.#executor?.lowWater ?? this.#lowWater)?.reads ?? zeroTimestamp;
+    const ceiling = Math.max(this.closed.ceiling, reads.wall + 1);
+    const timestamp = this.host.clock.now();
+    if (ceiling <= timestamp.wall) return true;
+    this.closed.promise(ceiling);
+    const nothing = { writes: [], statsDelta: zeroStats, trigger: undefined, clears: [] };
+    const { kind } = await this.#propose({ ...nothing, timestamp }, undefined, this.#leaseSequence);
+    return kind === 'applied';
+  }
+
+  /** The lease was not given away. */
+  unseal(): void {
+    this.#isSealed = false;
   }
 
   // ---- executor ----
@@ -574,9 +642,7 @@ export class Replica implements ReplicaPort, RaftHost {
     if (leaseSequence !== this.#leaseSequence || !this.holdsLease) {
       return Promise.resolve({ kind: 'rejected', error: this.notLeaseholder() });
     }
-    const closed = this.closed.close(
-      Math.min(this.host.closingTarget(), this.leaseExpiration() - 1),
-    );
+    const closed = this.closed.close(this.closingTarget());
     const data = encodeCommand(command, split, closed);
     const maxBytes = this.host.clusterSettings.get(kvSettings.raftCommandMaxSize);
     if (data.length > maxBytes) {

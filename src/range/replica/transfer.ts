@@ -1,6 +1,6 @@
 /**
- * Lease transfers. The leaseholder makes requests wait, lets those under way finish, stops serving for
- * good in this term, and orders the target to campaign. Only a target whose log is complete is ordered
+ * Lease transfers. The leaseholder makes requests wait, lets those under way finish, closes once more what was done ahead of the
+ * clock, stops serving for good in this term, and orders the target to campaign. Only a target whose log is complete is ordered
  * (trap T4); if it does not come up, the old leader stands again in a new term.
  */
 import { type KvError, type StoreId } from '../../kv/index.ts';
@@ -33,6 +33,9 @@ export async function transferLease(
   }
   try {
     if (replica.leaseSequence !== sequence || !replica.holdsLease) return replica.notLeaseholder();
+    if (!(await replica.seal()) || replica.leaseSequence !== sequence || !replica.holdsLease) {
+      return replica.notLeaseholder();
+    }
     const { term } = replica.raft;
     replica.beginTransfer(target);
     await replica.waitUntil(() => replica.raft.term > term && replica.raft.leader !== 0, timeoutMs);
@@ -45,6 +48,7 @@ export async function transferLease(
       reason: `range ${replica.rangeId}: the target did not take the lease`,
     };
   } finally {
+    replica.unseal();
     quiet();
   }
 }

@@ -81,9 +81,10 @@ export function prepareRight(
       });
       store.addReplica(replica);
       replica.closed.learn(left.closedTimestamp);
-      replica.closed.promise(left.closed.promised);
+      replica.closed.inherit(left.closed);
       store.counters.splits++;
       const wasLeaseholder = left.holdsLease;
+      replica.bornElsewhere = !wasLeaseholder;
       if (wasLeaseholder) left.executor().split(right.startKey, replica.executor());
       replica.suspended++;
       const ready = reset.then(

@@ -9,6 +9,7 @@
  */
 import {
   isAdminRequest,
+  isPlainRead,
   asReplicaId,
   containsKey,
   gossipKeys,
@@ -52,7 +53,6 @@ import {
 import { compareBytes, nextKey, type DiskWatch, type Env } from '../../util/index.ts';
 import { type KeySender } from '../ports.ts';
 import { type RaftSettings } from '../../raft/index.ts';
-import { isPlainRead } from '../evaluate/reads.ts';
 import { executeAdmin, rangeInfo } from '../replica/admin.ts';
 import { type PreparedRight, type ReplicaHost } from '../replica/host.ts';
 import { decodeTombstone } from '../replica/range-state.ts';
@@ -74,6 +74,7 @@ import { Checkpointer } from './checkpoint.ts';
 import { ClockBound, type ClockBoundFile } from './clock-bound.ts';
 import { ReplicaChecksums } from '../consistency/checksums.ts';
 import { ConsistencyChecks } from '../consistency/check.ts';
+import { leadMicros } from '../closed/lead.ts';
 import { SideTransport } from '../closed/side-transport.ts';
 import { StoreLiveness, type StoreAddress } from './liveness-driver.ts';
 import { Intake } from './intake.ts';
@@ -289,7 +290,7 @@ export class Store implements ReplicaHost {
       ledger: this.liveness.ledger,
       bound: this.bound,
       intervalMs: () => deps.clusterSettings.get(kvSettings.closedTimestampSideTransportInterval),
-      closingTarget: () => this.closingTarget(),
+      closingTarget: (ahead) => this.closingTarget(ahead),
       maySpeak: () => this.serving && !this.diskIsSlow,
       replica: (rangeId) => this.replicas.get(rangeId),
       awake: () => this.#scheduler.awake,
@@ -467,6 +468,7 @@ export class Store implements ReplicaHost {
 
   /** Something that the queues go by has changed for many ranges: they look at all of them. */
   lookAtAll(): void {
+    for (const replica of this.replicas.values()) if (replica.holdsLease) replica.readPolicy();
     this.#queues.addAll();
   }
 
@@ -561,9 +563,19 @@ export class Store implements ReplicaHost {
     return this.engine.snapshot();
   }
 
-  closingTarget(): number {
-    const behindMs = this.clusterSettings.get(kvSettings.closedTimestampTarget);
-    return behindMs === 0 ? 0 : this.clock.now().wall - behindMs * 1000;
+  closingTarget(ahead: boolean): number {
+    const { clusterSettings, clock } = this;
+    const behindMs = clusterSettings.get(kvSettings.closedTimestampTarget);
+    if (behindMs === 0) return 0;
+    const now = clock.now().wall;
+    return ahead ? now + leadMicros(clusterSettings, clock.maxOffsetMicros) : now - behindMs * 1000;
+  }
+
+  closesAhead({ startKey }: RangeDescriptor): boolean {
+    return (
+      this.deps.zoneConfigFor(startKey).globalReads &&
+      this.clusterSettings.get(kvSettings.followerReads)
+    );
   }
 
   activate(replica: Replica): void {

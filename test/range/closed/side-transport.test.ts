@@ -36,6 +36,7 @@ it(`seed ${seed}: whatever gets lost, what a follower believes to be closed is c
     peers: [{ nodeId: asNodeId(store), storeId: asStoreId(store) }],
     promising: [asStoreId(store)],
     voters: 2,
+    ahead: store === 3,
   }));
   let stream = 1;
   let sequence = 0;
@@ -93,7 +94,7 @@ it(`seed ${seed}: whatever gets lost, what a follower believes to be closed is c
 });
 
 it('a lease reaches as far as a quorum has promised', () => {
-  const place = { peers: [], promising: [asStoreId(2), asStoreId(3)], voters: 3 };
+  const place = { peers: [], promising: [asStoreId(2), asStoreId(3)], voters: 3, ahead: false };
   const promised = (store: number): number => store * 100;
   expect(leaseReach(place, promised)).toBe(300);
   expect(leaseReach({ ...place, voters: 5 }, promised)).toBe(200);

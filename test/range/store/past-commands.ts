@@ -73,7 +73,9 @@ export async function writeLate(
 }
 
 function ago(now: Timestamp, wall: number): string {
-  return wall === 0 ? 'never' : `${((now.wall - wall) / 1e6).toFixed(1)} s ago`;
+  if (wall === 0) return 'never';
+  const seconds = ((now.wall - wall) / 1e6).toFixed(1);
+  return wall > now.wall ? `${seconds.slice(1)} s ahead` : `${seconds} s ago`;
 }
 
 function headerAt(
@@ -104,5 +106,6 @@ function headerAt(
     lockTimeoutMs: 0,
     consistency: 'txn',
     canForwardReadTimestamp: true,
+    anyReplica: true,
   };
 }

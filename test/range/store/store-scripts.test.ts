@@ -26,6 +26,7 @@ import { runScripts, type ScriptCase } from '../../script.ts';
 import { Cluster, values } from './cluster.ts';
 import { flipNewestValue, showChecks, showConformance } from './consistency-commands.ts';
 import { closedEverywhere, readPast, writeLate } from './past-commands.ts';
+import { readNow, setGlobalReads, writeNow } from './global-commands.ts';
 import { type Tampering } from './tampered-transport.ts';
 
 const directory = new URL('testdata', import.meta.url).pathname;
@@ -330,6 +331,16 @@ class Runner {
         return readPast(this.it, number('node', 1), userKey(args[0] ?? ''), number('ms', 0));
       case 'late':
         return writeLate(this.it, number('node', 1), userKey(args[0] ?? ''), number('ms', 0));
+      case 'global':
+        setGlobalReads(this.it, args[0] === 'on');
+        return '';
+      case 'read':
+        return readNow(this.it, number('node', 1), args.map(userKey));
+      case 'write':
+        return writeNow(this.it, number('node', 1), args.map(userKey), {
+          value: options.get('value') ?? '',
+          read: (options.get('read') ?? '').split(',').filter(Boolean).map(userKey),
+        });
       case 'equal':
         return this.equal(Number(args[0] ?? 1));
       case 'discard': {
