@@ -13,6 +13,7 @@ import {
   type StorePicture,
 } from '../src/allocator/index.ts';
 import {
+  asMember,
   asNodeId,
   asRangeId,
   asReplicaId,
@@ -120,7 +121,9 @@ function timeWhatIf(stores: number, ranges: number): string[] {
     zoneOf: () => shape.zone,
     settings,
   };
-  const { result, ms } = timed(() => whatIf(state, { kind: 'decommission', nodes: [asNodeId(1)] }));
+  const { result, ms } = timed(() =>
+    whatIf(state, { kind: 'decommission', members: [asMember('node', 1)], strict: false }),
+  );
   const moves = result.moves.length;
   return ['what if a node left', 'even', String(moves), `${ms.toFixed(0)} ms`, '', ''];
 }

@@ -28,17 +28,15 @@ import {
 
 type Rule = (situation: Situation) => PlacementAction | undefined;
 
-const needed: readonly Rule[] = [
+const repairs: readonly Rule[] = [
   replaceLost,
   leaveDecommissioning,
   addMissingVoter,
   addMissingNonVoter,
   // Before the constraints: what is out of place is better dropped than moved.
   dropSurplus,
-  satisfyConstraints,
-  leaveDraining,
-  followPreference,
 ];
+const needed: readonly Rule[] = [...repairs, satisfyConstraints, leaveDraining, followPreference];
 const byCounts: readonly Rule[] = [...needed, spreadFarther, leaveFull, evenRanges, evenLeases];
 const rules: Record<Balancing, readonly Rule[]> = {
   none: needed,
@@ -65,4 +63,20 @@ export function decide(
   }
   const { blocked } = situation;
   return blocked.length === 0 ? nothingToDo : { kind: 'none', blocked };
+}
+
+/** What the range lacks, or has too much of, in words, whether or not anything can be done about it; undefined when it is whole. */
+export function repairDue(
+  cluster: ClusterPicture,
+  range: RangePicture,
+  zone: ZoneConfig,
+  settings: AllocatorSettings,
+): string | undefined {
+  const situation = situationOf(cluster, range, zone, settings);
+  if (isChanging(range)) return 'a change of its replicas is under way';
+  for (const rule of repairs) {
+    const reason = rule(situation)?.reason ?? situation.blocked[0];
+    if (reason !== undefined) return reason;
+  }
+  return undefined;
 }

@@ -2,8 +2,9 @@
  * Rules for ranges that have fewer or more replicas than they should, or have them on stores that are lost or
  * are to be emptied. A rule that is due but finds no place says so in `blocked` and lets the next one have its turn.
  */
-import { add, demote, promote, remove, replace } from './actions.ts';
+import { add, demote, promote, remove, replace, transferLease } from './actions.ts';
 import { bestChoice, compareRanks, leastUseful, rankAt, type Choice } from './candidates.ts';
+import { heirs } from './heirs.ts';
 import { obstacleEverywhere } from './obstacles.ts';
 import {
   holders,
@@ -45,27 +46,62 @@ export function replaceLost(situation: Situation): PlacementAction | undefined {
 }
 
 export function leaveDecommissioning(situation: Situation): PlacementAction | undefined {
-  const { rules } = situation;
   for (const role of roles) {
-    const stores = holders(situation, role);
-    const leaving = stores.find((each) => each.status === 'decommissioning');
-    if (leaving === undefined) continue;
-    const reason = `store ${leaving.storeId} is being decommissioned`;
-    const isSpare = role === 'non-voter' || canSpare(situation, leaving);
-    if (isSpare && stores.length > numWanted(situation, role)) return remove(role, leaving, reason);
-    const staying = without(situation, leaving);
-    const to = bestChoice(situation, staying, role, violationsOf(situation));
-    if (to !== undefined) {
-      return replace(role, { from: leaving, to: to.store }, 'recovery', reason);
+    const leaving = holders(situation, role).filter((each) => each.status === 'decommissioning');
+    // One that cannot go yet may be able to when another one has gone.
+    for (const store of leaving) {
+      const action = leave(situation, role, store);
+      if (action !== undefined) return action;
     }
-    const least = role === 'voter' ? leastVoters(situation) : rules.wantedNonVoters;
-    const isWorse = violationsOf(staying) > violationsOf(situation);
-    if (isSpare && stores.length > least && !isWorse) {
-      return remove(role, leaving, `${reason}, nodes are left for ${stores.length - 1}`);
-    }
-    situation.blocked.push(`${reason}: ${obstacleEverywhere(situation, staying, role)}`);
+    const [first] = leaving;
+    if (first === undefined) continue;
+    const obstacle = obstacleEverywhere(situation, without(situation, first), role);
+    situation.blocked.push(`${reasonToLeave(first)}: ${obstacle}`);
   }
   return undefined;
+}
+
+/** Undefined: there is no place for the replica, and the range cannot do without it. */
+function leave(
+  situation: Situation,
+  role: ReplicaRole,
+  leaving: StoreState,
+): PlacementAction | undefined {
+  const stores = holders(situation, role);
+  const reason = reasonToLeave(leaving);
+  const isSpare = role === 'non-voter' || canSpare(situation, leaving);
+  if (isSpare && stores.length > numWanted(situation, role)) return remove(role, leaving, reason);
+  const staying = without(situation, leaving);
+  const to = bestChoice(situation, staying, role, violationsOf(situation));
+  if (to !== undefined) {
+    return replace(role, { from: leaving, to: to.store }, 'recovery', reason);
+  }
+  const heir = heirForMove(situation, leaving);
+  if (heir !== undefined) return transferLease(heir, reason);
+  const least = role === 'voter' ? leastVoters(situation) : situation.rules.wantedNonVoters;
+  const isWorse = violationsOf(staying) > violationsOf(situation);
+  return isSpare && stores.length > least && !isWorse
+    ? remove(role, leaving, `${reason}, nodes are left for ${stores.length - 1}`)
+    : undefined;
+}
+
+function reasonToLeave({ storeId }: StoreState): string {
+  return `store ${storeId} is being decommissioned`;
+}
+
+/**
+ * The other stores of a leaseholder's node are closed to its replica as long as it leads (`isFree`). Who is to lead
+ * instead, if the replica could go to one of them then.
+ */
+function heirForMove(situation: Situation, leaving: StoreState): StoreState | undefined {
+  const { range } = situation;
+  if (leaving.storeId !== range.leaseholder) return undefined;
+  const [heir] = heirs(situation);
+  if (heir === undefined) return undefined;
+  const handedOver = { ...situation, range: { ...range, leaseholder: heir.storeId } };
+  const staying = without(handedOver, leaving);
+  const to = bestChoice(handedOver, staying, 'voter', violationsOf(handedOver));
+  return to === undefined ? undefined : heir;
 }
 
 /** With how many voters a range makes do when its nodes are taken away: an even number bears no more than one less. */

@@ -4,18 +4,20 @@
  */
 import {
   asStoreId,
+  isPartOf,
   type BlockedRange,
-  type NodeId,
+  type Member,
   type PlacementAdvice,
   type PlannedMove,
   type ZoneConfig,
 } from '../kv/index.ts';
 import { apply, finished } from './apply.ts';
 import { ClusterPicture } from './cluster-picture.ts';
-import { decide } from './decide.ts';
+import { decide, repairDue } from './decide.ts';
 import { isAlive, isLost } from './store-state.ts';
 import {
   type AllocatorSettings,
+  type AllocatorTarget,
   type PlacementAction,
   type RangeOutline,
   type RangePicture,
@@ -31,7 +33,12 @@ export interface ClusterState<R extends RangeOutline> {
 }
 
 export type ClusterChange<R extends RangeOutline> =
-  | { readonly kind: 'decommission'; readonly nodes: readonly NodeId[] }
+  | {
+      readonly kind: 'decommission';
+      readonly members: readonly Member[];
+      /** What needs a repair already is blocked, too. */
+      readonly strict: boolean;
+    }
   /** Ranges for which it gives the same configuration as before are left alone. */
   | { readonly kind: 'zones'; readonly zoneOf: (range: R) => ZoneConfig };
 
@@ -43,26 +50,35 @@ export function whatIf<R extends RangeOutline>(
   change: ClusterChange<R>,
 ): PlacementAdvice {
   const { stores, settings } = state;
-  const leaving = new Set(change.kind === 'decommission' ? change.nodes : []);
+  const members = change.kind === 'decommission' ? change.members : [];
+  const isLeaving = (place: AllocatorTarget): boolean =>
+    members.some((member) => isPartOf(place, member));
   const cluster = new ClusterPicture(
     stores.map((each) =>
-      leaving.has(each.nodeId) && !isLost(each) ? { ...each, status: 'decommissioning' } : each,
+      isLeaving(each) && !isLost(each) ? { ...each, status: 'decommissioning' } : each,
     ),
   );
+  const before = new ClusterPicture(
+    stores.map((each) =>
+      isLeaving(each) && each.status === 'decommissioning' ? { ...each, status: 'live' } : each,
+    ),
+  );
+  const isStrict = change.kind === 'decommission' && change.strict;
   const moves: PlannedMove[] = [];
   const blocked: BlockedRange[] = [];
   for (const outline of state.ranges) {
     const zone = state.zoneOf(outline);
     const wanted = change.kind === 'zones' ? change.zoneOf(outline) : zone;
-    const isTouched =
-      change.kind === 'zones'
-        ? wanted !== zone
-        : outline.replicas.some((each) => leaving.has(each.nodeId));
+    const isTouched = change.kind === 'zones' ? wanted !== zone : outline.replicas.some(isLeaving);
     if (!isTouched) continue;
+    const due = isStrict
+      ? repairDue(before, pictureOf(before, outline), zone, settings)
+      : undefined;
     const { range, steps, problems } = play(cluster, settings, outline, wanted);
     moves.push(...movesOf(range, steps));
-    const isLeft = range.replicas.some((each) => leaving.has(each.nodeId));
+    const isLeft = range.replicas.some(isLeaving);
     const reasons = change.kind === 'zones' || isLeft ? problems : [];
+    if (due !== undefined) reasons.unshift(`needs repair already: ${due}`);
     const unmeetable = cluster.rulesOf(wanted).unmeetable();
     if (change.kind === 'zones' && unmeetable !== undefined) {
       reasons.push(`constraint ${unmeetable} matches no live store`);
@@ -78,21 +94,9 @@ function play(
   outline: RangeOutline,
   zone: ZoneConfig,
 ): { range: RangePicture; steps: PlacementAction[]; problems: string[] } {
-  const first = outline.replicas.find(
-    (each) => each.kind === 'voter' && isAlive(cluster.storeOf(each)),
-  );
-  const { rangeId, replicas, sizeBytes } = outline;
-  const leaseholder = first?.storeId ?? asStoreId(0);
-  let range: RangePicture = {
-    rangeId,
-    replicas,
-    sizeBytes,
-    leaseholder,
-    qps: 0,
-    balancing: 'none',
-  };
+  let range = pictureOf(cluster, outline);
   const steps: PlacementAction[] = [];
-  const stepsMax = stepsPerReplica * (replicas.length + zone.numReplicas);
+  const stepsMax = stepsPerReplica * (outline.replicas.length + zone.numReplicas);
   while (steps.length < stepsMax) {
     const due = decide(cluster, range, zone, settings);
     switch (due.kind) {
@@ -109,6 +113,16 @@ function play(
     }
   }
   return { range, steps, problems: ['its replicas do not come to rest'] };
+}
+
+/** Idle, and led by the first voter that is alive. */
+function pictureOf(
+  cluster: ClusterPicture,
+  { rangeId, replicas, sizeBytes }: RangeOutline,
+): RangePicture {
+  const first = replicas.find((each) => each.kind === 'voter' && isAlive(cluster.storeOf(each)));
+  const leaseholder = first?.storeId ?? asStoreId(0);
+  return { rangeId, replicas, sizeBytes, leaseholder, qps: 0, balancing: 'none' };
 }
 
 /** A replica that is added and another one that is dropped are one that moves, in however many steps. */

@@ -117,42 +117,67 @@ clientFlags(node.command('status'))
     await runNodeStatus(flags);
   });
 
-clientFlags(node.command('decommission'))
-  .description('let nodes leave the cluster: their replicas move to others first')
-  .argument('<ids...>', 'node ids')
-  .addOption(new Option('--wait <until>', 'all: until they have left').choices(['all', 'none']))
-  .addOption(
-    new Option('--checks <checks>', 'skip: also where ranges could not move').choices([
-      'enabled',
-      'strict',
-      'skip',
-    ]),
-  )
-  .option('--dry-run', 'print the moves, their bytes and what is in the way, and do nothing')
-  .action(async (ids: string[], flags: Record<string, unknown>) => {
-    const { runDecommission } = await import('./node-commands.ts');
-    await runDecommission(ids, flags);
-  });
-
-clientFlags(node.command('recommission'))
-  .description('let nodes stay that were leaving')
-  .argument('<ids...>', 'node ids')
-  .action(async (ids: string[], flags: Record<string, unknown>) => {
-    const { runRecommission } = await import('./node-commands.ts');
-    await runRecommission(ids, flags);
-  });
-
-clientFlags(node.command('drain'))
-  .description('hand over all leases and refuse clients, so that a stop interrupts nobody')
-  .argument('<ids...>', 'node ids')
-  .action(async (ids: string[], flags: Record<string, unknown>) => {
-    const { runDrain } = await import('./node-commands.ts');
-    await runDrain(ids, flags);
-  });
-
-program
+const store = program
   .command('store')
-  .description('look after the store of a node that is not running')
+  .description(
+    'look at the stores of a cluster, let them drain, leave and stay; set a damaged one aside',
+  );
+
+/** What nodes and stores can be asked for. */
+function membershipCommands(parent: Command, what: 'node' | 'store'): void {
+  clientFlags(parent.command('decommission'))
+    .description(`let ${what}s leave the cluster: their replicas move to others first`)
+    .argument('<ids...>', `${what} ids`)
+    .addOption(new Option('--wait <until>', 'all: until they have left').choices(['all', 'none']))
+    .addOption(
+      new Option(
+        '--checks <checks>',
+        'strict: not while a range needs repair already; skip: also where ranges could not move',
+      ).choices(['enabled', 'strict', 'skip']),
+    )
+    .option('--dry-run', 'print the moves, their bytes and what is in the way, and do nothing')
+    .action(async (ids: string[], flags: Record<string, unknown>) => {
+      const { runDecommission } = await import('./membership-commands.ts');
+      await runDecommission(what, ids, flags);
+    });
+
+  clientFlags(parent.command('recommission'))
+    .description(
+      what === 'node'
+        ? 'let nodes stay that were leaving'
+        : 'let stores stay that were leaving, or drained',
+    )
+    .argument('<ids...>', `${what} ids`)
+    .action(async (ids: string[], flags: Record<string, unknown>) => {
+      const { runRecommission } = await import('./membership-commands.ts');
+      await runRecommission(what, ids, flags);
+    });
+
+  clientFlags(parent.command('drain'))
+    .description(
+      what === 'node'
+        ? 'hand over all leases and refuse clients, so that a stop interrupts nobody'
+        : 'hand over all leases and take none, until a recommission or a restart',
+    )
+    .argument('<ids...>', `${what} ids`)
+    .action(async (ids: string[], flags: Record<string, unknown>) => {
+      const { runDrain } = await import('./membership-commands.ts');
+      await runDrain(what, ids, flags);
+    });
+}
+
+membershipCommands(node, 'node');
+membershipCommands(store, 'store');
+
+clientFlags(store.command('status'))
+  .description('list the stores: where they are, what they hold, who is to leave')
+  .argument('[ids...]', 'store ids')
+  .action(async (ids: string[], flags: Record<string, unknown>) => {
+    const { runStoreStatus } = await import('./membership-commands.ts');
+    await runStoreStatus(ids, flags);
+  });
+
+store
   .command('quarantine')
   .description(
     'set a store aside that its node refused: the next start gets a new one from the other nodes',

@@ -17,7 +17,7 @@ import {
 import { type RangeDescriptor } from './descriptor.ts';
 import { type HlcClock, type Timestamp } from './hlc.ts';
 import { type NodeId, type StoreId } from './ids.ts';
-import { type NodeMembership, type NodeMemberships } from './node-membership.ts';
+import { type Member, type Membership, type Memberships } from './membership.ts';
 import { type IsolationLevel, type TxnMeta } from './txn.ts';
 
 export interface TxnOptions {
@@ -180,13 +180,13 @@ export interface Db {
   relocateRange(key: Buffer, to: RelocationTarget): Promise<void>;
   /** Spreads replicas and leases of the ranges in [start, end) at random, evenly and within their zones. Best effort. */
   scatter(start: Buffer, end: Buffer): Promise<void>;
-  /** Nodes that are to leave, or have left; the others are active. */
-  nodeMemberships(): Promise<NodeMemberships>;
+  /** Nodes and stores that are to leave, or have left; the others are active. */
+  memberships(): Promise<Memberships>;
   /**
-   * Refused with 'invalid-request': a node that does not exist, one that is decommissioned for good, 'decommissioned' for one
-   * that is active or still holds replicas. Others hear of it within a second or so.
+   * Refused with 'invalid-request': who does not exist, who is decommissioned for good, 'decommissioned' for who is active
+   * or still holds replicas. Others hear of it within a second or so.
    */
-  setNodeMembership(nodeId: NodeId, membership: NodeMembership): Promise<void>;
+  setMembership(member: Member, membership: Membership): Promise<void>;
   /** Removes all versions in [start, end) for good: only for data that no descriptor refers to. */
   clearRange(start: Buffer, end: Buffer): Promise<void>;
 }

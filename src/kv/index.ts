@@ -62,14 +62,22 @@ export { LocalDb } from './local-db.ts';
 export type { LocalDbOptions } from './local-db.ts';
 export type { DrainProgress, NodeControl } from './node-control.ts';
 export {
+  allActive,
+  asMember,
   decodeMemberships,
   encodeMemberships,
+  isPartOf,
+  leavingAt,
+  memberName,
+  membershipOf,
+  membershipsKey,
   membershipsToPlain,
   nodeIdCounterKey,
-  nodeMembershipsKey,
   refusedStep,
-} from './node-membership.ts';
-export type { NodeMembership, NodeMemberships } from './node-membership.ts';
+  storeIdCounterKey,
+  withMembership,
+} from './membership.ts';
+export type { Member, Membership, Memberships } from './membership.ts';
 export { PageBuilder } from './page-builder.ts';
 export type { PageLimits } from './page-builder.ts';
 export type {

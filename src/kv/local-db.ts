@@ -21,7 +21,7 @@ import { KvFailure, type KvError } from './errors.ts';
 import { compareTimestamps, zeroTimestamp, type HlcClock, type Timestamp } from './hlc.ts';
 import { asRangeId, asReplicaId, asStoreId, asTxnId, type NodeId, type TxnId } from './ids.ts';
 import { LocalTxn } from './local-txn.ts';
-import { type NodeMemberships } from './node-membership.ts';
+import { allActive, type Memberships } from './membership.ts';
 import { SortedMap } from './sorted-map.ts';
 
 /** Versions of one key, oldest first. */
@@ -222,11 +222,11 @@ export class LocalDb implements Db {
 
   async scatter(): Promise<void> {}
 
-  async nodeMemberships(): Promise<NodeMemberships> {
-    return new Map();
+  async memberships(): Promise<Memberships> {
+    return allActive;
   }
 
-  async setNodeMembership(): Promise<void> {
+  async setMembership(): Promise<void> {
     throw new KvFailure({ kind: 'invalid-request', reason: 'there is only one node' });
   }
 

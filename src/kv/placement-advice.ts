@@ -3,7 +3,8 @@
  * question brings the ranges; the stores are as one of the nodes sees them.
  */
 import { type ReplicaDescriptor } from './descriptor.ts';
-import { type NodeId, type RangeId, type StoreId } from './ids.ts';
+import { type RangeId, type StoreId } from './ids.ts';
+import { type Member } from './membership.ts';
 import { type ZoneConfig } from './zone-config.ts';
 
 /** A range, or the part of one that is to become a range of its own, under the configuration that is to hold for it. */
@@ -18,8 +19,10 @@ export interface AdvisedRange {
 export interface PlacementQuestion {
   /** Those that the change touches. */
   readonly ranges: readonly AdvisedRange[];
-  /** Nodes that are to lose their replicas. */
-  readonly leaving: readonly NodeId[];
+  /** Who is to lose its replicas. */
+  readonly leaving: readonly Member[];
+  /** Ranges that need something done already are blocked, too. */
+  readonly strict: boolean;
 }
 
 export interface PlannedMove {

@@ -4,6 +4,7 @@
  * the receiver owns what it gets.
  */
 import { type NodeId, type StoreId } from './ids.ts';
+import { type Member } from './membership.ts';
 
 /** Each class is a connection of its own, so bulk data never delays a heartbeat (trap N7). */
 export type TrafficClass = 'system' | 'raft' | 'batch' | 'bulk';
@@ -78,9 +79,11 @@ export const gossipKeys = {
   nodePrefix: 'node:',
   store: (storeId: number): string => `store:${storeId}`,
   storePrefix: 'store:',
+  /** `node` or `store` of it. */
+  member: ({ kind, id }: Member): string => `${kind}:${id}`,
   /** Value: the RangeDescriptor of the range that holds meta1. */
   firstRange: 'first-range',
   clusterId: 'cluster-id',
-  /** Value: nodes that are not active (`membershipsToPlain`); written by the leaseholder of the record alone. */
-  memberships: 'node-memberships',
+  /** Value: who is not active (`membershipsToPlain`); written by the leaseholder of the record alone. */
+  memberships: 'memberships',
 } as const;

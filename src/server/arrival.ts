@@ -1,6 +1,7 @@
 /** The first question of every start: whose stores are in these folders, and if nobody's, who lets this node in? */
 import { type NodeId, type StoreId } from '../kv/index.ts';
 import { ForeignStoreError, readIdentity, type StoreIdentity } from './identity.ts';
+import { hasLeft } from './left-store.ts';
 import { type Membership } from './membership.ts';
 import { hasQuarantined, mayStay, readReplaced, refuseDamaged } from './quarantine.ts';
 import { type StoreHome } from './store-home.ts';
@@ -24,7 +25,7 @@ export interface ArrivalOptions {
 }
 
 /**
- * Fills in `identity` and `replaced` of the homes; one without an identity gets its store once the node serves. The
+ * Fills in `identity`, `hasLeft` and `replaced` of the homes; one without an identity gets its store once the node serves. The
  * identity is written before the store: a start that was cut short never leaves files that nobody knows.
  */
 export async function arrive(options: ArrivalOptions): Promise<Arrival> {
@@ -75,6 +76,7 @@ async function look(home: StoreHome): Promise<void> {
     await refuseDamaged(disk, home.path);
     home.identity = await readIdentity(disk, home.path, mayStay);
     home.replaced = await readReplaced(disk, home.path);
+    home.hasLeft = await hasLeft(disk, home.path);
   } catch (error) {
     await home.fail(error);
     throw error;

@@ -6,6 +6,7 @@ import {
   type ReportName,
   type ReportRows,
   type Sender,
+  type StoreId,
 } from '../kv/index.ts';
 import { type Store, type StoreMetrics } from '../range/index.ts';
 
@@ -23,6 +24,10 @@ export class NodeStores implements Sender {
 
   get all(): readonly Store[] {
     return this.#stores;
+  }
+
+  find(storeId: StoreId): Store | undefined {
+    return this.#stores.find((each) => each.storeId === storeId);
   }
 
   send(batch: BatchRequest): Promise<BatchResponse> {

@@ -11,9 +11,11 @@
 import {
   type Db,
   type DrainProgress,
+  type Member,
   type NodeId,
   type NodeInfo,
   type RowProgramCompiler,
+  type StoreId,
   type ZoneConfig,
   ClusterSettings,
   HlcClock,
@@ -23,13 +25,13 @@ import {
   defaultZoneConfig,
   gossipKeys,
   nodeIdCounterKey,
+  storeIdCounterKey,
 } from '../kv/index.ts';
 import {
   Store,
   createRangeExecutor,
   goneStore,
-  membershipOf,
-  storeIdCounterKey,
+  membershipTold,
   type StoreSettings,
 } from '../range/index.ts';
 import { GossipNode } from '../rpc/index.ts';
@@ -40,6 +42,7 @@ import { sleep, type Env, type TimerHandle } from '../util/index.ts';
 import { answerHttp, type HttpRequest, type HttpResponse } from './http.ts';
 import { arrive, type Arrival } from './arrival.ts';
 import { DecommissionedError, ForeignStoreError } from './identity.ts';
+import { leftSentence } from './left-store.ts';
 import { Membership, type NodeTransport } from './membership.ts';
 import { createMetricsRegistry } from './metrics.ts';
 import { criticalNodes } from './critical-nodes.ts';
@@ -230,11 +233,13 @@ export class SkeinNode {
     });
     this.#state = 'starting';
     this.#startKind = startKinds[arrival.kind];
+    for (const { hasLeft, identity, env, path } of this.#homes) {
+      if (hasLeft && identity !== undefined) env.log.warn({}, leftSentence(identity.storeId, path));
+    }
     const { clusterId, nodeId } = arrival;
-    for (const home of this.#homes) {
-      if (home.identity === undefined) continue;
+    for (const home of this.#used()) {
       await home.open();
-      if (arrival.kind !== 'founded') continue;
+      if (arrival.kind !== 'founded' || home.identity === undefined) continue;
       await home.bootstrap(this.clock, home.identity);
       await home.own(home.identity, true);
     }
@@ -284,6 +289,18 @@ export class SkeinNode {
     return { leases, connections: this.#sql?.connectionCount ?? 0 };
   }
 
+  async drainStore(storeId: StoreId): Promise<number | undefined> {
+    const store = this.#stores.find(storeId);
+    await store?.giveLeases();
+    return store?.counts().leases;
+  }
+
+  undrainStore(storeId: StoreId): boolean {
+    const store = this.#stores.find(storeId);
+    store?.takeLeases();
+    return store !== undefined;
+  }
+
   /** Lets clients finish, hands leases over, makes everything durable, closes. */
   async stop(): Promise<void> {
     if (this.#state === 'stopped' || this.#state === 'failed') return;
@@ -315,7 +332,7 @@ export class SkeinNode {
     if (known !== undefined) gossip.merge(known);
     this.#publishNode(gossip, nodeId);
     gossip.set(gossipKeys.clusterId, clusterId, { ttlMs: 0 });
-    this.#leaveWhenDecommissioned(gossip, nodeId);
+    this.#heedMemberships(gossip, nodeId);
     gossip.start();
     this.#pullGossip(gossip);
 
@@ -346,7 +363,7 @@ export class SkeinNode {
     const clusterSettings = this.#clusterSettings;
     const advisor = new NodePlacementAdvisor({ transport, gossip, stores, clusterSettings });
     advisor.serve();
-    for (const home of this.#homes) {
+    for (const home of this.#used()) {
       if (home.identity !== undefined) await this.#startStore(home, home.identity.storeId);
     }
     this.#membership.become(clusterId, async () => ({
@@ -380,16 +397,31 @@ export class SkeinNode {
     return new NodeReports({ transport, gossip, log: env.log });
   }
 
-  /** Its replicas are elsewhere, and others take it for gone: this process ends, and so does each one that follows. */
-  #leaveWhenDecommissioned(gossip: GossipNode, nodeId: NodeId): void {
+  /**
+   * Who was decommissioned holds nothing, and others take it for gone. A node ends, now and at each start that follows; a
+   * store goes on empty, and is left out from the next start on.
+   */
+  #heedMemberships(gossip: GossipNode, nodeId: NodeId): void {
+    const isGone = (member: Member): boolean => membershipTold(gossip, member) === 'decommissioned';
     const look = (): void => {
-      if (membershipOf(gossip, nodeId) === 'decommissioned') {
+      if (isGone({ kind: 'node', id: nodeId })) {
         const folders = this.#homes.map(({ path }) => path).join(', ');
         this.#fail(new DecommissionedError(nodeId, folders));
+      }
+      for (const home of this.#homes) {
+        const { identity } = home;
+        if (identity !== undefined && isGone({ kind: 'store', id: identity.storeId })) {
+          void home.leave(identity);
+        }
       }
     };
     gossip.watch(gossipKeys.memberships, look);
     look();
+  }
+
+  /** Folders with a store that has not left. */
+  #used(): readonly StoreHome[] {
+    return this.#homes.filter(({ identity, hasLeft }) => identity !== undefined && !hasLeft);
   }
 
   /** The router needs the stores and a store needs the router, which knows `NodeStores` already. */

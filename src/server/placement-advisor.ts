@@ -68,7 +68,7 @@ export class NodePlacementAdvisor implements PlacementAdvisor {
   }
 
   /** Undefined: this node has no store, and so no picture of the others. */
-  #here({ ranges, leaving }: PlacementQuestion): PlacementAdvice | undefined {
+  #here({ ranges, leaving, strict }: PlacementQuestion): PlacementAdvice | undefined {
     const [store] = this.#stores.all;
     if (store === undefined) return undefined;
     const zones = new Map<string, ZoneConfig>();
@@ -85,7 +85,7 @@ export class NodePlacementAdvisor implements PlacementAdvisor {
       settings: allocatorSettings(this.#settings),
     };
     return leaving.length > 0
-      ? whatIf({ ...state, zoneOf }, { kind: 'decommission', nodes: leaving })
+      ? whatIf({ ...state, zoneOf }, { kind: 'decommission', members: leaving, strict })
       : whatIf({ ...state, zoneOf: () => defaultZoneConfig }, { kind: 'zones', zoneOf });
   }
 

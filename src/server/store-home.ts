@@ -7,6 +7,7 @@ import { SegmentedRaftLog, storeFaultOf, type Engine } from '../storage/index.ts
 import { DiskWatch, watchedDisk, type Disk, type Env } from '../util/index.ts';
 import { Ballast, refuseFullDisk } from './ballast.ts';
 import { writeIdentity, type StoreIdentity } from './identity.ts';
+import { markLeft } from './left-store.ts';
 import { markDamaged } from './quarantine.ts';
 
 export interface StoreSpec {
@@ -38,12 +39,15 @@ export class StoreHome {
   readonly diskWatch: DiskWatch;
   /** Undefined for a folder without a store. */
   identity: StoreIdentity | undefined;
+  /** The store was decommissioned: it is not opened again. */
+  hasLeft = false;
   /** The store that was set aside in this folder. */
   replaced: StoreIdentity | undefined;
   /** Why this store cannot be used. */
   failure: unknown;
   readonly #options: StoreHomeOptions;
   readonly #ballast: Ballast | undefined;
+  #marking: Promise<void> | undefined;
   #opened: { readonly engine: Engine; readonly raftLog: SegmentedRaftLog } | undefined;
 
   constructor(env: Env, spec: StoreSpec, options: StoreHomeOptions) {
@@ -126,8 +130,18 @@ export class StoreHome {
   }
 
   async close(): Promise<void> {
+    await this.#marking;
     await this.#opened?.engine.close();
     await this.#opened?.raftLog.close();
+  }
+
+  /** The store holds nothing any more, and is not opened again. */
+  async leave({ storeId }: StoreIdentity): Promise<void> {
+    if (this.hasLeft) return;
+    this.hasLeft = true;
+    this.env.log.info({ store: storeId, path: this.path }, 'a store has left the cluster');
+    this.#marking = markLeft(this.env, this.path, storeId);
+    await this.#marking;
   }
 
   /** What a store has lost it must not be asked for again. */

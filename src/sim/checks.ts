@@ -108,10 +108,10 @@ export async function checkMemberships(cluster: SimCluster): Promise<string[]> {
 }
 
 async function servingAlthoughGone(cluster: SimCluster): Promise<string[]> {
-  const memberships = await cluster.serving()[0]?.node.db.nodeMemberships();
+  const memberships = await cluster.serving()[0]?.node.db.memberships();
   return cluster
     .serving()
-    .filter(({ node }) => memberships?.get(node.nodeId) === 'decommissioned')
+    .filter(({ node }) => memberships?.nodes.get(node.nodeId) === 'decommissioned')
     .map(({ index, node }) => `m${index + 1} serves as n${node.nodeId}, which is decommissioned`);
 }
 

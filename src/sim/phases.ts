@@ -97,8 +97,8 @@ function quorumIn({ raft }: Replica, isThere: (id: number) => boolean): boolean 
 /** Nodes that were to leave and have not left are needed after all. */
 export async function recommission(cluster: SimCluster): Promise<void> {
   const db = cluster.serving()[0]?.node.db;
-  for (const [nodeId, membership] of (await db?.nodeMemberships()) ?? []) {
-    if (membership === 'decommissioning') await db?.setNodeMembership(nodeId, 'active');
+  for (const [id, membership] of (await db?.memberships())?.nodes ?? []) {
+    if (membership === 'decommissioning') await db?.setMembership({ kind: 'node', id }, 'active');
   }
 }
 

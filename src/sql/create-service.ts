@@ -48,10 +48,14 @@ export interface SqlServiceOptions {
 }
 
 const noControl: NodeControl = {
-  drain: async (nodeId) => {
-    throw new KvFailure({ kind: 'unavailable', reason: `there is no way to node ${nodeId}` });
-  },
+  drain: noWay,
+  drainStore: noWay,
+  undrainStore: noWay,
 };
+
+async function noWay(nodeId: NodeId): Promise<never> {
+  throw new KvFailure({ kind: 'unavailable', reason: `there is no way to node ${nodeId}` });
+}
 
 /** Loads the parser, makes the catalog if the cluster has none yet, and begins to follow it. */
 export async function createSqlService(options: SqlServiceOptions): Promise<SqlService> {
@@ -61,11 +65,12 @@ export async function createSqlService(options: SqlServiceOptions): Promise<SqlS
   const catalogCache = new CatalogCache({ env, db, nodeId, gossip, transport });
   catalogCache.onChange(({ data }) => clusterSettings?.update(data.settings));
   await catalogCache.start();
+  const control = options.control ?? noControl;
   const jobs = new JobRegistry({
     env,
     db,
     cache: catalogCache,
-    control: options.control ?? noControl,
+    control,
     types: jobTypes,
     retentionMs: () => jobRetentionMs(catalogCache.current),
   });
@@ -81,6 +86,7 @@ export async function createSqlService(options: SqlServiceOptions): Promise<SqlS
       gossip,
       reports,
       advisor,
+      control,
       catalogCache,
       jobs,
       counters: newCounters(),

@@ -13,8 +13,9 @@ import {
   type KvResult,
   type NodeId,
   type RangeDescriptor,
-  type NodeMembership,
-  type NodeMemberships,
+  type Member,
+  type Membership,
+  type Memberships,
   type RangeCheck,
   type RangeInfo,
   type RelocationTarget,
@@ -32,7 +33,7 @@ import { maxBytes, minBytes, Pace, sleep, type Env } from '../util/index.ts';
 import { Assumptions } from './assumptions.ts';
 import { ClusterTxn, type TxnParts } from './cluster-txn.ts';
 import { scanDescriptors } from './range-descriptors.ts';
-import { changeMembership, readMemberships } from './node-memberships.ts';
+import { changeMembership, readMemberships } from './memberships.ts';
 import { type HeaderBase, type Router } from './router.ts';
 
 export interface ClusterDbOptions {
@@ -280,12 +281,12 @@ export class ClusterDb implements Db {
     }
   }
 
-  nodeMemberships(): Promise<NodeMemberships> {
+  memberships(): Promise<Memberships> {
     return readMemberships(this);
   }
 
-  setNodeMembership(nodeId: NodeId, membership: NodeMembership): Promise<void> {
-    return changeMembership(this, nodeId, membership);
+  setMembership(member: Member, membership: Membership): Promise<void> {
+    return changeMembership(this, member, membership);
   }
 
   async clearRange(start: Buffer, end: Buffer): Promise<void> {

@@ -5,6 +5,7 @@
  *   range 7 1,2,3                      adds or changes a range
  *   zone replicas=5                    the zone of all ranges
  *   decommission 3,4                   what if these nodes were to go?
+ *   decommission-stores 3,4 strict     what if these stores were to go? strict: what needs repair already is blocked
  *   what-if replicas=5                 what if the zone were this one?
  *   report                             conformance of all ranges
  *   counted-in 1,2 0 5 demand=5:constraint:+region=eu    ranges with keys of two zones, one of which demands something
@@ -20,7 +21,7 @@ import {
   type StorePicture,
 } from '../../src/allocator/index.ts';
 import {
-  asNodeId,
+  asMember,
   asRangeId,
   ClusterSettings,
   type RangeConformance,
@@ -58,7 +59,11 @@ class Runner {
         this.#zone = parseZone(options);
         return '';
       case 'decommission':
-        return this.#whatIf({ kind: 'decommission', nodes: ids.map(asNodeId) });
+      case 'decommission-stores': {
+        const kind = command === 'decommission' ? 'node' : 'store';
+        const members = ids.map((id) => asMember(kind, id));
+        return this.#whatIf({ kind: 'decommission', members, strict: args[1] === 'strict' });
+      }
       case 'what-if': {
         const zone = parseZone(options);
         return this.#whatIf({ kind: 'zones', zoneOf: () => zone });

@@ -19,12 +19,12 @@ it('a decommissioned node holds nothing and never comes back', async () => {
     const leaving = must(cluster.serving()[3]).node;
     expect(leaving.store.replicas.size).toBeGreaterThan(0);
 
-    finish(world, db.setNodeMembership(leaving.nodeId, 'decommissioning'));
-    const early = db.setNodeMembership(leaving.nodeId, 'decommissioned');
+    finish(world, db.setMembership({ kind: 'node', id: leaving.nodeId }, 'decommissioning'));
+    const early = db.setMembership({ kind: 'node', id: leaving.nodeId }, 'decommissioned');
     expect(() => finish(world, early)).toThrow(KvFailure);
     const isEmpty = (): boolean => leaving.store.replicas.size === 0;
     expect(world.run(world.nowMs + 60_000, isEmpty)).toBe(true);
-    finish(world, db.setNodeMembership(leaving.nodeId, 'decommissioned'));
+    finish(world, db.setMembership({ kind: 'node', id: leaving.nodeId }, 'decommissioned'));
 
     // It ends itself, and once more when it is started again; then the machine gets a new store.
     expect(world.run(world.nowMs + 2_000, () => !cluster.isUp(3))).toBe(true);

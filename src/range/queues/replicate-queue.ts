@@ -60,7 +60,7 @@ export class ReplicateQueue {
   /** Decides, and begins what is due. */
   visit(replica: Replica): void {
     const store = this.#store;
-    if (!store.running || store.draining) return;
+    if (!store.running || store.stopping) return;
     if (replica.destroyed || !replica.holdsLease || replica.admin.isBusy) return;
     if (this.#changes.size >= changesAtOnce) {
       this.#wait(replica);

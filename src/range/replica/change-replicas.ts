@@ -14,7 +14,10 @@ import { type AllocatorTarget, type ChangePurpose } from '../../allocator/index.
 import {
   decodeMemberships,
   KvFailure,
-  nodeMembershipsKey,
+  leavingAt,
+  memberName,
+  membershipOf,
+  membershipsKey,
   replicaById,
   type CommitTrigger,
   type Db,
@@ -273,13 +276,15 @@ function missingIn(range: RangeDescriptor, other: RangeDescriptor): ReplicaDescr
 }
 
 /**
- * Gossip may be late with the news that a node is to leave. Read in the transaction that names the replica, so that a node
- * is never found to be empty while one comes to it (`txn/node-memberships.ts`).
+ * Gossip may be late with the news that a store is to leave. Read in the transaction that names the replica, so that a store
+ * is never found to be empty while one comes to it (`txn/memberships.ts`).
  */
 async function refuseLeaving(txn: Txn, newcomers: readonly ReplicaDescriptor[]): Promise<void> {
-  const memberships = decodeMemberships(await txn.get(nodeMembershipsKey));
-  const leaving = newcomers.find(({ nodeId }) => memberships.has(nodeId));
-  if (leaving === undefined) return;
-  const reason = `node ${leaving.nodeId} is ${memberships.get(leaving.nodeId)}`;
-  throw new KvFailure({ kind: 'invalid-request', reason });
+  const memberships = decodeMemberships(await txn.get(membershipsKey));
+  for (const newcomer of newcomers) {
+    const leaving = leavingAt(newcomer, (member) => membershipOf(memberships, member));
+    if (leaving === undefined) continue;
+    const reason = `${memberName(leaving.member)} is ${leaving.membership}`;
+    throw new KvFailure({ kind: 'invalid-request', reason });
+  }
 }

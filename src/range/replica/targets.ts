@@ -67,7 +67,7 @@ export function refusalOfStore(
     case 'decommissioned':
       return `unable to add store ${storeId} (it is ${found.status}) ${inRange(range)}`;
     case 'decommissioning':
-      return `unable to add store ${storeId} (its node ${found.target.nodeId} is being decommissioned) ${inRange(range)}`;
+      return `unable to add store ${storeId} (it is being decommissioned) ${inRange(range)}`;
     case 'live':
     case 'suspect':
     case 'draining':

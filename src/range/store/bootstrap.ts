@@ -15,6 +15,7 @@ import {
   asReplicaId,
   encodeDescriptor,
   nodeIdCounterKey,
+  storeIdCounterKey,
   type HlcClock,
   type NodeId,
   type RangeDescriptor,
@@ -29,9 +30,8 @@ import {
   initialLogTerm,
 } from '../replica/range-state.ts';
 
-/** Counters (`Db.increment`) from which ids are drawn; they hold the last id that was given out. */
+/** The counter (`Db.increment`) from which range ids are drawn; it holds the last one that was given out. */
 export const rangeIdCounterKey: Buffer = systemKey('range-id');
-export const storeIdCounterKey: Buffer = systemKey('store-id');
 
 export interface BootstrapOptions {
   readonly engine: Engine;

@@ -1,11 +1,12 @@
-/** What this store knows of another one: what that one published, its node's membership, and how long it has been silent. */
+/** What this store knows of another one: what that one published, its membership, and how long it has been silent. */
 import { type AllocatorTarget, type StoreStatus } from '../../allocator/index.ts';
 import {
   asNodeId,
   gossipKeys,
+  leavingAt,
   type Gossip,
-  type NodeId,
-  type NodeMembership,
+  type Member,
+  type Membership,
   type StoreId,
 } from '../../kv/index.ts';
 import { isGone } from './capacity.ts';
@@ -13,25 +14,26 @@ import { type Store } from './store.ts';
 
 /** `published` is what gossip has under the store's key. */
 export function statusOf(store: Store, of: AllocatorTarget, published: unknown): StoreStatus {
-  const membership = membershipOf(store.deps.gossip, of.nodeId);
-  if (membership === 'decommissioned') return 'decommissioned';
-  const isLeaving = membership === 'decommissioning';
+  const leaving = leavingAt(of, (member) => membershipTold(store.deps.gossip, member));
+  if (leaving?.membership === 'decommissioned') return 'decommissioned';
   if (of.storeId !== store.storeId) {
     if (isGone(published)) return 'dead';
     const silentMs = store.silentMs(of.storeId);
     if (silentMs > store.timeUntilDeadMs) return 'dead';
     // Nobody waits for one that is to leave anyway.
-    if (silentMs > store.settings.livenessSupportMs) return isLeaving ? 'dead' : 'suspect';
+    if (silentMs > store.settings.livenessSupportMs) {
+      return leaving === undefined ? 'suspect' : 'dead';
+    }
   }
-  if (isLeaving) return 'decommissioning';
+  if (leaving !== undefined) return 'decommissioning';
   return isDraining(published) ? 'draining' : 'live';
 }
 
 /** As far as gossip has come. */
-export function membershipOf(gossip: Gossip, nodeId: NodeId): NodeMembership {
-  const told = gossip.get(gossipKeys.memberships);
-  const membership: unknown =
-    typeof told === 'object' && told !== null ? Reflect.get(told, nodeId) : undefined;
+export function membershipTold(gossip: Gossip, { kind, id }: Member): Membership {
+  const part = kind === 'node' ? 'nodes' : 'stores';
+  const told: unknown = Reflect.get(Object(gossip.get(gossipKeys.memberships)), part);
+  const membership: unknown = Reflect.get(Object(told), id);
   return membership === 'decommissioning' || membership === 'decommissioned'
     ? membership
     : 'active';

@@ -200,6 +200,7 @@ export class Store implements ReplicaHost {
   /** Of the members and of gossip; undefined when either has changed. */
   #peers: readonly StoreAddress[] | undefined;
   #state: 'new' | 'loading' | 'running' | 'draining' | 'stopped' = 'new';
+  #givesLeases = false;
   #failed = false;
   readonly #unwatch: (() => void)[] = [];
   #runningSinceMs = 0;
@@ -360,7 +361,7 @@ export class Store implements ReplicaHost {
     await this.bound.close(this.liveness.ledger.maxPromised);
   }
 
-  /** Hands over every lease that somebody else can take; may be called again for those that nobody took. Requests are answered with not-leaseholder from here on. */
+  /** Hands over every lease that somebody else can take, before a stop; may be called again for those that nobody took. */
   async drain(): Promise<void> {
     if (!this.running) return;
     if (this.#state === 'running') {
@@ -368,6 +369,26 @@ export class Store implements ReplicaHost {
       this.#queues.stop();
       this.#publisher.publish();
     }
+    await this.#handOverLeases();
+  }
+
+  /**
+   * As `drain`, for a store that goes on: until `takeLeases` it takes no leases, and what an election gives it its
+   * queues hand over again.
+   */
+  async giveLeases(): Promise<void> {
+    if (!this.running) return;
+    this.#givesLeases = true;
+    this.#publisher.publish();
+    await this.#handOverLeases();
+  }
+
+  takeLeases(): void {
+    this.#givesLeases = false;
+    this.#publisher.publish();
+  }
+
+  async #handOverLeases(): Promise<void> {
     const transfers: Promise<unknown>[] = [];
     for (const replica of this.replicas.values()) {
       if (!replica.isLeader) continue;
@@ -376,8 +397,14 @@ export class Store implements ReplicaHost {
     await Promise.all(transfers);
   }
 
-  get draining(): boolean {
+  /** On the way to its stop. */
+  get stopping(): boolean {
     return this.#state === 'draining';
+  }
+
+  /** Is to hold no leases. */
+  get draining(): boolean {
+    return this.stopping || this.#givesLeases;
   }
 
   get running(): boolean {

@@ -1,5 +1,6 @@
 /** What operators do about where replicas are: ranges go to named stores, votes are given and taken, nodes leave for good. */
 import { keyMax, keyMin } from '../../encoding/index.ts';
+import { type Membership } from '../../kv/index.ts';
 import { sleep } from '../../util/index.ts';
 import { type ServingNode } from '../cluster.ts';
 import { membersOfRange, rangeOf, ranges, type Member } from '../picture.ts';
@@ -111,9 +112,9 @@ async function decommission(
   how: { readonly through: number; readonly isFinal: boolean; readonly durationMs: number },
 ): Promise<void> {
   const { world, cluster } = target;
-  const become = (membership: 'active' | 'decommissioning' | 'decommissioned'): Promise<boolean> =>
+  const become = (membership: Membership): Promise<boolean> =>
     target.operate(`m${index + 1} (n${nodeId}) becomes ${membership}`, how.through, (node) =>
-      node.db.setNodeMembership(nodeId, membership),
+      node.db.setMembership({ kind: 'node', id: nodeId }, membership),
     );
   if (!(await become('decommissioning'))) return;
   const untilMs = world.nowMs + how.durationMs;

@@ -1,14 +1,15 @@
 /**
- * EXPLAIN of a change of placement: a zone configuration, the decommissioning of nodes. The allocator itself tells which
+ * EXPLAIN of a change of placement: a zone configuration, the decommissioning of nodes or stores. The allocator itself tells which
  * replicas it would move, how much that copies and which ranges it could do nothing for; nothing is changed.
  */
 import { keyMax, keyMin } from '../../encoding/index.ts';
 import {
-  asNodeId,
+  asMember,
   asRangeId,
   gossipKeys,
-  type NodeInfo,
-  type NodeId,
+  isPartOf,
+  memberName,
+  type Member,
   type PlacementAdvice,
   type RangeId,
   type StoreId,
@@ -17,7 +18,11 @@ import {
 import { must } from '../../util/index.ts';
 import { zoneBoundaries, zoneConfigFor, type CatalogSnapshot } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
-import { type AdvisedChange, type ConfigureZone } from '../parse/index.ts';
+import {
+  type AdvisedChange,
+  type ConfigureZone,
+  type MembershipStatement,
+} from '../parse/index.ts';
 import { type StatementContext } from '../session/types.ts';
 import { oids, type Row } from '../types/index.ts';
 import { resultColumn, sessionCatalogOf } from './context.ts';
@@ -76,9 +81,9 @@ async function advise(
   if (advisor === undefined) {
     throw sqlError('featureNotSupported', 'there is no cluster whose ranges could be moved');
   }
-  const leaving = change.kind === 'decommission' ? nodesNamed(change.nodes, context) : [];
+  const leaving = change.kind === 'alter-members' ? membersNamed(change, context) : [];
   const parts =
-    change.kind === 'decommission'
+    change.kind === 'alter-members'
       ? await partsOn(leaving, context)
       : await partsChanged(change, context);
   const advice = await advisor.advise({
@@ -89,30 +94,31 @@ async function advise(
       zone,
     })),
     leaving,
+    strict: change.kind === 'alter-members' && change.checks === 'strict',
   });
   return { advice, parts };
 }
 
-/** Throws 42704 for a node that gossip does not know, 42601 for one that is named twice. */
-export function nodesNamed(nodes: readonly number[], { gossip }: StatementContext): NodeId[] {
-  const known = new Set(
-    gossip?.list(gossipKeys.nodePrefix).map(([, value]) => (value as NodeInfo).nodeId),
-  );
-  if (new Set(nodes).size !== nodes.length) {
-    throw sqlError('syntaxError', 'a node is named twice');
-  }
-  return nodes.map((node) => {
-    const nodeId = asNodeId(node);
-    if (known.has(nodeId)) return nodeId;
-    throw sqlError('undefinedObject', `node ${node} does not exist`);
+/** Throws 42704 for one that gossip does not know, 42601 for one that is named twice. */
+export function membersNamed(
+  { what, ids }: Pick<MembershipStatement, 'what' | 'ids'>,
+  { gossip }: StatementContext,
+): Member[] {
+  if (new Set(ids).size !== ids.length) throw sqlError('syntaxError', `a ${what} is named twice`);
+  return ids.map((id) => {
+    const member = asMember(what, id);
+    if (gossip?.get(gossipKeys.member(member)) !== undefined) return member;
+    throw sqlError('undefinedObject', `${memberName(member)} does not exist`);
   });
 }
 
-async function partsOn(nodes: readonly NodeId[], context: StatementContext): Promise<Part[]> {
+async function partsOn(members: readonly Member[], context: StatementContext): Promise<Part[]> {
   const { snapshot } = sessionCatalogOf(context);
   const pictures = await allRanges(context);
   return pictures
-    .filter(({ range }) => range.replicas.some(({ nodeId }) => nodes.includes(nodeId)))
+    .filter(({ range }) =>
+      range.replicas.some((each) => members.some((member) => isPartOf(each, member))),
+    )
     .map((picture) => {
       const start = picture.range.startKey;
       const zone = zoneConfigFor(snapshot, start);

@@ -4,9 +4,9 @@ import { type StatementContext, type StatementResult } from '../session/types.ts
 import { showAdvice } from './advice.ts';
 import { shownResult, visibleColumns } from './context.ts';
 import { controlJobs, showAutomaticJobs, showJob, showJobs } from './jobs.ts';
+import { alterMembers, memberColumns } from './membership-statements.ts';
 import { relocate, relocateRows, relocationColumns, scatter } from './move-ranges.ts';
 import { alterPartitions, createPartitionedTable, showPartitions } from './partitions.ts';
-import { alterNodes, nodeColumns } from './node-statements.ts';
 import { keyColumns } from './range-rows.ts';
 import { setSetting, showSetting, showSettings } from './settings.ts';
 import { showRange, showRanges } from './show-ranges.ts';
@@ -41,8 +41,8 @@ export async function runCluster(
       return relocate(statement, context);
     case 'relocate-rows':
       return relocateRows(statement, context);
-    case 'alter-nodes':
-      return alterNodes(statement, context);
+    case 'alter-members':
+      return alterMembers(statement, context);
     case 'control-jobs':
       return controlJobs(statement, context);
     case 'set-cluster-setting':
@@ -68,8 +68,8 @@ export const columnsOf: ColumnsOf = (statement) => {
       return keyColumns;
     case 'relocate':
       return relocationColumns;
-    case 'alter-nodes':
-      return nodeColumns;
+    case 'alter-members':
+      return memberColumns(statement);
     default:
       return [];
   }

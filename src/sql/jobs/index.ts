@@ -2,10 +2,10 @@ export { createJob, hasEnded, isJobGone, nowMicros, readJob, readJobs } from './
 export type { Job, JobStatus } from './job.ts';
 export { abandonIndexes, indexBuildType } from './index-build.ts';
 export type { IndexBuildPayload } from './index-build.ts';
-export { isDecommissionOf, nodeDecommissionType, replicasOn } from './node-decommission.ts';
-export type { NodeDecommissionPayload } from './node-decommission.ts';
-export { nodeDrainType } from './node-drain.ts';
-export type { NodeDrainPayload } from './node-drain.ts';
+export { decommissionTypes, isDecommissionOf, replicasOn } from './decommission.ts';
+export type { DecommissionPayload } from './decommission.ts';
+export { drainTypes, isDrainOf } from './drain.ts';
+export type { MemberPayload } from './member-payload.ts';
 export { JobRegistry, JobStopped } from './registry.ts';
 export type { JobRun, JobType } from './registry.ts';
 export { noJob, requestOfJob } from './requests.ts';

@@ -2,9 +2,9 @@
  * The cluster statements: what PostgreSQL's grammar has no words for. Recursive descent over tokens; this file
  * tells which statement it is, the others read it.
  */
-import { alterNodes } from './node-parser.ts';
 import { indexTarget, type Source } from './parts.ts';
 import { controlJobs, showJobs } from './jobs-parser.ts';
+import { alterMembers } from './membership-parser.ts';
 import { alterRange, alterRanges, showRanges } from './ranges-parser.ts';
 import { alterPartitions, createPartitioned, showPartitions } from './partitions-parser.ts';
 import { type Token, TokenReader } from './scanner.ts';
@@ -44,8 +44,8 @@ function clusterStatement(source: Source): ClusterStatement | undefined {
 function explain(source: Source): ClusterStatement | undefined {
   const change = alter(source);
   if (change?.kind === 'configure-zone') return { kind: 'show-advice', change };
-  if (change?.kind !== 'alter-nodes' || change.action !== 'decommission') return undefined;
-  return { kind: 'show-advice', change: { kind: 'decommission', nodes: change.nodes } };
+  if (change?.kind !== 'alter-members' || change.action !== 'decommission') return undefined;
+  return { kind: 'show-advice', change };
 }
 
 function alter(source: Source): ClusterStatement | undefined {
@@ -60,7 +60,8 @@ function alter(source: Source): ClusterStatement | undefined {
     if (!reader.isWord('configure')) return undefined;
     return configureZone(source, { kind: 'database', name });
   }
-  if (reader.take('node')) return alterNodes(source);
+  if (reader.take('node')) return alterMembers(source, 'node');
+  if (reader.take('store')) return alterMembers(source, 'store');
   if (reader.take('partition')) return configureZone(source, partitionTarget(reader));
   if (!reader.isWord('table') && !reader.isWord('index')) return undefined;
   if (['if', 'only', 'all'].some((word) => reader.isWord(word, 1))) return undefined;

@@ -9,7 +9,7 @@ export {
   parseStatements,
 } from './statements.ts';
 export { showSchema } from './show-sources.ts';
-export type { NodeStatement } from './node-parser.ts';
+export type { DecommissionChecks, MembershipStatement } from './membership-parser.ts';
 export type { JobIds, JobStatement } from './jobs-parser.ts';
 export type {
   IndexTarget,

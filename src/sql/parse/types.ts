@@ -3,7 +3,7 @@
  * that its grammar lacks, recognised by a small hand-written parser beforehand.
  */
 import { type JobStatement } from './jobs-parser.ts';
-import { type NodeStatement } from './node-parser.ts';
+import { type MembershipStatement } from './membership-parser.ts';
 import { type Node } from '@pgsql/types';
 import { type IndexTarget, type RangeStatement } from './range-statements.ts';
 
@@ -32,7 +32,7 @@ export type NameParts = readonly string[];
 export type ClusterStatement =
   | RangeStatement
   | JobStatement
-  | NodeStatement
+  | MembershipStatement
   | { readonly kind: 'show-cluster-setting'; readonly name: string }
   | { readonly kind: 'show-cluster-settings'; readonly all: boolean }
   | {
@@ -41,7 +41,7 @@ export type ClusterStatement =
       readonly value: Node | 'default';
     }
   | ConfigureZone
-  /** EXPLAIN ALTER ... CONFIGURE ZONE ..., EXPLAIN ALTER NODE n [, ...] DECOMMISSION. */
+  /** EXPLAIN ALTER ... CONFIGURE ZONE ..., EXPLAIN ALTER {NODE | STORE} n [, ...] DECOMMISSION. */
   | { readonly kind: 'show-advice'; readonly change: AdvisedChange }
   | { readonly kind: 'show-zone'; readonly target: ZoneTarget }
   | { readonly kind: 'show-zones' }
@@ -88,9 +88,7 @@ export interface ConfigureZone {
 }
 
 /** Changes of placement that can be explained without being made. */
-export type AdvisedChange =
-  | ConfigureZone
-  | { readonly kind: 'decommission'; readonly nodes: readonly number[] };
+export type AdvisedChange = ConfigureZone | MembershipStatement;
 
 export type ZoneTarget =
   | { readonly kind: 'range'; readonly name: string }

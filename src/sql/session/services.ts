@@ -4,6 +4,7 @@ import {
   type ClusterReports,
   type Db,
   type Gossip,
+  type NodeControl,
   type PlacementAdvisor,
 } from '../../kv/index.ts';
 import { type CatalogCache, type VirtualSchemas } from '../catalog/index.ts';
@@ -55,6 +56,7 @@ export interface SessionServices {
   readonly gossip: Gossip | undefined;
   readonly reports: ClusterReports | undefined;
   readonly advisor: PlacementAdvisor | undefined;
+  readonly control: NodeControl;
   readonly catalogCache: CatalogCache;
   readonly jobs: JobRegistry;
   readonly virtual: VirtualSchemas;

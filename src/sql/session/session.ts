@@ -709,6 +709,7 @@ export class Session {
       gossip: this.services.gossip,
       reports: this.services.reports,
       advisor: this.services.advisor,
+      control: this.services.control,
       jobs: this.services.jobs,
       params,
       readOnly: this.transaction.readOnly,

@@ -3,6 +3,7 @@ import {
   type ClusterReports,
   type Db,
   type Gossip,
+  type NodeControl,
   type PlacementAdvisor,
   type Txn,
 } from '../../kv/index.ts';
@@ -39,6 +40,8 @@ export interface StatementContext {
   notice(severity: 'NOTICE' | 'WARNING' | 'INFO', code: string, message: string): void;
   /** Bytes of memory this statement may hold; beyond it 53200. */
   readonly memoryLimitBytes: number;
+  /** Of nodes and their stores. */
+  readonly control: NodeControl;
   /** Transaction-scoped scratch for DDL: what has to happen when it commits. */
   readonly ddl: DdlQueue;
 }

@@ -12,7 +12,12 @@ import {
 import { columnsOf, virtualTable, type Record_ } from './build.ts';
 import { conformanceRows, conformanceShape } from './conformance.ts';
 import { rangeRows, rangesNoLeasesShape, rangesShape } from './ranges.ts';
-import { nodeMembershipRows, nodeMembershipShape } from './node-membership.ts';
+import {
+  nodeMembershipRows,
+  nodeMembershipShape,
+  storeMembershipRows,
+  storeMembershipShape,
+} from './memberships.ts';
 
 const schema = 'skein_internal';
 
@@ -47,6 +52,7 @@ export function skeinInternalTables(): VirtualTable[] {
     virtualTable(schema, 'replication_conformance', 13_022, conformanceShape, conformanceRows),
     virtualTable(schema, 'node_membership', 13_021, nodeMembershipShape, nodeMembershipRows),
     virtualTable(schema, 'merge_decisions', 13_023, mergeDecisionsShape, mergeDecisionRows),
+    virtualTable(schema, 'store_membership', 13_024, storeMembershipShape, storeMembershipRows),
     virtualTable(schema, 'split_decisions', 13_005, splitDecisionsShape, splitDecisionRows),
     virtualTable(
       schema,

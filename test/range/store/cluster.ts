@@ -10,6 +10,7 @@ import {
   HlcClock,
   KvFailure,
   nodeIdCounterKey,
+  storeIdCounterKey,
   type BatchResponse,
   type Gossip,
   type KvRequest,
@@ -284,12 +285,14 @@ export class Cluster {
     await this.time.settleOf(machine.store.start());
   }
 
-  /** The counter of node ids goes on from these machines, as if they had joined. */
+  /** The counters of node and store ids go on from these machines, as if they had joined. */
   async knowNodes(): Promise<void> {
     const { db } = this.machine(1).store.deps;
-    const last = await db.increment(nodeIdCounterKey, 0n);
-    const missing = this.machines.length - Number(last);
-    if (missing > 0) await db.increment(nodeIdCounterKey, BigInt(missing));
+    for (const counter of [nodeIdCounterKey, storeIdCounterKey]) {
+      const last = await db.increment(counter, 0n);
+      const missing = this.machines.length - Number(last);
+      if (missing > 0) await db.increment(counter, BigInt(missing));
+    }
   }
 
   live(): Machine[] {

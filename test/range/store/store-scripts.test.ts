@@ -2,6 +2,7 @@
 import { keyMax, keyMin, systemKey, tableKeyPrefix } from '../../../src/encoding/index.ts';
 import {
   addMicros,
+  asMember,
   asNodeId,
   asRangeId,
   asStoreId,
@@ -10,7 +11,7 @@ import {
   KvFailure,
   type KvRequest,
   type KvResult,
-  type NodeMembership,
+  type Membership,
   type Timestamp,
 } from '../../../src/kv/index.ts';
 import {
@@ -227,10 +228,16 @@ class Runner {
         return isWide ? 'yes' : `replicas on ${holders.size} stores, leases on ${leaders.size}`;
       }
       case 'membership': {
-        const nodeId = asNodeId(Number(args[0]));
+        // `4` is node 4, `s4` store 4.
+        const [name = '', to = 'active'] = args;
+        const member = asMember(
+          name.startsWith('s') ? 'store' : 'node',
+          parseInt(name.replace('s', ''), 10),
+        );
         const { db } = this.it.machine(number('node', 1)).store.deps;
-        const to = args[1] as NodeMembership;
-        return this.outcome(this.it.knowNodes().then(() => db.setNodeMembership(nodeId, to)));
+        return this.outcome(
+          this.it.knowNodes().then(() => db.setMembership(member, to as Membership)),
+        );
       }
       case 'info':
         return this.ask(number('node', 1), { kind: 'range-info', key: userKey(args[0] ?? '') });

@@ -94,7 +94,11 @@ export async function startCluster(nodes = 1): Promise<TestCluster> {
 }
 
 /** Nodes that have nothing to hand over. */
-export const control: NodeControl = { drain: async () => ({ leases: 0, connections: 0 }) };
+export const control: NodeControl = {
+  drain: async () => ({ leases: 0, connections: 0 }),
+  drainStore: async () => 0,
+  undrainStore: async () => {},
+};
 
 /** Begins to work with `start`. */
 export function jobsOf(cache: CatalogCache): JobRegistry {
@@ -180,6 +184,7 @@ export class TestSession {
       gossip: undefined,
       reports: undefined,
       advisor: undefined,
+      control,
       jobs: this.#jobs,
       params: [],
       readOnly: false,

@@ -17,7 +17,7 @@ import {
 } from '../../../src/sql/catalog/descriptors.ts';
 import { type JobRegistry } from '../../../src/sql/jobs/index.ts';
 import { CatalogCache } from '../../../src/sql/catalog/index.ts';
-import { jobsOf } from '../ddl/node.ts';
+import { control, jobsOf } from '../ddl/node.ts';
 import { SqlFailure } from '../../../src/sql/errors.ts';
 import { type EvalContext } from '../../../src/sql/functions/index.ts';
 import { loadParser, parseStatements } from '../../../src/sql/parse/index.ts';
@@ -280,6 +280,7 @@ export class TestDatabase implements Catalog {
       gossip: undefined,
       reports: undefined,
       advisor: undefined,
+      control,
       jobs: this.jobs,
       params,
       readOnly: false,

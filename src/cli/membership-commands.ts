@@ -1,6 +1,6 @@
 /**
- * `skein node decommission | recommission | drain`: each asks for a job on the server and looks on. The job goes on when this
- * program ends.
+ * `skein node | store decommission | recommission | drain`: each asks for a job on the server and looks on. The job goes on
+ * when this program ends.
  */
 import pg from 'pg';
 import { UsageError } from './options.ts';
@@ -8,63 +8,89 @@ import { runStatement, withClient } from './sql-shell.ts';
 
 const pollMs = 1_000;
 
-/** Node ids of the command line. Throws UsageError. */
-function nodeIds(words: readonly string[]): number[] {
-  if (words.length === 0)
-    throw new UsageError('name the nodes by their ids: skein node status lists them.');
-  return words.map((word) => {
+type What = 'node' | 'store';
+
+const checks: Readonly<Record<string, string>> = {
+  enabled: '',
+  strict: ' WITH STRICT CHECKS',
+  skip: ' WITHOUT CHECKS',
+};
+
+/** Ids of the command line. Throws UsageError. */
+function idsOf(what: What, words: readonly string[]): string {
+  if (words.length === 0) {
+    throw new UsageError(`name the ${what}s by their ids: skein ${what} status lists them.`);
+  }
+  const ids = words.map((word) => {
     const id = Number(word);
     if (!Number.isSafeInteger(id) || id < 1)
-      throw new UsageError(`"${word}" is not the id of a node.`);
+      throw new UsageError(`"${word}" is not the id of a ${what}.`);
     return id;
   });
+  return ids.join(', ');
 }
 
 export async function runDecommission(
+  what: What,
   words: readonly string[],
   flags: Record<string, unknown>,
 ): Promise<void> {
-  const nodes = nodeIds(words);
+  const ids = idsOf(what, words);
+  const statement = `ALTER ${what} ${ids} DECOMMISSION${checks[String(flags['checks'])] ?? ''}`;
   await withClient(flags, async (client) => {
     if (flags['dryRun'] === true) {
-      await show(client, `EXPLAIN ALTER NODE ${nodes.join(', ')} DECOMMISSION`);
+      await show(client, `EXPLAIN ${statement}`);
       return;
     }
-    const checks = flags['checks'] === 'skip' ? ' WITHOUT CHECKS' : '';
-    const jobs = await begin(client, `ALTER NODE ${nodes.join(', ')} DECOMMISSION${checks}`);
+    const jobs = await begin(client, statement);
     if (flags['wait'] === 'none') return;
-    await watch(client, jobs, () => printMemberships(client, nodes));
-    await printMemberships(client, nodes);
-    console.log('The nodes hold nothing any more and may be stopped.');
+    await watch(client, jobs, () => printMemberships(client, what, ids));
+    await printMemberships(client, what, ids);
+    console.log(
+      what === 'node'
+        ? 'The nodes hold nothing any more and may be stopped.'
+        : 'The stores hold nothing any more. Their nodes leave them out from their next start on.',
+    );
   });
 }
 
 export async function runRecommission(
+  what: What,
   words: readonly string[],
   flags: Record<string, unknown>,
 ): Promise<void> {
-  const nodes = nodeIds(words);
+  const ids = idsOf(what, words);
   await withClient(flags, async (client) => {
-    await ask(client, `ALTER NODE ${nodes.join(', ')} RECOMMISSION`);
-    await printMemberships(client, nodes);
+    await ask(client, `ALTER ${what} ${ids} RECOMMISSION`);
+    await printMemberships(client, what, ids);
   });
 }
 
 export async function runDrain(
+  what: What,
   words: readonly string[],
   flags: Record<string, unknown>,
 ): Promise<void> {
-  const nodes = nodeIds(words);
+  const ids = idsOf(what, words);
   await withClient(flags, async (client) => {
-    const jobs = await begin(client, `ALTER NODE ${nodes.join(', ')} DRAIN`);
+    const jobs = await begin(client, `ALTER ${what} ${ids} DRAIN`);
     let before = '';
     await watch(client, jobs, async (statuses) => {
       const text = statuses.map(({ running_status: status }) => status ?? '').join(', ');
-      if (text !== before && text !== '') console.log(`node is draining... ${text}`);
+      if (text !== before && text !== '') console.log(`${what} is draining... ${text}`);
       before = text;
     });
-    console.log('node is draining... remaining: 0 (complete)');
+    console.log(`${what} is draining... remaining: 0 (complete)`);
   });
+}
+
+/** `skein store status [ID...]`: `skein node status` has more to tell, and a file of its own. */
+export function runStoreStatus(
+  words: readonly string[],
+  flags: Record<string, unknown>,
+): Promise<void> {
+  const ids = words.length === 0 ? undefined : idsOf('store', words);
+  return withClient(flags, (client) => printMemberships(client, 'store', ids));
 }
 
 interface JobState {
@@ -118,10 +144,12 @@ async function watch(
   }
 }
 
-function printMemberships(client: pg.Client, nodes: readonly number[]): Promise<void> {
+/** Of all when `ids` is undefined. */
+function printMemberships(client: pg.Client, what: What, ids: string | undefined): Promise<void> {
+  const columns = what === 'node' ? 'node_id AS id' : 'store_id AS id, node_id';
   return show(
     client,
-    `SELECT node_id AS id, is_live, replicas, is_decommissioning, membership, is_draining
-     FROM skein_internal.node_membership WHERE node_id IN (${nodes.join(', ')}) ORDER BY 1`,
+    `SELECT ${columns}, is_live, replicas, is_decommissioning, membership, is_draining
+     FROM skein_internal.${what}_membership${ids === undefined ? '' : ` WHERE ${what}_id IN (${ids})`} ORDER BY 1`,
   );
 }
