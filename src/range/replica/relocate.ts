@@ -5,6 +5,7 @@
  *   from 1* 2 3 to 1 4 5     one joint change
  *   from 1* 2 3 to 3 4 5     the lease to 3, one joint change there
  *   from 1* 2 3 to 4 5 6     one joint change to 1 4 5 6, the lease to one of them, 1 goes
+ *                            (6 on the node of 1: to 1 4 5, the lease to one of them, then to 4 5 6)
  *
  * The request names the end and not the way, so whoever holds the lease goes on with it.
  */
@@ -41,9 +42,14 @@ function hasHeir({ descriptor }: Replica, { voters }: Placement): boolean {
   );
 }
 
-function withSelf(replica: Replica, { voters, nonVoters }: Placement): Placement {
-  const { nodeId, storeId } = replica;
+/** Other stores of the leaseholder's node come when it has gone, unless nobody else could take the lease. */
+function withSelf({ nodeId, storeId }: Replica, { voters, nonVoters }: Placement): Placement {
   const others = (targets: readonly AllocatorTarget[]): AllocatorTarget[] =>
-    targets.filter((each) => each.storeId !== storeId);
-  return { voters: [...others(voters), { nodeId, storeId }], nonVoters: others(nonVoters) };
+    targets.filter((each) => each.nodeId !== nodeId);
+  const self = { nodeId, storeId };
+  const heirs = others(voters);
+  return {
+    voters: [...(heirs.length > 0 ? heirs : voters), self],
+    nonVoters: others(nonVoters),
+  };
 }
