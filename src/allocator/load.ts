@@ -13,8 +13,6 @@ import { type Situation } from './situation.ts';
 import { hasRoomToBalance, loadOf, loadOfRange, type StoreState } from './store-state.ts';
 import { type LoadObjective, type PlacementAction } from './types.ts';
 
-/** However small the mean: requests per second, processor milliseconds per second. */
-const loadBandMin: Record<LoadObjective, number> = { qps: 100, cpu: 50 };
 /** A range with less than this share of its store's load per lease is not worth a move. */
 const shareMin = 0.1;
 
@@ -36,7 +34,7 @@ export function evenLoad(situation: Situation): PlacementAction | undefined {
   );
   const mean = cluster.meanLoad(objective).toFixed(0);
   const reason = `store ${own.storeId} serves ${load.toFixed(0)} ${unit[objective]}, the mean is ${mean}`;
-  if (heir !== undefined) return transferLease(heir, reason);
+  if (heir !== undefined) return { ...transferLease(heir, reason), isForLoad: true };
   return settings.loadMoves === 'leases' ? undefined : makeRoomForLease(situation, own, reason);
 }
 
@@ -50,8 +48,9 @@ export function wouldFit(situation: Situation, own: StoreState, store: StoreStat
 }
 
 function loadMax({ cluster, settings }: Situation): number {
-  const mean = cluster.meanLoad(settings.loadObjective);
-  return mean + Math.max(mean * settings.loadThreshold, loadBandMin[settings.loadObjective]);
+  const { loadObjective, loadThreshold, loadBandMin } = settings;
+  const mean = cluster.meanLoad(loadObjective);
+  return mean + Math.max(mean * loadThreshold, loadBandMin[loadObjective]);
 }
 
 function makeRoomForLease(
@@ -82,7 +81,8 @@ function makeRoomForLease(
       if (to !== undefined && to !== best?.to) best = { from, to };
     }
   }
-  return best === undefined ? undefined : replace('voter', best, 'rebalance', reason);
+  if (best === undefined) return undefined;
+  return { ...replace('voter', best, 'rebalance', reason), isForLoad: true };
 }
 
 function leastLoaded(

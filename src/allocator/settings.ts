@@ -2,13 +2,15 @@
 import { kvSettings, type ClusterSettings } from '../kv/index.ts';
 import { type AllocatorSettings, type LoadMoves } from './types.ts';
 
-export function allocatorSettings(from: ClusterSettings): AllocatorSettings {
+/** `loadBandMin.qps` is `requestsMin`; default 100. */
+export function allocatorSettings(from: ClusterSettings, requestsMin = 100): AllocatorSettings {
   return {
     rangeThreshold: from.get(kvSettings.rangeRebalanceThreshold),
     leaseThreshold: from.get(kvSettings.leaseRebalanceThreshold),
     loadThreshold: from.get(kvSettings.qpsRebalanceThreshold),
     loadObjective: from.get(kvSettings.loadBasedObjective) === 'cpu' ? 'cpu' : 'qps',
     loadMoves: loadMoves(from),
+    loadBandMin: { qps: requestsMin, cpu: 50 },
   };
 }
 

@@ -62,6 +62,8 @@ export interface AllocatorSettings {
   readonly loadThreshold: number;
   readonly loadObjective: LoadObjective;
   readonly loadMoves: LoadMoves;
+  /** However small the mean, a store may differ from it by so much: requests per second, processor milliseconds per second. */
+  readonly loadBandMin: Readonly<Record<LoadObjective, number>>;
 }
 
 /** 'recovery': the range lacks a replica that lives. 'rebalance': it has all of them, and one moves. */
@@ -82,6 +84,8 @@ export interface Considered {
 
 interface Explained {
   readonly reason: string;
+  /** It evens out load. */
+  readonly isForLoad?: true;
   /** The best first; a bounded number. */
   readonly considered: readonly Considered[];
 }

@@ -71,7 +71,7 @@ export class ReplicateQueue {
       this.#view.picture,
       range,
       store.deps.zoneConfigFor(replica.descriptor.startKey),
-      allocatorSettings(store.deps.clusterSettings),
+      allocatorSettings(store.deps.clusterSettings, store.settings.loadMovesMinQps),
     );
     switch (action.kind) {
       case 'none':
@@ -154,6 +154,7 @@ export class ReplicateQueue {
     if (error === undefined) {
       expectation?.met();
       this.#decisions.note(range, action, 'done');
+      if ('isForLoad' in action) this.#countLoadMove(action);
       log.info(what, 'replicas of a range were changed');
       this.#again(replica);
       return;
@@ -162,6 +163,12 @@ export class ReplicateQueue {
     expectation?.failed();
     this.#decisions.note(range, action, why);
     log.debug({ ...what, why }, 'a change is tried again');
+  }
+
+  #countLoadMove({ kind }: PlacementAction): void {
+    const { counters } = this.#store;
+    if (kind === 'transfer-lease') counters.leaseMovesByLoad++;
+    else counters.replicaMovesByLoad++;
   }
 
   async #perform(replica: Replica, action: DueAction): Promise<KvError | undefined> {

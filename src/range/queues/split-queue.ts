@@ -63,6 +63,7 @@ export class SplitQueue {
       return false;
     }
     store.env.log.info({ range: replica.rangeId, cause, reason }, 'a range was split');
+    if (cause === 'load') store.counters.splitsByLoad++;
     this.#note(replica, { cause, key, reason, sizeBytes, queriesPerSecond });
     if (queriesPerSecond >= store.loadSplitThreshold) this.#loadDivided();
     return true;

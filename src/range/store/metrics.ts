@@ -12,6 +12,10 @@ export interface StoreCounters {
   /** Leases that another store took over because this one wanted it to. */
   leaseTransfers: number;
   splits: number;
+  /** As leaseholder: splits, leases given away and replicas moved because of load. */
+  splitsByLoad: number;
+  leaseMovesByLoad: number;
+  replicaMovesByLoad: number;
   merges: number;
   snapshotsSent: number;
   snapshotsReceived: number;
@@ -41,6 +45,9 @@ export function newStoreCounters(): StoreCounters {
     leasesLost: 0,
     leaseTransfers: 0,
     splits: 0,
+    splitsByLoad: 0,
+    leaseMovesByLoad: 0,
+    replicaMovesByLoad: 0,
     merges: 0,
     snapshotsSent: 0,
     snapshotsReceived: 0,

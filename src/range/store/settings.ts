@@ -58,6 +58,8 @@ export interface StoreSettings {
   readonly balanceTurnMs: number;
   /** How many moves a turn may begin when the cluster is nearly even; more when it is far from it; 0: none. */
   readonly balanceMovesPerTurn: number;
+  /** A store that serves fewer requests per second above the mean moves nothing because of load. */
+  readonly loadMovesMinQps: number;
 }
 
 export const defaultStoreSettings: StoreSettings = {
@@ -92,4 +94,5 @@ export const defaultStoreSettings: StoreSettings = {
   capacityRefreshMs: 10_000,
   balanceTurnMs: 2_000,
   balanceMovesPerTurn: 4,
+  loadMovesMinQps: 100,
 };
