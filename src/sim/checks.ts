@@ -3,7 +3,7 @@ import { meta2Start, metaEnd } from '../encoding/index.ts';
 import { decodeDescriptor, type RangeDescriptor, type RangeId } from '../kv/index.ts';
 import { rangeSpans } from '../storage/index.ts';
 import { type SimCluster } from './cluster.ts';
-import { ranges } from './picture.ts';
+import { ranges, replicasOf } from './picture.ts';
 
 export interface ReplicaPicture {
   /** Empty when everything is equal and complete. */
@@ -22,26 +22,23 @@ export async function checkReplicas(
   const problems: string[] = [];
   const byRange = new Map<
     RangeId,
-    { range: RangeDescriptor; node: number; applied: number; hash: string; leaseholder: boolean }[]
+    { range: RangeDescriptor; name: string; applied: number; hash: string; leaseholder: boolean }[]
   >();
-  for (const { index, node } of cluster.serving()) {
-    for (const replica of node.store.replicas.values()) {
-      if (!replica.initialised) continue;
-      const copies = byRange.get(replica.rangeId) ?? [];
-      copies.push({
-        range: replica.descriptor,
-        node: index,
-        applied: replica.raft.appliedIndex,
-        hash: await contentHash(node.store.engine, replica.descriptor),
-        leaseholder: replica.checkLease(node.clock.now()) === undefined,
-      });
-      byRange.set(replica.rangeId, copies);
-    }
+  for (const { name, node, store, replica } of replicasOf(cluster)) {
+    const copies = byRange.get(replica.rangeId) ?? [];
+    copies.push({
+      range: replica.descriptor,
+      name,
+      applied: replica.raft.appliedIndex,
+      hash: await contentHash(store.engine, replica.descriptor),
+      leaseholder: replica.checkLease(node.clock.now()) === undefined,
+    });
+    byRange.set(replica.rangeId, copies);
   }
   for (const [rangeId, copies] of byRange) {
     const first = copies[0];
     if (first === undefined) continue;
-    const describe = copies.map((copy) => `m${copy.node + 1}@${copy.applied}:${copy.hash}`);
+    const describe = copies.map((copy) => `${copy.name}@${copy.applied}:${copy.hash}`);
     if (copies.length !== expectedReplicas || first.range.replicas.length !== expectedReplicas) {
       problems.push(`r${rangeId} has ${copies.length} replicas: ${describe.join(' ')}`);
     }

@@ -13,10 +13,10 @@ import { type StoreSettings } from '../range/index.ts';
 import { type Delivery, LocalNetwork } from '../rpc/index.ts';
 import { DecommissionedError, openSqlFront, SkeinNode } from '../server/index.ts';
 import { rowProgramCompiler } from '../sql/index.ts';
-import { MemoryEngine } from '../storage/index.ts';
 import { AssertionError, must, type Disk, type Logger } from '../util/index.ts';
 import { Links } from './links.ts';
-import { MachineDisk, noticeMs } from './machine-disk.ts';
+import { noticeMs } from './machine-disk.ts';
+import { MachineStore, mountAll } from './machine-store.ts';
 import { type SeededRandom } from './random.ts';
 import { SimSocket } from './sql-socket.ts';
 import { SimTransport } from './transport.ts';
@@ -25,6 +25,8 @@ import { type ClockSkew, ProcessEnv, type World } from './world.ts';
 export interface SimClusterOptions {
   /** Machines; all of them know each other's addresses, and the first founds the cluster. */
   readonly nodes: number;
+  /** Of each machine, how many stores it has; default: one. */
+  readonly stores?: readonly number[];
   readonly rangeMaxBytes: number;
   /** Of every range, beside three voters. Default 0. */
   readonly nonVoters?: number;
@@ -53,15 +55,16 @@ interface Machine {
   readonly index: number;
   readonly address: string;
   readonly random: SeededRandom;
-  readonly disk: MachineDisk;
+  readonly stores: readonly MachineStore[];
   readonly skew: ClockSkew;
-  engine: MemoryEngine;
   running: Run | undefined;
-  /** Its store is gone for good: it comes back as a new node. */
+  /** Stores of it are gone for good: it never founds a cluster again. */
   wiped: boolean;
+  /** A damaged store is being set aside; the machine starts when that is done. */
+  inRepair: boolean;
   /** Its node was decommissioned, and has ended itself for that once. */
   dismissed: boolean;
-  /** When an operation of the disk failed in this run of the node; it must end itself. */
+  /** When an operation of a disk failed in this run of the node; it must end itself. */
   diskFailedAtMs: number | undefined;
 }
 
@@ -108,7 +111,7 @@ export class SimCluster {
   /** Crashes of machines that had written something without having synced it. */
   lossyCrashes = 0;
   /** Of processes that are no more. */
-  #leaseTransfers = 0;
+  readonly #operations = noOperations();
   /** Programmer errors inside nodes: a run with one has failed. */
   readonly failures: string[] = [];
 
@@ -129,40 +132,44 @@ export class SimCluster {
     this.#network = new LocalNetwork(world, (delivery) => this.#fate(delivery));
     this.#machines = Array.from({ length: options.nodes }, (_, index): Machine => {
       const random = world.random.fork();
-      const disk = new MachineDisk({
-        world,
-        random: random.fork(),
-        diskMs: options.diskMs,
-        // A process that stalls hears of it later.
-        tell: (done) => {
-          const timers = this.#machines[index]?.running?.env.timers ?? world.timers;
-          timers.immediate(done);
-        },
-        onFailure: () => {
-          must(this.#machines[index]).diskFailedAtMs ??= world.nowMs;
-        },
-      });
+      const first = this.#newStore(index, 'store', random.fork());
+      const skew = {
+        offsetMs: (random.float() * 2 - 1) * options.skewMs,
+        driftPpm: (random.float() * 2 - 1) * options.driftPpm,
+      };
+      const more = Array.from({ length: (options.stores?.[index] ?? 1) - 1 }, (_, i) =>
+        this.#newStore(index, `store${i + 2}`, random.fork()),
+      );
       return {
         index,
         address: `m${index + 1}`,
         random,
-        disk,
-        skew: {
-          offsetMs: (random.float() * 2 - 1) * options.skewMs,
-          driftPpm: (random.float() * 2 - 1) * options.driftPpm,
-        },
-        engine: this.#newEngine(index, disk),
+        stores: [first, ...more],
+        skew,
         running: undefined,
         wiped: false,
+        inRepair: false,
         dismissed: false,
         diskFailedAtMs: undefined,
       };
     });
   }
 
-  #newEngine(index: number, disk: MachineDisk): MemoryEngine {
-    return new MemoryEngine({
-      barrierDelay: () => disk.engineSync(),
+  #newStore(index: number, path: string, random: SeededRandom): MachineStore {
+    const { world } = this;
+    return new MachineStore({
+      world,
+      random,
+      path,
+      diskMs: this.#options.diskMs,
+      // A process that stalls hears of it later.
+      tell: (done) => {
+        const timers = this.#machines[index]?.running?.env.timers ?? world.timers;
+        timers.immediate(done);
+      },
+      onFailure: () => {
+        must(this.#machines[index]).diskFailedAtMs ??= world.nowMs;
+      },
       onPoison: (error) => this.#stopped(index, error),
     });
   }
@@ -171,12 +178,11 @@ export class SimCluster {
     return this.#machines.length;
   }
 
-  /** Leases that were handed over. */
-  get leaseTransfers(): number {
-    return this.#machines.reduce(
-      (sum, machine) => sum + transfersOf(machine),
-      this.#leaseTransfers,
-    );
+  /** What stores have counted since the beginning. */
+  get operations(): Readonly<CountedOperations> {
+    const sum = { ...this.#operations };
+    for (const machine of this.#machines) addOperations(sum, machine);
+    return sum;
   }
 
   get hasSql(): boolean {
@@ -192,8 +198,18 @@ export class SimCluster {
     return this.#machines[index]?.running !== undefined;
   }
 
-  disk(index: number): MachineDisk {
-    return must(this.#machines[index]).disk;
+  /** One of a machine's stores; `place` in [0, 1). */
+  storeOf(index: number, place: number): MachineStore {
+    const { stores } = must(this.#machines[index]);
+    return must(stores[Math.floor(place * stores.length)]);
+  }
+
+  /** True when all machines serve, or those that are named, each with all its stores. */
+  areWhole(machines: readonly number[] = this.#machines.map(({ index }) => index)): boolean {
+    return machines.every((index) => {
+      const { running, stores } = must(this.#machines[index]);
+      return running?.serving === true && running.node.stores.length === stores.length;
+    });
   }
 
   /** Nodes that have started and serve. */
@@ -208,9 +224,10 @@ export class SimCluster {
 
   start(index: number): void {
     const machine = must(this.#machines[index]);
-    if (machine.running !== undefined || this.#held.has(index)) return;
+    if (machine.running !== undefined || machine.inRepair || this.#held.has(index)) return;
+    const disk = mountAll(machine.stores);
     const env = new ProcessEnv(this.world, {
-      disk: this.#options.wrapDisk?.(machine.disk.files.mount()) ?? machine.disk.files.mount(),
+      disk: this.#options.wrapDisk?.(disk) ?? disk,
       skew: machine.skew,
       log: this.#logger(index),
       onSpin: () => this.#fail(index, 'the node spins: its event loop stands still'),
@@ -228,8 +245,9 @@ export class SimCluster {
     const node = new SkeinNode({
       env,
       transport,
-      stores: [{ path: 'store' }],
-      openEngine: async () => machine.engine,
+      stores: machine.stores.map(({ path }) => ({ path })),
+      openEngine: async (path) =>
+        must(machine.stores.find((store) => path === `${store.path}/engine`)).engine,
       openSql: this.#options.sql === true ? openSqlFront : undefined,
       rowPrograms: this.#options.sql === true ? rowProgramCompiler : undefined,
       rpcAddress: machine.address,
@@ -264,7 +282,7 @@ export class SimCluster {
         if (machine.running !== run) return;
         run.serving = true;
         // What is damaged is found at the start, or was not needed.
-        machine.disk.isDamaged = false;
+        for (const { disk: each } of machine.stores) each.isDamaged = false;
         this.world.story(`m${index + 1} serves as n${node.nodeId}`);
       },
       (error: unknown) => {
@@ -302,23 +320,21 @@ export class SimCluster {
     if (machine.running === undefined) return;
     this.world.story(`m${index + 1} crashes (${kind})`);
     if (kind === 'power') {
-      if (machine.disk.files.hasUnsynced) this.lossyCrashes++;
-      machine.disk.files.crash();
+      if (machine.stores.some(({ disk }) => disk.files.hasUnsynced)) this.lossyCrashes++;
+      for (const store of machine.stores) store.losePower(machine.random.fork());
     } else {
-      machine.disk.files.kill();
+      for (const store of machine.stores) store.processEnded();
     }
-    // LevelDB's own writes are in the page cache: they survive the process, not the machine.
-    machine.engine = machine.engine.crash(kind === 'power' ? machine.random.fork() : keepAll);
     this.#end(machine, kind);
   }
 
   /** The process is no more. */
   #end(machine: Machine, kind: 'process' | 'power'): void {
     const { running } = machine;
-    this.#leaseTransfers += transfersOf(machine);
+    addOperations(this.#operations, machine);
     machine.running = undefined;
     machine.diskFailedAtMs = undefined;
-    machine.disk.processEnded();
+    for (const { disk } of machine.stores) disk.processEnded();
     running?.env.kill();
     running?.transport.close(kind);
     for (const client of running?.sqlClients ?? []) client.break(kind);
@@ -341,19 +357,18 @@ export class SimCluster {
     }
     if (machine.running !== running) return;
     this.world.story(`m${index + 1} has shut down`);
-    machine.disk.files.kill();
-    machine.engine = machine.engine.crash(keepAll);
+    for (const store of machine.stores) store.processEnded();
     this.#end(machine, 'process');
   }
 
-  /** Everything on a machine's disk is lost: the next process is a new node. */
-  wipe(index: number): void {
+  /** Everything on a store's disk is lost. Without `lost`, on all of a machine's: the next process is a new node. */
+  wipe(index: number, lost?: MachineStore): void {
     const machine = must(this.#machines[index]);
     this.crash(index, 'power');
-    this.world.story(`m${index + 1} loses its store`);
-    machine.disk.files.wipe();
-    machine.disk.isDamaged = false;
-    machine.engine = this.#newEngine(index, machine.disk);
+    for (const store of lost === undefined ? machine.stores : [lost]) {
+      this.world.story(`m${index + 1} loses its ${store.path}`);
+      store.wipe();
+    }
     machine.wiped = true;
     machine.dismissed = false;
   }
@@ -379,7 +394,7 @@ export class SimCluster {
     this.world.story('all heals');
     this.links.heal();
     for (const machine of this.#machines) {
-      machine.disk.heal();
+      for (const { disk } of machine.stores) disk.heal();
       machine.running?.env.pauseUntil(this.world.nowMs);
       this.setClock(machine.index, { offsetMs: 0, driftPpm: 0 });
     }
@@ -450,15 +465,15 @@ export class SimCluster {
     )?.running;
   }
 
-  #mayStop({ disk }: Machine): boolean {
-    return disk.isTroubled || this.world.nowMs < this.#clocksDifferUntilMs;
+  #mayStop({ stores }: Machine): boolean {
+    const isTroubled = stores.some(({ disk }) => disk.isTroubled);
+    return isTroubled || this.world.nowMs < this.#clocksDifferUntilMs;
   }
 
   /** A node ended itself: right when its disk failed, a bug without a reason. */
   #stopped(index: number, error: Error): void {
     const machine = must(this.#machines[index]);
     if (machine.running?.env.alive !== true) return;
-    const { disk } = machine;
     if (error instanceof DecommissionedError) {
       this.#dismiss(machine, error);
       return;
@@ -470,9 +485,30 @@ export class SimCluster {
     this.stops++;
     this.world.story(`m${index + 1} ends itself: ${error.message}`);
     // After a failed fsync nobody knows what the disk holds.
-    if (disk.isDamaged) this.wipe(index);
-    else this.crash(index, 'power');
-    this.world.after(disk.downMs, () => this.start(index));
+    this.crash(index, 'power');
+    const downMs = Math.max(...machine.stores.map(({ disk }) => disk.downMs));
+    const damaged = machine.stores.find(({ disk }) => disk.isDamaged);
+    this.world.after(downMs, () => {
+      if (damaged === undefined) this.start(index);
+      else this.#repair(machine, damaged);
+    });
+  }
+
+  /** Somebody has read what the node said of its store, and does what it asked for. */
+  #repair(machine: Machine, damaged: MachineStore): void {
+    if (machine.running !== undefined || machine.inRepair) return;
+    const name = `m${machine.index + 1}`;
+    machine.inRepair = true;
+    const done = (how: string): void => {
+      machine.inRepair = false;
+      machine.dismissed = false;
+      this.world.story(`the ${damaged.path} of ${name} ${how}`);
+      this.start(machine.index);
+    };
+    damaged.quarantine(String(Math.round(this.world.nowMs))).then(
+      (isAside) => done(isAside ? 'is set aside' : 'was not refused'),
+      (error: unknown) => done(`cannot be set aside: ${String(error)}`),
+    );
   }
 
   /** A decommissioned node has to end itself once more when somebody starts it again; then the machine gets a new one. */
@@ -519,13 +555,25 @@ export class SimCluster {
   }
 }
 
-function transfersOf({ running }: Machine): number {
-  const stores = running?.node.stores ?? [];
-  return stores.reduce((sum, { counters }) => sum + counters.leaseTransfers, 0);
+/** Counters of stores that count range operations. */
+const countedOperations = [
+  'leaseTransfers',
+  'splitsByLoad',
+  'leaseMovesByLoad',
+  'replicaMovesByLoad',
+] as const;
+
+export type CountedOperations = Record<(typeof countedOperations)[number], number>;
+
+function noOperations(): CountedOperations {
+  return { leaseTransfers: 0, splitsByLoad: 0, leaseMovesByLoad: 0, replicaMovesByLoad: 0 };
 }
 
-/** As a Random for MemoryEngine.crash: everything survives. */
-const keepAll = { u32: () => 3, float: () => 0, bytes: (length: number) => Buffer.alloc(length) };
+function addOperations(sum: CountedOperations, { running }: Machine): void {
+  for (const { counters } of running?.node.stores ?? []) {
+    for (const name of countedOperations) sum[name] += counters[name];
+  }
+}
 
 function asError(reason: unknown): Error {
   return reason instanceof Error ? reason : new Error(String(reason));

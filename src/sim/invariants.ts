@@ -1,6 +1,7 @@
 /**
  * What must hold of a cluster at every moment, whatever fails; looked at every so often:
  *
+ *   - a range at rest has one replica on a node, whatever stores that has;
  *   - at most one replica of a range would serve (lease disjointness), and at most one range a key;
  *   - a term of a range has one leader, in all of a run (election safety, Raft paper 5.2);
  *   - an index of a range's log is committed with one content only (state-machine safety, 5.4.3);
@@ -11,32 +12,33 @@
 import { crc32 } from 'node:zlib';
 import {
   compareTimestamps,
+  isChanging,
   type RangeDescriptor,
   type RangeId,
+  type StoreId,
   type Timestamp,
 } from '../kv/index.ts';
-import { type Replica } from '../range/index.ts';
-import { type SkeinNode } from '../server/index.ts';
+import { type Replica, type Store } from '../range/index.ts';
 import { contentHash } from './checks.ts';
 import { type SimCluster } from './cluster.ts';
-import { replicasOf } from './picture.ts';
+import { ranges, replicasOf, storesOf } from './picture.ts';
 
 /** Log entries that are compared in one look, per replica. */
 const entryBytesMax = 1 << 20;
 
 export class Invariants {
   readonly #cluster: SimCluster;
-  readonly #leaders = new Map<string, number>();
+  readonly #leaders = new Map<string, string>();
   /** Per range, what is committed at an index: its term and the checksum of its data. */
   readonly #committed = new Map<RangeId, Map<number, string>>();
-  /** Per node's life and range: up to which index its log has been compared. */
-  readonly #compared = new WeakMap<SkeinNode, Map<RangeId, number>>();
-  /** Per node's life and range: what was committed when it was first looked at. */
-  readonly #replayed = new WeakMap<SkeinNode, Map<RangeId, number>>();
-  /** Per machine and node id (a machine whose store was lost is another node). */
+  /** Per store's life and range: up to which index its log has been compared. */
+  readonly #compared = new WeakMap<Store, Map<RangeId, number>>();
+  /** Per store's life and range: what was committed when it was first looked at. */
+  readonly #replayed = new WeakMap<Store, Map<RangeId, number>>();
+  /** Of each store that ever was: its clock bound is what a restart knows. */
   readonly #clocks = new Map<
-    string,
-    { readonly node: SkeinNode; readonly seen: Timestamp; readonly issued: Timestamp }
+    StoreId,
+    { readonly store: Store; readonly seen: Timestamp; readonly issued: Timestamp }
   >();
 
   constructor(cluster: SimCluster) {
@@ -46,6 +48,7 @@ export class Invariants {
   /** What is wrong now. */
   check(): string[] {
     return [
+      ...checkPlaces(this.#cluster),
       ...checkLeases(this.#cluster),
       ...this.#checkLeaders(),
       ...this.#checkLogs(),
@@ -56,31 +59,29 @@ export class Invariants {
 
   /** Costly: replicas that have applied as much as another one of their range are compared with it. */
   async checkStates(): Promise<string[]> {
-    const looks = replicasOf(this.#cluster).map(({ index, node, replica }) => ({
-      index,
+    const looks = replicasOf(this.#cluster).map(({ name, store, replica }) => ({
+      name,
       rangeId: replica.rangeId,
       range: replica.descriptor,
       applied: replica.applier.appliedIndex,
-      isBusy: isInstalling(replica) || !this.#hasReplayed(node, replica),
-      snapshot: node.store.engine.snapshot(),
+      isBusy: isInstalling(replica) || !this.#hasReplayed(store, replica),
+      snapshot: store.engine.snapshot(),
     }));
     const problems: string[] = [];
-    const seen = new Map<string, { readonly hash: string; readonly index: number }>();
+    const seen = new Map<string, { readonly hash: string; readonly name: string }>();
     const twice = new Map<string, number>();
     for (const { rangeId, applied } of looks) {
       const state = `r${rangeId}@${applied}`;
       twice.set(state, (twice.get(state) ?? 0) + 1);
     }
-    for (const { index, rangeId, range, applied, isBusy, snapshot } of looks) {
+    for (const { name, rangeId, range, applied, isBusy, snapshot } of looks) {
       const state = `r${rangeId}@${applied}`;
       if (!isBusy && (twice.get(state) ?? 0) > 1) {
         const hash = await contentHash(snapshot, range);
         const known = seen.get(state);
-        if (known === undefined) seen.set(state, { hash, index });
+        if (known === undefined) seen.set(state, { hash, name });
         else if (known.hash !== hash) {
-          problems.push(
-            `${state} differs: m${known.index + 1} ${known.hash}, m${index + 1} ${hash}`,
-          );
+          problems.push(`${state} differs: ${known.name} ${known.hash}, ${name} ${hash}`);
         }
       }
       snapshot.close();
@@ -89,9 +90,9 @@ export class Invariants {
   }
 
   /** After a restart the engine may hold more than is applied, until the replay has passed what was committed then. */
-  #hasReplayed(node: SkeinNode, { rangeId, raft }: Replica): boolean {
-    const floors = this.#replayed.get(node) ?? new Map<RangeId, number>();
-    this.#replayed.set(node, floors);
+  #hasReplayed(store: Store, { rangeId, raft }: Replica): boolean {
+    const floors = this.#replayed.get(store) ?? new Map<RangeId, number>();
+    this.#replayed.set(store, floors);
     const floor = floors.get(rangeId);
     if (floor !== undefined) return raft.appliedIndex > floor;
     floors.set(rangeId, Math.max(0, ...(this.#committed.get(rangeId)?.keys() ?? [])));
@@ -100,26 +101,24 @@ export class Invariants {
 
   #checkLeaders(): string[] {
     const problems: string[] = [];
-    for (const { index, replica } of replicasOf(this.#cluster)) {
+    for (const { name, replica } of replicasOf(this.#cluster)) {
       const { raft, rangeId } = replica;
       if (raft.role !== 'leader') continue;
       const reign = `r${rangeId} in term ${raft.term}`;
       const known = this.#leaders.get(reign);
-      if (known === undefined) this.#leaders.set(reign, index);
-      else if (known !== index) {
-        problems.push(`${reign} has two leaders: m${known + 1} and m${index + 1}`);
-      }
+      if (known === undefined) this.#leaders.set(reign, name);
+      else if (known !== name) problems.push(`${reign} has two leaders: ${known} and ${name}`);
     }
     return problems;
   }
 
   #checkLogs(): string[] {
     const problems: string[] = [];
-    for (const { index, node, replica } of replicasOf(this.#cluster)) {
+    for (const { name, store, replica } of replicasOf(this.#cluster)) {
       const { rangeId } = replica;
-      const log = node.store.raftLog.range(rangeId);
-      const compared = this.#compared.get(node) ?? new Map<RangeId, number>();
-      this.#compared.set(node, compared);
+      const log = store.raftLog.range(rangeId);
+      const compared = this.#compared.get(store) ?? new Map<RangeId, number>();
+      this.#compared.set(store, compared);
       const from = Math.max((compared.get(rangeId) ?? 0) + 1, log.firstIndex);
       // What is applied is in the own log; what is committed may be on its way to it.
       const to = Math.min(replica.raft.appliedIndex, log.lastIndex);
@@ -133,7 +132,7 @@ export class Invariants {
         if (known === undefined) committed.set(entry.index, content);
         else if (known !== content) {
           problems.push(
-            `r${rangeId} index ${entry.index} is committed twice: ${known}; on m${index + 1} ${content}`,
+            `r${rangeId} index ${entry.index} is committed twice: ${known}; on ${name} ${content}`,
           );
         }
       }
@@ -145,17 +144,15 @@ export class Invariants {
   /** A process that ended may have looked at times beyond its durable bound, but has issued none. */
   #checkClocks(): string[] {
     const problems: string[] = [];
-    for (const { index, node } of this.#cluster.serving()) {
-      const machine = `m${index + 1}`;
-      const name = `${machine} n${node.nodeId}`;
-      const known = this.#clocks.get(name);
-      const before = known?.node === node ? known.seen : known?.issued;
+    for (const { name, node, store } of storesOf(this.#cluster)) {
+      const known = this.#clocks.get(store.storeId);
+      const before = known?.store === store ? known.seen : known?.issued;
       const seen = node.clock.now();
-      const { upperBound } = node.store.bound;
+      const { upperBound } = store.bound;
       const issued = seen.wall < upperBound ? seen : { wall: upperBound, logical: 0 };
-      this.#clocks.set(name, { node, seen, issued });
+      this.#clocks.set(store.storeId, { store, seen, issued });
       if (before === undefined || compareTimestamps(before, seen) < 0) continue;
-      problems.push(`the clock of ${machine} went back from ${before.wall} to ${seen.wall}`);
+      problems.push(`the clock of ${name} went back from ${before.wall} to ${seen.wall}`);
     }
     return problems;
   }
@@ -167,6 +164,20 @@ function isInstalling({ suspended, raft, applier }: Replica): boolean {
 }
 
 /**
+ * Two replicas on one node die together. A replica that moves from one of its stores to another is on both while the range is
+ * changing; the only voter also while it hands its lease over.
+ */
+function checkPlaces(cluster: SimCluster): string[] {
+  return ranges(cluster).flatMap((range) => {
+    const voters = range.replicas.filter(({ kind }) => kind === 'voter');
+    if (isChanging(range) || voters.length <= 2) return [];
+    const nodes = range.replicas.map(({ nodeId }) => nodeId);
+    const twice = nodes.find((nodeId, at) => nodes.indexOf(nodeId) !== at);
+    return twice === undefined ? [] : [`r${range.rangeId} has two replicas on n${twice}`];
+  });
+}
+
+/**
  * No two replicas would serve now, and so no two may ever serve the same timestamp (their intervals [lease start, lease
  * expiration) do not overlap).
  */
@@ -174,11 +185,11 @@ function checkLeases(cluster: SimCluster): string[] {
   const holders = new Map<RangeId, string>();
   const problems: string[] = [];
   const served: RangeDescriptor[] = [];
-  for (const { index, node, replica } of replicasOf(cluster)) {
+  for (const { name, node, replica } of replicasOf(cluster)) {
     if (replica.checkLease(node.clock.now()) !== undefined) continue;
     served.push(replica.descriptor);
     const { rangeId, leaseStart } = replica;
-    const held = `m${index + 1} [${leaseStart.wall}, ${replica.leaseExpiration()})`;
+    const held = `${name} [${leaseStart.wall}, ${replica.leaseExpiration()})`;
     const other = holders.get(rangeId);
     if (other !== undefined) {
       problems.push(`r${rangeId} has two leaseholders: ${other} and ${held}`);

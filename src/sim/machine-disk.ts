@@ -1,6 +1,6 @@
 /**
- * The disk of one machine: files that take time, and whatever is wrong with them at present. It outlives the
- * processes that use it. The engine's barrier counts as a sync of `store/engine`.
+ * A disk of a machine: files that take time, and whatever is wrong with them at present. It outlives the
+ * processes that use it. The store's folder is all that lies on it; the engine's barrier counts as a sync of `engine` in it.
  */
 import { DiskError, MemoryDisk, type DiskOperation } from './memory-disk.ts';
 import { type SeededRandom } from './random.ts';
@@ -9,11 +9,12 @@ import { type World } from './world.ts';
 /** What a path of a store belongs to. */
 export type DiskArea = 'log' | 'clock' | 'engine' | 'snapshot' | 'identity';
 
-export function areaOf(path: string): DiskArea {
-  if (path.startsWith('store/raft')) return 'log';
-  if (path.startsWith('store/engine')) return 'engine';
-  if (path.startsWith('store/snapshot-') || path.startsWith('store/install-')) return 'snapshot';
-  return path === 'store/CLOCK' ? 'clock' : 'identity';
+function areaOf(path: string): DiskArea {
+  const name = path.slice(path.indexOf('/') + 1);
+  if (name.startsWith('raft')) return 'log';
+  if (name.startsWith('engine')) return 'engine';
+  if (name.startsWith('snapshot-') || name.startsWith('install-')) return 'snapshot';
+  return name === 'CLOCK' ? 'clock' : 'identity';
 }
 
 /** A moment in the life of a store: just before or after it writes, syncs or replaces something. */
@@ -37,6 +38,8 @@ export const noticeMs = 20_000;
 export interface MachineDiskParts {
   readonly world: World;
   readonly random: SeededRandom;
+  /** The folder of the store on it. */
+  readonly path: string;
   readonly diskMs: { readonly min: number; readonly max: number };
   /** Runs `done` in the process that asked. */
   readonly tell: (done: () => void) => void;
@@ -138,7 +141,7 @@ export class MachineDisk {
 
   /** The engine makes its state durable. */
   async engineSync(): Promise<void> {
-    const operation = { kind: 'sync', path: 'store/engine' } as const;
+    const operation = { kind: 'sync', path: `${this.#parts.path}/engine` } as const;
     await this.#delay(operation);
     this.#watch(operation, 'before');
     const error = this.#fault(operation);

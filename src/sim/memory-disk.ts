@@ -166,11 +166,17 @@ export class MemoryDisk implements Disk {
 
   async list(dir: string): Promise<string[]> {
     await this.#begin({ kind: 'list', path: dir });
-    const names: string[] = [];
+    const names = new Set<string>();
     for (const path of this.#names.keys()) {
-      if (parentOf(path) === dir) names.push(path.slice(dir.length + 1));
+      if (path.startsWith(`${dir}/`))
+        names.add(
+          path
+            .slice(dir.length + 1)
+            .split('/', 1)
+            .join(),
+        );
     }
-    return names.sort();
+    return [...names].sort();
   }
 
   async open(path: string): Promise<DiskFile> {
@@ -206,13 +212,16 @@ export class MemoryDisk implements Disk {
     this.#names.delete(path);
   }
 
-  /** Directories are prefixes of names here: renaming one renames all below it. */
+  /** Directories are prefixes of names here: renaming one renames all below it, and what is durable there stays so. */
   async rename(from: string, to: string): Promise<void> {
     await this.#begin({ kind: 'rename', path: from });
-    for (const [path, inode] of Array.from(this.#names)) {
-      if (path !== from && !path.startsWith(`${from}/`)) continue;
-      this.#names.delete(path);
-      this.#names.set(to + path.slice(from.length), inode);
+    for (const names of [this.#names, this.#durableNames]) {
+      for (const [path, inode] of Array.from(names)) {
+        const isBelow = path.startsWith(`${from}/`);
+        if (!isBelow && (path !== from || names === this.#durableNames)) continue;
+        names.delete(path);
+        names.set(to + path.slice(from.length), inode);
+      }
     }
   }
 

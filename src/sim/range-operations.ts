@@ -3,14 +3,14 @@
  * between two looks is missed, nothing is counted twice.
  */
 import { type RangeDescriptor, type RangeId, isChanging } from '../kv/index.ts';
-import { type SimCluster } from './cluster.ts';
+import { type CountedOperations, type SimCluster } from './cluster.ts';
 import { ranges } from './picture.ts';
 
 export class RangeOperations {
   #splits = 0;
   #merges = 0;
   #replicaChanges = 0;
-  readonly #transfersBefore: number;
+  readonly #before: Readonly<CountedOperations>;
   readonly #cluster: SimCluster;
   /** The newest descriptor of each range that was ever seen. */
   readonly #known = new Map<RangeId, RangeDescriptor>();
@@ -20,17 +20,29 @@ export class RangeOperations {
   /** Counts from now on. */
   constructor(cluster: SimCluster) {
     this.#cluster = cluster;
-    this.#transfersBefore = cluster.leaseTransfers;
+    this.#before = cluster.operations;
     for (const range of ranges(cluster)) this.#note(range);
   }
 
-  /** By name. A relocation counts as the changes it consists of; leases that were lost do not count. */
+  /**
+   * By name. A relocation counts as the changes it consists of; leases that were lost do not count. What was done because of
+   * load is not among the others.
+   */
   get counts(): Readonly<Record<string, number>> {
+    const { operations } = this.#cluster;
+    const since = (name: keyof CountedOperations): number => operations[name] - this.#before[name];
+    const splitsByLoad = since('splitsByLoad');
+    const leasesByLoad = since('leaseMovesByLoad');
+    const replicasByLoad = since('replicaMovesByLoad');
+    const others = (all: number, byLoad: number): number => Math.max(0, all - byLoad);
     return {
-      splits: this.#splits,
+      splits: others(this.#splits, splitsByLoad),
+      'splits by load': splitsByLoad,
       merges: this.#merges,
-      'changes of replicas': this.#replicaChanges,
-      'lease transfers': this.#cluster.leaseTransfers - this.#transfersBefore,
+      'changes of replicas': others(this.#replicaChanges, replicasByLoad),
+      'lease transfers': others(since('leaseTransfers'), leasesByLoad),
+      'leases moved by load': leasesByLoad,
+      'replicas moved by load': replicasByLoad,
     };
   }
 

@@ -149,7 +149,7 @@ class Run {
     this.#workload = workload;
     this.#clients = new Clients(world, this.#workload, {
       clients: configuration.clients,
-      pauseMs: 100,
+      pauseMs: configuration.pauseMs,
       connect: (random) => {
         const nodes = this.#cluster.serving();
         if (nodes.length === 0) return undefined;
@@ -213,7 +213,8 @@ class Run {
     this.#cluster.setLoss(0);
     const { nodes } = this.#options;
     for (let i = 0; i < nodes; i++) this.#cluster.start(i);
-    const stands = (): boolean => this.#cluster.serving().length === nodes;
+    const founders = Array.from({ length: nodes }, (_, i) => i);
+    const stands = (): boolean => this.#cluster.areWhole(founders);
     if (!this.#world.run(startLimitMs, stands)) this.#problems.push('the cluster did not start');
   }
 
@@ -257,7 +258,7 @@ class Run {
     const healedMs = this.#world.nowMs;
     // Whoever has seen a time that lies ahead is believed once it has come.
     const servesAgain = (): boolean =>
-      cluster.serving().length === cluster.size &&
+      cluster.areWhole() &&
       cluster.serving().every(({ node }) => !node.clock.isTooFarAhead(node.clock.now())) &&
       this.#clients.lastSuccessMs > healedMs;
     if (!this.#advance(healedMs + convergeLimitMs, servesAgain)) {

@@ -24,12 +24,16 @@ export interface Configuration {
   readonly faultEveryMs: number;
   readonly faults: readonly FaultName[];
   readonly clients: number;
+  /** Mean time between two operations of a client. */
+  readonly pauseMs: number;
   /** Splits before the faults begin. */
   readonly firstSplits: number;
   /** Faults begin only when every range has all its replicas. */
   readonly replicatedFirst: boolean;
   /** Machines that join under load. */
   readonly lateNodes: number;
+  /** Of each machine, the late ones at the end: how many stores it has. */
+  readonly stores: readonly number[];
   /** Of every range. */
   readonly nonVoters: number;
   readonly settings: Partial<StoreSettings>;
@@ -51,7 +55,7 @@ export function drawConfiguration(random: SeededRandom, nodes: number): Configur
   const diskMs = { min: 0.05, max: magnitude(random, 1, 150) };
   const faults = drawFaults(random);
   const rangeMaxBytes = random.between(2_000, 20_000);
-  return {
+  const drawn = {
     workload: random.pick(workloadNames),
     delayMs,
     loss: random.chance(0.3) ? 0 : magnitude(random, 2, 200) / 10_000,
@@ -69,6 +73,44 @@ export function drawConfiguration(random: SeededRandom, nodes: number): Configur
     settings: random.chance(0.2) ? patience : drawSettings(random, diskMs.max),
     ...drawClosing(random),
     rangeMinBytes: random.chance(0.5) ? 0 : Math.round(rangeMaxBytes * 0.4 * random.float()),
+  };
+  // What was added later is drawn last: seeds keep the rest.
+  const stores = drawStores(random, nodes + drawn.lateNodes);
+  const load = random.chance(0.6) ? drawLoad(random) : unmoved;
+  return {
+    ...drawn,
+    stores,
+    pauseMs: load.pauseMs,
+    settings: { ...drawn.settings, ...load.settings },
+    clusterSettings: { ...drawn.clusterSettings, ...load.clusterSettings },
+  };
+}
+
+/** Half of the clusters have machines with several disks. */
+function drawStores(random: SeededRandom, machines: number): number[] {
+  const max = random.chance(0.5) ? 3 : 1;
+  return Array.from({ length: machines }, () => random.between(1, max));
+}
+
+type Load = Pick<Configuration, 'pauseMs' | 'settings' | 'clusterSettings'>;
+
+/** Nothing is split, moved or held back because of load. */
+const unmoved: Load = { pauseMs: 100, settings: {}, clusterSettings: {} };
+
+/** What a few clients do is much: ranges are split by it, leases and replicas move, writes wait for splits. */
+function drawLoad(random: SeededRandom): Load {
+  return {
+    pauseMs: magnitude(random, 20, 100),
+    settings: {
+      loadMovesMinQps: magnitude(random, 1, 20),
+      balanceTurnMs: magnitude(random, 200, 2_000),
+      capacityRefreshMs: magnitude(random, 1_000, 10_000),
+    },
+    clusterSettings: {
+      [kvSettings.splitLoadQps.name]: String(magnitude(random, 2, 40)),
+      [kvSettings.loadBasedInterval.name]: String(magnitude(random, 1_000, 10_000)),
+      [kvSettings.backpressureMultiplier.name]: String(1 + random.float()),
+    },
   };
 }
 

@@ -6,7 +6,7 @@ import { calmCluster, finish, outside } from './harness.ts';
 it('a node whose orderly stop fails has ended, and comes back when its disk works', () =>
   outside(() => {
     const { world, cluster } = calmCluster(1, { nodes: 3 });
-    cluster.disk(1).fill(0, { durationMs: 3_000, downMs: 5_000 });
+    cluster.storeOf(1, 0).disk.fill(0, { durationMs: 3_000, downMs: 5_000 });
     finish(world, cluster.shutdown(1));
     world.run(world.nowMs + 2_000, () => false);
     expect(cluster.isUp(1)).toBe(false);

@@ -20,9 +20,10 @@ export const disks = {
       roomBytes: magnitude(random, 1, 20_000),
       durationMs: magnitude(random, 500, 20_000),
       downMs: downTime(random),
+      store: random.float(),
     }),
-    inject({ cluster }, { machine, roomBytes, ...trouble }) {
-      cluster.disk(machine).fill(roomBytes, trouble);
+    inject({ cluster }, { machine, store, roomBytes, ...trouble }) {
+      cluster.storeOf(machine, store).disk.fill(roomBytes, trouble);
     },
   }),
 
@@ -33,9 +34,10 @@ export const disks = {
       machine: oneMachine(random, scene),
       sticky: random.chance(0.5),
       downMs: downTime(random),
+      store: random.float(),
     }),
-    inject({ cluster }, { machine, sticky, downMs }) {
-      if (cluster.isUp(machine)) cluster.disk(machine).failWrites(sticky, downMs);
+    inject({ cluster }, { machine, store, sticky, downMs }) {
+      if (cluster.isUp(machine)) cluster.storeOf(machine, store).disk.failWrites(sticky, downMs);
     },
   }),
 
@@ -46,9 +48,10 @@ export const disks = {
       factor: magnitude(random, 2, 50),
       durationMs: magnitude(random, 500, 15_000),
       downMs: downTime(random),
+      store: random.float(),
     }),
-    inject({ cluster }, { machine, factor, ...trouble }) {
-      cluster.disk(machine).slowDown(factor, trouble);
+    inject({ cluster }, { machine, store, factor, ...trouble }) {
+      cluster.storeOf(machine, store).disk.slowDown(factor, trouble);
     },
   }),
 
@@ -59,15 +62,16 @@ export const disks = {
       machine: oneMachine(random, scene),
       durationMs: magnitude(random, 200, 30_000),
       downMs: downTime(random),
+      store: random.float(),
     }),
-    inject({ cluster }, { machine, ...trouble }) {
-      cluster.disk(machine).stall(trouble);
+    inject({ cluster }, { machine, store, ...trouble }) {
+      cluster.storeOf(machine, store).disk.stall(trouble);
     },
   }),
 
   /**
    * Bits flip, a write is lost or lands elsewhere, somewhere in the files of a node that is down. It has to refuse
-   * to start, and is replaced by a new node then, or to be right. The end of the log is spared: what is damaged
+   * to start, and its store is set aside then, or to be right. The end of the log is spared: what is damaged
    * there cannot be told from a write that a crash cut short.
    */
   corrupt: faultClass({
@@ -78,28 +82,32 @@ export const disks = {
       place: random.float(),
       kind: random.pick(['flip', 'lost', 'misdirected'] as const),
       downMs: downTime(random),
+      store: random.float(),
     }),
-    inject(target, { machine, file, place, kind, downMs }) {
+    inject(target, { machine, store, file, place, kind, downMs }) {
       const { cluster, world } = target;
       if (!cluster.isUp(machine) || !mayLose(cluster, machine)) return;
       cluster.crash(machine, 'process');
-      const where = damage(cluster.disk(machine).files, { file, place, kind });
+      const { disk } = cluster.storeOf(machine, store);
+      const where = damage(disk.files, { file, place, kind });
       world.story(`m${machine + 1} is damaged (${kind}): ${where ?? 'nothing to damage'}`);
-      cluster.disk(machine).isDamaged = where !== undefined;
+      disk.isDamaged = where !== undefined;
       target.after(downMs, () => cluster.start(machine));
     },
   }),
 
-  /** A disk is replaced. */
+  /** A disk is replaced, or all disks of a machine are. */
   wipe: faultClass({
     weight: 3,
     draw: (random, scene) => ({
       machine: oneMachine(random, scene),
       downMs: downTime(random),
+      store: random.float(),
+      areAll: random.chance(0.3),
     }),
-    inject({ cluster, after }, { machine, downMs }) {
+    inject({ cluster, after }, { machine, store, areAll, downMs }) {
       if (!mayLose(cluster, machine)) return;
-      cluster.wipe(machine);
+      cluster.wipe(machine, areAll ? undefined : cluster.storeOf(machine, store));
       after(downMs, () => cluster.start(machine));
     },
   }),

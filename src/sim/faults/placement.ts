@@ -3,7 +3,14 @@ import { keyMax, keyMin } from '../../encoding/index.ts';
 import { type Membership } from '../../kv/index.ts';
 import { sleep } from '../../util/index.ts';
 import { type ServingNode } from '../cluster.ts';
-import { membersOfRange, rangeOf, ranges, type Member } from '../picture.ts';
+import {
+  freeStores,
+  membersOfRange,
+  rangeOf,
+  ranges,
+  type Member,
+  type ServingStore,
+} from '../picture.ts';
 import { magnitude, oneMachine, shuffledMachines } from './draws.ts';
 import { faultClass, type Target } from './fault.ts';
 import { storeOf } from './ranges.ts';
@@ -21,12 +28,13 @@ export const placement = {
       voters: random.pick([1, 2, 3, 3, 3, 3, 3, 5]),
       nonVoters: random.pick([0, 0, 1, 2]),
       lease: random.chance(0.5),
+      store: random.float(),
     }),
-    inject(target, { key, through, order, voters, nonVoters, lease }) {
-      const serving = target.cluster.serving();
+    inject(target, { key, through, order, voters, nonVoters, lease, store: place }) {
+      const free = freeStores(target.cluster, [], place);
       const stores = order
-        .flatMap((index) => serving.filter((each) => each.index === index))
-        .map(({ node }) => node.store.storeId);
+        .flatMap((index) => free.filter((each) => each.index === index))
+        .map(({ store }) => store.storeId);
       const to = {
         voters: stores.slice(0, voters),
         nonVoters: stores.slice(voters, voters + nonVoters),
@@ -45,22 +53,21 @@ export const placement = {
       through: random.float(),
       who: random.float(),
       how: random.pick(['add', 'add', 'remove', 'promote', 'demote', 'swap', 'swap'] as const),
+      store: random.float(),
     }),
-    inject(target, { key, through, who, how }) {
+    inject(target, { key, through, who, how, store: place }) {
       const range = rangeOf(target.cluster, target.keyAt(key));
       if (range === undefined) return;
       const members = membersOfRange(target.cluster, range);
       // Who takes a vote away while a store is lost may take the last but one.
       const isWhole = members.length === range.replicas.length;
-      const kindOf = ({ node }: Member): string | undefined =>
-        range.replicas.find(({ storeId }) => storeId === node.store.storeId)?.kind;
+      const kindOf = ({ store }: Member): string | undefined =>
+        range.replicas.find(({ storeId }) => storeId === store.storeId)?.kind;
       const pick = <T>(from: readonly T[]): T | undefined => from[Math.floor(who * from.length)];
       const voter = pick(members.filter((member) => kindOf(member) === 'voter'));
       const nonVoter = pick(members.filter((member) => kindOf(member) === 'non-voter'));
-      const other = pick(
-        target.cluster.serving().filter(({ index }) => members.every((m) => m.index !== index)),
-      );
-      const as = (role: 'voter' | 'non-voter', member: Member | ServingNode | undefined) =>
+      const other = pick(freeStores(target.cluster, members, place));
+      const as = (role: 'voter' | 'non-voter', member: ServingStore | undefined) =>
         member === undefined ? [] : [{ ...storeOf(member), role }];
       const add = {
         add: as('non-voter', other),

@@ -62,10 +62,11 @@ export const processes = {
         },
         how: random.chance(0.7) ? ('power' as const) : ('process' as const),
         downMs: downTime(random),
+        store: random.float(),
       };
     },
-    inject(target, { machine, moment, how, downMs }) {
-      target.cluster.disk(machine).trap(moment, () => {
+    inject(target, { machine, store, moment, how, downMs }) {
+      target.cluster.storeOf(machine, store).disk.trap(moment, () => {
         target.world.story(
           `m${machine + 1} at ${moment.area} ${moment.operation} (${moment.stage})`,
         );

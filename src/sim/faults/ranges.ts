@@ -1,13 +1,20 @@
 /** What operators and the allocator do with ranges while the load goes on; alone, and right before a crash. */
 import { type NodeId, type StoreId } from '../../kv/index.ts';
 import { sleep } from '../../util/index.ts';
-import { membersOfRange, rangeOf, type Member } from '../picture.ts';
+import {
+  freeStores,
+  membersOfRange,
+  rangeOf,
+  storesBeside,
+  storesOf,
+  type ServingStore,
+} from '../picture.ts';
 import { downTime, oneMachine, someMachines } from './draws.ts';
 import { faultClass } from './fault.ts';
 import { crashFor } from './processes.ts';
 
-export function storeOf({ node }: Pick<Member, 'node'>): { nodeId: NodeId; storeId: StoreId } {
-  return { nodeId: node.nodeId, storeId: node.store.storeId };
+export function storeOf({ node, store }: ServingStore): { nodeId: NodeId; storeId: StoreId } {
+  return { nodeId: node.nodeId, storeId: store.storeId };
 }
 
 export const rangeOperations = {
@@ -53,15 +60,20 @@ export const rangeOperations = {
       through: random.float(),
     }),
     inject(target, { key, machine, through }) {
-      const to = target.cluster.serving().find(({ index }) => index === machine);
+      const { cluster } = target;
+      const at = target.keyAt(key);
+      const range = rangeOf(cluster, at);
+      const isThere = ({ index }: ServingStore): boolean => index === machine;
+      const member = range && membersOfRange(cluster, range).find(isThere);
+      const to = member ?? storesOf(cluster).find(isThere);
       if (to === undefined) return;
-      void target.operate(`transfer to m${machine + 1}`, through, (node) =>
-        node.db.transferLease(target.keyAt(key), to.node.store.storeId),
+      void target.operate(`transfer to ${to.name}`, through, (node) =>
+        node.db.transferLease(at, to.store.storeId),
       );
     },
   }),
 
-  /** One replica of a range, or two at once, go to other stores. */
+  /** One replica of a range, or two at once, go to other machines; or one to another store of its machine. */
   move: faultClass({
     weight: 6,
     draw: (random) => ({
@@ -69,19 +81,21 @@ export const rangeOperations = {
       through: random.float(),
       count: random.between(1, 2),
       who: random.float(),
+      store: random.float(),
+      isWithin: random.chance(0.3),
     }),
-    inject(target, { key, through, count, who }) {
+    inject(target, { key, through, count, who, store, isWithin }) {
       const { cluster } = target;
       const range = rangeOf(cluster, target.keyAt(key));
       if (range === undefined) return;
       const members = membersOfRange(cluster, range);
-      const others = cluster
-        .serving()
-        .filter(({ index }) => members.every((m) => m.index !== index));
       const first = Math.floor(who * members.length);
+      const [mover] = members.slice(first);
+      const within = isWithin ? storesBeside(cluster, mover) : [];
+      const others = within.length > 0 ? within : freeStores(cluster, members, store);
       const leaving = [...members.slice(first), ...members.slice(0, first)].slice(
         0,
-        Math.min(count, others.length),
+        within.length > 0 ? 1 : Math.min(count, others.length),
       );
       if (leaving.length === 0) return;
       const change = {

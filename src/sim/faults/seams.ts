@@ -4,7 +4,7 @@
  */
 import { sleep } from '../../util/index.ts';
 import { linksBetween } from '../links.ts';
-import { leaseholderOf, membersOfRange, rangeOf, replicasOf } from '../picture.ts';
+import { freeStores, leaseholderOf, membersOfRange, rangeOf, replicasOf } from '../picture.ts';
 import { offsetMaxMs } from './clocks.ts';
 import { downTime, magnitude } from './draws.ts';
 import { faultClass, type Target } from './fault.ts';
@@ -122,7 +122,7 @@ export const seams = {
       const stands = (): boolean =>
         late.replica.raft.role === 'candidate' && late.replica.raft.term === term + 1;
       void target.operate('transfer', through, (node) =>
-        node.db.transferLease(range.startKey, late.node.store.storeId),
+        node.db.transferLease(range.startKey, late.store.storeId),
       );
       target.run('a late heir', async () => {
         if (!(await waitFor(target, 5_000, stands))) return;
@@ -184,17 +184,16 @@ export const seams = {
       through: random.float(),
       beforeMs: random.chance(0.5) ? 0 : random.float() * 3_000,
       durationMs: 6_000 + random.float() * 15_000,
+      store: random.float(),
     }),
-    inject(target, { key, leaves, through, beforeMs, durationMs }) {
+    inject(target, { key, leaves, through, beforeMs, durationMs, store }) {
       const { cluster, world } = target;
       const range = rangeOf(cluster, target.keyAt(key));
       const holder = leaseholderOf(cluster, target.keyAt(key));
       if (range === undefined || holder === undefined) return;
       const members = membersOfRange(cluster, range);
       const rest = members.filter(({ index }) => index !== holder.index);
-      const heir = cluster
-        .serving()
-        .find(({ index }) => members.every((member) => member.index !== index));
+      const [heir] = freeStores(cluster, members, store);
       const leaving = rest[Math.floor(leaves * rest.length)];
       const behind = rest.find((member) => member !== leaving);
       if (leaving === undefined || behind === undefined || heir === undefined) return;
@@ -229,17 +228,16 @@ export const seams = {
       durationMs: magnitude(random, 1_000, 20_000),
       crash: random.chance(0.3),
       downMs: downTime(random),
+      store: random.float(),
     }),
-    inject(target, { key, through, changes, far, afterMs, durationMs, crash, downMs }) {
+    inject(target, { key, through, changes, far, afterMs, durationMs, crash, downMs, store }) {
       const { cluster, world } = target;
       const at = target.keyAt(key);
       const range = rangeOf(cluster, at);
       const holder = leaseholderOf(cluster, at);
       if (range === undefined || holder === undefined) return;
       const members = membersOfRange(cluster, range);
-      const others = cluster
-        .serving()
-        .filter(({ index }) => members.every((member) => member.index !== index));
+      const others = freeStores(cluster, members, store);
       const leaving = members
         .filter((member) => member.index !== holder.index)
         .slice(0, others.length);

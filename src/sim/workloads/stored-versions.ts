@@ -12,6 +12,7 @@ import {
 } from '../../storage/index.ts';
 import { maxBytes, minBytes } from '../../util/index.ts';
 import { type SimCluster } from '../cluster.ts';
+import { replicasOf } from '../picture.ts';
 
 export interface StoredVersion {
   readonly key: Buffer;
@@ -58,15 +59,11 @@ interface NewestReplica {
 
 function newestReplicas(cluster: SimCluster): NewestReplica[] {
   const newest = new Map<RangeId, NewestReplica>();
-  for (const { node } of cluster.serving()) {
-    const { engine, replicas } = node.store;
-    for (const replica of replicas.values()) {
-      if (!replica.initialised) continue;
-      const { descriptor, rangeId } = replica;
-      const applied = replica.raft.appliedIndex;
-      if (applied > (newest.get(rangeId)?.applied ?? -1)) {
-        newest.set(rangeId, { engine, descriptor, applied });
-      }
+  for (const { store, replica } of replicasOf(cluster)) {
+    const { descriptor, rangeId } = replica;
+    const applied = replica.raft.appliedIndex;
+    if (applied > (newest.get(rangeId)?.applied ?? -1)) {
+      newest.set(rangeId, { engine: store.engine, descriptor, applied });
     }
   }
   return [...newest.values()];
