@@ -9,7 +9,7 @@ import { KvFailure, type Db, type Txn } from '../../kv/index.ts';
 import { type IndexDescriptor, type TableDescriptor } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
 import { tableCodec, type IndexCodec, type TableCodec } from '../row/index.ts';
-import { typeOps, type Datum, type FormatSettings } from '../types/index.ts';
+import { defaultFormat, typeOps, type Datum } from '../types/index.ts';
 import { columnById } from './draft.ts';
 
 const chunkRows = 1000;
@@ -128,16 +128,6 @@ function refuseNulls(table: TableDescriptor, index: IndexDescriptor, row: readon
   }
 }
 
-const plainSettings: FormatSettings = {
-  timeZone: 'UTC',
-  dateOrder: 'MDY',
-  dateStyle: 'ISO',
-  intervalStyle: 'postgres',
-  extraFloatDigits: 1,
-  byteaOutput: 'hex',
-  nowMicros: 0n,
-};
-
 function duplicateKey(
   table: TableDescriptor,
   index: IndexDescriptor,
@@ -153,7 +143,7 @@ function duplicateKey(
     values.push(
       value === null || column === undefined
         ? 'null'
-        : typeOps(column.typeOid).format(value, plainSettings),
+        : typeOps(column.typeOid).format(value, defaultFormat),
     );
   }
   return sqlError('uniqueViolation', `could not create unique index "${index.name}"`, {

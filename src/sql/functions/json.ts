@@ -1,6 +1,7 @@
 /** JSON functions and operators (chapter 9.16). */
 import { sqlError } from '../errors.ts';
 import {
+  defaultFormat,
   asArray,
   asBool,
   asJsonNode,
@@ -470,20 +471,10 @@ function pretty(node: JsonNode, indent: string): string {
     return `{\n${parts.join(',\n')}\n${indent}}`;
   }
   if (node instanceof Numeric || node === null || typeof node === 'boolean') {
-    return toJsonText(new Jsonb(node), oids.jsonb, plainSettings);
+    return toJsonText(new Jsonb(node), oids.jsonb, defaultFormat);
   }
   return quoteJson(String(node));
 }
-
-const plainSettings = {
-  timeZone: 'UTC',
-  dateOrder: 'MDY',
-  dateStyle: 'ISO',
-  intervalStyle: 'postgres',
-  extraFloatDigits: 1,
-  byteaOutput: 'hex',
-  nowMicros: 0n,
-} as const;
 
 const jsonbOnly: ScalarFunction[] = [
   scalar('@>(jsonb,jsonb) bool', (a) => jsonContains(asJsonNode(a[0]), asJsonNode(a[1]))),

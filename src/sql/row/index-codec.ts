@@ -19,6 +19,7 @@ import {
   type TableDescriptor,
 } from '../catalog/descriptors.ts';
 import {
+  defaultFormat,
   type Datum,
   type FormatSettings,
   type Row,
@@ -48,15 +49,7 @@ interface ValueColumn {
 }
 
 /** The text of a fast default is written in this form, whatever the session's settings. */
-export const storedFormat: FormatSettings = {
-  timeZone: 'UTC',
-  dateOrder: 'YMD',
-  dateStyle: 'ISO',
-  intervalStyle: 'postgres',
-  extraFloatDigits: 1,
-  byteaOutput: 'hex',
-  nowMicros: 0n,
-};
+export const storedFormat: FormatSettings = { ...defaultFormat, dateOrder: 'YMD' };
 
 // Encoding is synchronous and finishes before the next one begins.
 const keyWriter = new KeyWriter();

@@ -5,7 +5,7 @@
  * INVARIANT: `#undo` holds what to put back, newest last; it is empty outside a transaction.
  */
 import { sqlError } from '../errors.ts';
-import { type FormatSettings } from '../types/types.ts';
+import { defaultFormat, type FormatSettings } from '../types/types.ts';
 import { settingDefinitions } from './setting-definitions.ts';
 import { splitNames } from './set-values.ts';
 import { canonicalSetting, displaySetting } from './setting-values.ts';
@@ -37,15 +37,7 @@ export class SessionSettings {
   /** Grows when something changes that plans depend on. */
   planEpoch = 0;
   #searchPath: readonly string[] = [];
-  readonly format: MutableFormat = {
-    timeZone: 'UTC',
-    dateOrder: 'MDY',
-    dateStyle: 'ISO',
-    intervalStyle: 'postgres',
-    extraFloatDigits: 1,
-    byteaOutput: 'hex',
-    nowMicros: 0n,
-  };
+  readonly format: MutableFormat = { ...defaultFormat };
   statementTimeoutMs = 0;
   lockTimeoutMs = 0;
   idleInTransactionTimeoutMs = 0;

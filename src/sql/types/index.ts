@@ -58,6 +58,7 @@ export {
   typeOf,
 } from './type-table.ts';
 export type { FormatSettings, SqlType, TypeCategory, TypeOps } from './types.ts';
+export { defaultFormat } from './types.ts';
 export {
   charLength,
   charTypmod,

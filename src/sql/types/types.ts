@@ -51,6 +51,17 @@ export interface FormatSettings {
   readonly regName?: ((typeOid: number, value: number) => string | undefined) | undefined;
 }
 
+/** PostgreSQL's defaults, in UTC. */
+export const defaultFormat: FormatSettings = {
+  timeZone: 'UTC',
+  dateOrder: 'MDY',
+  dateStyle: 'ISO',
+  intervalStyle: 'postgres',
+  extraFloatDigits: 1,
+  byteaOutput: 'hex',
+  nowMicros: 0n,
+};
+
 /**
  * Everything the rest of sql needs of one type. Obtained once per column or expression (by
  * `typeOps(oid)`), then called without lookups.

@@ -25,7 +25,7 @@ import { rowProgramCompiler } from '../../../src/sql/exec/index.ts';
 import { planStatement } from '../../../src/sql/plan/index.ts';
 import { typeFromName } from '../../../src/sql/plan/bind/resolve.ts';
 import { type StatementContext } from '../../../src/sql/session/types.ts';
-import { type Datum, type Row, typeOps } from '../../../src/sql/types/index.ts';
+import { type Datum, defaultFormat, type Row, typeOps } from '../../../src/sql/types/index.ts';
 
 export interface Answer {
   readonly columns: readonly { readonly name: string; readonly typeOid: number }[];
@@ -101,12 +101,7 @@ export class TestDatabase implements Catalog {
       return found;
     };
     return {
-      timeZone: 'UTC',
-      dateOrder: 'MDY',
-      dateStyle: 'ISO',
-      intervalStyle: 'postgres',
-      extraFloatDigits: 1,
-      byteaOutput: 'hex',
+      ...defaultFormat,
       nowMicros: now,
       statementMicros: now,
       clockMicros: () => now,

@@ -6,7 +6,7 @@ import { SqlFailure } from '../../../src/sql/errors.ts';
 import { copyRecords } from '../../../src/sql/session/copy/input.ts';
 import { copyOptions, type CopyOptions } from '../../../src/sql/session/copy/options.ts';
 import { copyWriter } from '../../../src/sql/session/copy/output.ts';
-import { oids } from '../../../src/sql/types/index.ts';
+import { defaultFormat, oids } from '../../../src/sql/types/index.ts';
 import { runScripts } from '../../script.ts';
 
 beforeAll(async () => {
@@ -22,16 +22,6 @@ function optionsOf(text: string): CopyOptions {
 /** \r, \t and trailing blanks cannot stand in a script as they are. */
 const data = (text: string): string =>
   text.replaceAll('<CR>', '\r').replaceAll('<TAB>', '\t').replaceAll('<NL>', '\n');
-
-const settings = {
-  timeZone: 'UTC',
-  dateOrder: 'MDY',
-  dateStyle: 'ISO',
-  intervalStyle: 'postgres',
-  extraFloatDigits: 1,
-  byteaOutput: 'hex',
-  nowMicros: 0n,
-} as const;
 
 for (const pieceBytes of [1_000_000, 1]) {
   describe(`pieces of ${pieceBytes}`, () => {
@@ -64,7 +54,7 @@ for (const pieceBytes of [1_000_000, 1]) {
                 tableOid: 0,
                 columnNumber: 0,
               }));
-              const writer = copyWriter(options, columns, settings);
+              const writer = copyWriter(options, columns, defaultFormat);
               const parts = [writer.begin, ...rows.map((row) => writer.row(row)), writer.end];
               return JSON.stringify(Buffer.concat(parts.flatMap((part) => part ?? [])).toString());
             }

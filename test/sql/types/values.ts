@@ -1,18 +1,7 @@
 /** Random values of every storable type, biased towards edges. */
-import { typeOps } from '../../../src/sql/types/index.ts';
-import { oids } from '../../../src/sql/types/index.ts';
-import { type FormatSettings } from '../../../src/sql/types/index.ts';
-import { type Datum } from '../../../src/sql/types/index.ts';
+import { type Datum, defaultFormat, oids, typeOps } from '../../../src/sql/types/index.ts';
 
-export const settings: FormatSettings = {
-  timeZone: 'UTC',
-  dateOrder: 'MDY',
-  dateStyle: 'ISO',
-  intervalStyle: 'postgres',
-  extraFloatDigits: 1,
-  byteaOutput: 'hex',
-  nowMicros: 0n,
-};
+export const settings = defaultFormat;
 
 /** A small generator with a printed seed (mulberry32). */
 export function randomOf(seed: number): () => number {

@@ -10,7 +10,7 @@ import { failureToWire, SqlFailure } from '../../errors.ts';
 import { type AggregateFunction, type AggregateState } from '../../functions/registry-types.ts';
 import { tableCodec } from '../../row/index.ts';
 import { type RowDecoder } from '../../row/types.ts';
-import { type Datum, typeOps, type TypeOps } from '../../types/index.ts';
+import { type Datum, defaultFormat, typeOps, type TypeOps } from '../../types/index.ts';
 import { type Eval } from '../expr/compile-types.ts';
 import { compile, type Env } from '../expr/compile.ts';
 import { type Runtime } from '../runtime.ts';
@@ -162,7 +162,7 @@ class Run implements RowProgramRun {
 
   constructor(program: CompiledProgram, parameters: readonly Datum[]) {
     this.#program = program;
-    this.#rt = { params: parameters, slots: [], eval: plainContext } as unknown as Runtime;
+    this.#rt = { params: parameters, slots: [], eval: defaultFormat } as unknown as Runtime;
     this.#row = Array.from<Datum>({ length: program.width }).fill(null);
   }
 
@@ -278,14 +278,3 @@ export function groupText(value: Datum, ops: TypeOps): string {
   const key = String(ops.hashKey(value));
   return `${key.length}:${key};`;
 }
-
-/** Immutable functions look at nothing of the session; this is for signatures. */
-const plainContext = {
-  timeZone: 'UTC',
-  dateOrder: 'MDY',
-  dateStyle: 'ISO',
-  intervalStyle: 'postgres',
-  extraFloatDigits: 1,
-  byteaOutput: 'hex',
-  nowMicros: 0n,
-} as const;

@@ -1,6 +1,6 @@
 /** Binding of scalar expressions: one function per node of PostgreSQL's tree. */
 import { type A_Const, type Node, type TypeCast } from '@pgsql/types';
-import { oids, typeOps } from '../../types/index.ts';
+import { defaultFormat, oids, typeOps } from '../../types/index.ts';
 import {
   boolOid,
   constExpr,
@@ -205,20 +205,10 @@ function numberConst(text: string): Expr {
     const value = BigInt(digits);
     if (value <= 2147483647n) return constExpr(Number(value), int4Oid);
     if (value <= 9223372036854775807n) return constExpr(value, int8Oid);
-    return constExpr(typeOps(1700).parse(value.toString(), -1, plainSettings), 1700);
+    return constExpr(typeOps(1700).parse(value.toString(), -1, defaultFormat), 1700);
   }
-  return constExpr(typeOps(1700).parse(digits, -1, plainSettings), 1700);
+  return constExpr(typeOps(1700).parse(digits, -1, defaultFormat), 1700);
 }
-
-const plainSettings = {
-  timeZone: 'UTC',
-  dateOrder: 'MDY',
-  dateStyle: 'ISO',
-  intervalStyle: 'postgres',
-  extraFloatDigits: 1,
-  byteaOutput: 'hex',
-  nowMicros: 0n,
-} as const;
 
 function bindCast(c: ExprContext, node: TypeCast): Expr {
   const { binder } = c;
