@@ -15,7 +15,7 @@ import {
   tablesStart,
   txnRecordKey,
 } from '../../src/encoding/index.ts';
-import { SeededRandom } from '../storage/random.ts';
+import { SeededRandom } from '../random.ts';
 
 describe('keyspace', () => {
   it('local keys stand in the range of their anchor and sort as the anchors do', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { KeyReader, KeyWriter } from '../../src/encoding/index.ts';
-import { SeededRandom } from '../storage/random.ts';
+import { SeededRandom } from '../random.ts';
 
 interface Kind<T> {
   readonly name: string;

@@ -11,7 +11,8 @@ import {
 import { keyMax, keyMin } from '../../src/encoding/index.ts';
 import { scanPages, scriptKey, withTime } from '../txn/db-script.ts';
 import { stacks } from '../txn/stacks.ts';
-import { seededRandom, type VirtualEnv } from '../txn/virtual-env.ts';
+import { type VirtualEnv } from '../txn/virtual-env.ts';
+import { SeededRandom } from '../random.ts';
 
 const key = scriptKey;
 const bytes = (text: string): Buffer => Buffer.from(text);
@@ -134,7 +135,7 @@ for (const { name, make } of stacks) {
 
     test('pages of a scan neither skip nor repeat, forwards and backwards', async (db) => {
       await fill(db, 100);
-      const random = seededRandom(3);
+      const random = new SeededRandom(3);
       for (let round = 0; round < 10; round++) {
         const txn = db.begin();
         const model = new Map(Array.from({ length: 100 }, (_, i) => [i, String(i)]));

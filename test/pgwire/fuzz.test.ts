@@ -1,4 +1,5 @@
 /** Rubbish on the wire: the connection answers or ends, the service lives on, no session stays behind. */
+import { SeededRandom } from '../random.ts';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { startService, type TestService } from './server.ts';
 import { encodeLine, WireClient } from './wire-client.ts';
@@ -9,15 +10,9 @@ beforeAll(async () => {
 });
 afterAll(() => service.stop());
 
-/** Mulberry32. */
 function randomFrom(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
+  const random = new SeededRandom(seed);
+  return (below) => random.below(below);
 }
 
 const seeds = [

@@ -12,7 +12,7 @@ import {
   isJoint,
 } from '../../src/raft/index.ts';
 import { type Member, Cluster, birth, historyText } from './harness.ts';
-import { randomFrom } from './random.ts';
+import { SeededRandom } from '../random.ts';
 
 class Unsafe extends Error {}
 
@@ -162,7 +162,8 @@ function pick<T>(random: () => number, list: readonly T[]): T | undefined {
 const everyone: readonly RaftId[] = [1, 2, 3, 4, 5];
 
 function start(seed: number, bug: Cluster['bug']): Run {
-  const random = randomFrom(seed);
+  const seeded = new SeededRandom(seed);
+  const random = (): number => seeded.float();
   const voters = random() < 0.6 ? [1, 2, 3] : [1, 2, 3, 4, 5];
   const cluster = new Cluster({
     voters,

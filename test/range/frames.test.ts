@@ -15,7 +15,7 @@ import { ByteReader, ByteWriter } from '../../src/range/replica/byte-codec.ts';
 import { raftMethod } from '../../src/range/store/scheduler.ts';
 import { must, type Random } from '../../src/util/index.ts';
 import { Cluster, type Machine, values } from './store/cluster.ts';
-import { seededRandom } from './store/virtual-time.ts';
+import { SeededRandom } from '../random.ts';
 
 const seed = Number(process.env['SEED'] ?? 1);
 const frames = Number(process.env['FRAMES'] ?? 10_000);
@@ -78,7 +78,7 @@ describe('the codec of raft frames', () => {
   });
 
   it(`reads damaged bytes as a well-formed frame or not at all (SEED=${seed})`, () => {
-    const random = seededRandom(seed);
+    const random = new SeededRandom(seed);
     const whole = encodeFrame(frameOf(messages));
     let refused = 0;
     for (let i = 0; i < frames; i++) {
@@ -226,7 +226,7 @@ function pick<T>(random: Random, from: readonly T[]): T {
 describe('a store', () => {
   it(`ignores raft frames that are replayed (SEED=${seed})`, async () => {
     const { cluster, sent, deliver } = await startedCluster();
-    const random = seededRandom(seed);
+    const random = new SeededRandom(seed);
     const terms = new Set(sent.flatMap(({ frame }) => frame.envelopes.map((e) => e.message.term)));
     expect(terms.size).toBeGreaterThan(3);
     await bombard(cluster, frames / 4, () => {
@@ -237,7 +237,7 @@ describe('a store', () => {
 
   it(`ignores raft messages of former terms, whatever they say (SEED=${seed})`, async () => {
     const { cluster, sent, deliver } = await startedCluster();
-    const random = seededRandom(seed);
+    const random = new SeededRandom(seed);
     const envelopes = sent.flatMap(({ from, to, frame }) =>
       frame.envelopes.map((envelope) => ({ from, to, frame, envelope })),
     );
@@ -258,7 +258,7 @@ describe('a store', () => {
 
   it(`ignores raft frames that are damaged beyond reading, or no frames (SEED=${seed})`, async () => {
     const { cluster, sent, deliver } = await startedCluster();
-    const random = seededRandom(seed);
+    const random = new SeededRandom(seed);
     const odd = [undefined, null, 7, 'text', [], {}, Buffer.alloc(0), new Uint8Array(9)];
     await bombard(cluster, frames / 4, () => {
       const { from, to, frame } = pick(random, sent);
@@ -325,7 +325,7 @@ function oddOne(random: Random): unknown {
 describe('a peer that says what cannot be', () => {
   it(`in liveness messages changes nothing (SEED=${seed})`, async () => {
     const { cluster, deliver } = await startedCluster();
-    const random = seededRandom(seed);
+    const random = new SeededRandom(seed);
     const methods = ['store-heartbeat@2', 'store-support@2'];
     await bombard(cluster, frames / 10, () => {
       const whole = [oddOne(random), { from: oddOne(random) }, { to: oddOne(random), from: 0 }];
@@ -340,7 +340,7 @@ describe('a peer that says what cannot be', () => {
 
   it(`in batches gets a failure, and changes nothing (SEED=${seed})`, async () => {
     const { cluster } = await startedCluster();
-    const random = seededRandom(seed);
+    const random = new SeededRandom(seed);
     const answers: Promise<unknown>[] = [];
     const from = must(cluster.machines[0]);
     await bombard(cluster, frames / 10, () => {

@@ -7,7 +7,7 @@ import { HlcClock, asNodeId } from '../../src/kv/index.ts';
 import { FrameDecoder, FrameEncoder, type FrameMessage } from '../../src/rpc/frame.ts';
 import { GossipNode, LocalNetwork } from '../../src/rpc/index.ts';
 import { silentLogger } from '../../src/util/index.ts';
-import { seededRandom } from '../range/store/virtual-time.ts';
+import { SeededRandom } from '../random.ts';
 
 const seed = Number(process.env['SEED'] ?? 1);
 const frames = Number(process.env['FRAMES'] ?? 10_000);
@@ -40,7 +40,7 @@ describe('frames', () => {
   });
 
   it(`that are damaged or cut off are refused (SEED=${seed})`, () => {
-    const random = seededRandom(seed);
+    const random = new SeededRandom(seed);
     const whole = new FrameEncoder().encode(1, [batch, raft, batch]);
     for (let i = 0; i < frames; i++) {
       let bad = Buffer.from(whole);
@@ -88,7 +88,7 @@ function loneGossip(): GossipNode {
 
 describe('gossip', () => {
   it(`ignores entries that cannot be true (SEED=${seed})`, () => {
-    const random = seededRandom(seed);
+    const random = new SeededRandom(seed);
     const gossip = loneGossip();
     gossip.set('mine', 'kept', { ttlMs: 0 });
     const before = gossip.exportAll();

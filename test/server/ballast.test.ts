@@ -5,7 +5,7 @@ import { MemoryDisk } from '../../src/sim/memory-disk.ts';
 import { storeFaultOf } from '../../src/storage/index.ts';
 import { type Env } from '../../src/util/index.ts';
 import { testEnv } from '../storage/env.ts';
-import { SeededRandom } from '../storage/random.ts';
+import { SeededRandom } from '../random.ts';
 
 const mebibyte = 1 << 20;
 const path = 'store/BALLAST';

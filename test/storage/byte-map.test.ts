@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ByteMap, type ByteMapView } from '../../src/storage/byte-map.ts';
-import { SeededRandom } from './random.ts';
+import { SeededRandom } from '../random.ts';
 
 function rows(view: ByteMapView<number>, span = {}): string[] {
   const out: string[] = [];

@@ -22,7 +22,7 @@ import {
 } from '../../src/storage/index.ts';
 import { bytes, engineCompliance, rows, write, type EngineFixture } from './engine-compliance.ts';
 import { openLevel, temporaryDirectory } from './level.ts';
-import { SeededRandom } from './random.ts';
+import { SeededRandom } from '../random.ts';
 
 engineCompliance('MemoryEngine', async () => {
   let engine = new MemoryEngine();

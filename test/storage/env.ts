@@ -1,7 +1,7 @@
 /** An Env for storage tests: real turns of the event loop, no time, a disk in memory. */
 import { MemoryDisk } from '../../src/sim/memory-disk.ts';
 import { silentLogger, type Env } from '../../src/util/index.ts';
-import { SeededRandom } from './random.ts';
+import { SeededRandom } from '../random.ts';
 
 export function testEnv(
   seed: number,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { MemoryDisk } from '../../src/sim/memory-disk.ts';
-import { SeededRandom } from './random.ts';
+import { SeededRandom } from '../random.ts';
 
 describe('MemoryDisk', () => {
   it('keeps what was synced, and of the rest what chance leaves', async () => {

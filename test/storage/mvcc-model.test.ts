@@ -15,7 +15,7 @@ import {
   type MvccReadOptions,
   type MvccStats,
 } from '../../src/storage/index.ts';
-import { SeededRandom } from './random.ts';
+import { SeededRandom } from '../random.ts';
 
 interface Version {
   readonly wall: number;

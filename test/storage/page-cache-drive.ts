@@ -10,7 +10,7 @@ import {
 } from '../../src/storage/index.ts';
 import { bytes, write } from './engine-compliance.ts';
 import { openLevel, temporaryDirectory } from './level.ts';
-import { SeededRandom } from './random.ts';
+import { SeededRandom } from '../random.ts';
 
 type ModelRow = readonly [key: string, value: string];
 

@@ -10,7 +10,7 @@ import {
 } from '../../src/storage/index.ts';
 import { type Env } from '../../src/util/index.ts';
 import { testEnv } from './env.ts';
-import { SeededRandom } from './random.ts';
+import { SeededRandom } from '../random.ts';
 
 const directory = 'raft';
 const r1 = asRangeId(1);

@@ -20,7 +20,7 @@ import {
   type HeadRecord,
   type Intent,
 } from '../../src/storage/index.ts';
-import { SeededRandom } from './random.ts';
+import { SeededRandom } from '../random.ts';
 
 function timestamp(random: SeededRandom): { wall: number; logical: number } {
   const wall = Math.min(2 ** random.below(54), Number.MAX_SAFE_INTEGER) - random.below(2);

@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { type Db, type Txn } from '../../src/kv/index.ts';
 import { scriptKey, withTime } from './db-script.ts';
 import { stacks } from './stacks.ts';
-import { seededRandom, type VirtualEnv } from './virtual-env.ts';
+import { type VirtualEnv } from './virtual-env.ts';
+import { SeededRandom } from '../random.ts';
 
 const clients = 16;
 const perClient = 12;
@@ -17,12 +18,7 @@ async function addTo(txn: Txn, word: string, by: number): Promise<void> {
   txn.put(key, Buffer.from(String(Number(value?.toString() ?? '0') + by)));
 }
 
-async function client(
-  db: Db,
-  env: VirtualEnv,
-  id: number,
-  random: ReturnType<typeof seededRandom>,
-): Promise<void> {
+async function client(db: Db, env: VirtualEnv, id: number, random: SeededRandom): Promise<void> {
   for (let i = 0; i < perClient; i++) {
     const txn = db.begin();
     const by = random.below(100);
@@ -43,7 +39,7 @@ for (const { name, make } of stacks) {
   describe(`contention on ${name}`, () => {
     it.each([1, 2, 3])('TPC-B with 16 clients, seed %i', async (seed) => {
       const { db, env } = make({ seed });
-      const random = seededRandom(seed);
+      const random = new SeededRandom(seed);
       const work = Array.from({ length: clients }, (_, id) => client(db, env, id, random));
       await withTime(env, Promise.all(work));
       const sums = { z: 0, x: 0, history: 0 };

@@ -7,7 +7,8 @@ import { KvFailure, type Db, type Txn } from '../../src/kv/index.ts';
 import { describeFailure, scanPages, scriptKey, withTime } from './db-script.ts';
 import { stacks } from './stacks.ts';
 import { TestCluster } from './test-cluster.ts';
-import { seededRandom, VirtualEnv } from './virtual-env.ts';
+import { VirtualEnv } from './virtual-env.ts';
+import { SeededRandom } from '../random.ts';
 
 const words = ['k1', 'k2', 'k3', 'x', 'y'];
 const histories = 60;
@@ -33,7 +34,7 @@ interface Committed {
 async function session(
   db: Db,
   env: VirtualEnv,
-  random: ReturnType<typeof seededRandom>,
+  random: SeededRandom,
   name: string,
   tick: () => number,
   optimistic: boolean,
@@ -77,7 +78,7 @@ async function session(
 /** Reads a key on trust and writes it, or (rarely) forgets to. */
 async function assume(
   txn: Txn,
-  random: ReturnType<typeof seededRandom>,
+  random: SeededRandom,
   value: string,
   seen: Observation[],
 ): Promise<void> {
@@ -93,7 +94,7 @@ async function assume(
 
 async function step(
   txn: Txn,
-  random: ReturnType<typeof seededRandom>,
+  random: SeededRandom,
   value: string,
   seen: Observation[],
 ): Promise<void> {
@@ -202,10 +203,10 @@ async function check(
   db: Db,
   env: VirtualEnv,
   seed: number,
-  nemesis: (random: ReturnType<typeof seededRandom>) => Promise<void>,
+  nemesis: (random: SeededRandom) => Promise<void>,
   optimistic = false,
 ): Promise<number> {
-  const random = seededRandom(seed * 7919);
+  const random = new SeededRandom(seed * 7919);
   let time = 0;
   const tick = (): number => ++time;
   const sessions = Array.from({ length: 5 }, (_, i) =>
@@ -246,7 +247,7 @@ describe('serializability under slow replication, new leases, splits, rests and 
       const env = new VirtualEnv(seed);
       const splits = seed % 4 === 0 ? words.map(scriptKey) : [];
       const cluster = new TestCluster(env, { maxOffsetMicros: (seed % 2) * 250_000, splits });
-      const chance = seededRandom(seed);
+      const chance = new SeededRandom(seed);
       cluster.afterSplit =
         (['same lease', 'first lease', 'later lease'] as const)[seed % 3] ?? 'same lease';
       cluster.proposeDelayMs = () => chance.below(20);
@@ -281,7 +282,7 @@ describe('serializability of transactions that assume what an outdated replica s
       const env = new VirtualEnv(seed);
       const splits = seed % 4 === 0 ? words.map(scriptKey) : [];
       const cluster = new TestCluster(env, { maxOffsetMicros: (seed % 2) * 250_000, splits });
-      const chance = seededRandom(seed);
+      const chance = new SeededRandom(seed);
       cluster.proposeDelayMs = () => chance.below(20);
       cluster.intercept = ({ requests }) => {
         if (requests.some(({ kind }) => kind === 'conditional-put')) assumed++;
@@ -300,7 +301,7 @@ describe('serializability of transactions that assume what an outdated replica s
         );
         if (chance.below(3) === 0) cluster.outdated = cluster.engine.snapshot();
       }
-      const disturb = async (random: ReturnType<typeof seededRandom>): Promise<void> => {
+      const disturb = async (random: SeededRandom): Promise<void> => {
         for (let i = 0; i < 6; i++) {
           await new Promise<void>((resolve) => {
             env.timers.after(random.below(40), resolve);

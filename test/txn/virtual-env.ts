@@ -1,4 +1,5 @@
 /** An Env in virtual time for one process: timers fire only when `runFor` moves the clock. */
+import { SeededRandom } from '../random.ts';
 import { silentLogger, type Disk, type Env, type TimerHandle } from '../../src/util/index.ts';
 
 interface PendingTimer {
@@ -8,37 +9,16 @@ interface PendingTimer {
   canceled: boolean;
 }
 
-/** A small deterministic generator (mulberry32). */
-export function seededRandom(seed: number): {
-  u32(): number;
-  float(): number;
-  below(n: number): number;
-} {
-  let state = seed >>> 0;
-  const u32 = (): number => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return (t ^ (t >>> 14)) >>> 0;
-  };
-  return {
-    u32,
-    float: () => u32() / 2 ** 32,
-    below: (n) => Math.floor((u32() / 2 ** 32) * n),
-  };
-}
-
 export class VirtualEnv implements Env {
   #nowMs = 0;
   #order = 0;
   #timers: PendingTimer[] = [];
-  readonly #random: ReturnType<typeof seededRandom>;
+  readonly #random: SeededRandom;
   readonly checks = true;
   readonly log = silentLogger;
 
   constructor(seed = 1) {
-    this.#random = seededRandom(seed);
+    this.#random = new SeededRandom(seed);
   }
 
   readonly clock = {

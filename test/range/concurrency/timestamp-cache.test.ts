@@ -9,7 +9,7 @@ import {
   type Timestamp,
   type TxnMeta,
 } from '../../../src/kv/index.ts';
-import { seededRandom } from '../../txn/virtual-env.ts';
+import { SeededRandom } from '../../random.ts';
 
 interface Read {
   readonly start: string;
@@ -28,7 +28,7 @@ describe('timestamp cache', () => {
     // Small limits make generations change often; then answers may only be too high.
     const exact = seed % 2 === 0;
     it(`never forgets a read, seed ${seed}${exact ? ', exact' : ''}`, () => {
-      const random = seededRandom(seed);
+      const random = new SeededRandom(seed);
       const limits = exact ? { maxPoints: 1e6, maxSteps: 1e6 } : { maxPoints: 12, maxSteps: 9 };
       const cache = new TimestampCache(at(1), limits);
       const reads: Read[] = [];

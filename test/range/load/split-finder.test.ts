@@ -1,13 +1,13 @@
 /** Which key divides a stream of requests, and why none does. */
 import { describe, expect, it } from 'vitest';
 import { SplitFinder } from '../../../src/range/load/split-finder.ts';
-import { seededRandom } from '../store/virtual-time.ts';
+import { SeededRandom } from '../../random.ts';
 
 function finderAfter(
   requests: number,
   request: (random: () => number) => readonly [number, number?],
 ): SplitFinder {
-  const random = seededRandom(7);
+  const random = new SeededRandom(7);
   const finder = new SplitFinder(0, random);
   const key = (at: number): Buffer => Buffer.from(String(at).padStart(4, '0'));
   for (let i = 0; i < requests; i++) {

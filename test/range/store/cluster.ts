@@ -32,7 +32,8 @@ import { MemoryEngine, SegmentedRaftLog } from '../../../src/storage/index.ts';
 import { ClusterDb, Router, serveBatches } from '../../../src/txn/index.ts';
 import { DiskWatch, must, watchedDisk, type Random } from '../../../src/util/index.ts';
 import { TamperedTransport } from './tampered-transport.ts';
-import { seededRandom, VirtualEnv, VirtualTime } from './virtual-time.ts';
+import { VirtualEnv, VirtualTime } from './virtual-time.ts';
+import { SeededRandom } from '../../random.ts';
 
 /** The network here loses messages without a trace; a real connection would break. */
 const patience = { callTimeoutMs: 5000, commitTimeoutMs: 5000, unavailableAfterMs: 15_000 };
@@ -86,7 +87,7 @@ export class Cluster {
 
   constructor(options: ClusterOptions) {
     this.#options = options;
-    this.random = seededRandom(options.seed ?? 1);
+    this.random = new SeededRandom(options.seed ?? 1);
     this.zone = {
       ...defaultZoneConfig,
       rangeMinBytes: 0,
@@ -135,7 +136,7 @@ export class Cluster {
 
   async add(): Promise<Machine> {
     const id = this.machines.length + 1;
-    const disk = new MemoryDisk({ random: seededRandom(this.random.u32()) });
+    const disk = new MemoryDisk({ random: new SeededRandom(this.random.u32()) });
     const founding = id === 1;
     const parts = await this.time.settleOf(this.#build(id, disk, new MemoryEngine(), founding));
     const machine: Machine = { id, disk, ...parts, up: true, fatal: undefined };

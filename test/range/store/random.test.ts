@@ -8,7 +8,7 @@ import { systemKey } from '../../../src/encoding/index.ts';
 import { asNodeId, asStoreId, type KvRequest } from '../../../src/kv/index.ts';
 import { rangeSpans } from '../../../src/storage/index.ts';
 import { Cluster } from './cluster.ts';
-import { seededRandom } from './virtual-time.ts';
+import { SeededRandom } from '../../random.ts';
 
 const steps = 120;
 const keys = 12;
@@ -25,7 +25,7 @@ function keyOf(i: number): Buffer {
 }
 
 async function play(seed: number): Promise<void> {
-  const random = seededRandom(seed * 7919);
+  const random = new SeededRandom(seed * 7919);
   const below = (n: number): number => Math.floor(random.float() * n);
   const cluster = await Cluster.start({
     nodes: 4,

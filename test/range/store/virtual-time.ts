@@ -1,4 +1,5 @@
 /** Virtual time for a whole cluster: `run` fires timers in order and lets promises settle in between. */
+import { SeededRandom } from '../../random.ts';
 import {
   silentLogger,
   type Clock,
@@ -80,22 +81,6 @@ function settle(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-export function seededRandom(seed: number): Random {
-  let state = seed >>> 0;
-  const u32 = (): number => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return (t ^ (t >>> 14)) >>> 0;
-  };
-  return {
-    u32,
-    float: () => u32() / 2 ** 32,
-    bytes: (length) => Buffer.from(Array.from({ length }, () => u32() & 0xff)),
-  };
-}
-
 /** The Env of one process; nothing of it fires any more once it was killed, or while it is paused. */
 export class VirtualEnv implements Env {
   readonly clock: Clock;
@@ -111,7 +96,7 @@ export class VirtualEnv implements Env {
 
   constructor(time: VirtualTime, disk: Disk, seed: number) {
     this.disk = disk;
-    this.random = seededRandom(seed);
+    this.random = new SeededRandom(seed);
     this.clock = {
       wallMicros: () => 1_700_000_000_000_000 + Math.floor((time.nowMs + this.offsetMs) * 1000),
       monotonicMs: () => time.nowMs,

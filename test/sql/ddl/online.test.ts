@@ -5,7 +5,7 @@ import { systemIds, type TableDescriptor } from '../../../src/sql/catalog/index.
 import { tableCodec } from '../../../src/sql/row/index.ts';
 import { type Datum } from '../../../src/sql/types/index.ts';
 import { must, prefixEnd } from '../../../src/util/index.ts';
-import { seededRandom } from '../../txn/virtual-env.ts';
+import { SeededRandom } from '../../random.ts';
 import { TestSession, startCluster, type TestCluster } from './node.ts';
 
 async function scanIndex(cluster: TestCluster, tableId: number, indexId: number) {
@@ -80,7 +80,7 @@ async function buildUnderLoad(
   const building = session.run(change).then((text) => {
     result = text;
   });
-  const random = seededRandom(seed);
+  const random = new SeededRandom(seed);
   let next = 0;
   let writesMeanwhile = 0;
   const writer = async (node: number): Promise<void> => {

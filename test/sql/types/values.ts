@@ -1,18 +1,13 @@
 /** Random values of every storable type, biased towards edges. */
+import { SeededRandom } from '../../random.ts';
 import { type Datum, defaultFormat, oids, typeOps } from '../../../src/sql/types/index.ts';
 
 export const settings = defaultFormat;
 
-/** A small generator with a printed seed (mulberry32). */
+/** Uniform in [0, 1). */
 export function randomOf(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
+  const random = new SeededRandom(seed);
+  return () => random.float();
 }
 
 type Random = () => number;

@@ -1,5 +1,5 @@
 /** What goes wrong with bytes at rest: one seeded damage to one file. */
-import { type SeededRandom } from '../random.ts';
+import { type SeededRandom } from '../../random.ts';
 
 export interface Damage {
   readonly kind: 'flip' | 'truncate' | 'swap';

@@ -12,7 +12,7 @@ import {
   type LevelEngine,
 } from '../../../src/storage/index.ts';
 import { openLevel, temporaryDirectory } from '../level.ts';
-import { SeededRandom } from '../random.ts';
+import { SeededRandom } from '../../random.ts';
 import { damageBytes, firstSeed, trialsOf, type Damage } from './damage.ts';
 
 const sessions = 5;

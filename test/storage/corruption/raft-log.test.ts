@@ -9,7 +9,7 @@ import { asRangeId } from '../../../src/kv/index.ts';
 import { MemoryDisk } from '../../../src/sim/memory-disk.ts';
 import { CorruptionError, SegmentedRaftLog } from '../../../src/storage/index.ts';
 import { testEnv } from '../env.ts';
-import { SeededRandom } from '../random.ts';
+import { SeededRandom } from '../../random.ts';
 import { damageBytes, firstSeed, trialsOf } from './damage.ts';
 
 const directory = 'raft';

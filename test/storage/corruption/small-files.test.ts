@@ -6,7 +6,7 @@ import { readIdentity, writeIdentity } from '../../../src/server/identity.ts';
 import { mayStay } from '../../../src/server/quarantine.ts';
 import { CorruptionError } from '../../../src/storage/index.ts';
 import { testEnv } from '../env.ts';
-import { SeededRandom } from '../random.ts';
+import { SeededRandom } from '../../random.ts';
 import { damageBytes, firstSeed, trialsOf } from './damage.ts';
 
 const identity = { clusterId: 'a1b2c3d4', nodeId: asNodeId(3), storeId: asStoreId(3) };

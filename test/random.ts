@@ -1,5 +1,5 @@
 /** A seeded generator for randomised tests (mulberry32); the seed stands in every failure message. */
-import { type Random } from '../../src/util/index.ts';
+import { type Random } from '../src/util/index.ts';
 
 export class SeededRandom implements Random {
   #state: number;
