@@ -129,7 +129,7 @@ export const kvSettings = {
   ),
   logRangeEvents: flag(
     'kv.log_range_and_node_events.enabled',
-    'what happens to ranges is written to system.rangelog',
+    'what happens to ranges is written to system.rangelog, what happens to nodes to system.eventlog',
     { defaultValue: true },
   ),
   protectionReconciliationInterval: duration(
@@ -216,6 +216,16 @@ export const kvSettings = {
     'server.consistency_check.max_rate',
     'bytes per second that a store reads to compare its replicas with others',
     { defaultValue: 8 * mib, min: 1024 },
+  ),
+  eventlogEnabled: flag(
+    'server.eventlog.enabled',
+    'changes of objects, roles, settings, zones and nodes are written to system.eventlog',
+    { defaultValue: true },
+  ),
+  eventlogTtl: duration(
+    'server.eventlog.ttl',
+    'how long events are kept in system.eventlog; 0: for ever',
+    { defaultValue: 90 * 86_400_000 },
   ),
   rangelogTtl: duration(
     'server.rangelog.ttl',

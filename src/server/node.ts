@@ -282,7 +282,10 @@ export class SkeinNode {
 
   /** Nothing is to depend on this node any more; it goes on until it is stopped. Tells what is left. */
   async drain(): Promise<DrainProgress> {
-    if (this.#state === 'running') this.#state = 'draining';
+    if (this.#state === 'running') {
+      this.#state = 'draining';
+      this.#sql?.nodeEvents.noteOwn('node_draining');
+    }
     this.#sql?.drain();
     await Promise.all(this.#stores.all.map((store) => store.drain()));
     const leases = this.#stores.all.reduce((sum, store) => sum + store.counts().leases, 0);
@@ -306,6 +309,7 @@ export class SkeinNode {
     if (this.#state === 'stopped' || this.#state === 'failed') return;
     this.#state = 'draining';
     this.#membership.stop();
+    this.#sql?.nodeEvents.noteOwn('node_shutdown');
     await this.#sql?.stop();
     await Promise.all(this.#stores.all.map((store) => store.stop({ drain: true })));
     this.#pullTimer?.cancel();
@@ -318,7 +322,7 @@ export class SkeinNode {
     this.#state = 'stopped';
   }
 
-  async #serve({ clusterId, nodeId, gossip: known }: Arrival): Promise<void> {
+  async #serve({ clusterId, nodeId, kind, gossip: known }: Arrival): Promise<void> {
     const { env, transport } = this.#parts;
     const gossip = new GossipNode({
       env,
@@ -387,6 +391,9 @@ export class SkeinNode {
         advisor,
         reports: this.#reports(gossip),
         zonesChanged: () => stores.lookAtAll(),
+      });
+      this.#sql.nodeEvents.noteOwn(kind === 'restarted' ? 'node_restart' : 'node_join', {
+        StartedAt: new Date(this.#startedAtMicros / 1000).toISOString(),
       });
       stores.lookAtAll();
     }

@@ -13,10 +13,11 @@ import {
 } from '../kv/index.ts';
 import { PgListener, type SocketLike } from '../pgwire/index.ts';
 import {
+  ClusterLogs,
   createSqlService,
   isJobGone,
   nodeOfBackend,
-  RangeLog,
+  type NodeEvents,
   sameZones,
   zoneBoundaries,
   zoneConfigFor,
@@ -52,6 +53,8 @@ export interface SqlFront {
   metrics(): Readonly<Record<string, number>>;
   /** Writes down what happens to ranges. */
   readonly rangeEvents: RangeEvents;
+  /** Writes down what happens to nodes. */
+  readonly nodeEvents: NodeEvents;
   /** The job of that id has ended, or never was. */
   isJobGone(id: string): Promise<boolean>;
   /** The zone configuration that holds for a key. */
@@ -64,12 +67,13 @@ const cancelTimeoutMs = 2_000;
 /** How long running transactions may go on when the node stops. */
 const graceMs = 500;
 const gracePollMs = 20;
-/** How long the node may take to say goodbye to the catalog. */
+/** How long the node may take to say goodbye. */
 const leaveMs = 1_000;
 
 export async function openSqlFront(parts: SqlFrontParts): Promise<SqlFront> {
   const { env, db, gossip, transport, nodeId, clusterSettings, reports, advisor, zonesChanged } =
     parts;
+  const logs = new ClusterLogs({ env, db, nodeId, settings: clusterSettings });
   const service = await createSqlService({
     env,
     db,
@@ -79,10 +83,10 @@ export async function openSqlFront(parts: SqlFrontParts): Promise<SqlFront> {
     clusterSettings,
     reports,
     advisor,
+    logs,
     control: nodeControl(transport),
   });
-  const rangeLog = new RangeLog({ env, db, nodeId, settings: clusterSettings });
-  rangeLog.start();
+  logs.start();
   const { catalogCache } = service.services;
   const reporter = new ReplicationReporter({
     env,
@@ -132,20 +136,20 @@ export async function openSqlFront(parts: SqlFrontParts): Promise<SqlFront> {
         await sleep(env, gracePollMs);
       }
       listener.close();
-      rangeLog.stop();
       reporter.stop();
-      // Leaving the catalog's protocol is a courtesy to the other nodes: they notice by themselves.
-      const left = service.stop().catch((error: unknown) => {
-        env.log.debug({ err: error }, 'the catalog was not left in order');
+      // Courtesies: other nodes notice by themselves who has left the catalog's protocol, and events may get lost.
+      const left = Promise.all([logs.stop(), service.stop()]).catch((error: unknown) => {
+        env.log.debug({ err: error }, 'SQL was not left in order');
       });
       await Promise.race([left, sleep(env, leaveMs)]);
     },
     metrics: () => ({
       openConnections: listener.connectionCount,
       openSessions: service.sessionCount,
-      rangeEventsDropped: rangeLog.dropped,
+      eventsDropped: logs.dropped,
     }),
-    rangeEvents: rangeLog,
+    rangeEvents: logs.ranges,
+    nodeEvents: logs.nodes,
     isJobGone: (id) => db.run({ name: 'look for a job' }, (txn) => isJobGone(txn, id)),
     zoneConfigFor: (key) => zoneConfigFor(catalogCache.current, key),
     zoneBoundariesIn: (start, end) => zoneBoundaries(catalogCache.current, start, end),

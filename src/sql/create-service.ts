@@ -1,8 +1,8 @@
 /** Puts the parts of the SQL layer together for one node. */
 import {
   KvFailure,
+  ClusterSettings,
   type ClusterReports,
-  type ClusterSettings,
   type Db,
   type Gossip,
   type NodeControl,
@@ -13,6 +13,7 @@ import {
 import { type Env } from '../util/index.ts';
 import { bootstrapCatalog, CatalogCache, jobRetentionMs, rerun } from './catalog/index.ts';
 import { type RunUtility, runUtility, columnsOf, shownBy } from './ddl/index.ts';
+import { EventLog, noNodeEvents, type ClusterLogs } from './events/index.ts';
 import { JobRegistry, jobTypes } from './jobs/index.ts';
 import { loadParser, ParseCache } from './parse/index.ts';
 import { planStatement, type PlanStatement } from './plan/index.ts';
@@ -36,6 +37,8 @@ export interface SqlServiceOptions {
   readonly transport?: Transport | undefined;
   /** Told what system.settings holds, from the first reading on: for the layers below. */
   readonly clusterSettings?: ClusterSettings | undefined;
+  /** Absent: what happens to nodes is not written down. */
+  readonly logs?: ClusterLogs | undefined;
   /** Absent: nothing is known of the nodes beside what `db` says. */
   readonly reports?: ClusterReports | undefined;
   /** Absent: nodes cannot be asked to drain. */
@@ -59,11 +62,12 @@ async function noWay(nodeId: NodeId): Promise<never> {
 
 /** Loads the parser, makes the catalog if the cluster has none yet, and begins to follow it. */
 export async function createSqlService(options: SqlServiceOptions): Promise<SqlService> {
-  const { env, db, nodeId, gossip, transport, clusterSettings, reports, advisor } = options;
+  const { env, db, nodeId, gossip, transport, reports, advisor, logs } = options;
+  const clusterSettings = options.clusterSettings ?? new ClusterSettings();
   await loadParser();
   await rerun(env, ['unavailable', 'ambiguous-result'], () => bootstrapCatalog(db));
   const catalogCache = new CatalogCache({ env, db, nodeId, gossip, transport });
-  catalogCache.onChange(({ data }) => clusterSettings?.update(data.settings));
+  catalogCache.onChange(({ data }) => clusterSettings.update(data.settings));
   await catalogCache.start();
   const control = options.control ?? noControl;
   const jobs = new JobRegistry({
@@ -71,6 +75,7 @@ export async function createSqlService(options: SqlServiceOptions): Promise<SqlS
     db,
     cache: catalogCache,
     control,
+    nodeEvents: logs?.nodes ?? noNodeEvents,
     types: jobTypes,
     retentionMs: () => jobRetentionMs(catalogCache.current),
   });
@@ -89,6 +94,7 @@ export async function createSqlService(options: SqlServiceOptions): Promise<SqlS
       control,
       catalogCache,
       jobs,
+      eventLog: logs?.events ?? new EventLog(env.clock, nodeId, clusterSettings),
       counters: newCounters(),
       parser: new ParseCache(),
       limits: { ...defaultSessionLimits, ...options.limits },

@@ -9,7 +9,7 @@ export { createSqlService } from './create-service.ts';
 export type { SqlParts, SqlServiceOptions } from './create-service.ts';
 export { SqlFailure, sqlError, sqlStates } from './errors.ts';
 export type { SqlErrorFields, SqlState } from './errors.ts';
-export { RangeLog } from './events/index.ts';
+export { ClusterLogs, type NodeEvents } from './events/index.ts';
 export { keepReport, takeTurn, zonesOfRange } from './reports/index.ts';
 export type { ReportClaim, ReportTurn } from './reports/index.ts';
 export { rowProgramCompiler } from './exec/index.ts';

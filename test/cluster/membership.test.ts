@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import pg from 'pg';
 import { Cluster } from '../../src/index.ts';
-import { allReplicated } from './replicated.ts';
+import { allReplicated, until } from './replicated.ts';
 
 async function connect(cluster: Cluster, node: number): Promise<pg.Client> {
   const client = new pg.Client({ connectionString: cluster.url(node) });
@@ -23,6 +23,20 @@ async function loaded(cluster: Cluster, node: number): Promise<pg.Client> {
 async function ended(client: pg.Client, job: string): Promise<string> {
   const { rows } = await client.query<{ status: string }>(`SHOW JOB WHEN COMPLETE ${job}`);
   return rows[0]?.status ?? 'gone';
+}
+
+/** What became of a node, the newest last; waits for the last event, which is written behind. */
+async function eventsOf(client: pg.Client, node: number, last: string): Promise<string[]> {
+  let types: string[] = [];
+  await until(async () => {
+    const { rows } = await client.query<{ event_type: string }>(
+      "SELECT event_type FROM [SHOW EVENTS] WHERE event_type LIKE 'node_%' AND target_id = $1",
+      [String(node)],
+    );
+    types = rows.map((row) => row.event_type).toReversed();
+    return types.at(-1) === last;
+  });
+  return types;
 }
 
 describe('nodes', () => {
@@ -50,6 +64,8 @@ describe('nodes', () => {
       );
       expect(after).toEqual([{ replicas: '0', membership: 'decommissioned' }]);
       expect((await client.query('SELECT count(*)::int AS n FROM t')).rows).toEqual([{ n: 100 }]);
+      const events = ['node_join', 'node_decommissioning', 'node_decommissioned'];
+      expect(await eventsOf(client, 4, 'node_decommissioned')).toEqual(events);
       const again = client.query('ALTER NODE 4 RECOMMISSION');
       await expect(again).rejects.toMatchObject({ code: '55000' });
       await client.end();
@@ -69,12 +85,15 @@ describe('nodes', () => {
       const { rows } = await client.query<{ job_id: string }>(
         'ALTER NODE 3 DECOMMISSION WITHOUT CHECKS',
       );
+      await eventsOf(client, 3, 'node_decommissioning');
       await client.query('ALTER NODE 3 RECOMMISSION');
       expect(await ended(client, rows[0]?.job_id ?? '')).toBe('canceled');
       const { rows: after } = await client.query(
         'SELECT membership FROM skein_internal.node_membership WHERE node_id = 3',
       );
       expect(after).toEqual([{ membership: 'active' }]);
+      const events = await eventsOf(client, 3, 'node_recommissioned');
+      expect(events).toEqual(['node_join', 'node_decommissioning', 'node_recommissioned']);
       await client.end();
     } finally {
       await cluster.stop();
@@ -92,6 +111,11 @@ describe('nodes', () => {
       );
       expect(held).toEqual([{ n: 0 }]);
       await expect(connect(cluster, 1)).rejects.toThrow();
+      expect(await eventsOf(client, 2, 'node_draining')).toEqual(['node_join', 'node_draining']);
+      await cluster.crash(1);
+      await cluster.restart(1);
+      const events = ['node_join', 'node_draining', 'node_restart'];
+      expect(await eventsOf(client, 2, 'node_restart')).toEqual(events);
       await client.end();
     } finally {
       await cluster.stop();

@@ -56,6 +56,7 @@ export type { CatalogData, NamedRelation, RelationDescriptor } from './snapshot.
 export {
   deleteRow,
   newDescriptorId,
+  newestRows,
   oldestRows,
   putRow,
   readDescriptor,
@@ -66,6 +67,7 @@ export {
 export {
   constraintStatsTable,
   criticalLocalitiesTable,
+  eventlogTable,
   jobsTable,
   rangelogTable,
   replicationStatsTable,

@@ -119,6 +119,24 @@ export async function oldestRows(
   return decodePage(table, await txn.scan({ start, end: must(prefixEnd(start)), maxRows }));
 }
 
+/** The last rows in key order, the last one first, at most `maxRows`. */
+export async function newestRows(
+  txn: Txn,
+  table: TableDescriptor,
+  maxRows: number,
+): Promise<Datum[][]> {
+  const { prefix: start } = primary(table);
+  let end = must(prefixEnd(start));
+  const rows: Datum[][] = [];
+  while (rows.length < maxRows) {
+    const page = await txn.scan({ start, end, reverse: true, maxRows: maxRows - rows.length });
+    rows.push(...decodePage(table, page));
+    if (page.resume === undefined) break;
+    end = page.resume.end;
+  }
+  return rows;
+}
+
 function decodePage(table: TableDescriptor, { keys, values }: ScanPage): Datum[][] {
   const decode = primary(table).decoder(table.columns.map((_, at) => at));
   return keys.map((key, at) => {

@@ -24,6 +24,7 @@ export const systemIds = {
   settings: 6,
   roleMembers: 7,
   jobs: 8,
+  eventlog: 12,
   rangelog: 13,
   replicationConstraintStats: 25,
   replicationCriticalLocalities: 26,
@@ -179,6 +180,21 @@ export const jobsTable = systemTable(
 );
 
 /** As CockroachDB's. */
+export const eventlogTable = systemTable(
+  systemIds.eventlog,
+  'eventlog',
+  [
+    ['timestamp', 'timestamptz'],
+    ['eventType', 'text'],
+    ['targetID', 'int8'],
+    ['reportingID', 'int8'],
+    ['info', 'json'],
+    ['uniqueID', 'int8'],
+  ],
+  ['timestamp', 'uniqueID'],
+);
+
+/** As CockroachDB's. */
 export const rangelogTable = systemTable(
   systemIds.rangelog,
   'rangelog',
@@ -257,6 +273,7 @@ export const systemTables: readonly TableDescriptor[] = [
   settingsTable,
   roleMembersTable,
   jobsTable,
+  eventlogTable,
   rangelogTable,
   constraintStatsTable,
   criticalLocalitiesTable,

@@ -24,20 +24,14 @@ import {
   validateForeignKey,
   validateNotNull,
 } from './constraints.ts';
-import {
-  done,
-  findNamed,
-  findTable,
-  noRelation,
-  runQuery,
-  type Ddl,
-  qualifiedName,
-} from './context.ts';
+import { done, findNamed, findTable, noRelation, runQuery, type Ddl } from './context.ts';
 import { allIndexes, findColumn, replaceColumn, requireColumn, type TableDraft } from './draft.ts';
 import { DropSet, isCascade, viewsUsing } from './drop.ts';
 import { clearLater } from './drop-data.ts';
 import { installIndexes } from './indexes.ts';
 import { rangeName } from './nodes.ts';
+import { objectName } from './object-names.ts';
+import { recordObject } from './object-events.ts';
 import { changeOwner } from './owners.ts';
 import { addPrimaryKey, dropPrimaryKey } from './primary-key.ts';
 import { rewriteTable } from './rewrite.ts';
@@ -79,6 +73,11 @@ export async function alterTable(ddl: Ddl, stmt: AlterTableStmt): Promise<Statem
     );
   }
   for (const command of commands) await new TableChange(ddl, table.id, command).run();
+  const isAltered = ddl.catalog.snapshot.byId(table.id) !== table;
+  // A new owner has an event of its own.
+  if (isAltered && commands.some(({ subtype }) => subtype !== 'AT_ChangeOwner')) {
+    recordObject(ddl, 'alter', table);
+  }
   return done(tag);
 }
 
@@ -277,7 +276,7 @@ class TableChange {
     draft.columns = draft.columns.filter(({ id }) => id !== column.id);
     this.#ddl.writer.replace({ ...draft });
     const spans = dropped.map(({ id }) => ({ tableId: draft.id, indexId: id }));
-    const description = `ALTER TABLE ${qualifiedName(this.#ddl, draft)} DROP COLUMN ${name}`;
+    const description = `ALTER TABLE ${objectName(this.#ddl.catalog.snapshot, draft)} DROP COLUMN ${name}`;
     await clearLater(this.#ddl, description, { databaseId: draft.databaseId, spans });
     const owned = new DropSet(this.#ddl, 'DROP_CASCADE');
     for (const id of column.ownedSequenceIds ?? []) {
@@ -632,7 +631,7 @@ class TableChange {
     if (index === table.primaryIndex) return dropPrimaryKey(this.#ddl, this.#table);
     const current = this.#table;
     writer.replace({ ...current, indexes: current.indexes.filter(({ id }) => id !== index.id) });
-    const description = `ALTER TABLE ${qualifiedName(this.#ddl, table)} DROP CONSTRAINT ${name}`;
+    const description = `ALTER TABLE ${objectName(this.#ddl.catalog.snapshot, table)} DROP CONSTRAINT ${name}`;
     await clearLater(this.#ddl, description, {
       databaseId: table.databaseId,
       spans: [{ tableId: table.id, indexId: index.id }],

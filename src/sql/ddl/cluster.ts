@@ -1,14 +1,15 @@
 /** The cluster statements, each handed to the file of its idea. */
 import { type ClusterStatement } from '../parse/index.ts';
-import { type StatementContext, type StatementResult } from '../session/types.ts';
+import { type StatementResult } from '../session/types.ts';
 import { showAdvice } from './advice.ts';
-import { shownResult, visibleColumns } from './context.ts';
+import { shownResult, visibleColumns, type UtilityContext } from './context.ts';
 import { controlJobs, showAutomaticJobs, showJob, showJobs } from './jobs.ts';
 import { alterMembers, memberColumns } from './membership-statements.ts';
 import { relocate, relocateRows, relocationColumns, scatter } from './move-ranges.ts';
 import { alterPartitions, createPartitionedTable, showPartitions } from './partitions.ts';
 import { keyColumns } from './range-rows.ts';
 import { setSetting, showSetting, showSettings } from './settings.ts';
+import { showEvents } from './show-events.ts';
 import { showRange, showRanges } from './show-ranges.ts';
 import { showObjects } from './show.ts';
 import { splitAt, splitColumns, unsplit } from './split-ranges.ts';
@@ -24,7 +25,7 @@ function isShow(statement: ClusterStatement): statement is ShowStatement {
 
 export async function runCluster(
   statement: ClusterStatement,
-  context: StatementContext,
+  context: UtilityContext,
 ): Promise<StatementResult> {
   if (isShow(statement)) {
     const shown = show(statement);
@@ -99,6 +100,8 @@ function show(statement: ShowStatement): Shown {
       return statement.automatic ? showAutomaticJobs : showJobs;
     case 'show-job':
       return showJob(statement);
+    case 'show-events':
+      return showEvents;
     case 'show-objects':
       return showObjects(statement.what, statement.of);
   }

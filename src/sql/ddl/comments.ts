@@ -6,6 +6,7 @@ import { type StatementResult } from '../session/types.ts';
 import { done, noRelation, refuseSystemTable, type Ddl } from './context.ts';
 import { constraintNames, requireColumn } from './draft.ts';
 import { nameOf, nameParts } from './nodes.ts';
+import { recordComment } from './object-events.ts';
 
 const keep = { drain: false } as const;
 
@@ -29,6 +30,7 @@ export async function comment(ddl: Ddl, stmt: CommentStmt): Promise<StatementRes
       if (database === undefined)
         throw sqlError('invalidCatalogName', `database "${last}" does not exist`);
       writer.replace(withComment<Descriptor>(database, text), keep);
+      recordComment(ddl, database, text);
       break;
     }
     case 'OBJECT_SCHEMA': {
@@ -38,6 +40,7 @@ export async function comment(ddl: Ddl, stmt: CommentStmt): Promise<StatementRes
       if (schema === undefined)
         throw sqlError('invalidSchemaName', `schema "${last}" does not exist`);
       writer.replace(withComment<Descriptor>(schema, text), keep);
+      recordComment(ddl, schema, text);
       break;
     }
     case 'OBJECT_TABLE':
@@ -48,6 +51,7 @@ export async function comment(ddl: Ddl, stmt: CommentStmt): Promise<StatementRes
       if (relation.kind === 'index' || relation.kind !== kind)
         throw sqlError('wrongObjectType', `"${last}" is not a ${kind}`);
       writer.replace(withComment<Descriptor>(relation, text), keep);
+      recordComment(ddl, relation, text);
       break;
     }
     case 'OBJECT_INDEX': {
@@ -63,6 +67,7 @@ export async function comment(ddl: Ddl, stmt: CommentStmt): Promise<StatementRes
         },
         keep,
       );
+      recordComment(ddl, table, text, { kind: 'index', name: index.name });
       break;
     }
     case 'OBJECT_COLUMN': {
@@ -75,6 +80,7 @@ export async function comment(ddl: Ddl, stmt: CommentStmt): Promise<StatementRes
         other.id === column.id ? withComment(column, text) : other,
       );
       writer.replace({ ...relation, columns }, keep);
+      recordComment(ddl, relation, text, { kind: 'column', name: column.name });
       break;
     }
     case 'OBJECT_TABCONSTRAINT': {

@@ -10,6 +10,7 @@ import {
   quoteIdentifier,
 } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
+import { type StatementEvents } from '../events/index.ts';
 import { planStatement, type PreparedPlan } from '../plan/index.ts';
 import {
   type ResultColumn,
@@ -21,8 +22,13 @@ import { nameText, position, rangeName } from './nodes.ts';
 import { type Shown } from './types.ts';
 import { parseOwn } from '../parse/index.ts';
 
+/** A statement that may change what the event log tells of. */
+export interface UtilityContext extends StatementContext {
+  readonly events: StatementEvents;
+}
+
 export interface Ddl {
-  readonly context: StatementContext;
+  readonly context: UtilityContext;
   readonly catalog: SessionCatalog;
   readonly writer: CatalogWriter;
 }
@@ -36,7 +42,7 @@ export function sessionCatalogOf(context: StatementContext): SessionCatalog {
 const published = new WeakSet<CatalogWriter>();
 
 /** Opens the catalog for changes. Refuses in a read-only transaction. */
-export async function startDdl(context: StatementContext, command: string): Promise<Ddl> {
+export async function startDdl(context: UtilityContext, command: string): Promise<Ddl> {
   if (context.readOnly) {
     throw sqlError(
       'readOnlySqlTransaction',
@@ -210,15 +216,6 @@ export function qualifiedText(
 ): string {
   const schema = catalog.snapshot.schemaName(relation.schemaId);
   return `${quoteIdentifier(schema)}.${quoteIdentifier(relation.name)}`;
-}
-
-/** `database.schema.table`, quoted where needed: as jobs and events name it. */
-export function qualifiedName(
-  { catalog }: Ddl,
-  relation: { readonly databaseId: number; readonly schemaId: number; readonly name: string },
-): string {
-  const database = catalog.snapshot.byId(relation.databaseId)?.name ?? '';
-  return `${quoteIdentifier(database)}.${qualifiedText(catalog, relation)}`;
 }
 
 const maxNameBytes = 63;

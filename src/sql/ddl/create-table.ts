@@ -33,6 +33,7 @@ import {
   type TableDraft,
 } from './draft.ts';
 import { rangeName, strings } from './nodes.ts';
+import { recordObject } from './object-events.ts';
 
 const noKey: TableDescriptor['primaryIndex'] = {
   id: 0,
@@ -127,6 +128,7 @@ export async function createTable(ddl: Ddl, stmt: CreateStmt): Promise<Statement
     }
   }
   ddl.writer.create({ ...draft });
+  recordObject(ddl, 'create', draft);
   await checkColumnExpressions(ddl, draft, draft.columns);
   for (const check of draft.checks) await checkBoolean(ddl, draft, check.sql, 'CHECK');
   return done('CREATE TABLE');
@@ -303,6 +305,7 @@ export async function createTableAs(ddl: Ddl, stmt: CreateTableAsStmt): Promise<
   }
   draft.primaryIndex = implicitKey(draft);
   ddl.writer.create({ ...draft });
+  recordObject(ddl, 'create', draft);
   if (into.skipData === true) return done('CREATE TABLE AS');
   const relation: RangeVar = {
     schemaname: schema.name,

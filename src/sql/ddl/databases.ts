@@ -6,11 +6,13 @@ import {
   type CreatedbStmt,
   type DropdbStmt,
 } from '@pgsql/types';
+import { type DatabaseDescriptor, type SchemaDescriptor } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
 import { type StatementResult } from '../session/types.ts';
 import { done, findNamed, type Ddl } from './context.ts';
 import { DropSet, relationsIn } from './drop.ts';
 import { defText, nameParts } from './nodes.ts';
+import { recordObject } from './object-events.ts';
 import { changeOwner, roleName } from './owners.ts';
 
 export async function createDatabase(ddl: Ddl, stmt: CreatedbStmt): Promise<StatementResult> {
@@ -57,7 +59,8 @@ export async function createDatabase(ddl: Ddl, stmt: CreatedbStmt): Promise<Stat
     throw sqlError('duplicateDatabase', `database "${name}" already exists`);
   }
   const id = await writer.newId();
-  writer.create({ kind: 'database', id, version: 1, name, owner });
+  const database: DatabaseDescriptor = { kind: 'database', id, version: 1, name, owner };
+  writer.create(database);
   const schemaId = await writer.newId();
   writer.create({
     kind: 'schema',
@@ -67,6 +70,7 @@ export async function createDatabase(ddl: Ddl, stmt: CreatedbStmt): Promise<Stat
     name: 'public',
     owner,
   });
+  recordObject(ddl, 'create', database);
   return done('CREATE DATABASE');
 }
 
@@ -89,11 +93,15 @@ export async function dropDatabase(ddl: Ddl, stmt: DropdbStmt): Promise<Statemen
   for (const relation of relationsIn(ddl, (other) => other.databaseId === database.id))
     drop.add(relation);
   await drop.run();
-  for (const descriptor of catalog.snapshot.contents(database.id).schemas)
-    writer.remove(descriptor.id);
+  for (const schema of catalog.snapshot.contents(database.id).schemas) {
+    // That of every database comes and goes with it.
+    if (schema.name !== 'public') recordObject(ddl, 'drop', schema);
+    writer.remove(schema.id);
+  }
   if (catalog.snapshot.data.zones.has(`${database.id}/0`)) {
     writer.putZone({ id: database.id, subId: 0 }, undefined);
   }
+  recordObject(ddl, 'drop', database);
   writer.remove(database.id);
   return done('DROP DATABASE');
 }
@@ -132,7 +140,16 @@ export async function createSchema(
     return done('CREATE SCHEMA');
   }
   const id = await writer.newId();
-  writer.create({ kind: 'schema', id, version: 1, databaseId: database.id, name, owner });
+  const schema: SchemaDescriptor = {
+    kind: 'schema',
+    id,
+    version: 1,
+    databaseId: database.id,
+    name,
+    owner,
+  };
+  writer.create(schema);
+  recordObject(ddl, 'create', schema);
   for (const node of stmt.schemaElts ?? []) await runElement(inSchema(node, name));
   return done('CREATE SCHEMA');
 }

@@ -1,5 +1,5 @@
 /** DROP of every kind of object, and what hangs on it: RESTRICT (2BP01) or CASCADE. */
-import { type DropBehavior, type DropStmt, type Node } from '@pgsql/types';
+import { type DropBehavior, type DropStmt } from '@pgsql/types';
 import {
   type NamedRelation,
   type QualifiedName,
@@ -10,10 +10,12 @@ import {
 } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
 import { type StatementResult } from '../session/types.ts';
-import { done, refuseSystemTable, type Ddl, qualifiedName } from './context.ts';
+import { done, refuseSystemTable, type Ddl } from './context.ts';
 import { allIndexes } from './draft.ts';
 import { clearLater } from './drop-data.ts';
 import { nameOf, nameParts, nameText, stringOf } from './nodes.ts';
+import { objectName } from './object-names.ts';
+import { recordIndex, recordObject } from './object-events.ts';
 import { releaseOwner } from './sequences.ts';
 
 const kinds: Readonly<
@@ -244,13 +246,18 @@ export class DropSet {
     const { catalog, writer } = this.#ddl;
     const relation = catalog.snapshot.byId(id);
     if (relation === undefined) return;
+    recordObject(this.#ddl, 'drop', relation);
     if (relation.kind === 'sequence') {
       if (!this.#relations.has(relation.ownedBy?.tableId ?? 0)) releaseOwner(this.#ddl, relation);
       writer.remove(id);
-      await clearLater(this.#ddl, `DROP SEQUENCE ${qualifiedName(this.#ddl, relation)}`, {
-        databaseId: relation.databaseId,
-        spans: [{ tableId: id, indexId: 1 }],
-      });
+      await clearLater(
+        this.#ddl,
+        `DROP SEQUENCE ${objectName(this.#ddl.catalog.snapshot, relation)}`,
+        {
+          databaseId: relation.databaseId,
+          spans: [{ tableId: id, indexId: 1 }],
+        },
+      );
       return;
     }
     if (relation.kind === 'table') await this.#removeTable(relation);
@@ -271,7 +278,7 @@ export class DropSet {
     }
     const spans = allIndexes(table).map(({ id }) => ({ tableId: table.id, indexId: id }));
     const { databaseId } = table;
-    await clearLater(this.#ddl, `DROP TABLE ${qualifiedName(this.#ddl, table)}`, {
+    await clearLater(this.#ddl, `DROP TABLE ${objectName(this.#ddl.catalog.snapshot, table)}`, {
       databaseId,
       spans,
     });
@@ -289,11 +296,16 @@ export class DropSet {
     if (table === undefined) return;
     const indexes = table.indexes.filter(({ id }) => id !== dropped.indexId);
     writer.replace({ ...table, indexes });
+    recordIndex(this.#ddl, 'drop', table, dropped);
     const spans = [{ tableId: table.id, indexId: dropped.indexId }];
-    await clearLater(this.#ddl, `DROP INDEX ${qualifiedName(this.#ddl, table)}@${dropped.name}`, {
-      databaseId: table.databaseId,
-      spans,
-    });
+    await clearLater(
+      this.#ddl,
+      `DROP INDEX ${objectName(this.#ddl.catalog.snapshot, table)}@${dropped.name}`,
+      {
+        databaseId: table.databaseId,
+        spans,
+      },
+    );
   }
 }
 
@@ -326,6 +338,7 @@ async function dropSchemas(ddl: Ddl, stmt: DropStmt): Promise<StatementResult> {
       continue;
     }
     await dropSchema(ddl, schema.id, name, stmt.behavior ?? 'DROP_RESTRICT');
+    recordObject(ddl, 'drop', schema);
   }
   return done('DROP SCHEMA');
 }
@@ -388,9 +401,4 @@ export function viewsUsing(ddl: Ddl, table: TableDescriptor, column: string): Vi
 
 export function isCascade(behavior: DropBehavior | undefined): boolean {
   return behavior === 'DROP_CASCADE';
-}
-
-/** The name an object node holds, for messages. */
-export function objectName(node: Node | undefined): string {
-  return nameParts(node).join('.');
 }

@@ -6,6 +6,7 @@ import { type StatementResult } from '../session/types.ts';
 import { done, findNamed, refuseSystemTable, type Ddl } from './context.ts';
 import { relationsIn } from './drop.ts';
 import { nameParts, strings } from './nodes.ts';
+import { recordPrivilege } from './object-events.ts';
 import { roleName } from './owners.ts';
 
 const allPrivileges: Readonly<Record<Descriptor['kind'], readonly string[]>> = {
@@ -43,6 +44,16 @@ export async function grant(ddl: Ddl, stmt: GrantStmt): Promise<StatementResult>
       }
     }
     ddl.writer.replace({ ...target, privileges: grants }, { drain: false });
+    const names = wanted.map(({ privilege, column }) =>
+      column === undefined ? privilege.toUpperCase() : `${privilege.toUpperCase()} (${column})`,
+    );
+    for (const grantee of grantees) {
+      recordPrivilege(ddl, target, {
+        Grantee: grantee,
+        [isGrant ? 'GrantedPrivileges' : 'RevokedPrivileges']: names,
+        ...(stmt.grant_option === true ? { GrantOption: true } : {}),
+      });
+    }
   }
   return done(tag);
 }

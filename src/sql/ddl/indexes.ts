@@ -38,6 +38,7 @@ import {
   type Ddl,
 } from './context.ts';
 import { columnById, requireColumn, type TableDraft } from './draft.ts';
+import { recordIndex } from './object-events.ts';
 import { abandonIndexes, indexBuildType, type IndexBuildPayload } from '../jobs/index.ts';
 import { collectLater } from './drop-data.ts';
 import { stringOf, strings, visitNodes } from './nodes.ts';
@@ -72,6 +73,7 @@ export async function createIndex(ddl: Ddl, stmt: IndexStmt): Promise<StatementR
     await checkBoolean(ddl, relation, index.predicateSql, 'WHERE');
   }
   await installIndexes(ddl, draft, [index], `CREATE INDEX ${index.name} ON ${draft.name}`);
+  recordIndex(ddl, 'create', relation, index);
   return done('CREATE INDEX');
 }
 

@@ -14,7 +14,7 @@ import {
 import { type JobIds, type JobStatement } from '../parse/index.ts';
 import { type StatementContext, type StatementResult } from '../session/types.ts';
 import { oids, type Datum, type Row } from '../types/index.ts';
-import { done, resultColumn } from './context.ts';
+import { done, resultColumn, type UtilityContext } from './context.ts';
 import { runNode } from './range-rows.ts';
 import { type Shown } from './types.ts';
 
@@ -111,7 +111,7 @@ async function awaitEnd(ids: readonly bigint[], context: StatementContext): Prom
 
 export async function controlJobs(
   { request, ids }: Extract<JobStatement, { kind: 'control-jobs' }>,
-  context: StatementContext,
+  context: UtilityContext,
 ): Promise<StatementResult> {
   const { txn, env } = context;
   if (context.readOnly) {
@@ -121,7 +121,16 @@ export async function controlJobs(
     );
   }
   const wanted = await idsOf(ids, context);
-  for (const id of wanted) await requestOfJob(txn, env, jobTypes, id, request);
+  for (const id of wanted) {
+    const job = await requestOfJob(txn, env, jobTypes, id, request);
+    if (job === undefined) continue;
+    context.events.record(`${request}_job`, 0, {
+      JobID: Number(id),
+      JobType: job.type,
+      Description: job.description,
+      Status: job.status,
+    });
+  }
   const { jobs } = context;
   context.ddl.add({
     description: `${request} jobs`,

@@ -114,8 +114,8 @@ function undoWithoutJob(
   membership: Membership,
   context: StatementContext,
 ): (() => Promise<void>) | undefined {
-  const { db, control } = context;
-  if (membership === 'decommissioning') return () => db.setMembership(member, 'active');
+  const { control, jobs } = context;
+  if (membership === 'decommissioning') return () => jobs.recommission(member);
   if (member.kind === 'node' || published(member.id, context, 'draining') !== true)
     return undefined;
   return () => control.undrainStore(nodeOf(member.id, context), member.id);

@@ -3,6 +3,7 @@ import { type RoleSpec } from '@pgsql/types';
 import { type Descriptor } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
 import { type Ddl } from './context.ts';
+import { recordOwner } from './object-events.ts';
 
 /** The role's name. `public` is allowed only where the caller says so. Throws 42704. */
 export function roleName(ddl: Ddl, spec: RoleSpec | undefined, allowPublic = false): string {
@@ -25,5 +26,7 @@ export function roleName(ddl: Ddl, spec: RoleSpec | undefined, allowPublic = fal
 }
 
 export function changeOwner(ddl: Ddl, descriptor: Descriptor, spec: RoleSpec | undefined): void {
-  ddl.writer.replace({ ...descriptor, owner: roleName(ddl, spec) }, { drain: false });
+  const owner = roleName(ddl, spec);
+  ddl.writer.replace({ ...descriptor, owner }, { drain: false });
+  recordOwner(ddl, descriptor, owner);
 }

@@ -36,11 +36,13 @@ import {
   sessionCatalogOf,
   startDdl,
   type Ddl,
+  type UtilityContext,
 } from './context.ts';
 import { createTable } from './create-table.ts';
 import { columnById, requireColumn, type TableDraft } from './draft.ts';
 import { indexOf, tableNamed } from './named.ts';
 import { constantText } from './nodes.ts';
+import { recordIndex, recordObject } from './object-events.ts';
 import { type Shown } from './types.ts';
 
 type CreatePartitioned = Extract<ClusterStatement, { kind: 'create-partitioned' }>;
@@ -48,7 +50,7 @@ type Alter = Extract<ClusterStatement, { kind: 'partition-by' }>;
 
 export async function createPartitionedTable(
   { table: node, by }: CreatePartitioned,
-  context: StatementContext,
+  context: UtilityContext,
 ): Promise<StatementResult> {
   if (!('CreateStmt' in node)) throw sqlError('syntaxError', 'only tables have partitions');
   const ddl = await startDdl(context, 'CREATE TABLE');
@@ -63,12 +65,14 @@ export async function createPartitionedTable(
 
 export async function alterPartitions(
   { of, by }: Alter,
-  context: StatementContext,
+  context: UtilityContext,
 ): Promise<StatementResult> {
   const ddl = await startDdl(context, 'ALTER TABLE');
   const { table, index } = indexOf(ddl.catalog, of);
   refuseSystemTable(table);
   partitionIndex(ddl, table, index, by);
+  if (of.kind === 'table') recordObject(ddl, 'alter', table);
+  else recordIndex(ddl, 'alter', table, index);
   return done(of.kind === 'table' ? 'ALTER TABLE' : 'ALTER INDEX');
 }
 

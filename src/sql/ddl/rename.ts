@@ -20,6 +20,7 @@ import { deparseExpression } from './deparse-expression.ts';
 import { allIndexes, findColumn, replaceColumn, requireColumn, type TableDraft } from './draft.ts';
 import { viewsUsing } from './drop.ts';
 import { rangeName } from './nodes.ts';
+import { recordIndex, recordObject, recordRename, recordSetSchema } from './object-events.ts';
 import { parseOwn } from '../parse/index.ts';
 
 const keep = { drain: false } as const;
@@ -61,8 +62,10 @@ export async function rename(ddl: Ddl, stmt: RenameStmt): Promise<StatementResul
     return done(tag);
   }
   if (stmt.renameType === 'OBJECT_COLUMN') await renameColumn(ddl, stmt, to);
-  else if (stmt.renameType === 'OBJECT_TABCONSTRAINT') renameConstraint(ddl, stmt, to);
-  else renameRelation(ddl, stmt, to);
+  else if (stmt.renameType === 'OBJECT_TABCONSTRAINT') {
+    renameConstraint(ddl, stmt, to);
+    recordObject(ddl, 'alter', findTable(ddl, stmt.relation));
+  } else renameRelation(ddl, stmt, to);
   return done(tag);
 }
 
@@ -78,7 +81,7 @@ function renameDatabase(ddl: Ddl, from: string, to: string): StatementResult {
   if (snapshot.database(to) !== undefined) {
     throw sqlError('duplicateDatabase', `database "${to}" already exists`);
   }
-  ddl.writer.replace({ ...database, name: to });
+  recordRename(ddl, database, ddl.writer.replace({ ...database, name: to }));
   return done('ALTER DATABASE');
 }
 
@@ -97,7 +100,7 @@ function renameSchema(ddl: Ddl, from: string, to: string): StatementResult {
       detail: 'The prefix "pg_" is reserved for system schemas.',
     });
   }
-  ddl.writer.replace({ ...schema, name: to });
+  recordRename(ddl, schema, ddl.writer.replace({ ...schema, name: to }));
   for (const relation of relationsOf(ddl, (other) => other.schemaId === schema.id)) {
     if (relation.kind === 'sequence') respellDefaults(ddl, relation.id);
   }
@@ -126,6 +129,7 @@ function renameRole(ddl: Ddl, from: string, to: string): StatementResult {
   for (const descriptor of ddl.catalog.snapshot.data.descriptors.values()) {
     if (descriptor.owner === from) ddl.writer.replace({ ...descriptor, owner: to }, keep);
   }
+  ddl.context.events.record('alter_role', 0, { RoleName: from, NewRoleName: to });
   return done('ALTER ROLE');
 }
 
@@ -142,10 +146,11 @@ function renameRelation(ddl: Ddl, stmt: RenameStmt, to: string): void {
       { ...table, primaryIndex: named(table.primaryIndex), indexes: table.indexes.map(named) },
       keep,
     );
+    recordIndex(ddl, 'alter', table, found.index, { NewIndexName: to });
     return;
   }
   refuseUsedByView(ddl, found, `rename ${found.kind} ${found.name}`);
-  ddl.writer.replace({ ...found, name: to }, keep);
+  recordRename(ddl, found, ddl.writer.replace({ ...found, name: to }, keep));
   if (found.kind === 'sequence') respellDefaults(ddl, found.id);
 }
 
@@ -173,6 +178,7 @@ async function renameColumn(ddl: Ddl, stmt: RenameStmt, to: string): Promise<voi
       column.name === from ? { ...column, name: to } : column,
     );
     ddl.writer.replace({ ...found, columns });
+    recordObject(ddl, 'alter', found);
     return;
   }
   const table = findTable(ddl, stmt.relation);
@@ -208,6 +214,7 @@ async function renameColumn(ddl: Ddl, stmt: RenameStmt, to: string): Promise<voi
     ),
   );
   ddl.writer.replace({ ...draft });
+  recordObject(ddl, 'alter', table);
 }
 
 function duplicateColumn(table: string, column: string): Error {
@@ -303,7 +310,7 @@ export async function setSchema(ddl: Ddl, stmt: AlterObjectSchemaStmt): Promise<
       }
     }
   }
-  ddl.writer.replace({ ...found, schemaId: schema.id }, keep);
+  recordSetSchema(ddl, found, ddl.writer.replace({ ...found, schemaId: schema.id }, keep));
   const moved =
     found.kind === 'table'
       ? found.columns.flatMap((column) => column.ownedSequenceIds ?? [])

@@ -9,8 +9,9 @@ import { planStatement } from '../plan/index.ts';
 import { tableCodec } from '../row/index.ts';
 import { oids, typeOps, type Datum } from '../types/index.ts';
 import { writeEntries } from './backfill.ts';
-import { qualifiedText, type Ddl, qualifiedName } from './context.ts';
+import { qualifiedText, type Ddl } from './context.ts';
 import { allIndexes, type TableDraft } from './draft.ts';
+import { objectName } from './object-names.ts';
 import { clearLater } from './drop-data.ts';
 import { partialFilter } from './indexes.ts';
 import { parseOwn } from '../parse/index.ts';
@@ -81,7 +82,7 @@ export async function rewriteTable(
     }
     await context.txn.flushIfLarge();
   }
-  await clearLater(ddl, `rewrite of ${qualifiedName(ddl, table)}`, {
+  await clearLater(ddl, `rewrite of ${objectName(ddl.catalog.snapshot, table)}`, {
     databaseId: table.databaseId,
     spans: oldIds.map((indexId) => ({ tableId: table.id, indexId })),
   });

@@ -98,7 +98,24 @@ export async function createRole(ddl: Ddl, stmt: CreateRoleStmt): Promise<Statem
   const { role, memberships } = applyRoleOptions(ddl, blank, stmt.options);
   ddl.writer.putRole(role);
   join(ddl, name, memberships);
+  recordRole(ddl, 'create', name, stmt.options);
   return done('CREATE ROLE');
+}
+
+/** Names of options, never their values: one may be a password. */
+function recordRole(
+  ddl: Ddl,
+  verb: 'create' | 'alter' | 'drop',
+  name: string,
+  nodes: readonly Node[] = [],
+): void {
+  const options = nodes.flatMap((node) =>
+    'DefElem' in node ? [(node.DefElem.defname ?? '').toUpperCase()] : [],
+  );
+  ddl.context.events.record(`${verb}_role`, 0, {
+    RoleName: name,
+    ...(options.length === 0 ? {} : { Options: options }),
+  });
 }
 
 function join(ddl: Ddl, name: string, memberships: Memberships): void {
@@ -140,6 +157,7 @@ export async function alterRole(ddl: Ddl, stmt: AlterRoleStmt): Promise<Statemen
       ddl.writer.removeMembership({ role: name, member, adminOption: false });
     }
   } else join(ddl, name, memberships);
+  recordRole(ddl, 'alter', name, stmt.options);
   return done('ALTER ROLE');
 }
 
@@ -162,6 +180,7 @@ export async function alterRoleSet(ddl: Ddl, stmt: AlterRoleSetStmt): Promise<St
     settings[key] = (stmt.setstmt.args ?? []).map((node) => constantText(node) ?? '').join(', ');
   } else delete settings[key];
   ddl.writer.putRole({ ...role, options: { ...role.options, settings } });
+  ddl.context.events.record('alter_role', 0, { RoleName: name, SetInfo: [key] });
   return done('ALTER ROLE');
 }
 
@@ -210,6 +229,7 @@ export async function dropRole(ddl: Ddl, stmt: DropRoleStmt): Promise<StatementR
       if (entry.role === name || entry.member === name) writer.removeMembership(entry);
     }
     writer.removeRole(name);
+    recordRole(ddl, 'drop', name);
   }
   return done('DROP ROLE');
 }
@@ -233,5 +253,10 @@ export async function grantRole(ddl: Ddl, stmt: GrantRoleStmt): Promise<Statemen
       else ddl.writer.removeMembership({ role, member, adminOption: false });
     }
   }
+  ddl.context.events.record(stmt.is_grant === true ? 'grant_role' : 'revoke_role', 0, {
+    GranteeRoles: roles,
+    Members: members,
+    ...(adminOption ? { AdminOption: true } : {}),
+  });
   return done(stmt.is_grant === true ? 'GRANT ROLE' : 'REVOKE ROLE');
 }

@@ -1,11 +1,12 @@
 /** Which statement goes where. */
 import { type Node } from '@pgsql/types';
 import { sqlError } from '../errors.ts';
+import { StatementEvents } from '../events/index.ts';
 import { type StatementContext, type StatementResult } from '../session/types.ts';
 import { alterTable } from './alter-table.ts';
 import { runCluster } from './cluster.ts';
 import { comment } from './comments.ts';
-import { done, sessionCatalogOf, startDdl, type Ddl } from './context.ts';
+import { done, sessionCatalogOf, startDdl, type Ddl, type UtilityContext } from './context.ts';
 import { createTable, createTableAs } from './create-table.ts';
 import {
   alterDatabase,
@@ -25,12 +26,29 @@ import { truncateTables } from './truncate.ts';
 import { type RunUtility } from './types.ts';
 import { createView } from './views.ts';
 
-export const runUtility: RunUtility = async (statement, context) =>
-  statement.kind === 'cluster'
-    ? runCluster(statement.statement, context)
-    : runPostgres(statement.node, context);
+export const runUtility: RunUtility = async (statement, context) => {
+  const events = new StatementEvents(context.eventLog);
+  const own: UtilityContext = { ...context, events };
+  const result =
+    statement.kind === 'cluster'
+      ? await runCluster(statement.statement, own)
+      : await runPostgres(statement.node, own);
+  events.write(context.txn, context.eval, {
+    text: statement.text,
+    tag: commandOf(statement, result),
+  });
+  return result;
+};
 
-async function runPostgres(node: Node, context: StatementContext): Promise<StatementResult> {
+/** The tag without its count; CREATE TABLE AS answers like a SELECT. */
+function commandOf(statement: Parameters<RunUtility>[0], result: StatementResult): string {
+  if (statement.kind === 'postgres' && 'CreateTableAsStmt' in statement.node) {
+    return 'CREATE TABLE AS';
+  }
+  return result.tag().replace(/ \d+$/, '');
+}
+
+async function runPostgres(node: Node, context: UtilityContext): Promise<StatementResult> {
   const ddl = (command: string): Promise<Ddl> => startDdl(context, command);
   if ('CreateStmt' in node) return createTable(await ddl('CREATE TABLE'), node.CreateStmt);
   if ('CreateTableAsStmt' in node) {
@@ -77,7 +95,7 @@ async function runPostgres(node: Node, context: StatementContext): Promise<State
 }
 
 /** Statements that PostgreSQL refuses in a transaction block. */
-async function alone(context: StatementContext, command: string): Promise<Ddl> {
+async function alone(context: UtilityContext, command: string): Promise<Ddl> {
   if (!context.autocommit) {
     throw sqlError('activeSqlTransaction', `${command} cannot run inside a transaction block`);
   }

@@ -27,6 +27,7 @@ import {
 } from './context.ts';
 import { requireColumn } from './draft.ts';
 import { columnType, defBool, defText, nameOf, nameParts, rangeName } from './nodes.ts';
+import { recordObject } from './object-events.ts';
 
 const typeLimits = new Map<number, readonly [min: bigint, max: bigint]>([
   [oids.int2, [-32768n, 32767n]],
@@ -204,6 +205,7 @@ export async function makeSequence(
   };
   const sequence = applyOptions(blank, options, true);
   ddl.writer.create(sequence);
+  recordObject(ddl, 'create', sequence);
   // Outside the transaction, as every later step of the counter: nobody else knows the id yet, and
   // nextval() may be called before the commit. A rollback leaves a counter that nothing refers to.
   await ddl.context.db.run({ name: 'create sequence' }, async (txn) => {
@@ -314,6 +316,7 @@ export function alterSequenceWith(
   options: SequenceOptions,
 ): void {
   const changed = ddl.writer.replace(applyOptions(sequence, options, false));
+  recordObject(ddl, 'alter', changed);
   if (options.ownedBy !== undefined) setOwner(ddl, changed, options.ownedBy);
   if (options.restart !== undefined) {
     const next = options.restart ?? BigInt(changed.start);

@@ -9,9 +9,9 @@ import {
   type CatalogSnapshot,
 } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
-import { type StatementContext, type StatementResult } from '../session/types.ts';
+import { type StatementResult } from '../session/types.ts';
 import { oids, type Row } from '../types/index.ts';
-import { done, resultColumn, sessionCatalogOf, startDdl } from './context.ts';
+import { done, resultColumn, sessionCatalogOf, startDdl, type UtilityContext } from './context.ts';
 import { type Shown } from './types.ts';
 import { nowMicros } from '../jobs/index.ts';
 import { constantText } from './nodes.ts';
@@ -60,7 +60,7 @@ export function showSettings(all: boolean): Shown {
 export async function setSetting(
   name: string,
   value: Node | 'default',
-  context: StatementContext,
+  context: UtilityContext,
 ): Promise<StatementResult> {
   if (!context.autocommit) {
     throw sqlError(
@@ -73,8 +73,15 @@ export async function setSetting(
     throw sqlError('cantChangeRuntimeParam', 'the cluster version cannot be set');
   }
   const { writer } = await startDdl(context, 'SET CLUSTER SETTING');
+  const shown = (): string => formatSetting(setting, settingText(writer.snapshot, setting));
+  const before = shown();
   const text = value === 'default' ? undefined : constantText(value);
   const stored = text === undefined ? undefined : parseSetting(setting, text);
   writer.putSetting(setting.name, setting.type, stored, nowMicros(context.env));
+  context.events.record('set_cluster_setting', 0, {
+    SettingName: setting.name,
+    Value: shown(),
+    PreviousValue: before,
+  });
   return done('SET CLUSTER SETTING');
 }

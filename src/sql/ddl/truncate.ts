@@ -3,9 +3,10 @@ import { type TruncateStmt } from '@pgsql/types';
 import { type TableDescriptor } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
 import { type StatementResult } from '../session/types.ts';
-import { done, findTable, type Ddl, qualifiedName } from './context.ts';
+import { done, findTable, type Ddl } from './context.ts';
 import { type TableDraft } from './draft.ts';
 import { clearLater } from './drop-data.ts';
+import { objectName } from './object-names.ts';
 import { renewIndexes } from './rewrite.ts';
 import { restartSequence } from './sequences.ts';
 
@@ -42,8 +43,10 @@ export async function truncateTables(ddl: Ddl, stmt: TruncateStmt): Promise<Stat
     ddl.writer.replace({ ...draft });
     const spans = old.map((indexId) => ({ tableId: table.id, indexId }));
     const { databaseId } = table;
-    await clearLater(ddl, `TRUNCATE TABLE ${qualifiedName(ddl, table)}`, { databaseId, spans });
+    const name = objectName(catalog.snapshot, table);
+    await clearLater(ddl, `TRUNCATE TABLE ${name}`, { databaseId, spans });
     if (stmt.restart_seqs === true) restartSequences(ddl, table);
+    context.events.record('truncate_table', table.id, { TableName: name });
   }
   return done('TRUNCATE TABLE');
 }

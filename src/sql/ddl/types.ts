@@ -17,7 +17,7 @@ import { type Row } from '../types/index.ts';
 export type RunUtility = (
   statement:
     | { readonly kind: 'postgres'; readonly node: Node; readonly text: string }
-    | { readonly kind: 'cluster'; readonly statement: ClusterStatement },
+    | { readonly kind: 'cluster'; readonly statement: ClusterStatement; readonly text: string },
   context: StatementContext,
 ) => Promise<StatementResult>;
 

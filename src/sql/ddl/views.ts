@@ -18,6 +18,7 @@ import {
 } from './context.ts';
 import { deparseQuery } from './deparse-select.ts';
 import { rangeName, stringOf, strings } from './nodes.ts';
+import { recordObject } from './object-events.ts';
 import { showSchema } from '../parse/index.ts';
 
 export async function createView(ddl: Ddl, stmt: ViewStmt): Promise<StatementResult> {
@@ -73,6 +74,7 @@ export async function createView(ddl: Ddl, stmt: ViewStmt): Promise<StatementRes
     checkReplacement(existing, view);
     ddl.writer.replace(view);
   }
+  recordObject(ddl, 'create', view);
   return done('CREATE VIEW');
 }
 

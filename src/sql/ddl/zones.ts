@@ -19,9 +19,10 @@ import {
 } from '../catalog/index.ts';
 import { sqlError, SqlFailure } from '../errors.ts';
 import { type ConfigureZone } from '../parse/index.ts';
-import { type StatementContext, type StatementResult } from '../session/types.ts';
-import { done, startDdl } from './context.ts';
+import { type StatementResult } from '../session/types.ts';
+import { done, startDdl, type UtilityContext } from './context.ts';
 import { constantText } from './nodes.ts';
+import { recordZone } from './object-events.ts';
 import { zoneName, zonesNamed } from './zone-names.ts';
 import { configuredZones } from './zone-rows.ts';
 
@@ -29,11 +30,16 @@ type Assignment = Extract<ConfigureZone['change'], { kind: 'set' }>['values'][nu
 
 export async function configureZone(
   statement: ConfigureZone,
-  context: StatementContext,
+  context: UtilityContext,
 ): Promise<StatementResult> {
-  const { catalog, writer } = await startDdl(context, 'CONFIGURE ZONE');
+  const ddl = await startDdl(context, 'CONFIGURE ZONE');
+  const { catalog, writer } = ddl;
   const { changed } = withChange(statement, catalog, context.gossip);
-  for (const { zone, own } of changed) writer.putZone(zone, own);
+  for (const { zone, own } of changed) {
+    const target = zoneName(writer.snapshot, zone)?.target ?? '';
+    recordZone(ddl, { id: zone.id, target }, ownZone(writer.snapshot, zone), own);
+    writer.putZone(zone, own);
+  }
   return done(`CONFIGURE ZONE ${changed.length}`);
 }
 

@@ -6,6 +6,7 @@
 import { keyMax, keyMin } from '../../encoding/index.ts';
 import { isPartOf, membershipOf, type Db, type Member } from '../../kv/index.ts';
 import { sleep } from '../../util/index.ts';
+import { changeMembership } from './change-membership.ts';
 import { type Job } from './job.ts';
 import { memberOf, type MemberPayload } from './member-payload.ts';
 import { type JobRun, type JobType } from './registry.ts';
@@ -23,11 +24,12 @@ export type DecommissionPayload = MemberPayload & {
 const pollMs = 2_000;
 
 export const decommission: JobType = {
-  async run({ job, env, db, check, progress }: JobRun): Promise<void> {
+  async run(run: JobRun): Promise<void> {
+    const { job, env, db, check, progress } = run;
     // Written by `membership-statements.ts` alone.
     const { replicas } = job.payload as DecommissionPayload;
     const member = memberOf(job);
-    await db.setMembership(member, 'decommissioning');
+    await changeMembership(run, member, 'decommissioning');
     const startedMs = env.clock.monotonicMs();
     let first: number | undefined;
     for (;;) {
@@ -43,12 +45,12 @@ export const decommission: JobType = {
       });
       await sleep(env, pollMs);
     }
-    await db.setMembership(member, 'decommissioned');
+    await changeMembership(run, member, 'decommissioned');
   },
-  async revert({ job, db }: JobRun): Promise<void> {
-    const member = memberOf(job);
-    const membership = membershipOf(await db.memberships(), member);
-    if (membership !== 'decommissioned') await db.setMembership(member, 'active');
+  async revert(run: JobRun): Promise<void> {
+    const member = memberOf(run.job);
+    const membership = membershipOf(await run.db.memberships(), member);
+    if (membership !== 'decommissioned') await changeMembership(run, member, 'active');
   },
 };
 

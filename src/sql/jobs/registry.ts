@@ -10,9 +10,11 @@
  * A job may be run again after a crash or an adoption: work is repeatable, and whatever it writes about itself is
  * written only while the row still carries its claim.
  */
-import { KvFailure, type Db, type NodeControl, type Txn } from '../../kv/index.ts';
+import { KvFailure, type Db, type Member, type NodeControl, type Txn } from '../../kv/index.ts';
 import { type Env, type TimerHandle } from '../../util/index.ts';
 import { type CatalogCache, type CatalogSnapshot } from '../catalog/index.ts';
+import { type NodeEvents } from '../events/index.ts';
+import { changeMembership } from './change-membership.ts';
 import {
   createJob,
   deleteJob,
@@ -45,6 +47,7 @@ export interface JobRun {
   readonly db: Db;
   readonly cache: CatalogCache;
   readonly control: NodeControl;
+  readonly nodeEvents: NodeEvents;
   /** To be called between steps: throws JobStopped when the job is to pause or end, or is somebody else's by now. */
   readonly check: () => void;
   readonly progress: (change: Pick<Job, 'fraction' | 'runningStatus'>) => Promise<void>;
@@ -71,6 +74,7 @@ export interface JobRegistryOptions {
   readonly db: Db;
   readonly cache: CatalogCache;
   readonly control: NodeControl;
+  readonly nodeEvents: NodeEvents;
   readonly types: ReadonlyMap<string, JobType>;
   /** How long jobs that have ended are kept. */
   readonly retentionMs: () => number;
@@ -115,6 +119,11 @@ export class JobRegistry {
   create(txn: Txn, spec: Omit<JobSpec, 'claim'>): Promise<Job> {
     const { db, env } = this.#options;
     return createJob(db, env, txn, spec);
+  }
+
+  /** A member that no job is about stays after all. */
+  recommission(member: Member): Promise<void> {
+    return changeMembership(this.#options, member, 'active');
   }
 
   /** As `create`, for work that the caller does itself with `runHere`: nobody else takes it. */
@@ -307,7 +316,7 @@ export class JobRegistry {
   }
 
   #handle(job: Job, running: Running): JobRun {
-    const { env, db, cache, control } = this.#options;
+    const { env, db, cache, control, nodeEvents } = this.#options;
     const check = (): void => {
       if (running.stop === undefined && this.#session.name === running.claim) return;
       throw new JobStopped(`job ${job.id} does not go on here`);
@@ -318,6 +327,7 @@ export class JobRegistry {
       db,
       cache,
       control,
+      nodeEvents,
       check,
       progress: async (change) => {
         check();

@@ -7,18 +7,21 @@ import { type JobType } from './registry.ts';
 
 export type JobRequest = 'pause' | 'resume' | 'cancel';
 
-/** Throws 42704 for a job that does not exist, 55000 where the job or its state do not allow it. */
+/** The job as it is then; undefined when nothing was to change. Throws 42704 for a job that does not exist, 55000 where the job or its state do not allow it. */
 export async function requestOfJob(
   txn: Txn,
   env: Env,
   types: ReadonlyMap<string, JobType>,
   id: bigint,
   request: JobRequest,
-): Promise<void> {
+): Promise<Job | undefined> {
   const job = await readJob(txn, id);
   if (job === undefined) throw noJob(id);
   const change = changeFor(job, types.get(job.type), request);
-  if (change !== undefined) writeJob(txn, { ...job, ...change, modified: nowMicros(env) });
+  if (change === undefined) return undefined;
+  const changed: Job = { ...job, ...change, modified: nowMicros(env) };
+  writeJob(txn, changed);
+  return changed;
 }
 
 export function noJob(id: bigint): Error {

@@ -8,6 +8,7 @@ export {
   parseOwn,
   parseStatements,
 } from './statements.ts';
+export { scan } from './scanner.ts';
 export { showSchema } from './show-sources.ts';
 export type { DecommissionChecks, MembershipStatement } from './membership-parser.ts';
 export type { JobIds, JobStatement } from './jobs-parser.ts';

@@ -34,5 +34,6 @@ export function showObjects(reader: TokenReader): ClusterStatement | undefined {
   if (reader.take('sequences')) return show('sequences', from());
   if (reader.take('users') || reader.take('roles')) return show('users');
   if (reader.take('nodes')) return show('nodes');
+  if (reader.take('events')) return { kind: 'show-events' };
   return undefined;
 }

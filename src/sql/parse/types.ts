@@ -45,6 +45,7 @@ export type ClusterStatement =
   | { readonly kind: 'show-advice'; readonly change: AdvisedChange }
   | { readonly kind: 'show-zone'; readonly target: ZoneTarget }
   | { readonly kind: 'show-zones' }
+  | { readonly kind: 'show-events' }
   /** `table` is a CREATE TABLE. */
   | { readonly kind: 'create-partitioned'; readonly table: Node; readonly by: PartitionBy }
   | {

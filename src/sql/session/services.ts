@@ -9,6 +9,7 @@ import {
 } from '../../kv/index.ts';
 import { type CatalogCache, type VirtualSchemas } from '../catalog/index.ts';
 import { type ColumnsOf, type RunUtility, type ShownBy } from '../ddl/types.ts';
+import { type EventLog } from '../events/index.ts';
 import { type JobRegistry } from '../jobs/index.ts';
 import { type ParseCache } from '../parse/index.ts';
 import { type PlanStatement } from '../plan/types.ts';
@@ -59,6 +60,7 @@ export interface SessionServices {
   readonly control: NodeControl;
   readonly catalogCache: CatalogCache;
   readonly jobs: JobRegistry;
+  readonly eventLog: EventLog;
   readonly virtual: VirtualSchemas;
   readonly parser: ParseCache;
   readonly planStatement: PlanStatement;

@@ -614,10 +614,11 @@ export class Session {
     const txn = await this.transaction.require();
     txn.beginStatement();
     const context = this.#makeContext(txn, noParams, alone);
+    const { text } = parsed;
     return this.services.runUtility(
       parsed.statement.kind === 'cluster'
-        ? { kind: 'cluster', statement: parsed.statement.statement }
-        : { kind: 'postgres', node: selectIntoAsCreate(parsed.statement.node), text: parsed.text },
+        ? { kind: 'cluster', statement: parsed.statement.statement, text }
+        : { kind: 'postgres', node: selectIntoAsCreate(parsed.statement.node), text },
       context,
     );
   }
@@ -711,6 +712,7 @@ export class Session {
       advisor: this.services.advisor,
       control: this.services.control,
       jobs: this.services.jobs,
+      eventLog: this.services.eventLog,
       params,
       readOnly: this.transaction.readOnly,
       checkCanceled: this.#checkCanceledBound,

@@ -9,6 +9,7 @@ import {
 } from '../../kv/index.ts';
 import { type Env } from '../../util/index.ts';
 import { type Catalog } from '../catalog/types.ts';
+import { type EventLog } from '../events/index.ts';
 import { type JobRegistry } from '../jobs/index.ts';
 import { type EvalContext } from '../functions/registry-types.ts';
 import { type Datum, type Row } from '../types/datum.ts';
@@ -26,6 +27,7 @@ export interface StatementContext {
   readonly catalog: Catalog;
   readonly eval: EvalContext;
   readonly jobs: JobRegistry;
+  readonly eventLog: EventLog;
   readonly gossip: Gossip | undefined;
   /** Of all nodes; undefined where there are none to ask. */
   readonly reports: ClusterReports | undefined;

@@ -1,5 +1,6 @@
 /** Nodes of a small SQL cluster in one process: LocalDb, a shared transport, the catalog, and sessions without wire. */
 import {
+  ClusterSettings,
   HlcClock,
   KvFailure,
   LocalDb,
@@ -19,6 +20,7 @@ import {
   type VirtualSchemas,
 } from '../../../src/sql/catalog/index.ts';
 import { runUtility } from '../../../src/sql/ddl/index.ts';
+import { EventLog, noNodeEvents } from '../../../src/sql/events/index.ts';
 import { JobRegistry, jobTypes } from '../../../src/sql/jobs/index.ts';
 import { SqlFailure } from '../../../src/sql/errors.ts';
 import { rowProgramCompiler } from '../../../src/sql/exec/index.ts';
@@ -103,7 +105,22 @@ export const control: NodeControl = {
 /** Begins to work with `start`. */
 export function jobsOf(cache: CatalogCache): JobRegistry {
   const { env, db } = cache;
-  return new JobRegistry({ env, db, cache, control, types: jobTypes, retentionMs: () => 1e9 });
+  return new JobRegistry({
+    env,
+    db,
+    cache,
+    control,
+    nodeEvents: noNodeEvents,
+    types: jobTypes,
+    retentionMs: () => 1e9,
+  });
+}
+
+export function eventLogOf(cache: CatalogCache): EventLog {
+  const settings = new ClusterSettings();
+  settings.update(cache.current.data.settings);
+  cache.onChange(({ data }) => settings.update(data.settings));
+  return new EventLog(cache.env.clock, cache.nodeId, settings);
 }
 
 const format = { ...storedFormat, dateOrder: 'MDY' as const };
@@ -114,6 +131,7 @@ export class TestSession {
   readonly host: SessionHost;
   readonly #cluster: TestCluster;
   readonly #jobs: JobRegistry;
+  readonly #eventLog: EventLog;
   readonly #eval: EvalContext;
   #txn: Txn | undefined;
   #explicit = false;
@@ -135,6 +153,7 @@ export class TestSession {
     const jobs = cluster.jobs[node];
     if (cache === undefined || jobs === undefined) throw new Error(`no node ${node}`);
     this.#jobs = jobs;
+    this.#eventLog = eventLogOf(cache);
     this.catalog = new SessionCatalog({
       cache,
       virtual: cluster.virtual,
@@ -186,6 +205,7 @@ export class TestSession {
       advisor: undefined,
       control,
       jobs: this.#jobs,
+      eventLog: this.#eventLog,
       params: [],
       readOnly: false,
       checkCanceled: () => {},
@@ -272,7 +292,7 @@ export class TestSession {
     let result: StatementResult;
     if (statement.kind === 'cluster') {
       result = await runUtility(
-        { kind: 'cluster', statement: statement.statement },
+        { kind: 'cluster', statement: statement.statement, text: parsed.text },
         this.#context(),
       );
     } else if (isQuery(statement.node)) {

@@ -15,9 +15,10 @@ import {
   type TableDescriptor,
   type ViewDescriptor,
 } from '../../../src/sql/catalog/descriptors.ts';
+import { type EventLog } from '../../../src/sql/events/index.ts';
 import { type JobRegistry } from '../../../src/sql/jobs/index.ts';
 import { CatalogCache } from '../../../src/sql/catalog/index.ts';
-import { control, jobsOf } from '../ddl/node.ts';
+import { control, eventLogOf, jobsOf } from '../ddl/node.ts';
 import { SqlFailure } from '../../../src/sql/errors.ts';
 import { type EvalContext } from '../../../src/sql/functions/index.ts';
 import { loadParser, parseStatements } from '../../../src/sql/parse/index.ts';
@@ -58,6 +59,7 @@ const systemColumns = { databaseId: 1, schemaId: 2, owner: 'root', version: 1 } 
 export class TestDatabase implements Catalog {
   readonly env = testEnv();
   readonly jobs: JobRegistry;
+  readonly eventLog: EventLog;
   readonly db: LocalDb;
   version = 1;
   readonly tables = new Map<string, TableDescriptor>();
@@ -82,7 +84,9 @@ export class TestDatabase implements Catalog {
       rowPrograms: rowProgramCompiler,
       timers: this.env.timers,
     });
-    this.jobs = jobsOf(new CatalogCache({ env: this.env, db: this.db, nodeId: asNodeId(1) }));
+    const cache = new CatalogCache({ env: this.env, db: this.db, nodeId: asNodeId(1) });
+    this.jobs = jobsOf(cache);
+    this.eventLog = eventLogOf(cache);
     this.eval = this.#evalContext();
   }
 
@@ -277,6 +281,7 @@ export class TestDatabase implements Catalog {
       advisor: undefined,
       control,
       jobs: this.jobs,
+      eventLog: this.eventLog,
       params,
       readOnly: false,
       checkCanceled: () => undefined,

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { asNodeId, type Db } from '../../../src/kv/index.ts';
 import { CatalogCache } from '../../../src/sql/catalog/index.ts';
+import { noNodeEvents } from '../../../src/sql/events/index.ts';
 import {
   JobRegistry,
   readJob,
@@ -64,6 +65,7 @@ async function rig(): Promise<Rig> {
       db,
       cache,
       control,
+      nodeEvents: noNodeEvents,
       types: counting.types,
       retentionMs: () => 1e9,
     });
@@ -84,7 +86,9 @@ async function rig(): Promise<Rig> {
     job,
     node,
     now: () => db.run({}, (txn) => readJob(txn, job.id)),
-    ask: (request) => db.run({}, (txn) => requestOfJob(txn, env, counting.types, job.id, request)),
+    ask: async (request) => {
+      await db.run({}, (txn) => requestOfJob(txn, env, counting.types, job.id, request));
+    },
   };
 }
 

@@ -15,12 +15,15 @@ import {
   CatalogCache,
   clusterSettings,
   emptySnapshot,
+  eventlogTable,
   jobRetentionMs,
   rangelogTable,
   readRows,
   sessionDefaults,
+  type TableDescriptor,
 } from '../../../src/sql/catalog/index.ts';
-import { RangeLog } from '../../../src/sql/index.ts';
+import { ClusterLogs } from '../../../src/sql/index.ts';
+import { noNodeEvents } from '../../../src/sql/events/index.ts';
 import { JobRegistry, readJob, type JobType } from '../../../src/sql/jobs/index.ts';
 import { isLikelyClosed } from '../../../src/txn/nearest.ts';
 import { must } from '../../../src/util/index.ts';
@@ -64,6 +67,7 @@ const endedJob: Look = async (_settings, stored) => {
     db,
     cache,
     control,
+    nodeEvents: noNodeEvents,
     types,
     retentionMs: () => jobRetentionMs(snapshot),
   });
@@ -185,18 +189,19 @@ const outage = stores(3, async (cluster) => {
   return failed;
 });
 
-/** Is an event still known so much later? */
-const eventKept =
-  (ms: number): Look =>
+/** Events of the log that are still known so much later. */
+const eventsKept =
+  (table: TableDescriptor, ms: number): Look =>
   async (settings) => {
     const { env, db } = await startCluster(1);
-    const log = new RangeLog({ env, db, nodeId: asNodeId(1), settings });
-    log.start();
+    const logs = new ClusterLogs({ env, db, nodeId: asNodeId(1), settings });
+    logs.start();
     const event = { kind: 'split', rangeId: asRangeId(1), otherRangeId: asRangeId(2), info: {} };
-    log.note({ ...event, kind: 'split' }, asStoreId(1));
+    logs.ranges.note({ ...event, kind: 'split' }, asStoreId(1));
+    logs.nodes.noteOwn('node_restart');
     await env.runFor(ms);
-    log.stop();
-    return (await db.run({}, (txn) => readRows(txn, rangelogTable))).length;
+    await logs.stop();
+    return (await db.run({}, (txn) => readRows(txn, table))).length;
   };
 
 /** When in ten seconds a report is made. */
@@ -264,7 +269,11 @@ const probes: Readonly<Record<string, Probe>> = {
     between: ['1000', '5000'],
     look: reconciliations,
   },
-  'kv.log_range_and_node_events.enabled': { between: ['true', 'false'], look: eventKept(1000) },
+  'kv.log_range_and_node_events.enabled': {
+    between: ['true', 'false'],
+    look: async (...given) =>
+      Promise.all([rangelogTable, eventlogTable].map((table) => eventsKept(table, 1000)(...given))),
+  },
   'kv.raft.command.max_size': {
     between: ['67108864', '1048576'],
     look: stores(1, (cluster) => put(cluster, row(1), 2 << 20)),
@@ -346,7 +355,15 @@ const probes: Readonly<Record<string, Probe>> = {
       return time.nowMs - fromMs > 10_000;
     }),
   },
-  'server.rangelog.ttl': { between: ['3600000', '86400000'], look: eventKept(7_300_000) },
+  'server.eventlog.enabled': { between: ['true', 'false'], look: eventsKept(eventlogTable, 1000) },
+  'server.eventlog.ttl': {
+    between: ['3600000', '86400000'],
+    look: eventsKept(eventlogTable, 7_300_000),
+  },
+  'server.rangelog.ttl': {
+    between: ['3600000', '86400000'],
+    look: eventsKept(rangelogTable, 7_300_000),
+  },
   'server.time_until_store_dead': {
     between: ['300000', '60000'],
     look: stores(1, async (cluster) => cluster.machine(1).store.timeUntilDeadMs),

@@ -1,0 +1,12 @@
+/** Objects under their full names. */
+import { quoteIdentifier, type CatalogSnapshot, type Descriptor } from '../catalog/index.ts';
+
+/** `database`, `database.schema`, `database.schema.table`, quoted where needed. */
+export function objectName(snapshot: CatalogSnapshot, object: Descriptor): string {
+  const parts = [object.name];
+  if (object.kind !== 'database') {
+    if (object.kind !== 'schema') parts.unshift(snapshot.schemaName(object.schemaId));
+    parts.unshift(snapshot.byId(object.databaseId)?.name ?? '');
+  }
+  return parts.map(quoteIdentifier).join('.');
+}
