@@ -156,8 +156,16 @@ export type KvRequest =
     }
   /** Makes the intents and locks of a finished (or pushed) transaction in `span` values, or removes them. */
   | { readonly kind: 'resolve-locks'; readonly span: Span; readonly txn: FinishedTxn }
-  /** Non-transactional removal of all versions in [start, end): data of dropped objects. */
-  | { readonly kind: 'clear-range'; readonly start: Buffer; readonly end: Buffer }
+  /**
+   * Non-transactional removal of all versions in [start, end): data of dropped objects. Nothing is read below `threshold` in
+   * the ranges concerned from then on: who could see the object then must not find it empty.
+   */
+  | {
+      readonly kind: 'clear-range';
+      readonly start: Buffer;
+      readonly end: Buffer;
+      readonly threshold: Timestamp;
+    }
   | AdminRequest;
 
 export interface ScanRequest {

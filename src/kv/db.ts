@@ -187,6 +187,9 @@ export interface Db {
    * or still holds replicas. Others hear of it within a second or so.
    */
   setMembership(member: Member, membership: Membership): Promise<void>;
-  /** Removes all versions in [start, end) for good: only for data that no descriptor refers to. */
-  clearRange(start: Buffer, end: Buffer): Promise<void>;
+  /**
+   * Removes all versions in [start, end) for good: only for data that no descriptor refers to, and none that may still be read
+   * in the past did at or after `threshold`. Reads below it are refused from then on.
+   */
+  clearRange(start: Buffer, end: Buffer, threshold: Timestamp): Promise<void>;
 }

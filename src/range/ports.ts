@@ -66,6 +66,8 @@ export interface ReplicaPort {
    * after every await before an answer or proposal is made.
    */
   checkLease(timestamp: Timestamp): KvError | undefined;
+  /** From this step on nothing is served below `threshold`. */
+  raiseGcThreshold(threshold: Timestamp): void;
   /** Changes whenever the lease was lost in between: evaluations started under another one are void. */
   readonly leaseSequence: number;
   /** Requests per second above which the range may be split by load; Infinity: it is not. */

@@ -289,9 +289,9 @@ export class ClusterDb implements Db {
     return changeMembership(this, member, membership);
   }
 
-  async clearRange(start: Buffer, end: Buffer): Promise<void> {
+  async clearRange(start: Buffer, end: Buffer, threshold: Timestamp): Promise<void> {
     if (start.compare(end) >= 0) return;
-    await this.#one({ kind: 'clear-range', start, end });
+    await this.#one({ kind: 'clear-range', start, end, threshold });
   }
 
   /** Resolves when all clean-up that was under way has ended. */

@@ -35,3 +35,31 @@ it('a shortened gc.ttlseconds takes effect within seconds', async () => {
     await cluster.stop();
   }
 }, 60_000);
+
+it('what was truncated is there in the past, and when its time is over it is refused, not empty', async () => {
+  const cluster = await Cluster.start({ nodes: 1 });
+  const client = new pg.Client({ connectionString: cluster.url(0) });
+  await client.connect();
+  try {
+    await client.query('CREATE TABLE t (a int PRIMARY KEY)');
+    await client.query('ALTER TABLE t CONFIGURE ZONE USING gc.ttlseconds = 2');
+    await client.query('INSERT INTO t SELECT generate_series(1, 50)');
+    const past = `SELECT count(*)::int AS n FROM t AS OF SYSTEM TIME ${cluster.node(0).clock.now().wall}000`;
+    await client.query('TRUNCATE t');
+    let failure: unknown;
+    await until(async () => {
+      const answer = await client.query(past).then(
+        ({ rows }) => rows,
+        (error: unknown) => error,
+      );
+      if (Array.isArray(answer)) expect(answer).toEqual([{ n: 50 }]);
+      else failure = answer;
+      return failure !== undefined;
+    });
+    expect(failure).toMatchObject({ code: '22023' });
+    expect((await client.query('SELECT count(*)::int AS n FROM t')).rows).toEqual([{ n: 0 }]);
+  } finally {
+    await client.end();
+    await cluster.stop();
+  }
+}, 60_000);

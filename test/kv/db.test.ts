@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import {
   compareTimestamps,
   KvFailure,
+  zeroTimestamp,
   type Db,
   type KvError,
   type RowProgramCompiler,
@@ -343,7 +344,7 @@ for (const { name, make } of stacks) {
 
     test('clearRange removes everything in its span', async (db) => {
       await fill(db, 10);
-      await db.clearRange(key('k003'), key('k007'));
+      await db.clearRange(key('k003'), key('k007'), zeroTimestamp);
       const rows = await db.run({}, (txn) => scanPages(txn, all));
       expect(rows.values.map(String)).toEqual(['0', '1', '2', '7', '8', '9']);
     });

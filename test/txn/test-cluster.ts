@@ -100,6 +100,10 @@ class TestReplica implements ReplicaPort {
     return this.closed;
   }
 
+  raiseGcThreshold(): void {
+    // Nothing is collected here.
+  }
+
   checkLease(): KvError | undefined {
     return this.hasLease ? undefined : this.#notLeaseholder();
   }

@@ -164,6 +164,8 @@ export function evaluateClearRange(
   ctx: EvaluationContext,
   request: Extract<KvRequest, { kind: 'clear-range' }>,
 ): Outcome {
-  ctx.clears.push({ start: request.start, end: request.end });
+  const { start, end, threshold } = request;
+  ctx.state.port.raiseGcThreshold(threshold);
+  ctx.clears.push({ start, end });
   return ok({ kind: 'clear-range' });
 }

@@ -127,7 +127,8 @@ async function collectPage(
     if (!isSame() || compareTimestamps(replica.gcThreshold, threshold) < 0) return undefined;
     const { keys, stats } = dropGarbage(store.engine, found);
     if (keys.length === 0) return resume;
-    const raised = { key: gcThresholdKey(range), value: encodeThreshold(threshold) };
+    // A range deletion may have raised it meanwhile.
+    const raised = { key: gcThresholdKey(range), value: encodeThreshold(replica.gcThreshold) };
     const outcome = await replica.propose(
       {
         writes: [raised, ...keys.map((key) => ({ key, value: undefined }))],

@@ -43,9 +43,13 @@ export class Effects {
     this.#splitStats?.add(command);
   }
 
-  /** Counts what is about to go; the executor keeps everybody else off the spans meanwhile. */
+  /**
+   * Counts what is about to go; the executor keeps everybody else off the spans meanwhile. Followers and later leaseholders
+   * learn of the threshold below which nothing may be read any more.
+   */
   async #clear(command: Command, propose: Propose): Promise<ProposeOutcome> {
     let { statsDelta } = command;
+    const { descriptor } = this.#replica;
     const snapshot = this.#replica.host.engineSnapshot();
     try {
       for (const { start, end } of command.clears) {
@@ -54,7 +58,9 @@ export class Effects {
     } finally {
       snapshot.close();
     }
-    return propose({ ...command, statsDelta }, undefined);
+    const threshold = encodeThreshold(this.#replica.gcThreshold);
+    const writes = [...command.writes, { key: gcThresholdKey(descriptor), value: threshold }];
+    return propose({ ...command, writes, statsDelta }, undefined);
   }
 
   /** Sizes of the right side are counted beside the traffic; the range keeps serving. */

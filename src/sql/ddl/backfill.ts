@@ -5,7 +5,7 @@
  */
 import { must, prefixEnd, yieldTurn, type Env } from '../../util/index.ts';
 import { indexPrefix } from '../../encoding/index.ts';
-import { KvFailure, type Db, type Txn } from '../../kv/index.ts';
+import { KvFailure, type Db, type Timestamp, type Txn } from '../../kv/index.ts';
 import { type IndexDescriptor, type TableDescriptor } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
 import { tableCodec, type IndexCodec, type TableCodec } from '../row/index.ts';
@@ -227,11 +227,12 @@ export async function backfillOnline(options: OnlineBackfill): Promise<boolean> 
   return true;
 }
 
-/** Removes the data of an index for good. */
+/** Removes the data of an index for good. Nobody is to read it below `threshold` any more. */
 export function clearSpan(
   db: Db,
   { tableId, indexId }: { readonly tableId: number; readonly indexId: number },
+  threshold: Timestamp,
 ): Promise<void> {
   const { start, end } = indexSpan(tableId, indexId);
-  return db.clearRange(start, end);
+  return db.clearRange(start, end, threshold);
 }

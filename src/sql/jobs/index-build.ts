@@ -2,6 +2,7 @@
  * `SCHEMA CHANGE`: an index that is built behind the commit of its statement, by the node of its session. Its statement
  * has not reported success before the index is there; so when that node is gone, the index is taken back.
  */
+import { zeroTimestamp } from '../../kv/index.ts';
 import {
   changeCatalog,
   type CatalogCache,
@@ -50,5 +51,6 @@ export async function abandonIndexes(
     );
     if (indexes.length < table.indexes.length) writer.replace(undo({ ...table, indexes }));
   });
-  for (const indexId of indexIds) await clearSpan(cache.db, { tableId, indexId });
+  // Nobody has ever read them.
+  for (const indexId of indexIds) await clearSpan(cache.db, { tableId, indexId }, zeroTimestamp);
 }

@@ -1,6 +1,7 @@
 /**
  * `SCHEMA CHANGE GC`: what DROP, TRUNCATE and others have taken out of the catalog stays readable in the past (AS OF
- * SYSTEM TIME) for as long as the zone configuration says, then its data is removed with range deletions.
+ * SYSTEM TIME) for as long as the zone configuration says, then its data is removed with range deletions, and reads of a
+ * time before that are refused.
  */
 import { fullZone, type CatalogSnapshot } from '../catalog/index.ts';
 import { clearSpan } from '../ddl/backfill.ts';
@@ -45,13 +46,16 @@ function ttlSeconds(payload: SchemaGcPayload, snapshot: CatalogSnapshot): number
   return payload.ttlSeconds ?? fullZone(snapshot, { id: databaseId, subId: 0 }).gcTtlSeconds;
 }
 
-async function run({ job, db, cache, check, progress }: JobRun): Promise<void> {
-  const { spans } = payloadOf(job);
+async function run({ job, env, db, cache, check, progress }: JobRun): Promise<void> {
+  const payload = payloadOf(job);
+  const { spans } = payload;
+  const keptMicros = ttlSeconds(payload, cache.current) * 1_000_000;
+  const threshold = { wall: env.clock.wallMicros() - keptMicros, logical: 0 };
   await progress({ fraction: 0, runningStatus: 'clearing data' });
   for (const [at, span] of spans.entries()) {
     check();
     // Its change did not come to an end if a descriptor still refers to it.
-    if (!isAlive(cache.current, span)) await clearSpan(db, span);
+    if (!isAlive(cache.current, span)) await clearSpan(db, span, threshold);
     await progress({ fraction: (at + 1) / spans.length, runningStatus: 'clearing data' });
   }
 }

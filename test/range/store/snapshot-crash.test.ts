@@ -5,7 +5,7 @@
  */
 import { expect, it } from 'vitest';
 import { systemKey } from '../../../src/encoding/index.ts';
-import { asNodeId, asStoreId, type KvRequest } from '../../../src/kv/index.ts';
+import { asNodeId, asStoreId, zeroTimestamp, type KvRequest } from '../../../src/kv/index.ts';
 import { rangeSpans } from '../../../src/storage/index.ts';
 import { must } from '../../../src/util/index.ts';
 import { Cluster, values, type Machine } from './cluster.ts';
@@ -120,7 +120,7 @@ async function crashAtStep(n: number, receiver: Receiver): Promise<boolean> {
     await fill(cluster, 'b');
     // What it still has of this has to go.
     const [start, end] = [systemKey('user-a'), systemKey('user-a5')];
-    await ask(cluster, { kind: 'clear-range', start, end });
+    await ask(cluster, { kind: 'clear-range', start, end, threshold: zeroTimestamp });
     for (const { store } of cluster.live()) {
       await cluster.time.settleOf(store.checkpointer.runTwice());
     }

@@ -152,6 +152,7 @@ class Runner {
           kind: 'clear-range',
           start: userKey(args[0] ?? ''),
           end: userKey(args[1] ?? ''),
+          threshold: addMicros(this.it.machine(1).clock.now(), -number('ms', 0) * 1000),
         });
       case 'split':
         return this.ask(number('node', 1), {
