@@ -76,7 +76,7 @@ export function drawConfiguration(random: SeededRandom, nodes: number): Configur
   };
   // What was added later is drawn last: seeds keep the rest.
   const stores = drawStores(random, nodes + drawn.lateNodes);
-  const load = random.chance(0.6) ? drawLoad(random) : unmoved;
+  const load = random.chance(0.75) ? drawLoad(random) : unmoved;
   return {
     ...drawn,
     stores,
@@ -100,15 +100,16 @@ const unmoved: Load = { pauseMs: 100, settings: {}, clusterSettings: {} };
 /** What a few clients do is much: ranges are split by it, leases and replicas move, writes wait for splits. */
 function drawLoad(random: SeededRandom): Load {
   return {
-    pauseMs: magnitude(random, 20, 100),
+    pauseMs: magnitude(random, 10, 80),
     settings: {
-      loadMovesMinQps: magnitude(random, 1, 20),
-      balanceTurnMs: magnitude(random, 200, 2_000),
-      capacityRefreshMs: magnitude(random, 1_000, 10_000),
+      loadMovesMinQps: magnitude(random, 1, 10),
+      balanceTurnMs: magnitude(random, 100, 1_000),
+      capacityRefreshMs: magnitude(random, 1_000, 5_000),
     },
     clusterSettings: {
-      [kvSettings.splitLoadQps.name]: String(magnitude(random, 2, 40)),
-      [kvSettings.loadBasedInterval.name]: String(magnitude(random, 1_000, 10_000)),
+      [kvSettings.splitLoadQps.name]: String(magnitude(random, 1, 20)),
+      [kvSettings.loadBasedInterval.name]: String(magnitude(random, 1_000, 4_000)),
+      [kvSettings.qpsRebalanceThreshold.name]: String(0.02 + 0.25 * random.float()),
       [kvSettings.backpressureMultiplier.name]: String(1 + random.float()),
     },
   };
