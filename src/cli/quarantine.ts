@@ -12,7 +12,7 @@ export async function runQuarantine(flags: Record<string, unknown>): Promise<voi
     const { folder, identity } = await quarantineStore(realDisk, path, time);
     const whose = identity === undefined ? 'a store' : `store ${identity.storeId}`;
     console.log(
-      `${whose} was set aside in ${folder}. Start the node again, with --join: it joins as a new node.`,
+      `${whose} was set aside in ${folder}. Start the node again, with --join: it joins as a new node, unless it has other stores.`,
     );
   } catch (error) {
     if (error instanceof NotDamagedError) throw new UsageError(error.message);

@@ -60,20 +60,24 @@ export async function quarantineStore(
       `no start has refused the store in ${storePath}; a store is set aside only when its own node does not use it.`,
     );
   }
-  const identity = await readIdentityFile(disk, `${storePath}/STORE`).catch(() => undefined);
-  if (identity !== undefined) {
-    await disk.replaceFile(`${storePath}/${replacesName}`, encodeIdentity(identity));
+  const own = await readIdentityFile(disk, `${storePath}/STORE`).catch(() => undefined);
+  if (own !== undefined) {
+    await disk.replaceFile(`${storePath}/${replacesName}`, encodeIdentity(own));
   }
+  const identity = own ?? (await readReplaced(disk, storePath).catch(() => undefined));
   const folder = `${storePath}/${asidePrefix}${time}`;
   await disk.mkdir(folder);
-  const names = (await disk.list(storePath)).filter((name) => !mayStay(name));
+  // What cannot be read would be refused again.
+  const goes = (name: string): boolean =>
+    name === replacesName ? identity === undefined : !mayStay(name);
+  const names = (await disk.list(storePath)).filter(goes);
   // The mark goes last: until then the folder is refused.
   for (const name of [...names.filter((each) => each !== damagedName), damagedName]) {
     await disk.rename(`${storePath}/${name}`, `${folder}/${name}`);
   }
   await disk.syncDir(folder);
   await disk.syncDir(storePath);
-  return { folder, identity: identity ?? (await readReplaced(disk, storePath)) };
+  return { folder, identity };
 }
 
 /** True for what does not make a folder a store. */
