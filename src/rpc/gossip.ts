@@ -2,9 +2,9 @@
  * Gossip: cluster-wide facts that spread without consensus. Every entry has a version (the writer's
  * HLC reading, ties by node id); the larger one wins everywhere, so all nodes end up with the same map.
  *
- * A node tells each peer what changed since it last told it, at most once per `intervalMs`, and
- * everything once per `fullSyncMs` (and when a peer is new or restarted): messages may be lost.
- * Peers are all nodes that have an entry `node:*`, and the join addresses as long as they are not known.
+ * A node tells each peer what changed since the last time that the peer has answered, at most once per `intervalMs` and
+ * one telling at a time: what was lost is told again. A peer that is new or restarted is told everything.
+ * Peers are all nodes that have an entry `node:*`.
  */
 import {
   type Gossip,
@@ -25,7 +25,7 @@ interface Entry {
   readonly writer: number;
   /** On this node's monotonic clock; Infinity = kept. */
   readonly expiresAtMs: number;
-  /** Local sequence number of the change: what was told to a peer is remembered as such a number. */
+  /** Local sequence number of the change: what a peer knows is remembered as such a number. */
   readonly sequence: number;
 }
 
@@ -38,21 +38,33 @@ export interface GossipOptions {
   readonly nodeId: NodeId;
   readonly transport: Transport;
   readonly intervalMs: number;
-  readonly fullSyncMs: number;
 }
+
+/** What one process of a peer has been told. */
+interface Told {
+  readonly startedAt: number;
+  /** The peer has answered to all changes up to here. */
+  sequence: number;
+  /** Until then (monotonic clock) an answer is waited for, or the peer is left in peace after a failure. */
+  busyUntilMs: number;
+}
+
+const method = 'gossip';
+/** Told anew when there is no answer for so long, and not sooner: a peer may be gone for good. */
+const answerMs = 1_000;
 
 export class GossipNode implements Gossip {
   readonly #options: GossipOptions;
   readonly #entries = new Map<string, Entry>();
   readonly #watchers = new Set<{ prefix: string; fn: (key: string, value: unknown) => void }>();
-  readonly #told = new Map<NodeId, { sequence: number; fullAtMs: number; startedAt: number }>();
+  readonly #told = new Map<NodeId, Told>();
   #sequence = 0;
   #timer: TimerHandle | undefined;
   #stopped = false;
 
   constructor(options: GossipOptions) {
     this.#options = options;
-    options.transport.onMessage('gossip', (payload, from) => this.#receive(payload, from));
+    options.transport.onCall(method, async (payload) => this.merge(payload));
     options.transport.onCall('gossip-pull', async () => this.#export(0));
   }
 
@@ -111,10 +123,6 @@ export class GossipNode implements Gossip {
     }
   }
 
-  #receive(payload: unknown, _from: NodeId): void {
-    this.merge(payload);
-  }
-
   #tick(): void {
     if (this.#stopped) return;
     const nowMs = this.#options.env.clock.monotonicMs();
@@ -129,20 +137,26 @@ export class GossipNode implements Gossip {
     this.#timer = this.#options.env.timers.after(this.#options.intervalMs, () => this.#tick());
   }
 
-  #tell(node: NodeInfo, nowMs: number): void {
-    const told = this.#told.get(node.nodeId);
-    const full =
-      told === undefined ||
-      told.startedAt !== node.startedAtMicros ||
-      nowMs - told.fullAtMs >= this.#options.fullSyncMs;
-    const since = full ? 0 : told.sequence;
-    if (since === this.#sequence) return;
-    this.#options.transport.send(node.nodeId, 'gossip', this.#export(since), 'system');
-    this.#told.set(node.nodeId, {
-      sequence: this.#sequence,
-      fullAtMs: full ? nowMs : told.fullAtMs,
-      startedAt: node.startedAtMicros,
-    });
+  #tell({ nodeId, startedAtMicros }: NodeInfo, nowMs: number): void {
+    const known = this.#told.get(nodeId);
+    const told: Told =
+      known?.startedAt === startedAtMicros
+        ? known
+        : { startedAt: startedAtMicros, sequence: 0, busyUntilMs: 0 };
+    this.#told.set(nodeId, told);
+    const sequence = this.#sequence;
+    if (told.sequence === sequence || nowMs < told.busyUntilMs) return;
+    told.busyUntilMs = nowMs + answerMs;
+    const { transport, env } = this.#options;
+    transport
+      .call(nodeId, method, this.#export(told.sequence), { timeoutMs: answerMs, traffic: 'system' })
+      .then(
+        () => {
+          told.sequence = sequence;
+          told.busyUntilMs = 0;
+        },
+        (error: unknown) => env.log.debug({ to: nodeId, err: error }, 'gossip was not answered'),
+      );
   }
 
   #export(since: number): WireEntry[] {

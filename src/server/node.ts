@@ -97,7 +97,6 @@ const startKinds: Readonly<Record<Arrival['kind'], string>> = {
 /** As CockroachDB's `storage.max_sync_duration`. */
 const defaultMaxSyncMs = 20_000;
 const gossipIntervalMs = 200;
-const gossipFullSyncMs = 10_000;
 const gossipPullMs = 200;
 /** How long a node without a store is known when nothing is heard of it any more. */
 const gatewayTtlMs = 30_000;
@@ -330,7 +329,6 @@ export class SkeinNode {
       nodeId,
       transport,
       intervalMs: gossipIntervalMs,
-      fullSyncMs: gossipFullSyncMs,
     });
     this.#gossip = gossip;
     if (known !== undefined) gossip.merge(known);

@@ -82,7 +82,6 @@ function loneGossip(): GossipNode {
     nodeId: asNodeId(1),
     transport: new LocalNetwork(env).endpoint(env, 'a'),
     intervalMs: 1e6,
-    fullSyncMs: 1e6,
   });
 }
 

@@ -1,12 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createRealEnv } from '../../src/cli/real-env.ts';
-import { HlcClock, TransportFailure, asNodeId } from '../../src/kv/index.ts';
-import {
-  GossipNode,
-  GrpcTransport,
-  LocalNetwork,
-  type LocalTransport,
-} from '../../src/rpc/index.ts';
+import { TransportFailure, asNodeId } from '../../src/kv/index.ts';
+import { GrpcTransport, LocalNetwork, type LocalTransport } from '../../src/rpc/index.ts';
 import { silentLogger } from '../../src/util/index.ts';
 import { transportCompliance } from './transport-compliance.ts';
 
@@ -129,65 +124,5 @@ describe('grpc', () => {
     expect(String(failure)).toContain('another cluster');
     await a.stop();
     await b.stop();
-  });
-});
-
-describe('gossip', () => {
-  it('reaches every node; the larger version wins; entries expire', async () => {
-    let nowMs = 0;
-    const timers: { atMs: number; fn: () => void }[] = [];
-    const fake = {
-      ...env,
-      clock: { wallMicros: () => nowMs * 1000, monotonicMs: () => nowMs },
-      timers: {
-        after: (delayMs: number, fn: () => void) => {
-          const timer = { atMs: nowMs + delayMs, fn };
-          timers.push(timer);
-          return { cancel: () => void timers.splice(timers.indexOf(timer), 1) };
-        },
-        immediate: (fn: () => void) => void timers.push({ atMs: nowMs, fn }),
-      },
-    };
-    const run = (untilMs: number): void => {
-      for (;;) {
-        timers.sort((x, y) => x.atMs - y.atMs);
-        const next = timers[0];
-        if (next === undefined || next.atMs > untilMs) break;
-        timers.shift();
-        nowMs = Math.max(nowMs, next.atMs);
-        next.fn();
-      }
-      nowMs = untilMs;
-    };
-    const network = new LocalNetwork(fake);
-    const nodes = [1, 2, 3].map((n) => {
-      const transport = network.endpoint(fake, `n${n}`);
-      transport.bind(asNodeId(n));
-      const clock = new HlcClock(fake.clock, { maxOffsetMicros: 500_000 });
-      const gossip = new GossipNode({
-        env: fake,
-        clock,
-        nodeId: asNodeId(n),
-        transport,
-        intervalMs: 200,
-        fullSyncMs: 10_000,
-      });
-      for (const m of [1, 2, 3]) {
-        gossip.set(`node:${m}`, { nodeId: m, startedAtMicros: 1 }, { ttlMs: 0 });
-      }
-      gossip.start();
-      return gossip;
-    });
-    run(1000);
-    nodes[0]?.set('x', 'old', { ttlMs: 0 });
-    run(1001);
-    nodes[1]?.set('x', 'new', { ttlMs: 0 });
-    nodes[2]?.set('short', 1, { ttlMs: 500 });
-    run(1450);
-    expect(nodes.map((node) => node.get('x'))).toEqual(['new', 'new', 'new']);
-    expect(nodes[0]?.get('short')).toBe(1);
-    run(2500);
-    expect(nodes.map((node) => node.get('short'))).toEqual([undefined, undefined, undefined]);
-    for (const node of nodes) node.stop();
   });
 });
