@@ -9,7 +9,14 @@
  * statement runs and more than `maxPendingBytes` have piled up, the socket is not read.
  */
 import { type Env, type TimerHandle } from '../util/index.ts';
-import { type Session, sqlError, SqlFailure, type SqlService, toSqlFailure } from '../sql/index.ts';
+import {
+  type NewSession,
+  type Session,
+  sqlError,
+  SqlFailure,
+  type SqlService,
+  toSqlFailure,
+} from '../sql/index.ts';
 import { type Authenticator } from './authenticator.ts';
 import { readBind } from './bind.ts';
 import { columnFormats, type OutputPort, WireOutput } from './client-output.ts';
@@ -65,6 +72,7 @@ export interface ConnectionOptions {
   readonly authenticator: Authenticator;
   readonly limits: ConnectionLimits;
   readonly port: ConnectionPort;
+  readonly client?: NewSession['client'];
   /** For cancel requests of sessions on other nodes. */
   readonly forwardCancel: ((pid: number, secret: number) => void) | undefined;
 }
@@ -290,7 +298,8 @@ export class Connection implements OutputPort {
       },
       receive: () => this.#receivePassword(),
     });
-    const session = await service.newSession(packet);
+    const { client } = this.#options;
+    const session = await service.newSession({ ...packet, client });
     if (this.#isClosed()) {
       await service.close(session);
       return;

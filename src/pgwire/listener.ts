@@ -6,6 +6,8 @@ import { Connection, type ConnectionLimits, defaultConnectionLimits } from './co
 
 /** The part of `net.Socket` that is used here. */
 export interface SocketLike {
+  readonly remoteAddress?: string | undefined;
+  readonly remotePort?: number | undefined;
   on(event: 'data', listener: (chunk: Buffer) => void): unknown;
   on(event: 'drain' | 'close' | 'end', listener: () => void): unknown;
   on(event: 'error', listener: (error: Error) => void): unknown;
@@ -43,12 +45,14 @@ export class PgListener {
       return;
     }
     socket.setNoDelay?.(true);
+    const { remoteAddress: host, remotePort: port } = socket;
     const connection = new Connection({
       env,
       service,
       authenticator: authenticator ?? insecureAuthenticator,
       limits: { ...defaultConnectionLimits, ...limits },
       forwardCancel,
+      client: host === undefined || port === undefined ? undefined : { host, port },
       port: {
         write: (bytes) => socket.write(bytes),
         pause: () => socket.pause(),

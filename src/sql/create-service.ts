@@ -70,11 +70,13 @@ export async function createSqlService(options: SqlServiceOptions): Promise<SqlS
   catalogCache.onChange(({ data }) => clusterSettings.update(data.settings));
   await catalogCache.start();
   const control = options.control ?? noControl;
+  const eventLog = logs?.events ?? new EventLog(env.clock, nodeId, clusterSettings);
   const jobs = new JobRegistry({
     env,
     db,
     cache: catalogCache,
     control,
+    eventLog,
     nodeEvents: logs?.nodes ?? noNodeEvents,
     types: jobTypes,
     retentionMs: () => jobRetentionMs(catalogCache.current),
@@ -94,7 +96,7 @@ export async function createSqlService(options: SqlServiceOptions): Promise<SqlS
       control,
       catalogCache,
       jobs,
-      eventLog: logs?.events ?? new EventLog(env.clock, nodeId, clusterSettings),
+      eventLog,
       counters: newCounters(),
       parser: new ParseCache(),
       limits: { ...defaultSessionLimits, ...options.limits },

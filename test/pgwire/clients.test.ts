@@ -24,6 +24,19 @@ describe('node-postgres', () => {
     return client;
   };
 
+  it('is known by its address', async () => {
+    const client = await connect();
+    await client.query('create table seen (a int)');
+    const { rows } = await client.query(
+      `select inet_client_addr() as here, client_addr, client_port > 0 as has_port,
+              info->>'RemoteAddress' = client_addr || ':' || client_port as is_logged
+       from pg_stat_activity, system.eventlog where pid = pg_backend_pid() and "eventType" = 'create_table'`,
+    );
+    const here = '127.0.0.1';
+    expect(rows).toEqual([{ here, client_addr: here, has_port: true, is_logged: true }]);
+    await client.end();
+  });
+
   it('queries, parameters, types', async () => {
     const client = await connect();
     const { rows, fields } = await client.query(

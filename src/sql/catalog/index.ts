@@ -29,6 +29,7 @@ export {
   rowTypeOid,
   ruleOid,
 } from './oids.ts';
+export { objectName } from './object-name.ts';
 export { indexesOf, partitionSpans, partitionValues, subzoneOf } from './partitions.ts';
 export type { Subzone } from './partitions.ts';
 export { quoteIdentifier, quoteList, quoteLiteral } from './quote.ts';

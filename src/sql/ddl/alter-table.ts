@@ -2,6 +2,7 @@
 import { type AlterTableCmd, type AlterTableStmt, type Constraint, type Node } from '@pgsql/types';
 import {
   isImplicitKey,
+  objectName,
   type ColumnDescriptor,
   type DescriptorId,
   type IndexDescriptor,
@@ -30,7 +31,6 @@ import { DropSet, isCascade, viewsUsing } from './drop.ts';
 import { clearLater } from './drop-data.ts';
 import { installIndexes } from './indexes.ts';
 import { rangeName } from './nodes.ts';
-import { objectName } from './object-names.ts';
 import { recordObject } from './object-events.ts';
 import { changeOwner } from './owners.ts';
 import { addPrimaryKey, dropPrimaryKey } from './primary-key.ts';

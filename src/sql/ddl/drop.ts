@@ -1,6 +1,7 @@
 /** DROP of every kind of object, and what hangs on it: RESTRICT (2BP01) or CASCADE. */
 import { type DropBehavior, type DropStmt } from '@pgsql/types';
 import {
+  objectName,
   type NamedRelation,
   type QualifiedName,
   type RelationDescriptor,
@@ -14,7 +15,6 @@ import { done, refuseSystemTable, type Ddl } from './context.ts';
 import { allIndexes } from './draft.ts';
 import { clearLater } from './drop-data.ts';
 import { nameOf, nameParts, nameText, stringOf } from './nodes.ts';
-import { objectName } from './object-names.ts';
 import { recordIndex, recordObject } from './object-events.ts';
 import { releaseOwner } from './sequences.ts';
 

@@ -38,7 +38,7 @@ import {
   type Ddl,
 } from './context.ts';
 import { columnById, requireColumn, type TableDraft } from './draft.ts';
-import { recordIndex } from './object-events.ts';
+import { recordIndex, recordStep } from './object-events.ts';
 import { abandonIndexes, indexBuildType, type IndexBuildPayload } from '../jobs/index.ts';
 import { collectLater } from './drop-data.ts';
 import { stringOf, strings, visitNodes } from './nodes.ts';
@@ -225,7 +225,12 @@ export async function buildLater(
     description,
     run: () =>
       context.jobs.runHere(job, {
-        revert: () => abandonIndexes(cache, tableId, indexIds, catalog.pinned, more.undo),
+        revert: ({ job: { error } }) =>
+          abandonIndexes(cache, tableId, indexIds, {
+            pin: catalog.pinned,
+            undo: more.undo,
+            tell: (writer, table) => recordStep(ddl, writer, table, error ?? 'canceled'),
+          }),
         run: async ({ check }) => {
           const found = await backfillOnline({
             db,
@@ -249,6 +254,7 @@ export async function buildLater(
             const table = writer.snapshot.tableById(tableId);
             if (table === undefined || !hasIndexes(table, indexIds)) return;
             publish(writer, table);
+            recordStep(ddl, writer, table);
             const spans = (more.obsoleteIds ?? []).map((indexId) => ({ tableId, indexId }));
             const { databaseId } = table;
             await collectLater(

@@ -1,6 +1,8 @@
 /** What statements tell the event log of objects: the names and fields of CockroachDB's events. */
 import {
   zoneYaml,
+  objectName,
+  type CatalogWriter,
   type Descriptor,
   type IndexDescriptor,
   type RelationDescriptor,
@@ -9,7 +11,6 @@ import {
 } from '../catalog/index.ts';
 import { type EventFields, type EventNoun } from '../events/index.ts';
 import { type Ddl } from './context.ts';
-import { objectName } from './object-names.ts';
 
 const nameFields = {
   database: 'DatabaseName',
@@ -120,5 +121,20 @@ export function recordZone(
       Config: zoneYaml(after),
       ...was,
     });
+  }
+}
+
+/** Of a step behind the commit: it has come to its end, or failed and is taken back. */
+export function recordStep(
+  { context }: Ddl,
+  { txn, snapshot }: CatalogWriter,
+  table: TableDescriptor,
+  failure?: string,
+): void {
+  const name = { TableName: objectName(snapshot, table) };
+  const { events } = context;
+  if (failure === undefined) events.writeStep(txn, 'finish_schema_change', table.id, name);
+  else {
+    events.writeStep(txn, 'reverse_schema_change', table.id, { ...name, Error: failure });
   }
 }

@@ -4,14 +4,18 @@
  * commits), so it is correct at any size, but the whole table passes through one transaction: meant for changes of a
  * column's type, of a primary key inside a transaction block, and for volatile defaults.
  */
-import { quoteIdentifier, type IndexDescriptor, type TableDescriptor } from '../catalog/index.ts';
+import {
+  quoteIdentifier,
+  objectName,
+  type IndexDescriptor,
+  type TableDescriptor,
+} from '../catalog/index.ts';
 import { planStatement } from '../plan/index.ts';
 import { tableCodec } from '../row/index.ts';
 import { oids, typeOps, type Datum } from '../types/index.ts';
 import { writeEntries } from './backfill.ts';
 import { qualifiedText, type Ddl } from './context.ts';
 import { allIndexes, type TableDraft } from './draft.ts';
-import { objectName } from './object-names.ts';
 import { clearLater } from './drop-data.ts';
 import { partialFilter } from './indexes.ts';
 import { parseOwn } from '../parse/index.ts';

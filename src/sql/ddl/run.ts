@@ -27,16 +27,13 @@ import { type RunUtility } from './types.ts';
 import { createView } from './views.ts';
 
 export const runUtility: RunUtility = async (statement, context) => {
-  const events = new StatementEvents(context.eventLog);
+  const events = new StatementEvents(context.eventLog, context.eval, statement.text);
   const own: UtilityContext = { ...context, events };
   const result =
     statement.kind === 'cluster'
       ? await runCluster(statement.statement, own)
       : await runPostgres(statement.node, own);
-  events.write(context.txn, context.eval, {
-    text: statement.text,
-    tag: commandOf(statement, result),
-  });
+  events.write(context.txn, commandOf(statement, result));
   return result;
 };
 

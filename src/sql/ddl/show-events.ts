@@ -1,9 +1,8 @@
 /** SHOW EVENTS: system.eventlog for people, the newest events first. */
-import { eventlogTable, newestRows, type CatalogSnapshot } from '../catalog/index.ts';
+import { eventlogTable, newestRows, objectName, type CatalogSnapshot } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
 import { oids, type Datum, type Row } from '../types/index.ts';
 import { resultColumn, sessionCatalogOf } from './context.ts';
-import { objectName } from './object-names.ts';
 import { type Shown } from './types.ts';
 
 /** Older ones are in the table. */

@@ -1,12 +1,11 @@
 /** TRUNCATE: the table goes on with new index ids; the old data is cleared behind the commit. */
 import { type TruncateStmt } from '@pgsql/types';
-import { type TableDescriptor } from '../catalog/index.ts';
+import { objectName, type TableDescriptor } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
 import { type StatementResult } from '../session/types.ts';
 import { done, findTable, type Ddl } from './context.ts';
 import { type TableDraft } from './draft.ts';
 import { clearLater } from './drop-data.ts';
-import { objectName } from './object-names.ts';
 import { renewIndexes } from './rewrite.ts';
 import { restartSequence } from './sequences.ts';
 

@@ -12,6 +12,7 @@ import {
 } from '../catalog/index.ts';
 import { isEmptyTable } from './backfill.ts';
 import { type Ddl } from './context.ts';
+import { recordStep } from './object-events.ts';
 
 export interface RowCheck {
   readonly description: string;
@@ -39,14 +40,21 @@ export function checkLater(ddl: Ddl, options: RowCheck): void {
       try {
         await options.check({ ...ddl, context: { ...context, txn } });
       } catch (error) {
-        await change(ddl, options, options.undo);
+        const { undo } = options;
+        if (undo !== undefined) {
+          await change((writer, table) => {
+            recordStep(ddl, writer, table, error instanceof Error ? error.message : String(error));
+            undo(writer, table);
+          });
+        }
         throw error;
       } finally {
         await txn.rollback();
       }
       const { accept } = options;
       if (accept !== undefined) {
-        await change(ddl, options, (writer, table) => {
+        await change((writer, table) => {
+          recordStep(ddl, writer, table);
           writer.replace(accept(table), { drain: false });
         });
       }
@@ -54,14 +62,11 @@ export function checkLater(ddl: Ddl, options: RowCheck): void {
   });
 
   async function change(
-    of: Ddl,
-    { tableId }: RowCheck,
-    apply: ((writer: CatalogWriter, table: TableDescriptor) => void) | undefined,
+    apply: (writer: CatalogWriter, table: TableDescriptor) => void,
   ): Promise<void> {
-    if (apply === undefined) return;
     const settings = { name: 'finish check', pin: catalog.pinned };
-    await changeCatalog(of.catalog.cache, settings, async (writer) => {
-      const table = writer.snapshot.tableById(tableId);
+    await changeCatalog(catalog.cache, settings, async (writer) => {
+      const table = writer.snapshot.tableById(options.tableId);
       if (table !== undefined) apply(writer, table);
     });
   }

@@ -1,6 +1,7 @@
 /** system.eventlog: the rows of one node. Whoever has something to tell puts them into a transaction, at once or later. */
-import { kvSettings, type ClusterSettings, type NodeId } from '../../kv/index.ts';
+import { kvSettings, type ClusterSettings, type NodeId, type Txn } from '../../kv/index.ts';
 import { type Clock } from '../../util/index.ts';
+import { eventlogTable, putRow } from '../catalog/index.ts';
 import { type Datum, timestampOfWall } from '../types/index.ts';
 import { EventIds } from './event-ids.ts';
 import { type NodeEventType } from './node-events.ts';
@@ -31,6 +32,11 @@ export class EventLog {
 
   get isEnabled(): boolean {
     return this.#settings.get(kvSettings.eventlogEnabled);
+  }
+
+  /** With the transaction it is committed or vanishes. */
+  write(txn: Txn, event: LoggedEvent): void {
+    if (this.isEnabled) putRow(txn, eventlogTable, this.row(event));
   }
 
   /** A row of system.eventlog, dated now. */

@@ -3,7 +3,7 @@
  * transaction: they exist exactly when its changes do, and cost it no round trip.
  */
 import { type Txn } from '../../kv/index.ts';
-import { eventlogTable, putRow, type Descriptor } from '../catalog/index.ts';
+import { type Descriptor } from '../catalog/index.ts';
 import { type EvalContext } from '../functions/registry-types.ts';
 import { type JobRequest } from '../jobs/index.ts';
 import { type EventFields, type EventLog, type LoggedEvent } from './event-log.ts';
@@ -26,17 +26,26 @@ export type StatementEventType =
   | 'set_cluster_setting'
   | 'set_zone_config'
   | 'remove_zone_config'
-  | `${JobRequest}_job`;
+  | `${JobRequest}_job`
+  | StepEventType;
+
+/** Of work behind the commit: it has come to its end, or is taken back. */
+export type StepEventType = 'finish_schema_change' | 'reverse_schema_change';
 
 /** Characters of a statement that are kept. */
 const maxStatementLength = 10_000;
 
 export class StatementEvents {
   readonly #log: EventLog;
+  readonly #session: EvalContext;
+  readonly #text: string;
   readonly #events: LoggedEvent[] = [];
+  #tag = '';
 
-  constructor(log: EventLog) {
+  constructor(log: EventLog, session: EvalContext, text: string) {
     this.#log = log;
+    this.#session = session;
+    this.#text = text;
   }
 
   /** `fields` name the object. */
@@ -44,28 +53,35 @@ export class StatementEvents {
     this.#events.push({ type, targetId, fields });
   }
 
-  /** The statement has done all of it; `text` is the statement, `tag` what it answers. */
-  write(
-    txn: Txn,
-    session: EvalContext,
-    statement: { readonly text: string; readonly tag: string },
-  ): void {
-    if (this.#events.length === 0 || !this.#log.isEnabled) return;
-    const text = redactPasswords(statement.text);
-    const common = {
+  /** The statement has done all that it does in `txn`; `tag` is what it answers. */
+  write(txn: Txn, tag: string): void {
+    this.#tag = tag;
+    for (const event of this.#events) this.#put(txn, event);
+  }
+
+  /** Of a step behind the commit of the statement, in the step's transaction. */
+  writeStep(txn: Txn, type: StepEventType, targetId: number, fields: EventFields): void {
+    this.#put(txn, { type, targetId, fields });
+  }
+
+  #put(txn: Txn, { type, targetId, fields }: LoggedEvent): void {
+    this.#log.write(txn, {
+      type,
+      targetId,
+      fields: { ...this.#common(), DescriptorID: targetId, ...fields },
+    });
+  }
+
+  #common(): EventFields {
+    const { currentUser, client } = this.#session;
+    const text = redactPasswords(this.#text);
+    return {
       Statement:
         text.length > maxStatementLength ? `${text.slice(0, maxStatementLength)}...` : text,
-      Tag: statement.tag,
-      User: session.currentUser,
-      ApplicationName: session.setting('application_name') ?? '',
+      Tag: this.#tag,
+      User: currentUser,
+      ApplicationName: this.#session.setting('application_name') ?? '',
+      ...(client === undefined ? {} : { RemoteAddress: `${client.host}:${client.port}` }),
     };
-    for (const { type, targetId, fields } of this.#events) {
-      const row = this.#log.row({
-        type,
-        targetId,
-        fields: { ...common, DescriptorID: targetId, ...fields },
-      });
-      putRow(txn, eventlogTable, row);
-    }
   }
 }

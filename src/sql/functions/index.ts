@@ -5,6 +5,7 @@ export type {
   AggregateState,
   Cast,
   CastContext,
+  ClientAddress,
   EvalContext,
   EvalHost,
   PartialAggregate,

@@ -22,10 +22,18 @@ export interface EvalContext extends FormatSettings {
   /** search_path as resolved schema names. */
   readonly currentSchemas: readonly string[];
   readonly backendPid: number;
+  /** Absent: it is in this process. */
+  readonly client?: ClientAddress | undefined;
   setting(name: string): string | undefined;
   setSetting(name: string, value: string, isLocal: boolean): string;
   /** Sequences and catalog look-ups, asynchronous; provided by the session. */
   readonly host: EvalHost;
+}
+
+/** Where the client of a session is. */
+export interface ClientAddress {
+  readonly host: string;
+  readonly port: number;
 }
 
 /** The asynchronous side of evaluation: only functions marked `async` use it. */

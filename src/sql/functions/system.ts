@@ -96,7 +96,7 @@ const identity: ScalarFunction[] = [
         .replace(/^UTF-8$|^UNICODE$/, 'UTF8'),
     ),
   ),
-  stable('inet_client_addr() text', () => null),
+  stable('inet_client_addr() text', (_a, c) => c.client?.host ?? null),
   stable('inet_server_addr() text', () => null),
   stable('inet_server_port() int4', () => null),
   stable('pg_postmaster_start_time() timestamptz', (_a, c) => c.statementMicros),

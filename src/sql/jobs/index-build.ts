@@ -5,8 +5,10 @@
 import { zeroTimestamp } from '../../kv/index.ts';
 import {
   changeCatalog,
+  objectName,
   type CatalogCache,
   type CatalogPin,
+  type CatalogWriter,
   type TableDescriptor,
 } from '../catalog/index.ts';
 import { clearSpan } from '../ddl/backfill.ts';
@@ -25,23 +27,40 @@ export const indexBuild: JobType = {
   run: async () => {
     throw new Error('the node that built the index is gone');
   },
-  revert: async ({ job, cache }) => {
+  revert: async ({ job, cache, eventLog }) => {
     // Written by `indexes.ts` alone.
     const { tableId, indexIds } = job.payload as IndexBuildPayload;
-    await abandonIndexes(cache, tableId, indexIds);
+    await abandonIndexes(cache, tableId, indexIds, {
+      tell: ({ txn, snapshot }, table) =>
+        eventLog.write(txn, {
+          type: 'reverse_schema_change',
+          targetId: tableId,
+          fields: {
+            User: job.user,
+            DescriptorID: tableId,
+            TableName: objectName(snapshot, table),
+            Error: job.error ?? '',
+          },
+        }),
+    });
   },
 };
 
-/**
- * Takes indexes that are not public out of their table and clears them. `pin`: of the session that does it; `undo`: what
- * else was changed for their sake.
- */
+export interface Abandoning {
+  /** Of the session that does it. */
+  readonly pin?: CatalogPin | undefined;
+  /** What else was changed for their sake. */
+  readonly undo?: ((table: TableDescriptor) => TableDescriptor) | undefined;
+  /** Writes the event, in the same transaction. */
+  readonly tell: (writer: CatalogWriter, table: TableDescriptor) => void;
+}
+
+/** Takes indexes that are not public out of their table and clears them. */
 export async function abandonIndexes(
   cache: CatalogCache,
   tableId: number,
   indexIds: readonly number[],
-  pin?: CatalogPin,
-  undo: (table: TableDescriptor) => TableDescriptor = (table) => table,
+  { pin, undo, tell }: Abandoning,
 ): Promise<void> {
   await changeCatalog(cache, { name: 'abandon index', pin }, async (writer) => {
     const table = writer.snapshot.tableById(tableId);
@@ -49,7 +68,10 @@ export async function abandonIndexes(
     const indexes = table.indexes.filter(
       (index) => !indexIds.includes(index.id) || index.state === 'public',
     );
-    if (indexes.length < table.indexes.length) writer.replace(undo({ ...table, indexes }));
+    if (indexes.length === table.indexes.length) return;
+    const left = { ...table, indexes };
+    writer.replace(undo?.(left) ?? left);
+    tell(writer, table);
   });
   // Nobody has ever read them.
   for (const indexId of indexIds) await clearSpan(cache.db, { tableId, indexId }, zeroTimestamp);

@@ -13,7 +13,7 @@
 import { KvFailure, type Db, type Member, type NodeControl, type Txn } from '../../kv/index.ts';
 import { type Env, type TimerHandle } from '../../util/index.ts';
 import { type CatalogCache, type CatalogSnapshot } from '../catalog/index.ts';
-import { type NodeEvents } from '../events/index.ts';
+import { type EventLog, type NodeEvents } from '../events/index.ts';
 import { changeMembership } from './change-membership.ts';
 import {
   createJob,
@@ -47,6 +47,7 @@ export interface JobRun {
   readonly db: Db;
   readonly cache: CatalogCache;
   readonly control: NodeControl;
+  readonly eventLog: EventLog;
   readonly nodeEvents: NodeEvents;
   /** To be called between steps: throws JobStopped when the job is to pause or end, or is somebody else's by now. */
   readonly check: () => void;
@@ -74,6 +75,7 @@ export interface JobRegistryOptions {
   readonly db: Db;
   readonly cache: CatalogCache;
   readonly control: NodeControl;
+  readonly eventLog: EventLog;
   readonly nodeEvents: NodeEvents;
   readonly types: ReadonlyMap<string, JobType>;
   /** How long jobs that have ended are kept. */
@@ -303,7 +305,7 @@ export class JobRegistry {
       running.stop = undefined;
       const error = isFailed ? { error: failure.message } : {};
       await this.#change(running, { status: 'reverting', runningStatus: null, ...error });
-      await type.revert(this.#handle(job, running));
+      await type.revert(this.#handle({ ...job, ...error }, running));
     }
     const failed = isFailed || (failure === undefined && job.error !== null);
     const message = isFailed ? failure.message : job.error;
@@ -316,7 +318,7 @@ export class JobRegistry {
   }
 
   #handle(job: Job, running: Running): JobRun {
-    const { env, db, cache, control, nodeEvents } = this.#options;
+    const { env, db, cache, control, eventLog, nodeEvents } = this.#options;
     const check = (): void => {
       if (running.stop === undefined && this.#session.name === running.claim) return;
       throw new JobStopped(`job ${job.id} does not go on here`);
@@ -327,6 +329,7 @@ export class JobRegistry {
       db,
       cache,
       control,
+      eventLog,
       nodeEvents,
       check,
       progress: async (change) => {

@@ -1,6 +1,10 @@
 /** What expressions see of their session. One object per session; the clock fields move with every statement. */
 import { type Env } from '../../util/index.ts';
-import { type EvalContext, type EvalHost } from '../functions/registry-types.ts';
+import {
+  type ClientAddress,
+  type EvalContext,
+  type EvalHost,
+} from '../functions/registry-types.ts';
 import { type FormatSettings, timestampOfWall } from '../types/index.ts';
 import { type SessionSettings } from './settings.ts';
 
@@ -8,6 +12,7 @@ export interface SessionIdentity {
   readonly sessionUser: string;
   readonly database: string;
   readonly backendPid: number;
+  readonly client: ClientAddress | undefined;
   currentUser: string;
 }
 
@@ -77,6 +82,9 @@ export class SessionEval implements EvalContext {
   }
   get backendPid(): number {
     return this.#identity.backendPid;
+  }
+  get client(): ClientAddress | undefined {
+    return this.#identity.client;
   }
   get currentSchemas(): readonly string[] {
     return this.#schemas();

@@ -1,5 +1,6 @@
 /** The sessions of one node: who may open one, and how a cancel request finds the right one. */
 import { sqlError } from '../errors.ts';
+import { type ClientAddress } from '../functions/index.ts';
 import { type SessionServices } from './services.ts';
 import { Session } from './session.ts';
 
@@ -8,6 +9,8 @@ export interface NewSession {
   /** Empty: the user's name. */
   readonly database: string;
   readonly settings: ReadonlyMap<string, string>;
+  /** Absent: it is in this process. */
+  readonly client?: ClientAddress | undefined;
 }
 
 /** Bits of a backend pid that count sessions; the bits above name the node. */
@@ -51,6 +54,7 @@ export class SqlService {
       user: options.user,
       database,
       backendPid: pid,
+      client: options.client,
       settings: options.settings,
     });
     await this.#check(session, options.user, database);

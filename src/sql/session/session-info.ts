@@ -16,8 +16,8 @@ export function sessionInfo(session: Session): SessionInfo {
     database: identity.database,
     user: identity.sessionUser,
     applicationName: settings.get('application_name') ?? '',
-    clientAddress: undefined,
-    clientPort: undefined,
+    clientAddress: identity.client?.host,
+    clientPort: identity.client?.port,
     startedMicros: timestampOfWall(session.startedMicros),
     transactionMicros:
       transaction.state === 'idle' ? undefined : timestampOfWall(transaction.startWallMicros),

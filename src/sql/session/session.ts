@@ -15,6 +15,7 @@ import { followerLagMicros, SessionCatalog, sessionDefaults } from '../catalog/i
 import { sqlError, SqlFailure } from '../errors.ts';
 import { characterPosition, type ParsedStatement } from '../parse/index.ts';
 import { type PreparedPlan } from '../plan/types.ts';
+import { type ClientAddress } from '../functions/index.ts';
 import { type Datum, findZone, timestampOfWall } from '../types/index.ts';
 import { type SessionHost } from '../virtual/index.ts';
 import { type ClientOutput, type ResultFormats } from './client.ts';
@@ -40,6 +41,7 @@ export interface SessionOptions {
   readonly user: string;
   readonly database: string;
   readonly backendPid: number;
+  readonly client: ClientAddress | undefined;
   /** From the startup packet: application_name, DateStyle, search_path, ... */
   readonly settings: ReadonlyMap<string, string>;
 }
@@ -87,6 +89,7 @@ export class Session {
       currentUser: options.user,
       database: options.database,
       backendPid: options.backendPid,
+      client: options.client,
     };
     const initial = sessionDefaults(services.catalogCache.current);
     for (const [name, value] of options.settings) initial.set(name.toLowerCase(), value);

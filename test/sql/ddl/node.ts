@@ -110,6 +110,7 @@ export function jobsOf(cache: CatalogCache): JobRegistry {
     db,
     cache,
     control,
+    eventLog: eventLogOf(cache),
     nodeEvents: noNodeEvents,
     types: jobTypes,
     retentionMs: () => 1e9,

@@ -13,7 +13,7 @@ import {
 } from '../../../src/sql/jobs/index.ts';
 import { sleep } from '../../../src/util/index.ts';
 import { type VirtualEnv } from '../../txn/virtual-env.ts';
-import { control, startCluster } from '../ddl/node.ts';
+import { control, eventLogOf, startCluster } from '../ddl/node.ts';
 
 /** Counts to ten, a step a second. */
 class Counting {
@@ -65,6 +65,7 @@ async function rig(): Promise<Rig> {
       db,
       cache,
       control,
+      eventLog: eventLogOf(cache),
       nodeEvents: noNodeEvents,
       types: counting.types,
       retentionMs: () => 1e9,

@@ -30,7 +30,7 @@ import { must } from '../../../src/util/index.ts';
 import { Cluster, values } from '../../range/store/cluster.ts';
 import { withTime } from '../../txn/db-script.ts';
 import { TestCluster } from '../../txn/test-cluster.ts';
-import { control, startCluster } from '../ddl/node.ts';
+import { control, eventLogOf, startCluster } from '../ddl/node.ts';
 import { VirtualEnv } from '../../txn/virtual-env.ts';
 
 /** What can be seen with the one setting changed. */
@@ -67,6 +67,7 @@ const endedJob: Look = async (_settings, stored) => {
     db,
     cache,
     control,
+    eventLog: eventLogOf(cache),
     nodeEvents: noNodeEvents,
     types,
     retentionMs: () => jobRetentionMs(snapshot),

@@ -1,5 +1,7 @@
 /** Objects under their full names. */
-import { quoteIdentifier, type CatalogSnapshot, type Descriptor } from '../catalog/index.ts';
+import { type Descriptor } from './descriptors.ts';
+import { quoteIdentifier } from './quote.ts';
+import { type CatalogSnapshot } from './snapshot.ts';
 
 /** `database`, `database.schema`, `database.schema.table`, quoted where needed. */
 export function objectName(snapshot: CatalogSnapshot, object: Descriptor): string {
