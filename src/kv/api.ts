@@ -8,7 +8,13 @@ import { type RangeDescriptor, type ReplicaDescriptor } from './descriptor.ts';
 import { type KvError } from './errors.ts';
 import { type Timestamp } from './hlc.ts';
 import { type NodeId, type RangeId, type StoreId, type TxnId } from './ids.ts';
-import { type Span, type TxnMeta, type TxnRecord, type TxnStatus } from './txn.ts';
+import {
+  type InFlightWrite,
+  type Span,
+  type TxnMeta,
+  type TxnRecord,
+  type TxnStatus,
+} from './txn.ts';
 
 /**
  * Locks taken by reads. 'update' excludes all other locks and writes, 'share' excludes 'update' and
@@ -141,17 +147,21 @@ export type KvRequest =
     }
   /** Returns the record and who waits for it: one step of distributed deadlock detection. */
   | { readonly kind: 'query-txn'; readonly anchor: Buffer; readonly txnId: TxnId }
-  /** Asks whether the write (key, sequence) of `txn` is there; if not, prevents it from landing later. */
+  /**
+   * Asks whether the write (key, sequence) of `txn` is there, at or below its write timestamp; if not, prevents it from
+   * landing there later.
+   */
   | {
       readonly kind: 'query-intent';
       readonly key: Buffer;
       readonly txn: TxnMeta;
       readonly sequence: number;
     }
+  /** Ends a parallel commit, unless it was staged anew meanwhile: `staged` is the transaction as its record was read. */
   | {
       readonly kind: 'recover-txn';
       readonly anchor: Buffer;
-      readonly txnId: TxnId;
+      readonly staged: TxnMeta;
       readonly implicitlyCommitted: boolean;
     }
   /** Makes the intents and locks of a finished (or pushed) transaction in `span` values, or removes them. */
@@ -192,7 +202,7 @@ export interface EndTxnRequest {
   /** All writes of the transaction are in this batch: commit without intents or record (1PC). */
   readonly onePhase: boolean;
   /** Parallel commit: the writes that must land for the transaction to be committed; empty = plain. */
-  readonly inFlightWrites: readonly { readonly key: Buffer; readonly sequence: number }[];
+  readonly inFlightWrites: readonly InFlightWrite[];
   readonly trigger: CommitTrigger | undefined;
 }
 
@@ -302,24 +312,29 @@ export interface RelocationTarget {
   readonly leaseholder?: StoreId;
 }
 
+export interface EndTxnResult {
+  readonly kind: 'end-txn';
+  /** What the transaction is now: an abort finds one that somebody has recovered 'committed'. */
+  readonly status: TxnStatus;
+  readonly commitTimestamp: Timestamp;
+  readonly onePhase: boolean;
+  /** Intents are left on the anchor's own range too: too many for one command, or it ended in another one. */
+  readonly unresolved?: boolean;
+}
+
 export type KvResult =
   | { readonly kind: 'get'; readonly value: Buffer | undefined }
   | ScanResult
   | { readonly kind: 'write' }
   | { readonly kind: 'increment'; readonly value: bigint }
   | { readonly kind: 'refresh' }
-  | {
-      readonly kind: 'end-txn';
-      readonly commitTimestamp: Timestamp;
-      readonly onePhase: boolean;
-      /** Intents are left on the anchor's own range too: too many for one command. */
-      readonly unresolved?: boolean;
-    }
+  | EndTxnResult
   | { readonly kind: 'heartbeat-txn'; readonly status: TxnStatus }
   | {
       readonly kind: 'push-txn';
       readonly pushee: FinishedTxn;
-      readonly record: TxnRecord | undefined;
+      /** The push would succeed, but only the writes in flight tell how the transaction ended: to be recovered. */
+      readonly staged: TxnRecord | undefined;
     }
   | {
       readonly kind: 'query-txn';

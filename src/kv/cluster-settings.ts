@@ -202,6 +202,11 @@ export const kvSettings = {
     'bytes in which a transaction remembers what it has read; beyond it, in wider spans',
     { defaultValue: 4 * mib, min: 1024 },
   ),
+  parallelCommits: flag(
+    'kv.transaction.parallel_commits_enabled',
+    'a commit over several ranges writes its record together with its last writes: one round of consensus before the answer',
+    { defaultValue: true },
+  ),
   writePipelining: flag(
     'kv.transaction.write_pipelining_enabled',
     'a large transaction goes on while a part of its writes is on its way',

@@ -7,6 +7,7 @@ export type {
   CommitTrigger,
   FrozenRange,
   EndTxnRequest,
+  EndTxnResult,
   FinishedTxn,
   KvRequest,
   KvResult,
@@ -26,6 +27,7 @@ export type {
 export { untilPast } from './commit-wait.ts';
 export { ClusterSettings, kvSettings, settingValue } from './cluster-settings.ts';
 export type { ClusterSetting, SettingType } from './cluster-settings.ts';
+export { allLanded, queriesOf } from './parallel-commit.ts';
 export type { Db, ReadOptions, Savepoint, ScanOptions, ScanPage, Txn, TxnOptions } from './db.ts';
 export {
   containsKey,
@@ -130,7 +132,15 @@ export type {
   TrafficClass,
   Transport,
 } from './transport.ts';
-export type { IsolationLevel, SequenceSpan, Span, TxnMeta, TxnRecord, TxnStatus } from './txn.ts';
+export type {
+  InFlightWrite,
+  IsolationLevel,
+  SequenceSpan,
+  Span,
+  TxnMeta,
+  TxnRecord,
+  TxnStatus,
+} from './txn.ts';
 export { restBehind, WriteBuffer } from './write-buffer.ts';
 export type { BufferedWrite, InsertConflict } from './write-buffer.ts';
 export {

@@ -53,8 +53,16 @@ export interface TxnRecord {
   readonly lastHeartbeat: Timestamp;
   /** Spans that may hold this transaction's intents: needed by whoever finishes a committed one. */
   readonly lockSpans: readonly Span[];
-  /** 'staging' only: writes that must all have succeeded for the implicit commit. */
-  readonly inFlightWrites: readonly { readonly key: Buffer; readonly sequence: number }[];
+  /**
+   * 'staging' only: the transaction is committed when all of these have landed at or below `meta.writeTimestamp`. The writes
+   * of the record's own range are not among them: they are one command with it.
+   */
+  readonly inFlightWrites: readonly InFlightWrite[];
+}
+
+export interface InFlightWrite {
+  readonly key: Buffer;
+  readonly sequence: number;
 }
 
 /** [start, end). A single key has end = undefined. */

@@ -79,6 +79,8 @@ export interface ReplicaPort {
   readonly closed: ClosedTimestamp;
   /** Called in the step in which the evaluation of a write begins: writes stand above `closed.floor`, and tell when they end. */
   openForWrites(): ClosedTimestamp;
+  /** A parallel commit whose coordinator was silent has been ended from here. */
+  countRecovery(status: 'committed' | 'aborted'): void;
   /** Proposes under the lease with `leaseSequence`; resolves when the command is applied on this replica. */
   propose(command: Command, leaseSequence: number): Promise<ProposeOutcome>;
 }

@@ -1,9 +1,11 @@
-/** What `/metrics` shows: the store's counters and gauges in Prometheus' text format. */
+/** What `/metrics` shows: counters and gauges of the stores, of transactions and of SQL in Prometheus' text format. */
 import { Gauge, Counter, Registry } from 'prom-client';
 import { type StoreMetrics } from '../range/index.ts';
+import { type TxnCounters } from '../txn/index.ts';
 
 export interface MetricSources {
   store(): StoreMetrics | undefined;
+  txns(): TxnCounters;
   sql(): Readonly<Record<string, number>>;
 }
 
@@ -47,6 +49,9 @@ export function createMetricsRegistry(sources: MetricSources, labels: { node: st
   for (const [name, help] of Object.entries(counterHelp)) {
     counter(name, help, () => sources.store()?.counters[name as keyof typeof counterHelp] ?? 0);
   }
+  for (const [name, help] of Object.entries(txnCounterHelp)) {
+    counter(name, help, () => sources.txns()[name as keyof typeof txnCounterHelp]);
+  }
   for (const [name, help] of Object.entries(gaugeHelp)) {
     gauge(name, help, () => sources.store()?.gauges[name as keyof typeof gaugeHelp] ?? 0);
   }
@@ -81,10 +86,18 @@ const counterHelp: Record<keyof StoreMetrics['counters'], string> = {
   replicasRemoved: 'Replicas removed from this store',
   checkpoints: 'Barriers of the state engine',
   followerReads: 'Batches of reads that were served without a lease',
+  txnsRecoveredCommitted: 'Parallel commits of silent coordinators that were found to be committed',
+  txnsRecoveredAborted: 'Parallel commits of silent coordinators that were found to lack a write',
   consistencyChecks: 'Ranges whose replicas were compared with each other',
   inconsistenciesFound: 'Ranges whose replicas were found to differ',
   rangesHashed: 'Replicas of this store that were read for a comparison',
   versionsCollected: 'Old versions removed by garbage collection',
+};
+
+const txnCounterHelp: Record<keyof TxnCounters, string> = {
+  parallelCommits: 'Commits that staged their record together with their last writes',
+  parallelCommitsAgain: 'Parallel commits that went on in two rounds, at a later timestamp',
+  parallelCommitsSettled: 'Parallel commits whose record was asked how they ended',
 };
 
 const gaugeHelp: Record<keyof StoreMetrics['gauges'], string> = {

@@ -375,7 +375,11 @@ export class SkeinNode {
     }));
     this.#addStores(clusterId, nodeId, db).catch((error: unknown) => this.#fail(asError(error)));
     this.#metrics = createMetricsRegistry(
-      { store: () => stores.metrics(), sql: () => this.#sql?.metrics() ?? {} },
+      {
+        store: () => stores.metrics(),
+        txns: () => db.counters,
+        sql: () => this.#sql?.metrics() ?? {},
+      },
       { node: String(nodeId) },
     );
     if (this.#parts.openSql !== undefined) {

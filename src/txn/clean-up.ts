@@ -4,6 +4,8 @@
  */
 import {
   recordKeyOf,
+  type EndTxnRequest,
+  type EndTxnResult,
   type FinishedTxn,
   type KvRequest,
   type RangeDescriptor,
@@ -12,10 +14,13 @@ import {
   type TxnStatus,
 } from '../kv/index.ts';
 import { type ClusterTxn } from './cluster-txn.ts';
+import { endRequest } from './end-request.ts';
 import { isInside } from './router.ts';
 
 /** Spans resolved by one batch. */
 const spansPerBatch = 256;
+/** A commit is made explicit in so many tries whose answer is lost, then left to whoever meets an intent. */
+const explicitTries = 3;
 
 /** After a rollback: ends the transaction at its anchor, then everywhere else. */
 export async function cleanUp(txn: ClusterTxn): Promise<void> {
@@ -24,15 +29,7 @@ export async function cleanUp(txn: ClusterTxn): Promise<void> {
   const spans = [...txn.intents.list(), ...txn.locks.list()];
   const header = txn.header({}, false);
   const response = await parts.router.sendBatch(header, [
-    {
-      kind: 'end-txn',
-      anchor: meta.anchor,
-      commit: false,
-      lockSpans: spans,
-      onePhase: false,
-      inFlightWrites: [],
-      trigger: undefined,
-    },
+    endRequest(txn, { commit: false, lockSpans: spans }),
   ]);
   if (response.kind === 'error') {
     // It may have committed after all: only its record tells, to whoever meets what it left.
@@ -41,29 +38,61 @@ export async function cleanUp(txn: ClusterTxn): Promise<void> {
     return;
   }
   const [ended] = response.results;
-  const unresolved = ended?.kind === 'end-txn' && ended.unresolved === true;
+  // A parallel commit that somebody has found complete before this came.
+  if (ended?.kind !== 'end-txn' || ended.status === 'committed') return;
+  const unresolved = ended.unresolved === true;
   const range = parts.router.cachedRangeOf(meta.anchor);
   const remote = (span: Span): boolean => range === undefined || !isInside(range, span);
   await resolve(txn, unresolved ? spans : spans.filter(remote), finished(meta, 'aborted'));
 }
 
+interface Remains {
+  /** As committed. */
+  readonly meta: TxnMeta;
+  readonly intents: readonly Span[];
+  readonly locks: readonly Span[];
+}
+
 /** After a commit: `intents` become values, `locks` go; then the record is of no more use. */
 export async function cleanUpCommitted(
   txn: ClusterTxn,
-  remains: {
-    readonly meta: TxnMeta;
-    readonly intents: readonly Span[];
-    readonly locks: readonly Span[];
-    readonly hasRecord: boolean;
-  },
+  { meta, intents, locks }: Remains,
+  answer: EndTxnResult,
 ): Promise<void> {
-  const { meta, intents, locks } = remains;
+  if (meta.anchor === undefined) return;
+  // The anchor's range has settled everything of its own with the commit, unless that was too much.
+  const range = txn.parts.router.cachedRangeOf(meta.anchor);
+  const remote = (span: Span): boolean => range === undefined || !isInside(range, span);
+  const remaining = answer.unresolved === true ? intents : intents.filter(remote);
   const done = finished(meta, 'committed');
-  const resolved = await resolve(txn, intents, done);
-  await resolve(txn, locks, done);
-  if (!remains.hasRecord || !resolved || meta.anchor === undefined) return;
+  const resolved = await resolve(txn, remaining, done);
+  await resolve(txn, locks.filter(remote), done);
+  if (remaining.length === 0 || !resolved) return;
   const record = { start: recordKeyOf(meta.anchor, meta.id), end: undefined };
   await resolve(txn, [record], done);
+}
+
+/** After a parallel commit: its record has to say so before the first of its intents goes (trap X4). */
+export async function makeExplicit(
+  txn: ClusterTxn,
+  remains: Remains,
+  commit: EndTxnRequest,
+): Promise<void> {
+  const { env, router } = txn.parts;
+  const header = { ...txn.header({}, false), txn: remains.meta };
+  for (let tries = 1; ; tries++) {
+    const response = await router.sendBatch(header, [commit]);
+    const [answer] = response.kind === 'ok' ? response.results : [];
+    if (answer?.kind === 'end-txn') return cleanUpCommitted(txn, remains, answer);
+    const error = response.kind === 'error' ? response.error.kind : 'a wrong answer';
+    // It is the same however often it is said.
+    if (error === 'ambiguous-result' && tries < explicitTries) continue;
+    const details = { txn: remains.meta.id, error };
+    if (error === 'txn-aborted')
+      env.log.error(details, 'a transaction that has committed was aborted');
+    else env.log.warn(details, 'a parallel commit is left to be recovered');
+    return;
+  }
 }
 
 /** All ranges at once; each of them in pages of its own making. */

@@ -32,6 +32,7 @@ import { keyMin } from '../encoding/index.ts';
 import { maxBytes, minBytes, Pace, sleep, type Env } from '../util/index.ts';
 import { Assumptions } from './assumptions.ts';
 import { ClusterTxn, type TxnParts } from './cluster-txn.ts';
+import { newTxnCounters, type TxnCounters } from './counters.ts';
 import { scanDescriptors } from './range-descriptors.ts';
 import { changeMembership, readMemberships } from './memberships.ts';
 import { type HeaderBase, type Router } from './router.ts';
@@ -85,8 +86,13 @@ export class ClusterDb implements Db {
       rowPrograms: options.rowPrograms,
       assumptions:
         options.peek === undefined ? undefined : new Assumptions(options.env.clock, options.peek),
+      counters: newTxnCounters(),
       background: (work, what) => this.#runBehind(work, what),
     };
+  }
+
+  get counters(): Readonly<TxnCounters> {
+    return this.#parts.counters;
   }
 
   begin(options: TxnOptions = {}): Txn {

@@ -43,6 +43,7 @@ import { cleanUp } from './clean-up.ts';
 import { commitWrites, flushWrites } from './committer.ts';
 import { Heartbeater } from './heartbeater.ts';
 import { Refresher, retryTimestamp } from './refresher.ts';
+import { type TxnCounters } from './counters.ts';
 import { type HeaderBase, type Router } from './router.ts';
 import { SpanSet } from './span-set.ts';
 
@@ -57,6 +58,7 @@ export interface TxnParts {
   readonly rowPrograms: RowProgramCompiler | undefined;
   /** Undefined: nothing is assumed. */
   readonly assumptions: Assumptions | undefined;
+  readonly counters: TxnCounters;
   /** Runs work that nobody waits for; its failures are logged. */
   readonly background: (work: Promise<unknown>, what: string) => void;
 }
@@ -521,6 +523,11 @@ export class ClusterTxn implements Txn {
   /** Resolves as `work` does, or rejects as soon as the transaction is cancelled or aborted. */
   unlessStopped<T>(work: Promise<T>): Promise<T> {
     return Promise.race([work, this.#stop]);
+  }
+
+  /** Cancelled, or aborted by others: an abort is on its way. */
+  get isStopped(): boolean {
+    return this.#ended !== undefined;
   }
 
   checkOpen(): void {

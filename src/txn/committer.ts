@@ -4,36 +4,38 @@
  * One range: refreshes, writes and end-txn are one batch and one consensus round; no intent and no
  * record is ever written (1PC).
  *
- * Several ranges: the writes of all but the anchor's range go out as intents in parallel; then the
- * anchor's writes and the record are one batch. With its application the transaction is committed and
- * answered; the intents are resolved behind the answer.
+ * Several ranges: a parallel commit where it may be one (`parallel-commit.ts`). Otherwise the writes of all but the anchor's
+ * range go out as intents in parallel; then the anchor's writes and the record are one batch. With its application
+ * the transaction is committed and answered; the intents are resolved behind the answer.
  */
 import {
-  compareTimestamps,
   containsKey,
   equalTimestamps,
-  KvFailure,
-  type BatchResponse,
   type CommitTrigger,
-  type EndTxnRequest,
   type KvRequest,
   type RangeDescriptor,
   type Span,
   type Timestamp,
-  type TxnMeta,
   type WriteBuffer,
 } from '../kv/index.ts';
 import { addressOf } from '../encoding/index.ts';
 import { compareBytes, emptyBytes, maxBytes, nextKey } from '../util/index.ts';
-import { cleanUp, cleanUpCommitted } from './clean-up.ts';
+import { cleanUp } from './clean-up.ts';
 import { type ClusterTxn } from './cluster-txn.ts';
-import { retryTimestamp } from './refresher.ts';
+import {
+  concludeCommit,
+  isAhead,
+  maxMoves,
+  moveOrFail,
+  writeOf,
+  type CommitPlan,
+} from './commit-steps.ts';
+import { anchorOf, endRequest } from './end-request.ts';
+import { commitInParallel, mayCommitInParallel } from './parallel-commit.ts';
 import { isInside, type Router } from './router.ts';
 
 /** More refreshes than this do not travel with the commit; they are made when it needs them. */
 const maxRefreshesInBatch = 256;
-/** A commit whose timestamp is moved this often gives up with 'txn-retry'. */
-const maxMoves = 100;
 /** Intents leave in pieces of this size. */
 const pieceWrites = 1_000;
 const pieceBytes = 256 << 10;
@@ -82,7 +84,7 @@ export async function commitWrites(
     const committed = await commitInOnePhase(txn, writes, trigger);
     if (committed !== undefined) return committed;
   }
-  return commitInTwoPhases(txn, writes, trigger);
+  return commitOverRanges(txn, writes, trigger);
 }
 
 /** Nothing to make durable: the transaction was right at its read timestamp. */
@@ -119,7 +121,7 @@ async function commitInOnePhase(
       txn.heartbeater.muted = false;
       return undefined;
     }
-    if (response.kind === 'ok') return committed(txn, response, []);
+    if (response.kind === 'ok') return concludeCommit(txn, response.results.at(-1), []);
     await moveOrFail(txn, response);
     if (isAhead(txn)) {
       txn.heartbeater.muted = false;
@@ -129,34 +131,51 @@ async function commitInOnePhase(
   return txn.fail({ kind: 'txn-retry', reason: 'too much contention at commit' });
 }
 
-async function commitInTwoPhases(
+async function commitOverRanges(
   txn: ClusterTxn,
   writes: readonly KvRequest[],
   trigger: CommitTrigger | undefined,
 ): Promise<Timestamp> {
-  const { router } = txn.parts;
-  const anchor = anchorOf(txn);
-  const anchorRange = await router.rangeOf(anchor);
+  const plan = await planOf(txn, writes, trigger);
+  const committed = mayCommitInParallel(txn, plan, trigger)
+    ? await commitInParallel(txn, plan)
+    : undefined;
+  return committed ?? commitInTwoPhases(txn, plan, trigger);
+}
+
+async function planOf(
+  txn: ClusterTxn,
+  writes: readonly KvRequest[],
+  trigger: CommitTrigger | undefined,
+): Promise<CommitPlan> {
+  const anchorRange = await txn.parts.router.rangeOf(anchorOf(txn));
   const atAnchor: KvRequest[] = [];
   const elsewhere: KvRequest[] = [];
   for (const write of writes) {
-    const key = writtenKey(write);
+    const { key } = writeOf(write);
     txn.intents.add(key, undefined);
     if (containsKey(anchorRange, addressOf(key))) atAnchor.push(write);
     else elsewhere.push(write);
   }
   const flushed = flushedSpans(txn, writes).filter((span) => !isFrozen(span, trigger));
-  const lockSpans = txn.intents.list();
-  let separate: readonly KvRequest[] = elsewhere;
-  let together: readonly KvRequest[] = atAnchor;
-  if (isAhead(txn)) [separate, together] = [writes, []];
+  return { atAnchor, elsewhere, flushed, lockSpans: txn.intents.list() };
+}
+
+async function commitInTwoPhases(
+  txn: ClusterTxn,
+  { atAnchor, elsewhere, flushed, lockSpans }: CommitPlan,
+  trigger: CommitTrigger | undefined,
+): Promise<Timestamp> {
+  const writes = [...atAnchor, ...elsewhere];
+  let [separate, together] = isAhead(txn) ? [writes, []] : [elsewhere, atAnchor];
   for (let moves = 0; moves < maxMoves; moves++) {
     txn.checkOpen();
     await reachAgreement(txn, separate, flushed);
     txn.heartbeater.muted = true;
-    const end = endRequest(txn, { onePhase: false, lockSpans, trigger });
+    const end = endRequest(txn, { lockSpans, trigger });
+    const { router } = txn.parts;
     const response = await router.sendToOneRange(txn.header({}, false), [...together, end]);
-    if (response?.kind === 'ok') return committed(txn, response, lockSpans);
+    if (response?.kind === 'ok') return concludeCommit(txn, response.results.at(-1), lockSpans);
     if (response !== undefined) await moveOrFail(txn, response);
     // The anchor's range was split meanwhile, or moves every write up: they hold their place as intents.
     separate = writes;
@@ -187,7 +206,7 @@ async function reachAgreement(
     }
     if (equalTimestamps(at, txn.meta.writeTimestamp)) return;
     // An intent may stand below the commit: laid down again it would be moved up again where ranges are closed ahead.
-    const spans = laying.map((write): Span => ({ start: writtenKey(write), end: undefined }));
+    const spans = laying.map((write): Span => ({ start: writeOf(write).key, end: undefined }));
     laid = fewPerRange(txn, [...laid, ...spans]);
     laying = [];
   }
@@ -199,7 +218,7 @@ async function reachAgreement(
  * cache does not know of makes the joined span a mismatch, which is then routed again.
  */
 function flushedSpans(txn: ClusterTxn, writes: readonly KvRequest[]): readonly Span[] {
-  const now = new Set(writes.map((write) => writtenKey(write).toString('latin1')));
+  const now = new Set(writes.map((write) => writeOf(write).key.toString('latin1')));
   const spans = txn.intents
     .list()
     .filter((span) => span.end !== undefined || !now.has(span.start.toString('latin1')));
@@ -210,11 +229,6 @@ function fewPerRange(txn: ClusterTxn, spans: readonly Span[]): readonly Span[] {
   if (spans.length <= maxNotes) return spans;
   const sorted = spans.toSorted((a, b) => compareBytes(a.start, b.start));
   return joinPerRange(txn.parts.router, sorted);
-}
-
-/** The commit would stand where no clock has been yet. */
-function isAhead({ meta, parts }: ClusterTxn): boolean {
-  return compareTimestamps(meta.writeTimestamp, parts.clock.now()) > 0;
 }
 
 /** The right side of a merge cannot answer, and nobody asks it again: whoever reads its keys later asks the left side. */
@@ -299,71 +313,4 @@ export async function flushWrites(txn: ClusterTxn, buffer: WriteBuffer): Promise
   // All of them have come to an end before a failure is reported.
   const ends = await Promise.allSettled(Array.from({ length: piecesAtOnce }, worker));
   for (const end of ends) if (end.status === 'rejected') throw end.reason;
-}
-
-/** Moves the timestamps so that the batch can be tried again, or fails the transaction. */
-async function moveOrFail(
-  txn: ClusterTxn,
-  response: Extract<BatchResponse, { kind: 'error' }>,
-): Promise<void> {
-  const to = retryTimestamp(response);
-  if (to === undefined) return txn.fail(response.error);
-  // A write that was moved needs no refresh of its own before the commit, but it saves a round then.
-  await txn.refresher.refreshTo(to);
-}
-
-function committed(
-  txn: ClusterTxn,
-  response: Extract<BatchResponse, { kind: 'ok' }>,
-  intents: readonly Span[],
-): Timestamp {
-  const result = response.results.at(-1);
-  if (result?.kind !== 'end-txn') {
-    throw new KvFailure({ kind: 'ambiguous-result', reason: 'the answer to a commit is missing' });
-  }
-  const meta: TxnMeta = { ...txn.meta, writeTimestamp: result.commitTimestamp };
-  // The anchor's range has settled everything of its own with the commit, unless that was too much.
-  const unresolved = result.unresolved === true;
-  const range = txn.parts.router.cachedRangeOf(anchorOf(txn));
-  const remote = (span: Span): boolean => range === undefined || !isInside(range, span);
-  const remains = {
-    meta,
-    intents: unresolved ? intents : intents.filter(remote),
-    locks: txn.locks.list().filter(remote),
-  };
-  txn.end('committed');
-  if (remains.intents.length > 0 || remains.locks.length > 0) {
-    const hasRecord = remains.intents.length > 0;
-    const work = cleanUpCommitted(txn, { ...remains, hasRecord });
-    txn.parts.background(work, 'resolving a committed transaction');
-  }
-  return result.commitTimestamp;
-}
-
-function endRequest(
-  txn: ClusterTxn,
-  parts: Pick<EndTxnRequest, 'onePhase' | 'lockSpans' | 'trigger'>,
-): EndTxnRequest {
-  return { kind: 'end-txn', anchor: anchorOf(txn), commit: true, inFlightWrites: [], ...parts };
-}
-
-function anchorOf(txn: ClusterTxn): Buffer {
-  const { anchor } = txn.meta;
-  if (anchor === undefined) {
-    throw new KvFailure({ kind: 'invalid-request', reason: 'a commit trigger without a write' });
-  }
-  return anchor;
-}
-
-function writtenKey(write: KvRequest): Buffer {
-  switch (write.kind) {
-    case 'put':
-    case 'insert':
-    case 'delete':
-    case 'conditional-put':
-      return write.key;
-    default:
-      break;
-  }
-  throw new KvFailure({ kind: 'invalid-request', reason: 'not a write' });
 }

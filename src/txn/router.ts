@@ -3,8 +3,8 @@
  * leaseholder, tries again where that is safe, and says so where it is not.
  *
  * What may be sent twice: reads, writes of an open transaction (their sequence numbers make a replay a
- * no-op), pushes and resolutions. A commit, or a write without a transaction, whose answer is lost is
- * 'ambiguous-result' at once (traps X8, X9).
+ * no-op), pushes and resolutions. A commit, a write beside a staged one, or a write without a transaction,
+ * whose answer is lost is 'ambiguous-result' at once (traps X8, X9).
  */
 import {
   ClusterSettings,
@@ -69,6 +69,11 @@ export type HeaderBase = Omit<
   readonly observedClocks?: Map<NodeId, Timestamp>;
   /** The read timestamp is fixed, in the past as a rule. */
   readonly isPast?: boolean;
+  /**
+   * Writes beside a commit record that is being staged: whoever recovers the transaction may have resolved them by the time
+   * of a second delivery, which would then lay new intents of a finished transaction down (trap X8).
+   */
+  readonly once?: boolean;
 };
 
 /**
@@ -446,7 +451,7 @@ export class Router {
     requests: readonly KvRequest[],
   ): Promise<BatchResponse | 'no-answer'> {
     const { clock, nodeId, local, transport } = this.#options;
-    const { observedClocks, isPast: _isPast, ...common } = base;
+    const { observedClocks, isPast: _isPast, once: _once, ...common } = base;
     const observed = observedClocks?.get(replica.nodeId);
     const batch: BatchRequest = {
       header: {
@@ -461,7 +466,7 @@ export class Router {
       requests,
     };
     if (replica.nodeId === nodeId && local !== undefined) return local.send(batch);
-    const once = isUnrepeatable(base.txn, requests);
+    const once = base.once === true || isUnrepeatable(base.txn, requests);
     const timeoutMs = once
       ? (this.#options.commitTimeoutMs ?? 300_000)
       : (this.#options.callTimeoutMs ?? 60_000);

@@ -190,6 +190,52 @@ exports.mutants = [
     ],
   },
   {
+    name: 'M14a',
+    wrong: 'who recovers a parallel commit does not keep a missing write from landing later',
+    patches: [
+      {
+        file: 'src/range/evaluate/txn-requests.ts',
+        text: '    ctx.marks.push({ start: key, end: undefined, timestamp: txn.writeTimestamp, own: false });\n',
+        replacement: '',
+      },
+    ],
+  },
+  {
+    name: 'M14b',
+    wrong: 'a parallel commit is answered when its record is staged, whatever became of its writes',
+    patches: [
+      {
+        file: 'src/txn/parallel-commit.ts',
+        text: "(record === 'staged' && writes === 'landed')",
+        replacement: "record === 'staged'",
+      },
+    ],
+  },
+  {
+    name: 'M14c',
+    wrong: 'a write above the staged timestamp counts as landed',
+    patches: [
+      {
+        file: 'src/range/evaluate/txn-requests.ts',
+        text: '    compareTimestamps(intent.timestamp, txn.writeTimestamp) <= 0 &&\n',
+        replacement: '',
+      },
+    ],
+  },
+  {
+    name: 'M14d',
+    wrong: 'intents of a parallel commit are resolved before its record says that it is committed',
+    patches: [
+      {
+        file: 'src/txn/clean-up.ts',
+        text: '  const header = { ...txn.header({}, false), txn: remains.meta };\n',
+        replacement: `  const header = { ...txn.header({}, false), txn: remains.meta };
+  await resolve(txn, remains.intents, finished(remains.meta, 'committed'));
+`,
+      },
+    ],
+  },
+  {
     name: 'M16',
     wrong: 'a commit without an answer is reported as failed',
     patches: [

@@ -252,34 +252,6 @@ describe('coordinators that go away', () => {
     await rival.rollback();
   });
 
-  it.each([true, false])(
-    'in a parallel commit are recovered by who finds them, all landed: %s',
-    async (landed) => {
-      const { cluster, env } = start(['b']);
-      const meta = await lostCoordinator(cluster, landed ? ['a', 'b'] : ['a']);
-      const inFlightWrites = [
-        { key: key('a'), sequence: 1 },
-        { key: key('b'), sequence: 2 },
-      ];
-      const lockSpans = inFlightWrites.map((write) => ({ start: write.key, end: undefined }));
-      const staged = await send(cluster, meta, endOf(meta, { inFlightWrites, lockSpans }));
-      expect(staged.kind).toBe('ok');
-      const reading = cluster.db.readCurrent(key('a'));
-      await env.runFor(8_000);
-      expect((await reading)?.toString()).toBe(landed ? 'lost' : undefined);
-      expect(await read(cluster, 'b')).toBe(landed ? 'lost' : undefined);
-      if (landed) return;
-      // The write that was missed cannot land any more.
-      const late: KvRequest = { kind: 'put', key: key('b'), value: bytes('late'), sequence: 2 };
-      const answer = await send(cluster, { ...meta, sequence: 2 }, late);
-      if (answer.kind === 'ok') {
-        expect(answer.txn?.writeTimestamp).not.toEqual(meta.writeTimestamp);
-      } else {
-        expect(answer.error.kind).toBe('txn-aborted');
-      }
-    },
-  );
-
   it('an aborted transaction does not read past its own lost writes (X11)', async () => {
     const { cluster, env } = start();
     const meta = await lostCoordinator(cluster, ['a']);

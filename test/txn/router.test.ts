@@ -22,6 +22,7 @@ import {
 import { keyMax, keyMin, meta2Start } from '../../src/encoding/index.ts';
 import { Router, type HeaderBase } from '../../src/txn/index.ts';
 import { scriptKey as key, withTime } from './db-script.ts';
+import { TestCluster } from './test-cluster.ts';
 import { VirtualEnv } from './virtual-env.ts';
 
 const replicas = [1, 2, 3].map((n) => ({
@@ -268,6 +269,21 @@ describe('router', () => {
       away.answer = (node) => (node === 3 ? 'ok' : 'unreachable');
       expect((await away.send(request)).kind).toBe('ok');
     }
+  });
+
+  it('sends no write beside a staged record again (X8)', async () => {
+    const put: KvRequest = { kind: 'put', key: key('n'), value: key('v'), sequence: 1 };
+    const nodes = new Nodes([rangeOf(1, keyMin, keyMax)]);
+    nodes.answer = (node) => (node === 1 ? 'lost' : 'ok');
+    const { meta: txn } = new TestCluster(nodes.env).db.begin();
+    const again = nodes.router.sendBatch({ ...header, txn }, [put]);
+    expect((await withTime(nodes.env, again)).kind).toBe('ok');
+    const asked = nodes.asked.length;
+    nodes.answer = () => 'lost';
+    const sent = nodes.router.sendBatch({ ...header, txn, once: true }, [put]);
+    const response = await withTime(nodes.env, sent);
+    expect(response.kind === 'error' ? response.error.kind : 'ok').toBe('ambiguous-result');
+    expect(nodes.asked.length).toBe(asked + 1);
   });
 
   it('looks a range up once for everybody who asks at the same time', async () => {

@@ -3,7 +3,16 @@
  * other and in keeping with real time, explains everything that was read and the final state.
  */
 import { afterAll, describe, expect, it } from 'vitest';
-import { KvFailure, type Db, type Txn } from '../../src/kv/index.ts';
+import {
+  KvFailure,
+  type BatchRequest,
+  type Db,
+  type KvRequest,
+  type Txn,
+  type TxnId,
+  type TxnOptions,
+} from '../../src/kv/index.ts';
+import { sleep } from '../../src/util/index.ts';
 import { describeFailure, scanPages, scriptKey, withTime } from './db-script.ts';
 import { stacks } from './stacks.ts';
 import { TestCluster } from './test-cluster.ts';
@@ -37,7 +46,7 @@ async function session(
   random: SeededRandom,
   name: string,
   tick: () => number,
-  optimistic: boolean,
+  options: TxnOptions,
 ): Promise<Committed | undefined> {
   const pause = (): Promise<void> =>
     new Promise((resolve) => {
@@ -45,12 +54,12 @@ async function session(
     });
   await pause();
   const began = tick();
-  const txn = db.begin({ name, optimistic });
+  const txn = db.begin({ ...options, name });
   const seen: Observation[] = [];
   try {
     const steps = 1 + random.below(4);
     for (let i = 0; i < steps; i++) {
-      if (optimistic && random.below(2) === 0) {
+      if (options.optimistic === true && random.below(2) === 0) {
         await assume(txn, random, `${name}.${i}`, seen);
       } else await step(txn, random, `${name}.${i}`, seen);
       if (random.below(3) > 0) await pause();
@@ -204,13 +213,13 @@ async function check(
   env: VirtualEnv,
   seed: number,
   nemesis: (random: SeededRandom) => Promise<void>,
-  optimistic = false,
+  optionsOf: (session: number) => TxnOptions = () => ({}),
 ): Promise<number> {
   const random = new SeededRandom(seed * 7919);
   let time = 0;
   const tick = (): number => ++time;
   const sessions = Array.from({ length: 5 }, (_, i) =>
-    session(db, env, random, `t${i}`, tick, optimistic),
+    session(db, env, random, `t${i}`, tick, optionsOf(i)),
   );
   const disturbed = nemesis(random);
   const results = await withTime(env, Promise.all(sessions));
@@ -274,6 +283,83 @@ describe('serializability under slow replication, new leases, splits, rests and 
   it('has seen executors given up', () => expect(rests).toBeGreaterThan(100));
 });
 
+/** What coordinators and those who recover them say to ranges, but for reads. */
+const droppable: readonly KvRequest['kind'][] = [
+  'end-txn',
+  'put',
+  'insert',
+  'delete',
+  'heartbeat-txn',
+  'query-intent',
+  'query-txn',
+  'recover-txn',
+  'resolve-locks',
+];
+
+describe('serializability of parallel commits whose coordinators lose messages or fall silent', () => {
+  const seen = { parallel: 0, again: 0, settled: 0, committed: 0, aborted: 0 };
+  for (let seed = 1; seed <= 300; seed++) {
+    it(`seed ${seed}`, async () => {
+      const env = new VirtualEnv(seed);
+      const splits = words.map(scriptKey);
+      const cluster = new TestCluster(env, { maxOffsetMicros: (seed % 2) * 250_000, splits });
+      const chance = new SeededRandom(seed);
+      cluster.proposeDelayMs = () => chance.below(20);
+      /** By transaction: whether nothing of it arrives behind its first round. */
+      const silent = new Map<TxnId, boolean>();
+      let lostPercent = 0;
+      const isSilent = (id: TxnId): boolean => {
+        const known = silent.get(id) ?? chance.below(3) === 0;
+        silent.set(id, known);
+        return known;
+      };
+      const isLost = ({ header, requests }: BatchRequest): boolean => {
+        const [last] = requests.slice(-1);
+        if (last === undefined || !droppable.includes(last.kind)) return false;
+        const isLate =
+          last.kind === 'heartbeat-txn' ||
+          (last.kind === 'end-txn' && last.inFlightWrites.length === 0 && !last.onePhase);
+        const id = last.kind === 'heartbeat-txn' ? last.txn.id : header.txn?.id;
+        return (isLate && id !== undefined && isSilent(id)) || chance.below(100) < lostPercent;
+      };
+      cluster.intercept = async (batch) => {
+        if (chance.below(3) === 0) await sleep(env, chance.below(300));
+        if (!isLost(batch)) return undefined;
+        const error = { kind: 'ambiguous-result', reason: 'lost' } as const;
+        return { kind: 'error', now: cluster.clock.now(), error, index: undefined };
+      };
+      const disturb = async (random: SeededRandom): Promise<void> => {
+        for (let i = 0; i < 6; i++) {
+          await sleep(env, random.below(60));
+          const what = random.below(4);
+          cluster.loseAnswer = what === 0 ? () => chance.below(3) === 0 : undefined;
+          if (what === 1) for (const replica of cluster.replicas.slice()) replica.renewLease();
+          lostPercent = what === 2 ? 40 : 0;
+        }
+        cluster.loseAnswer = undefined;
+        lostPercent = 0;
+      };
+      // Who is more urgent does not wait until a coordinator has been silent for long.
+      await check(cluster.db, env, seed, disturb, (session) =>
+        session < 2 ? { priority: 'high' } : {},
+      );
+      await env.runFor(20_000);
+      const { parallelCommits, parallelCommitsAgain, parallelCommitsSettled } = cluster.db.counters;
+      seen.parallel += parallelCommits;
+      seen.again += parallelCommitsAgain;
+      seen.settled += parallelCommitsSettled;
+      seen.committed += cluster.recovered.committed;
+      seen.aborted += cluster.recovered.aborted;
+    });
+  }
+
+  afterAll(() => {
+    // Often enough to say something.
+
+    expect(Math.min(...Object.values(seen)), JSON.stringify(seen)).toBeGreaterThan(10);
+  });
+});
+
 describe('serializability of transactions that assume what an outdated replica says', () => {
   let assumed = 0;
   let committed = 0;
@@ -309,7 +395,7 @@ describe('serializability of transactions that assume what an outdated replica s
           cluster.outdated = random.below(3) > 0 ? undefined : cluster.engine.snapshot();
         }
       };
-      const count = await check(cluster.db, env, seed, disturb, true);
+      const count = await check(cluster.db, env, seed, disturb, () => ({ optimistic: true }));
       committed += count;
       await env.runFor(20_000);
     });

@@ -104,6 +104,10 @@ class TestReplica implements ReplicaPort {
     // Nothing is collected here.
   }
 
+  countRecovery(status: 'committed' | 'aborted'): void {
+    this.cluster.recovered[status]++;
+  }
+
   checkLease(): KvError | undefined {
     return this.hasLease ? undefined : this.#notLeaseholder();
   }
@@ -118,7 +122,7 @@ class TestReplica implements ReplicaPort {
   }
 
   async propose(command: Command, leaseSequence: number): Promise<ProposeOutcome> {
-    const delayMs = this.cluster.proposeDelayMs?.() ?? 0;
+    const delayMs = this.cluster.proposeDelayMs?.(command) ?? 0;
     await new Promise<void>((resolve) => {
       if (delayMs === 0) setImmediate(resolve);
       else this.env.timers.after(delayMs, resolve);
@@ -175,14 +179,18 @@ export class TestCluster {
   largestProposal = 0;
   /** How the right side of a split is led: 'later lease' when somebody else may have led it before. */
   afterSplit: 'same lease' | 'first lease' | 'later lease' = 'same lease';
+  /** Parallel commits that were ended by others. */
+  readonly recovered = { committed: 0, aborted: 0 };
   /** How long the replication of a command takes; 0 = one turn of the event loop. */
-  proposeDelayMs: (() => number) | undefined;
+  proposeDelayMs: ((command: Command) => number) | undefined;
   /** Says which applied commands are reported as ambiguous. */
   loseAnswer: ((command: Command) => boolean) | undefined;
   /** A state of the past that optimistic transactions of this node look at; undefined: the present one. */
   outdated: EngineReader | undefined;
-  /** Sees every batch that reaches a range, and may answer instead of it. */
-  intercept: ((batch: BatchRequest) => BatchResponse | undefined) | undefined;
+  /** Sees every batch that reaches a range, and may hold it up or answer instead of it. */
+  intercept:
+    | ((batch: BatchRequest) => BatchResponse | undefined | Promise<BatchResponse | undefined>)
+    | undefined;
   #nextRangeId = 2;
 
   constructor(
@@ -320,7 +328,8 @@ export class TestCluster {
   }
 
   async #serve(batch: BatchRequest): Promise<BatchResponse> {
-    const instead = this.intercept?.(batch);
+    let instead = this.intercept?.(batch);
+    if (instead instanceof Promise) instead = await instead;
     if (instead !== undefined) return instead;
     const found = this.replicas.find(({ rangeId }) => rangeId === batch.header.rangeId);
     if (found === undefined) {

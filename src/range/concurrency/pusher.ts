@@ -3,7 +3,9 @@
  * settles what it left behind on this range.
  */
 import {
+  allLanded,
   asRangeId,
+  queriesOf,
   type BatchHeader,
   type BatchRequest,
   type BatchResponse,
@@ -13,6 +15,7 @@ import {
   type KvResult,
   type Span,
   type Timestamp,
+  type TxnId,
   type TxnMeta,
   type TxnRecord,
 } from '../../kv/index.ts';
@@ -29,6 +32,7 @@ export class Pusher {
   readonly #port: ReplicaPort;
   readonly #finished: FinishedTxns;
   readonly #runHere: (batch: BatchRequest) => Promise<BatchResponse>;
+  readonly #recoveries = new Map<TxnId, Promise<FinishedTxn | undefined>>();
 
   constructor(
     port: ReplicaPort,
@@ -67,13 +71,11 @@ export class Pusher {
     if (answer.kind === 'failed') return answer;
     const { result } = answer;
     if (result.kind !== 'push-txn') return unexpected;
-    const recovered =
-      result.pushee.status === 'staging' && result.record !== undefined
-        ? await this.#recover(anchor, result.record)
-        : result.pushee;
-    if (recovered === undefined) return unexpected;
-    this.#finished.add(recovered);
-    return { kind: 'known', pushee: recovered };
+    const after =
+      result.staged === undefined ? result.pushee : await this.#recoverOnce(anchor, result.staged);
+    if (after === undefined) return unexpected;
+    this.#finished.add(after);
+    return { kind: 'known', pushee: after };
   }
 
   /** Resolves the intents of a finished or pushed transaction in `spans` of this range. */
@@ -91,22 +93,52 @@ export class Pusher {
     return answer.result.waiting ?? [];
   }
 
+  /** Whoever waits here for the same transaction learns of the one recovery under way. */
+  #recoverOnce(anchor: Buffer, record: TxnRecord): Promise<FinishedTxn | undefined> {
+    const { id } = record.meta;
+    const underWay = this.#recoveries.get(id);
+    if (underWay !== undefined) return underWay;
+    const recovery = this.#recover(anchor, record).finally(() => this.#recoveries.delete(id));
+    this.#recoveries.set(id, recovery);
+    return recovery;
+  }
+
   /**
    * A parallel commit whose coordinator is gone is committed when all its writes have landed. Asking
-   * for a write keeps it from landing later (trap X4).
+   * for a write keeps it from landing later (trap X4). The ranges that are asked hear of a clock at or above the commit
+   * timestamp, as they would from the coordinator (trap X3).
    */
   async #recover(anchor: Buffer, record: TxnRecord): Promise<FinishedTxn | undefined> {
-    let implicitlyCommitted = true;
-    for (const { key, sequence } of record.inFlightWrites) {
-      const answer = await this.#ask({ kind: 'query-intent', key, txn: record.meta, sequence });
-      if (answer.kind === 'failed' || answer.result.kind !== 'query-intent') return undefined;
-      if (!answer.result.found) implicitlyCommitted = false;
-    }
-    const txnId = record.meta.id;
-    const answer = await this.#ask({ kind: 'recover-txn', anchor, txnId, implicitlyCommitted });
+    const staged = record.meta;
+    const found = await this.#send(queriesOf(staged, record.inFlightWrites));
+    if (found.kind === 'error') return undefined;
+    const implicitlyCommitted = allLanded(found.results);
+    const answer = await this.#ask({ kind: 'recover-txn', anchor, staged, implicitlyCommitted });
     if (answer.kind === 'failed' || answer.result.kind !== 'recover-txn') return undefined;
-    const after = answer.result.record;
-    return finishedFrom(after.meta, after.status);
+    const { meta, status, lockSpans } = answer.result.record;
+    const finished = finishedFrom(meta, status);
+    if (status === 'committed' || status === 'aborted') {
+      this.#resolveBehind(lockSpans, finished);
+    }
+    return finished;
+  }
+
+  /**
+   * Nobody else is left to do it. The record stays: its coordinator, which may be only slow, must not find nothing
+   * where it has committed (trap X5).
+   */
+  #resolveBehind(spans: readonly Span[], txn: FinishedTxn): void {
+    const requests = spans.map((span): KvRequest => ({ kind: 'resolve-locks', span, txn }));
+    this.#send(requests).then(
+      (response) => {
+        if (response.kind === 'error') this.#unresolved(txn, response.error.kind);
+      },
+      (error: unknown) => this.#unresolved(txn, String(error)),
+    );
+  }
+
+  #unresolved({ id }: FinishedTxn, error: string): void {
+    this.#port.env.log.warn({ txn: id, error }, 'intents of a recovered transaction remain');
   }
 
   async #ask(
@@ -115,11 +147,16 @@ export class Pusher {
     | { readonly kind: 'ok'; readonly result: KvResult }
     | { readonly kind: 'failed'; readonly error: KvError }
   > {
-    const response = await this.#port.sender.send({ header: this.#header(), requests: [request] });
-    this.#port.clock.observe(response.now);
+    const response = await this.#send([request]);
     if (response.kind === 'error') return { kind: 'failed', error: response.error };
     const result = response.results[0];
     return result === undefined ? unexpected : { kind: 'ok', result };
+  }
+
+  async #send(requests: readonly KvRequest[]): Promise<BatchResponse> {
+    const response = await this.#port.sender.send({ header: this.#header(), requests });
+    this.#port.clock.observe(response.now);
+    return response;
   }
 
   #header(): BatchHeader {

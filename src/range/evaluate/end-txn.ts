@@ -2,6 +2,10 @@
  * Evaluation of end-txn: the moment at which a transaction commits is the moment its record (or, in
  * one phase, its writes) is applied.
  *
+ * A parallel commit is staged: it is committed when its writes in flight have landed, too, and becomes so explicitly by
+ * a second end-txn behind the answer, or by whoever recovers it. Its coordinator may abort it as long as it has told nobody:
+ * all others act on what they have found at the keys only by way of the record.
+ *
  * A committed transaction keeps its record until all its intents are resolved. An aborted one needs
  * none: without a record and with a tombstone (or a beginning below the low water) it cannot commit
  * any more, which is what aborted means (trap X5).
@@ -14,9 +18,12 @@ import {
   laterTimestamp,
   type EndTxnRequest,
   type FinishedTxn,
+  type KvResult,
   type Span,
+  type Timestamp,
   type TxnMeta,
   type TxnRecord,
+  type TxnStatus,
 } from '../../kv/index.ts';
 import { addressOf } from '../../encoding/index.ts';
 import { headKey } from '../../storage/index.ts';
@@ -44,8 +51,7 @@ export async function evaluateEndTxn(
   const record = readRecord(ctx.batch, request.anchor, txn.id);
   if (!request.commit) return abort(ctx, txn, request, record);
   if (record?.status === 'committed') {
-    const commitTimestamp = record.meta.writeTimestamp;
-    return ok({ kind: 'end-txn', commitTimestamp, onePhase: false });
+    return ok(endedBefore(record.meta.writeTimestamp));
   }
   if (ctx.state.tombstones.finished(txn.id)?.status === 'committed') {
     // A second delivery (trap X8): true, but nothing that this batch may claim to have done.
@@ -105,7 +111,7 @@ async function commit(
       inFlightWrites: request.inFlightWrites,
     };
     ctx.batch.putUnversioned(recordKey, encodeRecord(staged));
-    return answer(txn, request);
+    return answer(txn, request, 'staging');
   }
   const finished = finishedFrom(txn, 'committed');
   const { remaining, unresolved } = await resolveLocal(ctx, request.lockSpans, finished);
@@ -124,7 +130,7 @@ async function commit(
   ctx.trigger = request.trigger;
   ctx.afterApply.push(() => finish(ctx, finished, remaining.length === 0));
   // With a merge the range has come to hold some of what it took for remote.
-  return answer(txn, request, unresolved || request.trigger?.kind === 'merge');
+  return answer(txn, request, 'committed', unresolved || request.trigger?.kind === 'merge');
 }
 
 async function abort(
@@ -133,17 +139,16 @@ async function abort(
   request: EndTxnRequest,
   record: TxnRecord | undefined,
 ): Promise<Outcome> {
-  const ended = ctx.state.tombstones.finished(txn.id)?.status;
-  if (record?.status === 'committed' || ended === 'committed') {
-    return invalid('the transaction is committed');
-  }
+  const ended = ctx.state.tombstones.finished(txn.id);
+  if (record?.status === 'committed') return ok(endedBefore(record.meta.writeTimestamp));
+  if (ended?.status === 'committed') return ok(endedBefore(ended.timestamp));
   const finished = finishedFrom(txn, 'aborted');
   const { unresolved } = await resolveLocal(ctx, request.lockSpans, finished);
   if (record !== undefined) {
     ctx.batch.putUnversioned(recordEngineKey(request.anchor, txn.id), undefined);
   }
   ctx.afterApply.push(() => finish(ctx, finished, true));
-  return answer(txn, request, unresolved);
+  return answer(txn, request, 'aborted', unresolved);
 }
 
 /** What the rest of the range learns of a transaction's end. */
@@ -225,9 +230,26 @@ export function aborted(reason: string): Outcome {
   return failed({ kind: 'txn-aborted', reason });
 }
 
-function answer(txn: TxnMeta, request: EndTxnRequest, unresolved = false): Outcome {
+/** The answer about a transaction that is committed already; intents may be left anywhere. */
+function endedBefore(commitTimestamp: Timestamp): KvResult {
+  return {
+    kind: 'end-txn',
+    status: 'committed',
+    commitTimestamp,
+    onePhase: false,
+    unresolved: true,
+  };
+}
+
+function answer(
+  txn: TxnMeta,
+  request: EndTxnRequest,
+  status: TxnStatus,
+  unresolved = false,
+): Outcome {
   return ok({
     kind: 'end-txn',
+    status,
     commitTimestamp: txn.writeTimestamp,
     onePhase: request.onePhase,
     ...(unresolved ? { unresolved } : {}),

@@ -67,6 +67,7 @@ function addSpans(
         return;
       }
       if (at.txn !== undefined) record(request.anchor, at.txn.id);
+      if (request.inFlightWrites.length > 0) return;
       if (!request.onePhase && settlesAtEnd(request.lockSpans)) {
         for (const span of request.lockSpans) write(span.start, span.end, zeroTimestamp);
       }
@@ -78,8 +79,10 @@ function addSpans(
       record(request.anchor, request.pushee.id);
       return;
     case 'query-txn':
-    case 'recover-txn':
       record(request.anchor, request.txnId);
+      return;
+    case 'recover-txn':
+      record(request.anchor, request.staged.id);
       return;
     case 'query-intent':
       write(request.key, undefined, zeroTimestamp);

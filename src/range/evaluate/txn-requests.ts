@@ -4,6 +4,7 @@
  */
 import {
   compareTimestamps,
+  equalTimestamps,
   laterTimestamp,
   nextTimestamp,
   type KvRequest,
@@ -65,30 +66,26 @@ export function evaluatePush(ctx: EvaluationContext, request: Request<'push-txn'
   const firstSeenMs = pushes.seen(pushee.id, nowMs);
   if (record === undefined) {
     const known = tombstones.finished(pushee.id);
-    if (known !== undefined) return ok({ kind: 'push-txn', pushee: known, record: undefined });
-    if (!tombstones.mayCreateRecord(pushee)) return pushResult(pushee, 'aborted', undefined);
+    if (known !== undefined) return ok({ kind: 'push-txn', pushee: known, staged: undefined });
+    if (!tombstones.mayCreateRecord(pushee)) return pushResult(pushee, 'aborted');
   } else if (record.status === 'committed' || record.status === 'aborted') {
-    return pushResult(record.meta, record.status, record);
+    return pushResult(record.meta, record.status);
   }
   const current = record?.meta ?? raiseWrite(pushee, tombstones.pushedTo(pushee.id));
   const status: TxnStatus = record?.status ?? 'pending';
   const quietMs =
     record === undefined ? nowMs - firstSeenMs : (ctx.now.wall - record.lastHeartbeat.wall) / 1000;
   const isAbandoned = quietMs >= abandonedAfterMs;
-  if (status === 'staging') {
-    // Only its in-flight writes tell whether it is committed: whoever pushes goes and looks.
-    return isAbandoned || !request.wait
-      ? pushResult(current, 'staging', record)
-      : { kind: 'wait-push' };
-  }
-  if (pushKind === 'touch') return pushResult(current, status, record);
+  if (pushKind === 'touch') return pushResult(current, status);
   const movedAlready = compareTimestamps(current.writeTimestamp, pushTo) > 0;
-  if (pushKind === 'timestamp' && movedAlready) return pushResult(current, status, record);
+  if (pushKind === 'timestamp' && movedAlready) return pushResult(current, status);
   const wins =
     isAbandoned ||
     (pusher?.priority ?? 1) > pushee.priority ||
     (pushKind === 'timestamp' && current.isolation !== 'serializable');
-  if (!wins) return request.wait ? { kind: 'wait-push' } : pushResult(current, status, record);
+  if (!wins) return request.wait ? { kind: 'wait-push' } : pushResult(current, status);
+  // Only its in-flight writes tell whether it is committed: whoever pushes goes and looks.
+  if (record?.status === 'staging') return pushResult(current, 'staging', record);
   if (pushKind === 'abort' || isAbandoned) return abortPushee(ctx, request, current, record);
   return moveTimestamp(ctx, request, current, record);
 }
@@ -103,7 +100,7 @@ function abortPushee(
     ctx.batch.putUnversioned(recordEngineKey(request.anchor, pushee.id), undefined);
   }
   ctx.afterApply.push(() => finish(ctx, finishedFrom(pushee, 'aborted'), true));
-  return pushResult(pushee, 'aborted', record);
+  return pushResult(pushee, 'aborted');
 }
 
 function moveTimestamp(
@@ -115,15 +112,15 @@ function moveTimestamp(
   const moved = raiseWrite(pushee, nextTimestamp(request.pushTo));
   if (record === undefined) {
     ctx.state.tombstones.addPush(pushee.id, moved.writeTimestamp, ctx.now);
-    return pushResult(moved, 'pending', undefined);
+    return pushResult(moved, 'pending');
   }
   const after = { ...record, meta: raiseWrite(record.meta, moved.writeTimestamp) };
   ctx.batch.putUnversioned(recordEngineKey(request.anchor, pushee.id), encodeRecord(after));
-  return pushResult(after.meta, after.status, after);
+  return pushResult(after.meta, after.status);
 }
 
-function pushResult(pushee: TxnMeta, status: TxnStatus, record: TxnRecord | undefined): Outcome {
-  return ok({ kind: 'push-txn', pushee: finishedFrom(pushee, status), record });
+function pushResult(pushee: TxnMeta, status: TxnStatus, staged?: TxnRecord): Outcome {
+  return ok({ kind: 'push-txn', pushee: finishedFrom(pushee, status), staged });
 }
 
 export function evaluateQueryTxn(ctx: EvaluationContext, request: Request<'query-txn'>): Outcome {
@@ -160,18 +157,29 @@ export function evaluateQueryIntent(
   return ok({ kind: 'query-intent', found });
 }
 
+/**
+ * What was found at the keys holds for the record as it was read. One that was staged anew, or has ended, is left as it is:
+ * its coordinator is alive, or somebody was faster.
+ */
 export function evaluateRecover(ctx: EvaluationContext, request: Request<'recover-txn'>): Outcome {
-  const record = readRecord(ctx.batch, request.anchor, request.txnId);
+  const { anchor, staged } = request;
+  const record = readRecord(ctx.batch, anchor, staged.id);
   if (record === undefined) return aborted('there is no record to recover');
-  if (record.status !== 'staging') return ok({ kind: 'recover-txn', record });
+  const isSame =
+    record.meta.epoch === staged.epoch &&
+    equalTimestamps(record.meta.writeTimestamp, staged.writeTimestamp);
+  if (record.status !== 'staging' || !isSame) return ok({ kind: 'recover-txn', record });
   const status = request.implicitlyCommitted ? 'committed' : 'aborted';
   const after: TxnRecord = { ...record, status, inFlightWrites: [] };
   ctx.batch.putUnversioned(
-    recordEngineKey(request.anchor, request.txnId),
+    recordEngineKey(anchor, staged.id),
     request.implicitlyCommitted ? encodeRecord(after) : undefined,
   );
   const tombstone = !request.implicitlyCommitted;
-  ctx.afterApply.push(() => finish(ctx, finishedFrom(record.meta, status), tombstone));
+  ctx.afterApply.push(() => {
+    finish(ctx, finishedFrom(record.meta, status), tombstone);
+    ctx.state.port.countRecovery(status);
+  });
   return ok({ kind: 'recover-txn', record: after });
 }
 

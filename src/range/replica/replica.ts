@@ -221,6 +221,11 @@ export class Replica implements ReplicaPort, RaftHost {
     return isServed ? undefined : this.notLeaseholder();
   }
 
+  countRecovery(status: 'committed' | 'aborted'): void {
+    if (status === 'committed') this.host.counters.txnsRecoveredCommitted++;
+    else this.host.counters.txnsRecoveredAborted++;
+  }
+
   openForWrites(): ClosedTimestamp {
     if (this.quietGroup !== undefined) this.activate();
     // What others commit to such ranges afterwards stands above what has been committed here before, even if none of it is closed yet.

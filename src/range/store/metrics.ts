@@ -26,6 +26,9 @@ export interface StoreCounters {
   writesHeldBack: number;
   /** Batches of reads that a replica served without the lease. */
   followerReads: number;
+  /** Parallel commits whose coordinator was silent: how they were found to have ended. */
+  txnsRecoveredCommitted: number;
+  txnsRecoveredAborted: number;
   /** As leaseholder; see `consistency/check.ts`. */
   consistencyChecks: number;
   inconsistenciesFound: number;
@@ -57,6 +60,8 @@ export function newStoreCounters(): StoreCounters {
     versionsCollected: 0,
     writesHeldBack: 0,
     followerReads: 0,
+    txnsRecoveredCommitted: 0,
+    txnsRecoveredAborted: 0,
     consistencyChecks: 0,
     inconsistenciesFound: 0,
     rangesHashed: 0,

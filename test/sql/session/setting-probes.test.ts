@@ -330,6 +330,17 @@ const probes: Readonly<Record<string, Probe>> = {
       return refreshes;
     }),
   },
+  'kv.transaction.parallel_commits_enabled': {
+    between: ['true', 'false'],
+    look: transaction(async (cluster, env) => {
+      cluster.split(row(1));
+      cluster.proposeDelayMs = () => 1000;
+      const txn = cluster.db.begin();
+      for (let i = 0; i < 2; i++) txn.put(row(i), Buffer.from('x'));
+      await withTime(env, txn.commit());
+      return env.clock.monotonicMs();
+    }),
+  },
   'kv.transaction.write_pipelining_enabled': {
     between: ['true', 'false'],
     look: transaction(async (cluster, env) => {

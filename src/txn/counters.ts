@@ -1,0 +1,14 @@
+/** What a gateway's coordinators count; the server exports it. All only grow. */
+
+export interface TxnCounters {
+  /** Commits that staged their record together with their last writes. */
+  parallelCommits: number;
+  /** Of these: a write or the record did not come through at the staged timestamp, and two rounds followed. */
+  parallelCommitsAgain: number;
+  /** Of these: an answer was lost or the client cancelled, so the record was asked how it ended. */
+  parallelCommitsSettled: number;
+}
+
+export function newTxnCounters(): TxnCounters {
+  return { parallelCommits: 0, parallelCommitsAgain: 0, parallelCommitsSettled: 0 };
+}
