@@ -343,8 +343,8 @@ function isUnrepeatable(txn: TxnMeta | undefined, `,
     patches: [
       {
         file: 'src/range/evaluate/executor.ts',
-        text: 'const floor = this.#writeFloor(requests, txn, now, closed?.promised ?? 0);',
-        replacement: 'const floor = this.#writeFloor(requests, txn, now, 0);',
+        text: 'const floor = this.#writeFloor(requests, txn, at, closed?.floor ?? 0);',
+        replacement: 'const floor = this.#writeFloor(requests, txn, at, 0);',
       },
     ],
   },
