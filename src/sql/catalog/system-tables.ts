@@ -175,6 +175,7 @@ export const jobsTable = systemTable(
     ['error', 'text', 'null'],
     ['payload', 'json', 'null'],
     ['claim', 'text', 'null'],
+    ['execution_errors', 'json', 'null'],
   ],
   ['id'],
 );

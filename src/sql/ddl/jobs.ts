@@ -13,7 +13,7 @@ import {
 } from '../jobs/index.ts';
 import { type JobIds, type JobStatement } from '../parse/index.ts';
 import { type StatementContext, type StatementResult } from '../session/types.ts';
-import { oids, type Datum, type Row } from '../types/index.ts';
+import { makeArray, oids, type Datum, type Row } from '../types/index.ts';
 import { done, resultColumn, type UtilityContext } from './context.ts';
 import { runNode } from './range-rows.ts';
 import { type Shown } from './types.ts';
@@ -38,6 +38,8 @@ const columns = [
   resultColumn('fraction_completed', oids.float8),
   resultColumn('error', oids.text),
   resultColumn('coordinator_id', oids.int8),
+  resultColumn('trace_id', oids.int8),
+  resultColumn('execution_errors', oids.textArray),
 ];
 
 function rowOf(job: Job, isWhole: boolean): Row {
@@ -59,6 +61,9 @@ function rowOf(job: Job, isWhole: boolean): Row {
     job.fraction,
     job.error ?? '',
     job.claim === null ? null : BigInt(job.claim.split('/', 1)[0] ?? 0),
+    // Nothing is traced.
+    null,
+    makeArray(oids.text, job.executionErrors),
   ];
 }
 

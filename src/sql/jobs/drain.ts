@@ -55,7 +55,7 @@ async function drain({ job, env, control, check, progress }: JobRun): Promise<vo
   let most = 1;
   for (;;) {
     check();
-    const leases = await leasesLeft(control, job);
+    const leases = await asFinal(leasesLeft(control, job));
     if (leases === 0) return;
     if (env.clock.monotonicMs() > deadlineMs) {
       throw new Error(`drain timeout: ${memberName(memberOf(job))} still holds ${leases} leases`);
@@ -72,4 +72,14 @@ async function leasesLeft(control: NodeControl, { payload }: Job): Promise<numbe
   return storeId === undefined
     ? (await control.drain(asNodeId(nodeId))).leases
     : control.drainStore(asNodeId(nodeId), asStoreId(storeId));
+}
+
+/** What is not there cannot be drained: no reason to try again. */
+async function asFinal(leases: Promise<number>): Promise<number> {
+  try {
+    return await leases;
+  } catch (error) {
+    if (!(error instanceof KvFailure)) throw error;
+    throw new Error(error.message, { cause: error });
+  }
 }

@@ -50,6 +50,16 @@ export interface Job {
   readonly payload: unknown;
   /** `node/session` of who works on it; see `sessions.ts`. */
   readonly claim: string | null;
+  /** Why earlier attempts ended, the last `executionErrorsMax` of them, the oldest first. */
+  readonly executionErrors: readonly string[];
+}
+
+export const executionErrorsMax = 10;
+const executionErrorMax = 1_000;
+
+/** The errors of a job whose attempt has ended in one more. */
+export function withExecutionError({ executionErrors }: Job, message: string): readonly string[] {
+  return [...executionErrors, message.slice(0, executionErrorMax)].slice(-executionErrorsMax);
 }
 
 export function hasEnded({ status }: Job): boolean {
@@ -83,6 +93,7 @@ export async function createJob(db: Db, env: Env, txn: Txn, spec: JobSpec): Prom
     fraction: 0,
     error: null,
     claim: spec.claim ?? null,
+    executionErrors: [],
   };
   writeJob(txn, job);
   return job;
@@ -127,6 +138,7 @@ function encode(job: Job): Datum[] {
     job.error,
     job.payload === undefined ? null : JSON.stringify(job.payload),
     job.claim,
+    job.executionErrors.length === 0 ? null : JSON.stringify(job.executionErrors),
   ];
 }
 
@@ -153,5 +165,7 @@ function decode(row: readonly Datum[]): Job {
     error: optional(11),
     payload: row[12] === null ? undefined : JSON.parse(text(12)),
     claim: optional(13),
+    // Nobody but `encode` writes this column.
+    executionErrors: JSON.parse(optional(14) ?? '[]') as string[],
   };
 }

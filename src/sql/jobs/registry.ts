@@ -7,8 +7,8 @@
  *     -> claimed in a transaction that reads row and sessions again, then run
  *   a look at the own running jobs, every `beatMs` while there are any: requests, the session
  *
- * A job may be run again after a crash or an adoption: work is repeatable, and whatever it writes about itself is
- * written only while the row still carries its claim.
+ * A job may be run again after a crash or an adoption, or because the cluster could not do something at the time: work is
+ * repeatable, and whatever it writes about itself is written only while the row still carries its claim.
  */
 import { KvFailure, type Db, type Member, type NodeControl, type Txn } from '../../kv/index.ts';
 import { type Env, type TimerHandle } from '../../util/index.ts';
@@ -18,10 +18,12 @@ import { changeMembership } from './change-membership.ts';
 import {
   createJob,
   deleteJob,
+  executionErrorsMax,
   hasEnded,
   nowMicros,
   readJob,
   readJobs,
+  withExecutionError,
   writeJob,
   type Job,
   type JobSpec,
@@ -86,6 +88,8 @@ export class JobRegistry {
   readonly #options: JobRegistryOptions;
   readonly #session: JobSession;
   readonly #running = new Map<bigint, Running>();
+  /** How attempts of this node ended that could not even write that down. */
+  readonly #unwritten = new Map<bigint, string>();
   /** Made by `createOwn`, not begun yet. */
   readonly #own = new Set<bigint>();
   #lookTimer: TimerHandle | undefined;
@@ -192,6 +196,7 @@ export class JobRegistry {
         continue;
       }
       const mine = await this.#claim(job.id);
+      this.#unwritten.delete(job.id);
       if (mine !== undefined) this.#begin(mine, type);
     }
   }
@@ -228,7 +233,15 @@ export class JobRegistry {
         writeJob(txn, { ...job, status: 'paused', claim: null, modified: this.#now });
         return undefined;
       }
-      const mine: Job = { ...job, claim, started: job.started ?? this.#now, modified: this.#now };
+      const unwritten = this.#unwritten.get(id);
+      const mine: Job = {
+        ...job,
+        claim,
+        started: job.started ?? this.#now,
+        modified: this.#now,
+        executionErrors:
+          unwritten === undefined ? job.executionErrors : withExecutionError(job, unwritten),
+      };
       writeJob(txn, mine);
       return mine;
     });
@@ -247,6 +260,7 @@ export class JobRegistry {
       },
       (error: unknown) => {
         env.log.warn({ job: String(job.id), err: error }, 'a job was left half done');
+        if (!(error instanceof JobStopped)) this.#unwritten.set(job.id, messageOf(error));
         this.wake();
       },
     );
@@ -288,6 +302,12 @@ export class JobRegistry {
       }
       if (running.stop === 'cancel') return this.#revert(job, type, running, error);
       return error;
+    }
+    if (type.isOfSession !== true && isPassing(error) && mayTryAgain(job)) {
+      // Whoever looks next goes on with it.
+      const executionErrors = withExecutionError(job, messageOf(error));
+      await this.#change(running, { executionErrors, claim: null });
+      return undefined;
     }
     const failure = error instanceof Error ? error : new Error(String(error));
     return this.#revert(job, type, running, failure);
@@ -408,4 +428,19 @@ export class JobRegistry {
       for (const job of old) deleteJob(txn, job);
     });
   }
+}
+
+/** The cluster could not do it at the time, or does not know whether it did. */
+function isPassing(error: unknown): boolean {
+  if (!(error instanceof KvFailure)) return false;
+  const { kind } = error.kvError;
+  return kind === 'unavailable' || kind === 'ambiguous-result';
+}
+
+function mayTryAgain({ executionErrors }: Job): boolean {
+  return executionErrors.length < executionErrorsMax;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -1,6 +1,6 @@
 /** Jobs of a made-up type: they survive their node, stop when asked to, and take back what they did. */
 import { describe, expect, it } from 'vitest';
-import { asNodeId, type Db } from '../../../src/kv/index.ts';
+import { asNodeId, KvFailure, type Db } from '../../../src/kv/index.ts';
 import { CatalogCache } from '../../../src/sql/catalog/index.ts';
 import { noNodeEvents } from '../../../src/sql/events/index.ts';
 import {
@@ -19,6 +19,8 @@ import { control, eventLogOf, startCluster } from '../ddl/node.ts';
 class Counting {
   readonly log: string[] = [];
   failAt = 0;
+  /** So many times part of the cluster is away at the third step. */
+  away = 0;
   readonly types: ReadonlyMap<string, JobType>;
 
   constructor(env: VirtualEnv) {
@@ -31,6 +33,9 @@ class Counting {
             for (let i = job.fraction * 10 + 1; i <= 10; i++) {
               await sleep(env, 1000);
               check();
+              if (i === 3 && this.away-- > 0) {
+                throw new KvFailure({ kind: 'unavailable', reason: `away, ${this.away} to go` });
+              }
               if (i === this.failAt) throw new Error(`no ${i}`);
               await progress({ fraction: i / 10, runningStatus: `at ${i}` });
             }
@@ -177,6 +182,37 @@ describe('a job', () => {
     await env.runFor(15_000);
     expect(await now()).toMatchObject({ status: 'failed', error: 'no 4', fraction: 0.3 });
     expect(counting.log).toEqual(['from 0', 'reverted']);
+    await registry.stop();
+  });
+
+  it('goes on after what the cluster could not do at the time, and keeps the reasons', async () => {
+    const { env, counting, node, now } = await rig();
+    counting.away = 2;
+    const registry = node(1);
+    registry.start();
+    await env.runFor(60_000);
+    expect(await now()).toMatchObject({
+      status: 'succeeded',
+      error: null,
+      executionErrors: [
+        expect.stringContaining('away, 1 to go'),
+        expect.stringContaining('away, 0 to go'),
+      ],
+    });
+    expect(counting.log).toEqual(['from 0', 'from 2', 'from 2', 'done']);
+    await registry.stop();
+  });
+
+  it('is given up when that has happened ten times', async () => {
+    const { env, counting, node, now } = await rig();
+    counting.away = 100;
+    const registry = node(1);
+    registry.start();
+    await env.runFor(300_000);
+    const job = await now();
+    expect(job).toMatchObject({ status: 'failed', error: expect.stringContaining('away, 89') });
+    expect(job?.executionErrors.length).toBe(10);
+    expect(counting.log.at(-1)).toBe('reverted');
     await registry.stop();
   });
 });
