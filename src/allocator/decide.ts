@@ -65,18 +65,19 @@ export function decide(
   return blocked.length === 0 ? nothingToDo : { kind: 'none', blocked };
 }
 
-/** What the range lacks, or has too much of, in words, whether or not anything can be done about it; undefined when it is whole. */
+/** What is wrong with the number of replicas or the stores they are on, in words; undefined when nothing is. */
 export function repairDue(
   cluster: ClusterPicture,
   range: RangePicture,
   zone: ZoneConfig,
   settings: AllocatorSettings,
 ): string | undefined {
-  const situation = situationOf(cluster, range, zone, settings);
   if (isChanging(range)) return 'a change of its replicas is under way';
-  for (const rule of repairs) {
-    const reason = rule(situation)?.reason ?? situation.blocked[0];
-    if (reason !== undefined) return reason;
-  }
-  return undefined;
+  const situation = situationOf(cluster, range, zone, settings);
+  const { rules, voters, nonVoters, blocked } = situation;
+  const moved = replaceLost(situation) ?? leaveDecommissioning(situation);
+  // As many as there are nodes for are enough.
+  const isWhole = voters.length >= rules.wantedVoters && nonVoters.length >= rules.wantedNonVoters;
+  const added = isWhole ? undefined : (addMissingVoter(situation) ?? addMissingNonVoter(situation));
+  return (moved ?? added)?.reason ?? blocked[0] ?? dropSurplus(situation)?.reason;
 }

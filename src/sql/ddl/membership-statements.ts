@@ -165,14 +165,15 @@ async function refuseDecommission(
   if (blocked.length === 0) return;
   const named = blocked.slice(0, namedMax).map(({ rangeId, reason }) => `r${rangeId}: ${reason}`);
   const more = blocked.length > namedMax ? [`and ${blocked.length - namedMax} more`] : [];
-  const { what } = statement;
+  const { what, checks } = statement;
+  const strictly = checks === 'strict' ? ' WITH STRICT CHECKS' : '';
   const ids = statement.ids.join(', ');
   throw sqlError(
     'objectNotInPrerequisiteState',
-    `${what} ${ids} cannot be decommissioned: ${blocked.length} ranges could not move`,
+    `${what} ${ids} cannot be decommissioned: ${blocked.length} ranges are in the way`,
     {
       detail: [...named, ...more].join('\n'),
-      hint: `EXPLAIN ALTER ${what.toUpperCase()} ${ids} DECOMMISSION shows all of them. Add ${what}s, or change zone configurations.`,
+      hint: `EXPLAIN ALTER ${what.toUpperCase()} ${ids} DECOMMISSION${strictly} shows all of them. Add ${what}s, or change zone configurations.`,
     },
   );
 }
