@@ -15,6 +15,7 @@ import {
   addMissingVoter,
   dropSurplus,
   leaveDecommissioning,
+  partFromNode,
   replaceLost,
 } from './repair.ts';
 import { liveVoters, quorumOf, situationOf, type Situation } from './situation.ts';
@@ -31,6 +32,7 @@ type Rule = (situation: Situation) => PlacementAction | undefined;
 const repairs: readonly Rule[] = [
   replaceLost,
   leaveDecommissioning,
+  partFromNode,
   addMissingVoter,
   addMissingNonVoter,
   // Before the constraints: what is out of place is better dropped than moved.

@@ -104,6 +104,25 @@ function heirForMove(situation: Situation, leaving: StoreState): StoreState | un
   return to === undefined ? undefined : heir;
 }
 
+/** Two replicas on one node die together: one goes elsewhere, or goes. The leaseholder's stays. */
+export function partFromNode(situation: Situation): PlacementAction | undefined {
+  const { range, voters, nonVoters } = situation;
+  const all = [...voters, ...nonVoters];
+  const second = all.find(
+    (each) =>
+      each.storeId !== range.leaseholder &&
+      all.some((other) => other !== each && other.nodeId === each.nodeId),
+  );
+  if (second === undefined) return undefined;
+  const role = voters.includes(second) ? 'voter' : 'non-voter';
+  const reason = `node ${second.nodeId} holds two replicas`;
+  const to = bestChoice(situation, without(situation, second), role);
+  if (to !== undefined) return replace(role, { from: second, to: to.store }, 'recovery', reason);
+  return role === 'non-voter' || canSpare(situation, second)
+    ? remove(role, second, reason)
+    : undefined;
+}
+
 /** With how many voters a range makes do when its nodes are taken away: an even number bears no more than one less. */
 function leastVoters({ rules, voters }: Situation): number {
   if (voters.length % 2 === 0) return rules.wantedVoters;
