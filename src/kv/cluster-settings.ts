@@ -21,6 +21,8 @@ export interface ClusterSetting<T extends string | number | boolean = string | n
   /** Values of an enumeration in order of their numbers. */
   readonly choices?: readonly string[];
   readonly min?: number;
+  /** 0 turns it off; `min` holds for all other values. */
+  readonly isOffAtZero?: true;
   /** Old name that still works. */
   readonly alias?: string;
 }
@@ -30,6 +32,7 @@ const mib = 1 << 20;
 interface Numeric {
   readonly defaultValue: number;
   readonly min?: number;
+  readonly isOffAtZero?: true;
   readonly alias?: string;
 }
 
@@ -145,7 +148,7 @@ export const kvSettings = {
   backpressureMultiplier: fraction(
     'kv.range.backpressure_range_size_multiplier',
     'writes to a range wait while it is larger than its range_max_bytes times this; 0: they never wait',
-    { defaultValue: 2 },
+    { defaultValue: 2, min: 1, isOffAtZero: true },
   ),
   rangeSizeHardCap: bytes(
     'kv.range.range_size_hard_cap',

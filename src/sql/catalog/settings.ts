@@ -156,7 +156,8 @@ export function parseSetting(entry: ClusterSetting, text: string): string {
 
 function limited(entry: ClusterSetting, value: number): string {
   const min = entry.min ?? (entry.type === 'd' || entry.type === 'z' ? 0 : undefined);
-  if (min !== undefined && value < min) {
+  const isOff = entry.isOffAtZero === true && value === 0;
+  if (min !== undefined && value < min && !isOff) {
     throw sqlError(
       'invalidParameterValue',
       `${entry.name} must be at least ${formatSetting(entry, String(min))}, not ${formatSetting(entry, String(value))}`,
