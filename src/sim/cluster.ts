@@ -64,6 +64,8 @@ interface Machine {
   inRepair: boolean;
   /** Its node was decommissioned, and has ended itself for that once. */
   dismissed: boolean;
+  /** As this machine has heard of the zone. */
+  globalReads: boolean;
   /** When an operation of a disk failed in this run of the node; it must end itself. */
   diskFailedAtMs: number | undefined;
 }
@@ -101,6 +103,7 @@ export class SimCluster {
   readonly #netRandom: SeededRandom;
   readonly #machines: Machine[];
   readonly #zone: ZoneConfig;
+  readonly #globalZone: ZoneConfig;
   readonly links = new Links();
   /** Machines that stay down. */
   readonly #held = new Set<number>();
@@ -128,6 +131,7 @@ export class SimCluster {
       numReplicas: 3 + nonVoters,
       numVoters: 3,
     };
+    this.#globalZone = { ...this.#zone, globalReads: true };
     this.#netRandom = world.random.fork();
     this.#network = new LocalNetwork(world, (delivery) => this.#fate(delivery));
     this.#machines = Array.from({ length: options.nodes }, (_, index): Machine => {
@@ -150,6 +154,7 @@ export class SimCluster {
         wiped: false,
         inRepair: false,
         dismissed: false,
+        globalReads: false,
         diskFailedAtMs: undefined,
       };
     });
@@ -196,6 +201,13 @@ export class SimCluster {
 
   isUp(index: number): boolean {
     return this.#machines[index]?.running !== undefined;
+  }
+
+  /** A machine hears that the zone of all ranges has changed. */
+  setGlobalReads(index: number, globalReads: boolean): void {
+    const machine = must(this.#machines[index]);
+    machine.globalReads = globalReads;
+    for (const store of machine.running?.node.stores ?? []) store.lookAtAll();
   }
 
   /** One of a machine's stores; `place` in [0, 1). */
@@ -258,7 +270,7 @@ export class SimCluster {
       singleNode: index === 0 && !machine.wiped,
       version: 'sim',
       maxOffsetMs: this.#options.maxOffsetMs,
-      zoneConfigFor: () => this.#zone,
+      zoneConfigFor: () => (machine.globalReads ? this.#globalZone : this.#zone),
       ...(this.#options.settings === undefined ? {} : { storeSettings: this.#options.settings }),
       clusterSettings: this.#clusterSettings(),
       // The last words of a process that was killed: its disk is gone under it.

@@ -77,8 +77,10 @@ export function drawConfiguration(random: SeededRandom, nodes: number): Configur
   // What was added later is drawn last: seeds keep the rest.
   const stores = drawStores(random, nodes + drawn.lateNodes);
   const load = random.chance(0.75) ? drawLoad(random) : unmoved;
+  const isGlobal = random.chance(0.4);
   return {
     ...drawn,
+    faults: isGlobal ? [...faults, 'global-reads'] : faults,
     stores,
     pauseMs: load.pauseMs,
     settings: { ...drawn.settings, ...load.settings },
@@ -130,11 +132,12 @@ function drawClosing(
   };
 }
 
-/** Some classes of faults: what is not disturbed by all the others goes further. */
+/** Some classes of faults, but for 'global-reads': what is not disturbed by all the others goes further. */
 function drawFaults(random: SeededRandom): FaultName[] {
   const share = 0.15 + 0.7 * random.float();
-  const drawn = faultNames.filter(() => random.chance(share));
-  return drawn.length < 3 ? [...faultNames] : drawn;
+  const others = faultNames.filter((name) => name !== 'global-reads');
+  const drawn = others.filter(() => random.chance(share));
+  return drawn.length < 3 ? others : drawn;
 }
 
 function drawSettings(random: SeededRandom, diskMaxMs: number): Partial<StoreSettings> {

@@ -141,6 +141,10 @@ export class ClusterDb implements Db {
   }
 
   async readCurrent(key: Buffer): Promise<Buffer | undefined> {
+    // What is current is for a leaseholder to say; what has happened before now, for any replica that knows it.
+    if (this.#router.closesAhead(key)) {
+      return this.run({ name: 'current read' }, (txn) => txn.get(key));
+    }
     const result = await this.#one({ kind: 'get', key, lock: 'none' });
     return result.kind === 'get' ? result.value : undefined;
   }

@@ -467,8 +467,13 @@ export class ClusterTxn implements Txn {
       throw error;
     }
     // Locks and intents are on their way out already: only the client waits.
-    await untilPast(this.parts.env, this.parts.clock, committed);
+    await this.waitOut(committed);
     return committed;
+  }
+
+  /** Commit wait. */
+  waitOut(committed: Timestamp): Promise<void> {
+    return untilPast(this.parts.env, this.parts.clock, committed);
   }
 
   async rollback(): Promise<void> {

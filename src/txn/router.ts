@@ -266,6 +266,11 @@ export class Router {
     return this.#cache.cached(key, false)?.range;
   }
 
+  /** The range of `key` is known, and any replica of it can serve reads of the present. */
+  closesAhead(key: Buffer): boolean {
+    return this.#cache.cached(key, false)?.closesAhead === true;
+  }
+
   #deadline(): number {
     return this.#options.env.clock.monotonicMs() + (this.#options.unavailableAfterMs ?? 30_000);
   }

@@ -3,6 +3,7 @@
  * seeds has to find it. The bugs are put into the shipped parts from here; no shipped part knows of them.
  */
 import { afterEach, expect, it, vi } from 'vitest';
+import { ClosedTimestamp } from '../../src/range/closed/closed-timestamp.ts';
 import { LeaseSupport } from '../../src/range/replica/lease.ts';
 import { Replica } from '../../src/range/replica/replica.ts';
 import { SupportLedger } from '../../src/range/store/liveness.ts';
@@ -67,6 +68,45 @@ const planted: readonly Planted[] = [
       return {};
     },
     seeds: 120,
+  },
+  {
+    bug: 'a commit ahead of the clock is answered at once',
+    faults: ['global-reads', 'clock'],
+    workload: 'register',
+    plant: () => {
+      vi.spyOn(ClusterTxn.prototype, 'waitOut').mockResolvedValue(undefined);
+      return {};
+    },
+    seeds: 5,
+    sign: /not-linearizable/,
+  },
+  {
+    bug: 'a follower serves reads whose uncertainty is not closed',
+    faults: ['global-reads', 'clock', 'partition', 'one-way'],
+    workload: 'register',
+    plant: () => {
+      const execute = Reflect.get(Replica.prototype, 'execute');
+      vi.spyOn(Replica.prototype, 'execute').mockImplementation(function (this: Replica, batch) {
+        const { header } = batch;
+        if (header.txn === undefined || this.holdsLease) return execute.call(this, batch);
+        const txn = { ...header.txn, uncertaintyLimit: header.txn.readTimestamp };
+        return execute.call(this, { ...batch, header: { ...header, txn } });
+      });
+      return {};
+    },
+    seeds: 20,
+    sign: /not-linearizable/,
+  },
+  {
+    bug: 'a leaseholder takes values ahead of its clock for younger than their reader',
+    faults: ['global-reads', 'transfer', 'clock'],
+    workload: 'register',
+    plant: () => {
+      vi.spyOn(ClosedTimestamp.prototype, 'noteAhead').mockImplementation(() => undefined);
+      return {};
+    },
+    seeds: 10,
+    sign: /not-linearizable/,
   },
   {
     bug: 'a write does not check what was assumed',

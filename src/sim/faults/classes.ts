@@ -8,6 +8,7 @@ import { placement } from './placement.ts';
 import { processes } from './processes.ts';
 import { rangeOperations } from './ranges.ts';
 import { seams } from './seams.ts';
+import { zones } from './zones.ts';
 
 const classes = {
   ...processes,
@@ -18,6 +19,7 @@ const classes = {
   ...merges,
   ...placement,
   ...seams,
+  ...zones,
 } satisfies Record<string, AnyFaultClass>;
 
 export type FaultName = keyof typeof classes;

@@ -343,12 +343,14 @@ class Runner {
         setGlobalReads(this.it, args[0] === 'on');
         return '';
       case 'read':
-        return readNow(this.it, number('node', 1), args.map(userKey));
+        return this.outcome(readNow(this.it, number('node', 1), args.map(userKey)));
       case 'write':
-        return writeNow(this.it, number('node', 1), args.map(userKey), {
-          value: options.get('value') ?? '',
-          read: (options.get('read') ?? '').split(',').filter(Boolean).map(userKey),
-        });
+        return this.outcome(
+          writeNow(this.it, number('node', 1), args.map(userKey), {
+            value: options.get('value') ?? '',
+            read: (options.get('read') ?? '').split(',').filter(Boolean).map(userKey),
+          }),
+        );
       case 'equal':
         return this.equal(Number(args[0] ?? 1));
       case 'discard': {
