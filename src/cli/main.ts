@@ -110,6 +110,7 @@ const node = program
 clientFlags(node.command('status'))
   .description('list the nodes: addresses, liveness')
   .option('--ranges', 'and their leases and replicas')
+  .option('--stats', 'and the sizes of their replicas')
   .option('--decommission', 'and who is to leave, or has left')
   .option('--all', 'and all of it')
   .action(async (flags: Record<string, unknown>) => {

@@ -18,21 +18,41 @@ const counts = {
       ON t.node_id = n.node_id`,
 };
 
+/** Of the replicas of the node, as their leaseholders say. */
+const stats = {
+  columns: ['live_bytes', 'key_bytes', 'value_bytes', 'intent_bytes', 'system_bytes']
+    .map((name) => `, coalesce(s.${name}, 0) AS ${name}`)
+    .join(''),
+  from: `
+    LEFT JOIN (
+      SELECT r.node_id, sum(live_bytes) AS live_bytes, sum(key_bytes) AS key_bytes, sum(value_bytes) AS value_bytes,
+        sum(intent_bytes) AS intent_bytes, sum(system_bytes) AS system_bytes
+      FROM (SELECT *, unnest(replicas) AS node_id FROM skein_internal.ranges) AS r
+      GROUP BY r.node_id) AS s
+      ON s.node_id = n.node_id`,
+};
+
 const memberships = {
   columns: ', m.replicas AS gossiped_replicas, m.is_decommissioning, m.membership, m.is_draining',
   from: '',
 };
 
-export function runNodeStatus(flags: Record<string, unknown>): Promise<void> {
+/** One row per node; which columns follow the first ones is up to the flags. */
+export function nodeStatusQuery(flags: Record<string, unknown>): string {
   const parts = [
     ...(flags['ranges'] === true || flags['all'] === true ? [counts] : []),
+    ...(flags['stats'] === true || flags['all'] === true ? [stats] : []),
     ...(flags['decommission'] === true || flags['all'] === true ? [memberships] : []),
   ];
-  const query = `
+  return `
     SELECT n.node_id AS id, n.address, n.sql_address, n.build, n.started_at, now() AS updated_at, n.locality,
       m.is_live AND NOT m.is_draining AS is_available, m.is_live${parts.map(({ columns }) => columns).join('')}
     FROM skein_internal.nodes AS n
     JOIN skein_internal.node_membership AS m ON m.node_id = n.node_id${parts.map(({ from }) => from).join('')}
     ORDER BY n.node_id`;
+}
+
+export function runNodeStatus(flags: Record<string, unknown>): Promise<void> {
+  const query = nodeStatusQuery(flags);
   return withClient(flags, (client) => runStatement(client, query, { rethrow: true }));
 }

@@ -8,6 +8,7 @@ import { type RangeDescriptor, type ReplicaDescriptor } from './descriptor.ts';
 import { type KvError } from './errors.ts';
 import { type Timestamp } from './hlc.ts';
 import { type NodeId, type RangeId, type StoreId, type TxnId } from './ids.ts';
+import { type SpanStats } from './span-stats.ts';
 import {
   type InFlightWrite,
   type Span,
@@ -368,18 +369,6 @@ export interface ScanResult {
   readonly keys: readonly Buffer[];
   readonly values: readonly Buffer[];
   readonly resume: { readonly start: Buffer; readonly end: Buffer } | undefined;
-}
-
-/** What a span of keys holds. */
-export interface SpanStats {
-  /** Live and dead versions of its keys. */
-  readonly sizeBytes: number;
-  readonly liveBytes: number;
-  /** Keys that have a live value. */
-  readonly keyCount: number;
-  /** Committed versions, deletions too, and intents. */
-  readonly versionCount: number;
-  readonly intentCount: number;
 }
 
 /** How the replicas of a range compare at one index of its log. */

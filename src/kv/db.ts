@@ -11,13 +11,13 @@ import {
   type RangeCheck,
   type RangeInfo,
   type RelocationTarget,
-  type SpanStats,
   type WaitPolicy,
 } from './api.ts';
 import { type RangeDescriptor } from './descriptor.ts';
 import { type HlcClock, type Timestamp } from './hlc.ts';
 import { type NodeId, type StoreId } from './ids.ts';
 import { type Member, type Membership, type Memberships } from './membership.ts';
+import { type SpanStats } from './span-stats.ts';
 import { type IsolationLevel, type TxnMeta } from './txn.ts';
 
 export interface TxnOptions {

@@ -21,7 +21,6 @@ export type {
   ScanRequest,
   ScanResult,
   Sender,
-  SpanStats,
   WaitPolicy,
 } from './api.ts';
 export { untilPast } from './commit-wait.ts';
@@ -122,6 +121,8 @@ export {
 export type { ProtectedSpan, ProtectedTimestamp } from './protected.ts';
 export { isAdminRequest, isPlainRead, recordKeyOf, requestSpan } from './request-span.ts';
 export { SortedMap } from './sorted-map.ts';
+export { addSpanStats, zeroSpanStats } from './span-stats.ts';
+export type { SpanStats } from './span-stats.ts';
 export { TransportFailure, gossipKeys, storeMethod } from './transport.ts';
 export type {
   CallHandler,

@@ -13,7 +13,6 @@ import {
   type RangeCheck,
   type RangeInfo,
   type RowProgramCompiler,
-  type SpanStats,
 } from './api.ts';
 import { type RangeDescriptor } from './descriptor.ts';
 import { type Db, type Txn, type TxnOptions } from './db.ts';
@@ -23,6 +22,7 @@ import { asRangeId, asReplicaId, asStoreId, asTxnId, type NodeId, type TxnId } f
 import { LocalTxn } from './local-txn.ts';
 import { allActive, type Memberships } from './membership.ts';
 import { SortedMap } from './sorted-map.ts';
+import { zeroSpanStats, type SpanStats } from './span-stats.ts';
 
 /** Versions of one key, oldest first. */
 interface Version {
@@ -162,20 +162,25 @@ export class LocalDb implements Db {
   }
 
   #statsOf(start: Buffer, end: Buffer): SpanStats {
-    let keyCount = 0;
+    let liveCount = 0;
     let liveBytes = 0;
     let sizeBytes = 0;
+    let keyBytes = 0;
+    let keyCount = 0;
     let versionCount = 0;
     this.#data.visit(start, end, (key, versions) => {
       const live = versions.at(-1)?.value;
       if (live !== undefined) {
-        keyCount++;
+        liveCount++;
         liveBytes += key.length + live.length;
       }
+      keyCount++;
       versionCount += versions.length;
+      keyBytes += versions.length * key.length;
       for (const { value } of versions) sizeBytes += key.length + (value?.length ?? 0);
     });
-    return { sizeBytes, liveBytes, keyCount, versionCount, intentCount: 0 };
+    const counted = { sizeBytes, liveBytes, liveCount, keyBytes, keyCount, versionCount };
+    return { ...zeroSpanStats, ...counted };
   }
 
   async split(splitKey: Buffer, options: { readonly expiration?: Timestamp } = {}): Promise<void> {

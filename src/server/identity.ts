@@ -17,7 +17,7 @@ export interface StoredIdentity extends StoreIdentity {
 
 const fileName = 'STORE';
 /** Of everything in the store's folder; a store of another format is refused. */
-const formatVersion = 3;
+const formatVersion = 4;
 
 /** The folder holds something else than a Skein store of this cluster, or one this program cannot read. */
 export class ForeignStoreError extends Error {

@@ -78,6 +78,10 @@ export function unversionedKey(key: Buffer): Buffer {
   return tagged(unversionedTag, key);
 }
 
+export function isUnversionedKey(engineKey: Buffer): boolean {
+  return engineKey[0] === unversionedTag;
+}
+
 export function keyOfUnversioned(engineKey: Buffer): Buffer {
   return engineKey.subarray(1);
 }

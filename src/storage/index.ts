@@ -36,7 +36,15 @@ export type { MemoryEngineOptions } from './memory-engine.ts';
 export { dropGarbage, mvccGarbage } from './mvcc-garbage.ts';
 export type { DroppedGarbage, GarbageEntry, MvccGarbage } from './mvcc-garbage.ts';
 export { mvccGet, mvccPeek, mvccScan, newestVisible } from './mvcc-read.ts';
-export { addStats, computeStats, StatsSum, subtractStats, zeroStats } from './mvcc-stats.ts';
+export {
+  addStats,
+  areSameStats,
+  computeStats,
+  StatsSum,
+  subtractStats,
+  unversionedDelta,
+  zeroStats,
+} from './mvcc-stats.ts';
 export type {
   HeadRecord,
   Intent,

@@ -2,16 +2,21 @@
  * Sizes of a range's MVCC data. Every figure is a sum over records, so the effect of a command is a delta
  * and the halves of a split add up to the whole:
  *
- *   totalBytes    engine keys and values of heads and older versions
  *   liveBytes     key and value of every key whose newest version (the intent, if there is one) is no deletion
  *   liveCount     number of such keys
+ *   totalBytes    engine keys and values of heads and older versions
+ *   keyBytes      of these, the engine keys
+ *   keyCount      heads: keys of which anything is known, deletions too
  *   versionCount  committed versions (deletions too) and intents
+ *   intentBytes   key and newest value of every intent
  *   intentCount   intents
+ *   systemBytes   engine keys and values of what has no versions: transaction records, the GC threshold
+ *   systemCount   number of those
  *
- * Unversioned values (transaction records, range state) are not counted.
+ * A replica's own state (`r`) is not counted.
  */
-import { type EngineReader } from './engine.ts';
-import { headSpan, isHeadKey, versionSpan } from './engine-keys.ts';
+import { type EngineReader, type EngineWrite } from './engine.ts';
+import { engineSpans, isHeadKey, isUnversionedKey } from './engine-keys.ts';
 import { HeadReader } from './head-record.ts';
 import { type MvccStats } from './mvcc-types.ts';
 
@@ -21,8 +26,13 @@ export const zeroStats: MvccStats = {
   liveBytes: 0,
   liveCount: 0,
   totalBytes: 0,
+  keyBytes: 0,
+  keyCount: 0,
   versionCount: 0,
+  intentBytes: 0,
   intentCount: 0,
+  systemBytes: 0,
+  systemCount: 0,
 };
 
 export function addStats(a: MvccStats, b: MvccStats): MvccStats {
@@ -30,8 +40,13 @@ export function addStats(a: MvccStats, b: MvccStats): MvccStats {
     liveBytes: a.liveBytes + b.liveBytes,
     liveCount: a.liveCount + b.liveCount,
     totalBytes: a.totalBytes + b.totalBytes,
+    keyBytes: a.keyBytes + b.keyBytes,
+    keyCount: a.keyCount + b.keyCount,
     versionCount: a.versionCount + b.versionCount,
+    intentBytes: a.intentBytes + b.intentBytes,
     intentCount: a.intentCount + b.intentCount,
+    systemBytes: a.systemBytes + b.systemBytes,
+    systemCount: a.systemCount + b.systemCount,
   };
 }
 
@@ -40,9 +55,43 @@ export function subtractStats(a: MvccStats, b: MvccStats): MvccStats {
     liveBytes: a.liveBytes - b.liveBytes,
     liveCount: a.liveCount - b.liveCount,
     totalBytes: a.totalBytes - b.totalBytes,
+    keyBytes: a.keyBytes - b.keyBytes,
+    keyCount: a.keyCount - b.keyCount,
     versionCount: a.versionCount - b.versionCount,
+    intentBytes: a.intentBytes - b.intentBytes,
     intentCount: a.intentCount - b.intentCount,
+    systemBytes: a.systemBytes - b.systemBytes,
+    systemCount: a.systemCount - b.systemCount,
   };
+}
+
+export function areSameStats(a: MvccStats, b: MvccStats): boolean {
+  return (
+    a.liveBytes === b.liveBytes &&
+    a.liveCount === b.liveCount &&
+    a.totalBytes === b.totalBytes &&
+    a.keyBytes === b.keyBytes &&
+    a.keyCount === b.keyCount &&
+    a.versionCount === b.versionCount &&
+    a.intentBytes === b.intentBytes &&
+    a.intentCount === b.intentCount &&
+    a.systemBytes === b.systemBytes &&
+    a.systemCount === b.systemCount
+  );
+}
+
+/** What writes to keys without versions change, over what `reader` holds now. No key twice. */
+export function unversionedDelta(
+  reader: Pick<EngineReader, 'get'>,
+  writes: readonly EngineWrite[],
+): MvccStats {
+  const sum = new StatsSum();
+  for (const { key, value } of writes) {
+    const before = reader.get(key);
+    if (before !== undefined) sum.unversioned(key, before, -1);
+    if (value !== undefined) sum.unversioned(key, value, 1);
+  }
+  return sum.result();
 }
 
 /** A sum under construction. */
@@ -50,8 +99,13 @@ export class StatsSum {
   liveBytes = 0;
   liveCount = 0;
   totalBytes = 0;
+  keyBytes = 0;
+  keyCount = 0;
   versionCount = 0;
+  intentBytes = 0;
   intentCount = 0;
+  systemBytes = 0;
+  systemCount = 0;
   readonly #head = new HeadReader();
 
   /** Adds (`sign` 1) or takes away (-1) one head record. */
@@ -65,21 +119,31 @@ export class StatsSum {
       this.liveBytes += sign * (engineKey.length - 1 + newest.length);
     }
     this.totalBytes += sign * (engineKey.length + record.length);
+    this.keyBytes += sign * engineKey.length;
+    this.keyCount += sign;
     if (head.committed) this.versionCount += sign;
     if (intent !== undefined) {
       this.versionCount += sign;
       this.intentCount += sign;
+      this.intentBytes += sign * (engineKey.length - 1 + (intent.value?.length ?? 0));
     }
   }
 
   version(engineKey: Buffer, stored: Buffer, sign: 1 | -1): void {
     this.totalBytes += sign * (engineKey.length + stored.length);
+    this.keyBytes += sign * engineKey.length;
     this.versionCount += sign;
   }
 
-  /** Any MVCC record: tells heads from versions by the engine key. */
+  unversioned(engineKey: Buffer, stored: Buffer, sign: 1 | -1): void {
+    this.systemBytes += sign * (engineKey.length + stored.length);
+    this.systemCount += sign;
+  }
+
+  /** Any record of a range's data: the engine key tells what it is. */
   record(engineKey: Buffer, stored: Buffer, sign: 1 | -1): void {
     if (isHeadKey(engineKey)) this.head(engineKey, stored, sign);
+    else if (isUnversionedKey(engineKey)) this.unversioned(engineKey, stored, sign);
     else this.version(engineKey, stored, sign);
   }
 
@@ -88,8 +152,13 @@ export class StatsSum {
       liveBytes: this.liveBytes,
       liveCount: this.liveCount,
       totalBytes: this.totalBytes,
+      keyBytes: this.keyBytes,
+      keyCount: this.keyCount,
       versionCount: this.versionCount,
+      intentBytes: this.intentBytes,
       intentCount: this.intentCount,
+      systemBytes: this.systemBytes,
+      systemCount: this.systemCount,
     };
   }
 }
@@ -101,7 +170,7 @@ export async function computeStats(
   end: Buffer,
 ): Promise<MvccStats> {
   const sum = new StatsSum();
-  for (const span of [headSpan(start, end), versionSpan(start, end)]) {
+  for (const span of engineSpans(start, end)) {
     const iterator = reader.iterate(span);
     try {
       for (;;) {

@@ -91,8 +91,13 @@ export interface MvccStats {
   readonly liveBytes: number;
   readonly liveCount: number;
   readonly totalBytes: number;
+  readonly keyBytes: number;
+  readonly keyCount: number;
   readonly versionCount: number;
+  readonly intentBytes: number;
   readonly intentCount: number;
+  readonly systemBytes: number;
+  readonly systemCount: number;
 }
 
 export type MvccWriteResult =

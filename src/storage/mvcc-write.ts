@@ -168,6 +168,9 @@ class Batch implements MvccBatch {
   }
 
   putUnversioned(engineKey: Buffer, value: Buffer | undefined): void {
+    const before = this.get(engineKey);
+    if (before !== undefined) this.#sum.unversioned(engineKey, before, -1);
+    if (value !== undefined) this.#sum.unversioned(engineKey, value, 1);
     this.#pending.set(engineKey, value ?? null);
   }
 

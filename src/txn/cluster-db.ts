@@ -1,9 +1,11 @@
 /** ClusterDb: transactions and housekeeping over all ranges of a cluster. */
 import {
   addMicros,
+  addSpanStats,
   asTxnId,
   ClusterSettings,
   KvFailure,
+  zeroSpanStats,
   zeroTimestamp,
   type BatchResponse,
   type ChecksumTrigger,
@@ -186,13 +188,7 @@ export class ClusterDb implements Db {
   }
 
   async spanStats(start: Buffer, end: Buffer): Promise<SpanStats> {
-    let sum: SpanStats = {
-      sizeBytes: 0,
-      liveBytes: 0,
-      keyCount: 0,
-      versionCount: 0,
-      intentCount: 0,
-    };
+    let sum = zeroSpanStats;
     for (let from = start; from.compare(end) < 0;) {
       const to = minBytes((await this.#router.rangeOf(from)).endKey, end);
       const request: KvRequest = { kind: 'span-stats', start: from, end: to };
@@ -339,16 +335,6 @@ function resultOf(response: BatchResponse): KvResult {
   const [result] = response.results;
   if (result === undefined) throw wrongAnswer();
   return result;
-}
-
-function addSpanStats(a: SpanStats, b: SpanStats): SpanStats {
-  return {
-    sizeBytes: a.sizeBytes + b.sizeBytes,
-    liveBytes: a.liveBytes + b.liveBytes,
-    keyCount: a.keyCount + b.keyCount,
-    versionCount: a.versionCount + b.versionCount,
-    intentCount: a.intentCount + b.intentCount,
-  };
 }
 
 function wrongAnswer(): KvFailure {

@@ -334,8 +334,8 @@ for (const { name, make } of stacks) {
         txn.delete(key('k008'));
       });
       const counts = async (start: string, end: string): Promise<number[]> => {
-        const { keyCount, versionCount } = await db.spanStats(key(start), key(end));
-        return [keyCount, versionCount];
+        const { liveCount, versionCount } = await db.spanStats(key(start), key(end));
+        return [liveCount, versionCount];
       };
       expect(await counts('k000', 'k005')).toEqual([5, 6]);
       expect(await counts('k004', 'k009')).toEqual([4, 6]);

@@ -3,6 +3,7 @@
  * applied a turn of the event loop later. Ranges can be split; leases can be lost.
  */
 import {
+  zeroSpanStats,
   zeroTimestamp,
   asNodeId,
   asRangeId,
@@ -350,14 +351,8 @@ export class TestCluster {
     }
     if (request.kind === 'span-stats') {
       const counted = await computeStats(this.engine, request.start, request.end);
-      const { totalBytes, liveBytes, liveCount, versionCount, intentCount } = counted;
-      const stats = {
-        sizeBytes: totalBytes,
-        liveBytes,
-        keyCount: liveCount,
-        versionCount,
-        intentCount,
-      };
+      const { totalBytes, ...others } = counted;
+      const stats = { sizeBytes: totalBytes, ...others };
       return {
         kind: 'ok',
         now: this.clock.now(),
@@ -373,11 +368,7 @@ export class TestCluster {
         range: found.descriptor,
         leaseholder: replica,
         gcThreshold: zeroTimestamp,
-        sizeBytes: 0,
-        liveBytes: 0,
-        keyCount: 0,
-        versionCount: 0,
-        intentCount: 0,
+        ...zeroSpanStats,
         queriesPerSecond: found.executor.load.perSecond(),
       };
       return {

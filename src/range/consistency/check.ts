@@ -4,7 +4,7 @@
  * all replicas ends its store; when nobody knows who is right everybody goes on, and the log says so.
  */
 import { type RangeCheck, type RangeId, type ReplicaDescriptor } from '../../kv/index.ts';
-import { zeroStats, type MvccStats } from '../../storage/index.ts';
+import { areSameStats, zeroStats } from '../../storage/index.ts';
 import { must } from '../../util/index.ts';
 import { type Replica } from '../replica/replica.ts';
 import { type Store } from '../store/store.ts';
@@ -108,7 +108,7 @@ export class ConsistencyChecks {
     const own = collected.find((each) => each.replica.storeId === storeId)?.answer;
     const missing = collected.filter(({ answer }) => answer === undefined);
     const detail = missing.length === 0 ? '' : `not heard of: ${namesOf(missing)}`;
-    if (own?.found === undefined || isSame(own.recorded, own.found)) {
+    if (own?.found === undefined || areSameStats(own.recorded, own.found)) {
       return finish('consistent', detail);
     }
     const { recorded, found } = own;
@@ -154,16 +154,6 @@ export class ConsistencyChecks {
       await store.checksums.accuse(member, rangeId, checkId, verdict.checksum);
     }
   }
-}
-
-function isSame(a: MvccStats, b: MvccStats): boolean {
-  return (
-    a.liveBytes === b.liveBytes &&
-    a.liveCount === b.liveCount &&
-    a.totalBytes === b.totalBytes &&
-    a.versionCount === b.versionCount &&
-    a.intentCount === b.intentCount
-  );
 }
 
 function namesOf(collected: readonly Collected[]): string {

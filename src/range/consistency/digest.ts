@@ -6,15 +6,14 @@
 import { createHash, type Hash } from 'node:crypto';
 import { type RangeDescriptor } from '../../kv/index.ts';
 import {
-  headSpan,
+  engineSpans,
   keySpans,
   StatsSum,
-  unversionedSpan,
-  versionSpan,
   type EngineSnapshot,
   type EngineSpan,
   type MvccStats,
 } from '../../storage/index.ts';
+import { encodeStats } from '../replica/command-codec.ts';
 
 export interface RangeDigest {
   /** SHA-256, hex. */
@@ -33,17 +32,12 @@ export async function digestRange(
 ): Promise<RangeDigest> {
   const hash = createHash('sha256');
   const sum = new StatsSum();
-  const count = (key: Buffer, value: Buffer): void => sum.record(key, value, 1);
   for (const { start, end } of keySpans(range)) {
-    for (const [span, counted] of [
-      [headSpan(start, end), count],
-      [unversionedSpan(start, end), undefined],
-      [versionSpan(start, end), count],
-    ] as const) {
+    for (const span of engineSpans(start, end)) {
       await readSpan(snapshot, span, pace, (key, value) => {
         update(hash, key);
         update(hash, value);
-        counted?.(key, value);
+        sum.record(key, value, 1);
       });
     }
   }
@@ -52,9 +46,7 @@ export async function digestRange(
 
 /** What the range has recorded of itself, for replicas that are compared without reading their data. */
 export function digestStats(stats: MvccStats): string {
-  const { liveBytes, liveCount, totalBytes, versionCount, intentCount } = stats;
-  const figures = [liveBytes, liveCount, totalBytes, versionCount, intentCount];
-  return createHash('sha256').update(figures.join()).digest('hex');
+  return createHash('sha256').update(encodeStats(stats)).digest('hex');
 }
 
 const length = Buffer.alloc(4);

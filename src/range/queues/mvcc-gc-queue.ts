@@ -16,7 +16,6 @@ import {
   type ZoneConfig,
 } from '../../kv/index.ts';
 import { dropGarbage, keySpans, mvccGarbage, type MvccStats } from '../../storage/index.ts';
-import { encodeThreshold, gcThresholdKey } from '../replica/range-state.ts';
 import { type Replica } from '../replica/replica.ts';
 import { type Store } from '../store/store.ts';
 
@@ -127,16 +126,15 @@ async function collectPage(
     if (!isSame() || compareTimestamps(replica.gcThreshold, threshold) < 0) return undefined;
     const { keys, stats } = dropGarbage(store.engine, found);
     if (keys.length === 0) return resume;
-    // A range deletion may have raised it meanwhile.
-    const raised = { key: gcThresholdKey(range), value: encodeThreshold(replica.gcThreshold) };
     const outcome = await replica.propose(
-      {
-        writes: [raised, ...keys.map((key) => ({ key, value: undefined }))],
+      // A range deletion may have raised the threshold meanwhile.
+      replica.effects.withThreshold({
+        writes: keys.map((key) => ({ key, value: undefined })),
         statsDelta: stats,
         trigger: undefined,
         clears: [],
         timestamp: store.clock.now(),
-      },
+      }),
       replica.leaseSequence,
     );
     if (outcome.kind !== 'applied') return undefined;

@@ -152,9 +152,8 @@ export function rangeInfo(replica: Replica): RangeInfo {
   };
 }
 
-function spanStats(stats: MvccStats): SpanStats {
-  const { totalBytes, liveBytes, liveCount, versionCount, intentCount } = stats;
-  return { sizeBytes: totalBytes, liveBytes, keyCount: liveCount, versionCount, intentCount };
+function spanStats({ totalBytes, ...counted }: MvccStats): SpanStats {
+  return { sizeBytes: totalBytes, ...counted };
 }
 
 type FreezeRequest = Extract<AdminRequest, { kind: 'admin-freeze' }>;

@@ -60,7 +60,8 @@ export class Applier {
   readonly #replica: Replica;
   #queue: readonly Entry[] = nothing;
   #at = 0;
-  #paused = false;
+  /** Nothing is applied behind it before the work is done that it begins with. */
+  #paused: Command | undefined;
   #splitsQueued = 0;
 
   appliedIndex: number;
@@ -89,11 +90,16 @@ export class Applier {
 
   /** A split is committed but waits behind a deletion: the lease must not be used meanwhile. */
   get splitPending(): boolean {
-    return this.#paused && this.#splitsQueued > 0;
+    return this.#paused !== undefined && this.#splitsQueued > 0;
+  }
+
+  /** The command that is being applied right now, unless that is done in one step. */
+  get underWay(): readonly Command[] {
+    return this.#paused === undefined ? [] : [this.#paused];
   }
 
   get idle(): boolean {
-    return !this.#paused && this.#at >= this.#queue.length;
+    return this.#paused === undefined && this.#at >= this.#queue.length;
   }
 
   enqueue(entries: readonly Entry[]): void {
@@ -104,7 +110,7 @@ export class Applier {
       this.#queue = [...this.#queue.slice(this.#at), ...entries];
       this.#at = 0;
     }
-    if (!this.#paused) this.#drain();
+    if (this.#paused === undefined) this.#drain();
     else this.#countSplits();
   }
 
@@ -316,11 +322,11 @@ export class Applier {
   #pauseFor(work: () => Promise<void>, next: Decoded): void {
     // What came before is applied before the work begins.
     this.#flush();
-    this.#paused = true;
+    this.#paused = next.command;
     this.#countSplits();
     work()
       .then(() => {
-        this.#paused = false;
+        this.#paused = undefined;
         const { entry, command, split, proposal } = next;
         if (this.#replica.destroyed) {
           proposal?.resolve({ kind: 'ambiguous', reason: 'the replica was removed' });

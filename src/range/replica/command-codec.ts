@@ -14,7 +14,7 @@ import {
   type FrozenRange,
   type RangeDescriptor,
 } from '../../kv/index.ts';
-import { zeroStats, type EngineWrite, type MvccStats } from '../../storage/index.ts';
+import { areSameStats, zeroStats, type EngineWrite, type MvccStats } from '../../storage/index.ts';
 import { unreachable } from '../../util/index.ts';
 import { type Command } from '../ports.ts';
 import { ByteReader, ByteWriter } from './byte-codec.ts';
@@ -30,7 +30,7 @@ export interface ReplicatedCommand extends Command {
   readonly closed: number;
 }
 
-const formatVersion = 1;
+const formatVersion = 2;
 const versionMask = 0x07;
 const hasClosed = 0x08;
 const hasStats = 0x10;
@@ -47,7 +47,7 @@ export function encodeCommand(
 ): Buffer {
   const { statsDelta, writes, clears, trigger, timestamp } = command;
   let flags = formatVersion;
-  if (!isZero(statsDelta)) flags |= hasStats;
+  if (!areSameStats(statsDelta, zeroStats)) flags |= hasStats;
   if (clears.length > 0) flags |= hasClears;
   if (trigger !== undefined) flags |= hasTrigger;
   if (split !== undefined) flags |= hasSplit;
@@ -100,23 +100,23 @@ export function decodeCommand(encoded: Buffer): ReplicatedCommand {
   return { timestamp, closed, statsDelta, writes, clears, trigger, split };
 }
 
-function isZero(stats: MvccStats): boolean {
-  return (
-    stats.liveBytes === 0 &&
-    stats.liveCount === 0 &&
-    stats.totalBytes === 0 &&
-    stats.versionCount === 0 &&
-    stats.intentCount === 0
-  );
-}
-
 export function writeStats(out: ByteWriter, stats: MvccStats): void {
   out
     .int(stats.liveBytes)
     .int(stats.liveCount)
     .int(stats.totalBytes)
+    .int(stats.keyBytes)
+    .int(stats.keyCount)
     .int(stats.versionCount)
-    .int(stats.intentCount);
+    .int(stats.intentBytes)
+    .int(stats.intentCount)
+    .int(stats.systemBytes)
+    .int(stats.systemCount);
+}
+
+export function encodeStats(stats: MvccStats): Buffer {
+  writeStats(writer.reset(), stats);
+  return writer.finish();
 }
 
 export function readStats(reader: ByteReader): MvccStats {
@@ -124,8 +124,13 @@ export function readStats(reader: ByteReader): MvccStats {
     liveBytes: reader.int(),
     liveCount: reader.int(),
     totalBytes: reader.int(),
+    keyBytes: reader.int(),
+    keyCount: reader.int(),
     versionCount: reader.int(),
+    intentBytes: reader.int(),
     intentCount: reader.int(),
+    systemBytes: reader.int(),
+    systemCount: reader.int(),
   };
 }
 

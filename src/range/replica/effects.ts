@@ -4,7 +4,13 @@
  * along. Every replica then does blindly what the command says.
  */
 import { laterTimestamp, type CommitTrigger } from '../../kv/index.ts';
-import { addStats, computeStats, subtractStats } from '../../storage/index.ts';
+import {
+  addStats,
+  computeStats,
+  subtractStats,
+  unversionedDelta,
+  type EngineWrite,
+} from '../../storage/index.ts';
 import { assert } from '../../util/index.ts';
 import { type Command, type ProposeOutcome } from '../ports.ts';
 import { type SplitEffects } from './command-codec.ts';
@@ -49,7 +55,6 @@ export class Effects {
    */
   async #clear(command: Command, propose: Propose): Promise<ProposeOutcome> {
     let { statsDelta } = command;
-    const { descriptor } = this.#replica;
     const snapshot = this.#replica.host.engineSnapshot();
     try {
       for (const { start, end } of command.clears) {
@@ -58,9 +63,33 @@ export class Effects {
     } finally {
       snapshot.close();
     }
-    const threshold = encodeThreshold(this.#replica.gcThreshold);
-    const writes = [...command.writes, { key: gcThresholdKey(descriptor), value: threshold }];
-    return propose({ ...command, writes, statsDelta }, undefined);
+    return propose(this.withThreshold({ ...command, statsDelta }), undefined);
+  }
+
+  /** The command writes the GC threshold of now, too. To be proposed in this very step. */
+  withThreshold(command: Command): Command {
+    const { gcThreshold, descriptor } = this.#replica;
+    const value = encodeThreshold(gcThreshold);
+    return this.#withNotes(command, [{ key: gcThresholdKey(descriptor), value }]);
+  }
+
+  /** With writes to keys without versions. */
+  #withNotes(command: Command, notes: readonly EngineWrite[]): Command {
+    const added = unversionedDelta({ get: (key) => this.#valueAhead(key) }, notes);
+    return {
+      ...command,
+      writes: [...command.writes, ...notes],
+      statsDelta: addStats(command.statsDelta, added),
+    };
+  }
+
+  /** What the engine will hold when all that is on its way has been applied. */
+  #valueAhead(key: Buffer): Buffer | undefined {
+    const { host, proposals, applier } = this.#replica;
+    const last = [...applier.underWay, ...proposals.commands()]
+      .flatMap(({ writes }) => writes)
+      .findLast((write) => write.key.equals(key));
+    return last === undefined ? host.engine.get(key) : last.value;
   }
 
   /** Sizes of the right side are counted beside the traffic; the range keeps serving. */
@@ -70,7 +99,7 @@ export class Effects {
     propose: Propose,
   ): Promise<ProposeOutcome> {
     assert(this.#splitStats === undefined, 'one split of a range at a time');
-    const { host, proposals } = this.#replica;
+    const { host, proposals, descriptor } = this.#replica;
     const counting = new RightSideStats(trigger.right);
     this.#splitStats = counting;
     try {
@@ -78,7 +107,12 @@ export class Effects {
       await counting.addWrites(command, host.engine);
       // Proposals that are not applied yet come before the split in the log.
       for (const earlier of proposals.commands()) counting.add(earlier);
-      return await propose(command, { rightStats: counting.result() });
+      // Both sides keep the threshold. Not each replica for itself: one that is behind gets a newer threshold and the split at once.
+      const value = this.#valueAhead(gcThresholdKey(descriptor));
+      const copies = value === undefined ? [] : [{ key: gcThresholdKey(trigger.right), value }];
+      const whole = this.#withNotes(command, copies);
+      const added = subtractStats(whole.statsDelta, command.statsDelta);
+      return await propose(whole, { rightStats: addStats(counting.result(), added) });
     } finally {
       this.#splitStats = undefined;
     }
@@ -101,12 +135,11 @@ export class Effects {
       readThreshold(host.engine, descriptor),
       readThreshold(host.engine, right),
     );
-    const writes = [
-      ...command.writes,
+    const whole = this.#withNotes(command, [
       { key: gcThresholdKey(descriptor), value: encodeThreshold(threshold) },
       { key: gcThresholdKey(right), value: undefined },
-    ];
-    const statsDelta = addStats(command.statsDelta, replica.stats);
-    return propose({ ...command, writes, statsDelta }, undefined);
+    ]);
+    const statsDelta = addStats(whole.statsDelta, replica.stats);
+    return propose({ ...whole, statsDelta }, undefined);
   }
 }

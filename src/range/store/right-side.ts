@@ -20,7 +20,6 @@ import { type PreparedRight } from '../replica/host.ts';
 import {
   encodeApplied,
   encodeFloor,
-  gcThresholdKey,
   initialLogIndex,
   initialLogTerm,
   type ReplayFloor,
@@ -56,10 +55,8 @@ export function prepareRight(
     configuration: configurationOf(right),
   };
   const former = left.descriptor;
-  const threshold = store.engine.get(gcThresholdKey(former));
   return {
     writes: [
-      ...(threshold === undefined ? [] : [{ key: gcThresholdKey(right), value: threshold }]),
       { key: rangeStateKey(right.rangeId, 'descriptor'), value: encodeDescriptor(right) },
       {
         key: rangeStateKey(right.rangeId, 'applied'),

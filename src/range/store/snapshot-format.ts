@@ -50,7 +50,7 @@ export interface SubsumedRange {
   readonly endKey: Buffer;
 }
 
-const formatVersion = 4;
+const formatVersion = 5;
 const checksumBytes = 4;
 const writer = new ByteWriter();
 

@@ -121,9 +121,15 @@ function statsJson(stats: SpanStats): Datum {
   return parseJsonb(
     JSON.stringify({
       approximate_disk_bytes: stats.sizeBytes,
+      intent_bytes: stats.intentBytes,
       intent_count: stats.intentCount,
+      key_bytes: stats.keyBytes,
+      key_count: stats.keyCount,
       live_bytes: stats.liveBytes,
-      live_count: stats.keyCount,
+      live_count: stats.liveCount,
+      sys_bytes: stats.systemBytes,
+      sys_count: stats.systemCount,
+      val_bytes: stats.sizeBytes - stats.keyBytes,
       val_count: stats.versionCount,
     }),
   );

@@ -9,7 +9,7 @@ const placeShape =
   'range_id:int8 start_key:bytea start_pretty:text end_key:bytea end_pretty:text database_name:text table_name:text index_name:text replicas:_int8 replica_localities:_text store_ids:_int8 voting_replicas:_int8 non_voting_replicas:_int8 learner_replicas:_int8 split_enforced_until:timestamp';
 
 export const rangesNoLeasesShape = placeShape;
-export const rangesShape = `${placeShape} lease_holder:int8 range_size:int8 live_bytes:int8 key_count:int8 queries_per_second:float8`;
+export const rangesShape = `${placeShape} lease_holder:int8 range_size:int8 live_bytes:int8 key_bytes:int8 value_bytes:int8 intent_bytes:int8 system_bytes:int8 key_count:int8 queries_per_second:float8`;
 
 export function rangeRows(isDetailed: boolean): RowMaker {
   return async (s) => {
@@ -41,7 +41,11 @@ export function rangeRows(isDetailed: boolean): RowMaker {
               lease_holder: info.leaseholder === undefined ? null : BigInt(info.leaseholder.nodeId),
               range_size: BigInt(info.sizeBytes),
               live_bytes: BigInt(info.liveBytes),
-              key_count: BigInt(info.keyCount),
+              key_bytes: BigInt(info.keyBytes),
+              value_bytes: BigInt(info.sizeBytes - info.keyBytes),
+              intent_bytes: BigInt(info.intentBytes),
+              system_bytes: BigInt(info.systemBytes),
+              key_count: BigInt(info.liveCount),
               queries_per_second: info.queriesPerSecond,
             }),
       };

@@ -13,6 +13,14 @@ import {
   releaseProtection,
 } from '../../../src/kv/index.ts';
 import { collectBelow, isPassDue, longestTtl } from '../../../src/range/queues/mvcc-gc-queue.ts';
+import { readThreshold } from '../../../src/range/replica/range-state.ts';
+import {
+  computeStats,
+  keySpans,
+  subtractStats,
+  zeroStats,
+  type MvccStats,
+} from '../../../src/storage/index.ts';
 import { must } from '../../../src/util/index.ts';
 import { Cluster, values } from './cluster.ts';
 
@@ -49,6 +57,55 @@ it('versions below the threshold are collected on all replicas', async () => {
   await cluster.time.run(500);
   const heir = must(cluster.machine(2).store.replicas.get(asRangeId(1)));
   expect(heir.checkLease(addMicros(threshold, -1))).toMatchObject({ kind: 'below-gc-threshold' });
+});
+
+it('the right side of a split knows the threshold, and both sides know their sizes, wherever they are applied', async () => {
+  const cluster = await Cluster.start({ nodes: 3 });
+  await cluster.time.run(1000);
+  const key = systemKey('user-b');
+  const ask = (request: Parameters<ReturnType<Cluster['client']>['request']>[0]) =>
+    cluster.time.settleOf(cluster.client(1).request(request));
+  const add = [2, 3].map((id) => ({ nodeId: asNodeId(id), storeId: asStoreId(id) }));
+  values(await ask({ kind: 'admin-change-replicas', key, add, remove: [] }));
+  for (const value of ['1', '2']) {
+    values(await ask({ kind: 'put', key, value: Buffer.from(value), sequence: 1 }));
+    await cluster.time.run(100);
+  }
+  const { store, clock } = cluster.machine(1);
+  const left = must(store.replicas.get(asRangeId(1)));
+  const threshold = clock.now();
+  // The third store gets both commands at once.
+  cluster.isolate(3);
+  await cluster.time.settleOf(collectBelow(store, left, threshold));
+  const expiration = { wall: 0, logical: 0 };
+  values(await ask({ kind: 'admin-split', splitKey: systemKey('user-a'), expiration }));
+  cluster.cut.clear();
+  await cluster.time.run(3000);
+  const right = must(cluster.rangeOf(key)).rangeId;
+  const known = cluster
+    .replicas(right)
+    .map(({ machine }) => readThreshold(machine.engine, must(cluster.rangeOf(key))));
+  expect(known).toEqual([threshold, threshold, threshold]);
+  const drift = async (rangeId: number): Promise<MvccStats[]> => {
+    const found: MvccStats[] = [];
+    for (const { machine, replica } of cluster.replicas(rangeId)) {
+      let difference = replica.stats;
+      for (const { start, end } of keySpans(replica.descriptor)) {
+        difference = subtractStats(difference, await computeStats(machine.engine, start, end));
+      }
+      found.push(difference);
+    }
+    return found;
+  };
+  const none = [zeroStats, zeroStats, zeroStats];
+  expect(await drift(1)).toEqual(none);
+  expect(await drift(right)).toEqual(none);
+  expect(cluster.replicas(right)[0]?.replica.stats.systemCount).toBe(1);
+
+  values(await ask({ kind: 'admin-merge', key: systemKey('user') }));
+  await cluster.time.run(1000);
+  expect(await drift(1)).toEqual(none);
+  expect(left.stats.systemCount).toBe(1);
 });
 
 /** One node with five versions of a key that are twenty seconds old; queues run when they are told. */
@@ -143,13 +200,8 @@ it('requests for other keys do not wait for a page', async () => {
 });
 
 it('a pass is due when it gains something', () => {
-  const stats = {
-    liveBytes: 1000,
-    liveCount: 10,
-    totalBytes: 2640,
-    versionCount: 20,
-    intentCount: 0,
-  };
+  const figures = { liveBytes: 1000, liveCount: 10, totalBytes: 2640, versionCount: 20 };
+  const stats = { ...zeroStats, ...figures };
   const last = { threshold: 0, tookMs: 0 };
   expect(isPassDue(stats, 100, 9e6, last)).toBe(false);
   expect(isPassDue(stats, 100, 11e6, last)).toBe(true);

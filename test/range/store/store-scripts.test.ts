@@ -589,8 +589,8 @@ function show(result: KvResult | undefined): string {
     case 'admin':
       return `range ${result.range.rangeId} generation ${result.range.generation}`;
     case 'range-info': {
-      const { range, leaseholder, keyCount } = result.info;
-      return `range ${range.rangeId} lease ${leaseholder?.storeId} keys ${keyCount}`;
+      const { range, leaseholder, liveCount } = result.info;
+      return `range ${range.rangeId} lease ${leaseholder?.storeId} keys ${liveCount}`;
     }
     default:
       return result?.kind ?? 'no result';

@@ -6,6 +6,7 @@ import {
   asReplicaId,
   asStoreId,
   KvFailure,
+  zeroSpanStats,
   zeroTimestamp,
   type Db,
   type RangeDescriptor,
@@ -39,11 +40,8 @@ function info(of: RangeDescriptor, sizeBytes: number): RangeInfo {
   return {
     range: of,
     leaseholder: replica,
+    ...zeroSpanStats,
     sizeBytes,
-    liveBytes: 0,
-    keyCount: 0,
-    versionCount: 0,
-    intentCount: 0,
     queriesPerSecond: 0,
     gcThreshold: zeroTimestamp,
   };
