@@ -160,7 +160,7 @@ function limited(entry: ClusterSetting, value: number): string {
   if (min !== undefined && value < min && !isOff) {
     throw sqlError(
       'invalidParameterValue',
-      `${entry.name} must be at least ${formatSetting(entry, String(min))}, not ${formatSetting(entry, String(value))}`,
+      `${entry.name} must be ${entry.isOffAtZero === true ? '0 or ' : ''}at least ${formatSetting(entry, String(min))}, not ${formatSetting(entry, String(value))}`,
     );
   }
   return String(value);
