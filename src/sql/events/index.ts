@@ -4,4 +4,4 @@ export type { EventFields } from './event-log.ts';
 export { noNodeEvents } from './node-events.ts';
 export type { NodeEvents } from './node-events.ts';
 export { StatementEvents } from './statement-events.ts';
-export type { EventNoun, StatementEventType } from './statement-events.ts';
+export type { EventNoun } from './statement-events.ts';

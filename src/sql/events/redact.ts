@@ -1,7 +1,7 @@
 /** Passwords in the text of statements. */
 import { scan } from '../parse/index.ts';
 
-/** The string behind each word PASSWORD gives way to stars. */
+/** The string behind each word PASSWORD gives way to stars; so does one that goes on in the next line ('a' 'b'). */
 export function redactPasswords(text: string): string {
   if (!/password/i.test(text)) return text;
   let redacted = '';
@@ -12,7 +12,7 @@ export function redactPasswords(text: string): string {
       redacted += `${text.slice(at, start)}'*****'`;
       at = end;
     }
-    before = kind === 'word' ? value : '';
+    if (kind !== 'string') before = kind === 'word' ? value : '';
   }
   return redacted + text.slice(at);
 }
