@@ -92,7 +92,7 @@ export const kvSettings = {
   ),
   loadBasedObjective: choice(
     'kv.allocator.load_based_rebalancing.objective',
-    'the load that is evened out: requests per second, or the processor time they take',
+    'the load that is evened out, and by which ranges are split: requests per second, or the processor time they take',
     { defaultValue: 'qps', choices: ['qps', 'cpu'] },
   ),
   loadBasedInterval: duration(
@@ -170,9 +170,14 @@ export const kvSettings = {
     'ranges that serve many requests are split between the keys that are asked for',
     { defaultValue: true, alias: 'kv.range_split.by_load.enabled' },
   ),
+  splitLoadCpu: duration(
+    'kv.range_split.load_cpu_threshold',
+    'processor time per second above which a range may be split by load, when kv.allocator.load_based_rebalancing.objective is cpu',
+    { defaultValue: 500, min: 10 },
+  ),
   splitLoadQps: integer(
     'kv.range_split.load_qps_threshold',
-    'requests per second above which a range may be split by load',
+    'requests per second above which a range may be split by load, when kv.allocator.load_based_rebalancing.objective is qps',
     { defaultValue: 2500, min: 1 },
   ),
   slowReplicationThreshold: duration(

@@ -45,8 +45,9 @@ export function mayCommitInParallel(
   if (!txn.parts.settings.get(kvSettings.parallelCommits)) return false;
   // Ranges of earlier intents have to hear of the timestamp first; nobody who recovers would tell them (trap X3).
   if (trigger !== undefined || flushed.length > 0) return false;
-  // Such ranges would move the writes up again.
-  if (isAhead(txn)) return false;
+  // Ranges that are closed ahead of the clock move every write up: none would land where the record says.
+  const isMoved = ({ key }: { readonly key: Buffer }): boolean => txn.parts.router.closesAhead(key);
+  if (isAhead(txn) || [...plan.atAnchor, ...elsewhere].map(writeOf).some(isMoved)) return false;
   if (elsewhere.length === 0 || elsewhere.length > maxInFlightWrites) return false;
   return elsewhere.reduce((sum, write) => sum + writeOf(write).key.length, 0) <= maxInFlightBytes;
 }

@@ -5,12 +5,13 @@
  *   size    the range is larger than its zone allows: near the middle
  *   append  it grows at its end and is three quarters full: where it grows, so that the full left side is at rest
  *           and the empty right side may live elsewhere
- *   load    it serves more requests than the threshold: where the requests divide
+ *   load    it serves more requests than the threshold, or they take more processor time: where the requests divide
  *
  * Every decision is kept with its reason (`skein_internal.split_decisions`).
  */
 import { metaEnd } from '../../encoding/index.ts';
 import { containsKey, zeroTimestamp, type SplitDecision, type ZoneConfig } from '../../kv/index.ts';
+import { type SplitThreshold } from '../load/split-threshold.ts';
 import { findSplitKey, splitAt } from '../replica/split.ts';
 import { type Replica } from '../replica/replica.ts';
 import { type Store, type StoreDeps } from '../store/store.ts';
@@ -46,7 +47,7 @@ export class SplitQueue {
       byZone(replica, store.deps.zoneBoundariesIn) ??
       (await this.#bySize(replica, zone)) ??
       byGrowth(replica, zone) ??
-      byLoad(replica);
+      byLoad(replica, store.splitThreshold);
     if (choice === undefined || replica.destroyed) return false;
     const { cause, reason } = choice;
     if (choice.kind === 'keep') {
@@ -128,12 +129,12 @@ function byGrowth(replica: Replica, zone: ZoneConfig): Choice | undefined {
   return { kind: 'split', cause: 'append', key, reason };
 }
 
-function byLoad(replica: Replica): Choice | undefined {
+function byLoad(replica: Replica, threshold: SplitThreshold): Choice | undefined {
   const { load, queriesPerSecond } = replica;
   const finding = load?.splitFinding();
   if (load === undefined || finding === undefined) return undefined;
   const cause = 'load';
-  const reason = `${Math.round(queriesPerSecond)} requests per second`;
+  const reason = threshold.describe(queriesPerSecond);
   if (finding.kind === 'key' && isInside(replica, finding.key)) {
     return { kind: 'split', cause, key: finding.key, reason };
   }

@@ -3,7 +3,6 @@
  * the next range or lease goes, and now and then anyway.
  */
 import { gossipKeys, type NodeId, type StoreId } from '../../kv/index.ts';
-import { type Clock } from '../../util/index.ts';
 import { type Store } from './store.ts';
 
 /** What takes the place of a store's capacity when it was set aside: nobody has to wait for it to be silent for long. */
@@ -22,32 +21,6 @@ export function isGone(published: unknown): boolean {
   return (
     typeof published === 'object' && published !== null && Reflect.get(published, 'isGone') === true
   );
-}
-
-/** Processor milliseconds per second, since it was last asked. */
-export class ProcessorLoad {
-  readonly #clock: Clock;
-  readonly #usedMs: () => number;
-  #before: { readonly atMs: number; readonly usedMs: number };
-  #perSecond = 0;
-
-  /** `usedMs`: what this process has used so far. */
-  constructor(clock: Clock, usedMs: () => number) {
-    this.#clock = clock;
-    this.#usedMs = usedMs;
-    this.#before = { atMs: clock.monotonicMs(), usedMs: usedMs() };
-  }
-
-  perSecond(): number {
-    const atMs = this.#clock.monotonicMs();
-    const { atMs: sinceMs, usedMs: before } = this.#before;
-    // A shorter time says little.
-    if (atMs - sinceMs < 1000) return this.#perSecond;
-    const usedMs = this.#usedMs();
-    this.#perSecond = ((usedMs - before) / (atMs - sinceMs)) * 1000;
-    this.#before = { atMs, usedMs };
-    return this.#perSecond;
-  }
 }
 
 export class CapacityPublisher {

@@ -67,7 +67,7 @@ import {
   untilAbsorbable,
   type MergeTrigger,
 } from './absorb.ts';
-import { CapacityPublisher, ProcessorLoad } from './capacity.ts';
+import { CapacityPublisher } from './capacity.ts';
 import { reportConformance } from './conformance.ts';
 import { Census, type ReplicaCounts } from './census.ts';
 import { Checkpointer } from './checkpoint.ts';
@@ -80,6 +80,8 @@ import { StoreLiveness, type StoreAddress } from './liveness-driver.ts';
 import { Intake } from './intake.ts';
 import { loadReplicas } from './load.ts';
 import { newStoreCounters, type StoreCounters, type StoreMetrics } from './metrics.ts';
+import { ProcessorLoad } from '../load/processor-load.ts';
+import { SplitThreshold } from '../load/split-threshold.ts';
 import { DurableReplicas } from './durable-replicas.ts';
 import { ProtectedTimes } from './protected-times.ts';
 import { afterAllReplicas, Remover } from './remover.ts';
@@ -196,6 +198,7 @@ export class Store implements ReplicaHost {
   readonly #queues: Queues;
   readonly #publisher: CapacityPublisher;
   readonly #processor: ProcessorLoad;
+  readonly splitThreshold: SplitThreshold;
   readonly #census: Census;
   /** Of the members and of gossip; undefined when either has changed. */
   #peers: readonly StoreAddress[] | undefined;
@@ -300,7 +303,14 @@ export class Store implements ReplicaHost {
     this.protectedTimes = new ProtectedTimes(env, deps.db);
     this.#queues = new Queues(this);
     this.#publisher = new CapacityPublisher(this);
-    this.#processor = new ProcessorLoad(env.clock, deps.usedCpuMs ?? (() => 0));
+    const usedCpuMs = deps.usedCpuMs ?? ((): number => 0);
+    this.#processor = new ProcessorLoad(env.clock, usedCpuMs);
+    this.splitThreshold = new SplitThreshold({
+      clock: env.clock,
+      settings: deps.clusterSettings,
+      usedCpuMs,
+      queriesPerSecond: () => this.metrics().gauges.queriesPerSecond,
+    });
     transport.onMessage(storeMethod(raftMethod, storeId), (payload, from) =>
       this.#intake.onFrame(payload, from),
     );
@@ -505,10 +515,7 @@ export class Store implements ReplicaHost {
   }
 
   get loadSplitThreshold(): number {
-    const { clusterSettings } = this.deps;
-    return clusterSettings.get(kvSettings.splitByLoad)
-      ? clusterSettings.get(kvSettings.splitLoadQps)
-      : Number.POSITIVE_INFINITY;
+    return this.splitThreshold.requestsPerSecond;
   }
 
   /** Descriptors of this store's replicas that hold some of [start, end): for senders with stale ones. */

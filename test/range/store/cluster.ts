@@ -73,6 +73,8 @@ export class Cluster {
   /** Ends the stall of a machine's disk. */
   readonly #answer = new Map<number, () => void>();
   latencyMs = 1;
+  /** What a batch costs a machine. */
+  batchCpuMs = 0;
   /** Messages and calls that went over the network. */
   sent = 0;
   /** How fast the connections of a slow cluster carry bulk data. */
@@ -168,7 +170,13 @@ export class Cluster {
     const raftLog = await SegmentedRaftLog.open({ env, directory: '/log' });
     if (founding) await bootstrapCluster({ engine, raftLog, clock, nodeId, storeId });
     const gossip = this.#gossip();
-    const local: Sender = { send: (batch) => store.send(batch) };
+    let usedCpuMs = 0;
+    const local: Sender = {
+      send: (batch) => {
+        usedCpuMs += this.batchCpuMs;
+        return store.send(batch);
+      },
+    };
     const router = new Router({
       env,
       clock,
@@ -198,6 +206,7 @@ export class Cluster {
         isNew: founding || raftLog.rangeIds().length === 0,
       }),
       clusterSettings: this.settings,
+      usedCpuMs: () => usedCpuMs,
       peerSilent: (node, isSilent) => router.setSilent(node, isSilent),
       diskWatch,
       zoneConfigFor: () => this.zone,

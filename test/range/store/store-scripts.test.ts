@@ -280,6 +280,9 @@ class Runner {
       case 'slow':
         this.it.bulkBytesPerSecond = Number(args[0]);
         return '';
+      case 'cpu':
+        this.it.batchCpuMs = Number(args[0]);
+        return '';
       case 'latency':
         this.it.latencyMs = Number(args[0]);
         return '';

@@ -171,6 +171,22 @@ const reconciliations = stores(1, async (cluster) => {
 
 const loadThreshold = stores(1, async (cluster) => cluster.machine(1).store.loadSplitThreshold);
 
+/** Requests of 10 ms each, per second, from which on a range may be split. */
+const cpuThreshold: Look = async (_settings, stored) => {
+  const cluster = await Cluster.start({ nodes: 1 });
+  cluster.batchCpuMs = 10;
+  cluster.settings.update(
+    new Map([...stored, ['kv.allocator.load_based_rebalancing.objective', 'cpu']]),
+  );
+  const { store } = cluster.machine(1);
+  for (let i = 0; i < 30; i++) {
+    await put(cluster, row(i), 10);
+    await cluster.time.run(100);
+    store.splitThreshold.describe(0);
+  }
+  return Math.round(store.loadSplitThreshold);
+};
+
 /** Milliseconds after which a request fails when nobody serves its range, at first and later. */
 const outage = stores(3, async (cluster) => {
   const key = systemKey('x');
@@ -284,6 +300,7 @@ const probes: Readonly<Record<string, Probe>> = {
   'kv.range_merge.queue_enabled': { between: ['true', 'false'], look: merged },
   'kv.range_merge.queue_interval': { between: ['100', '100000'], look: merged },
   'kv.range_split.by_load_enabled': { between: ['true', 'false'], look: loadThreshold },
+  'kv.range_split.load_cpu_threshold': { between: ['50', '1000'], look: cpuThreshold },
   'kv.range_split.load_qps_threshold': { between: ['10', '20'], look: loadThreshold },
   'kv.replica_circuit_breaker.slow_replication_threshold': {
     between: ['0', '5000'],
