@@ -14,6 +14,7 @@
  */
 import { assert } from '../../util/index.ts';
 import { type Txn } from '../../kv/index.ts';
+import { sqlError } from '../errors.ts';
 import { type Barrier, type CatalogCache, type CatalogPin, type WaitOptions } from './cache.ts';
 import {
   type DatabaseDescriptor,
@@ -26,6 +27,7 @@ import { visibleNames } from './definitions.ts';
 import { showSchema } from '../parse/index.ts';
 import { type CatalogSnapshot, type NamedRelation } from './snapshot.ts';
 import { decodeVersion, loadCatalog, versionKey } from './store.ts';
+import { systemIds } from './system-tables.ts';
 import {
   type Catalog,
   type CatalogContents,
@@ -228,6 +230,12 @@ export class SessionCatalog implements Catalog {
     return name.schema === undefined ? undefined : this.virtual.find(name.schema, name.name);
   }
 
+  /** The session's user is one now, also while it reads the past. */
+  get isSuperuser(): boolean {
+    const { data } = this.#historical === undefined ? this.snapshot : this.cache.current;
+    return data.roles.get(this.#options.currentUser())?.options.superuser === true;
+  }
+
   async findRelation(name: QualifiedName): Promise<Relation | undefined> {
     if (name.schema === showSchema) {
       return { kind: 'virtual', table: this.#options.showTable(name.name) };
@@ -250,6 +258,7 @@ export class SessionCatalog implements Catalog {
     const found = this.findNamed(name);
     switch (found?.kind) {
       case 'table':
+        this.#refuseSystemTable(found);
         await this.#use(found.id);
         return {
           kind: 'table',
@@ -267,6 +276,12 @@ export class SessionCatalog implements Catalog {
       case undefined:
         return undefined;
     }
+  }
+
+  /** Tables of database `system` are for superusers: statements, settings and password verifiers of all are in them. */
+  #refuseSystemTable({ databaseId, name }: TableDescriptor): void {
+    if (databaseId !== systemIds.systemDatabase || this.isSuperuser) return;
+    throw sqlError('insufficientPrivilege', `permission denied for table ${name}`);
   }
 
   async #use(id: DescriptorId): Promise<void> {

@@ -19,8 +19,8 @@ export const showEvents: Shown = {
     resultColumn('info', oids.json),
   ],
   rows: async (context) => {
-    const { snapshot } = sessionCatalogOf(context);
-    if (snapshot.data.roles.get(context.eval.currentUser)?.options.superuser !== true) {
+    const { snapshot, isSuperuser } = sessionCatalogOf(context);
+    if (!isSuperuser) {
       throw sqlError('insufficientPrivilege', 'permission denied to show events');
     }
     const rows = await newestRows(context.txn, eventlogTable, shownMax);

@@ -19,8 +19,8 @@ export async function checkConsistency(
   context: StatementContext,
   asked: { readonly statsOnly: boolean; readonly start: Buffer; readonly end: Buffer },
 ): Promise<Row[]> {
-  const { snapshot } = sessionCatalogOf(context);
-  if (snapshot.data.roles.get(context.eval.currentUser)?.options.superuser !== true) {
+  const { snapshot, isSuperuser } = sessionCatalogOf(context);
+  if (!isSuperuser) {
     throw sqlError('insufficientPrivilege', 'permission denied to check the consistency of ranges');
   }
   const start = asked.start.length === 0 ? keyMin : asked.start;
