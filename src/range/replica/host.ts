@@ -62,10 +62,10 @@ export interface ReplicaHost {
   readonly loadSplitThreshold: number;
 
   engineSnapshot(): EngineSnapshot;
-  /** Up to where (HLC wall microseconds) leaseholders close timestamps now; `ahead`: of ranges that `closesAhead`. */
+  /** Up to where (HLC wall microseconds) leaseholders close timestamps now; `ahead`: of ranges that `hasGlobalReads`. */
   closingTarget(ahead: boolean): number;
   /** The zone of the range asks for reads of the present at any replica. */
-  closesAhead(range: RangeDescriptor): boolean;
+  hasGlobalReads(range: RangeDescriptor): boolean;
   /** The replica has something to do: include it in the next turn and in ticks. */
   activate(replica: Replica): void;
   /** True for a store that hands over its leases. */

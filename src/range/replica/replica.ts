@@ -97,8 +97,8 @@ export class Replica implements ReplicaPort, RaftHost {
   #lowWater: LowWater | undefined;
 
   readonly closed = new ClosedTimestamp();
-  /** See `ReplicaPort`; as of `readPolicy`. */
-  closesAhead = false;
+  /** Of the zone, as of `readPolicy`. */
+  #hasGlobalReads = false;
   readonly proposals = new Proposals();
   readonly admin = new AdminWork();
   readonly effects = new Effects(this);
@@ -233,17 +233,21 @@ export class Replica implements ReplicaPort, RaftHost {
     return this.closed;
   }
 
+  get closesAhead(): boolean {
+    return this.#hasGlobalReads && this.host.clusterSettings.get(kvSettings.followerReads);
+  }
+
   /** HLC wall microseconds: up to where this leaseholder would close the range now. */
   closingTarget(): number {
     if (this.#isSealed) return 0;
-    return Math.min(this.host.closingTarget(this.closesAhead), this.leaseExpiration() - 1);
+    return Math.min(this.host.closingTarget(this.#hasGlobalReads), this.leaseExpiration() - 1);
   }
 
   /** Looks up how the range is to be closed: the lease or the zone has changed. */
   readPolicy(): void {
-    const ahead = this.host.closesAhead(this.descriptor);
-    if (ahead === this.closesAhead) return;
-    this.closesAhead = ahead;
+    const hasGlobalReads = this.host.hasGlobalReads(this.descriptor);
+    if (hasGlobalReads === this.#hasGlobalReads) return;
+    this.#hasGlobalReads = hasGlobalReads;
     // At rest it would be closed with the wrong group.
     if (this.quietGroup !== undefined) this.activate();
   }
@@ -262,7 +266,7 @@ export class Replica implements ReplicaPort, RaftHost {
       peers: this.descriptor.replicas.filter(({ storeId }) => storeId !== this.storeId),
       promising: this.#leaseSupport().promising(term, configuration),
       voters: configuration.voters.length,
-      ahead: this.closesAhead,
+      ahead: this.#hasGlobalReads,
     };
   }
 

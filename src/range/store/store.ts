@@ -602,14 +602,13 @@ export class Store implements ReplicaHost {
     const behindMs = clusterSettings.get(kvSettings.closedTimestampTarget);
     if (behindMs === 0) return 0;
     const now = clock.now().wall;
-    return ahead ? now + leadMicros(clusterSettings, clock.maxOffsetMicros) : now - behindMs * 1000;
+    return ahead && clusterSettings.get(kvSettings.followerReads)
+      ? now + leadMicros(clusterSettings, clock.maxOffsetMicros)
+      : now - behindMs * 1000;
   }
 
-  closesAhead({ startKey }: RangeDescriptor): boolean {
-    return (
-      this.deps.zoneConfigFor(startKey).globalReads &&
-      this.clusterSettings.get(kvSettings.followerReads)
-    );
+  hasGlobalReads({ startKey }: RangeDescriptor): boolean {
+    return this.deps.zoneConfigFor(startKey).globalReads;
   }
 
   activate(replica: Replica): void {
