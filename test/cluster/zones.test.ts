@@ -30,6 +30,15 @@ it('ranges end where a zone configuration begins, soon after it was set', async 
     await client.query('ALTER INDEX b@bj CONFIGURE ZONE USING gc.ttlseconds = 700');
     await until(() => differ('TABLE b', 'INDEX b@bj'));
     await until(() => differ('INDEX b@bj', 'TABLE c'));
+    // And they stay apart for it.
+    await until(async () => {
+      const apart = await client.query(
+        `SELECT 1 FROM skein_internal.merge_decisions JOIN skein_internal.ranges USING (range_id)
+         WHERE table_name = 'a' AND NOT is_merged AND right_range_id IS NULL
+           AND reason = 'another zone configuration begins behind it'`,
+      );
+      return apart.rows.length === 1;
+    });
     const { rows } = await client.query('SELECT sum(i)::int AS i, sum(j)::int AS j FROM b');
     expect(rows).toEqual([{ i: 5050, j: 5050 }]);
     await client.end();
