@@ -7,7 +7,7 @@ import { type Descriptor } from '../catalog/index.ts';
 import { type EvalContext } from '../functions/registry-types.ts';
 import { type JobRequest } from '../jobs/index.ts';
 import { type EventFields, type EventLog, type LoggedEvent } from './event-log.ts';
-import { redactPasswords } from './redact.ts';
+import { loggedText } from './statement-text.ts';
 
 /** Tables, views and sequences are one where it is about owners, privileges and names. */
 export type EventNoun = 'database' | 'schema' | 'table';
@@ -31,9 +31,6 @@ export type StatementEventType =
 
 /** Of work behind the commit: it has come to its end, or is taken back. */
 export type StepEventType = 'finish_schema_change' | 'reverse_schema_change';
-
-/** Characters of a statement that are kept. */
-const maxStatementLength = 10_000;
 
 export class StatementEvents {
   readonly #log: EventLog;
@@ -74,10 +71,8 @@ export class StatementEvents {
 
   #common(): EventFields {
     const { currentUser, client } = this.#session;
-    const text = redactPasswords(this.#text);
     return {
-      Statement:
-        text.length > maxStatementLength ? `${text.slice(0, maxStatementLength)}...` : text,
+      Statement: loggedText(this.#text),
       Tag: this.#tag,
       User: currentUser,
       ApplicationName: this.#session.setting('application_name') ?? '',

@@ -1,8 +1,18 @@
-/** Passwords in the text of statements. */
+/** The text of a statement as the event log keeps it: without passwords, and not too long. */
 import { scan } from '../parse/index.ts';
 
+/** Characters of a statement that are kept. */
+const maxLength = 10_000;
+
+export function loggedText(statement: string): string {
+  const text = redactPasswords(statement);
+  if (text.length <= maxLength) return text;
+  // Half of a surrogate pair would be no JSON.
+  return `${text.slice(0, maxLength).replace(/[\ud800-\udbff]$/, '')}...`;
+}
+
 /** The string behind each word PASSWORD gives way to stars; so does one that goes on in the next line ('a' 'b'). */
-export function redactPasswords(text: string): string {
+function redactPasswords(text: string): string {
   if (!/password/i.test(text)) return text;
   let redacted = '';
   let at = 0;

@@ -1,6 +1,6 @@
-/** No password gets into the event log, however it is written. */
+/** No password gets into the event log, however it is written; long statements are cut. */
 import { expect, it } from 'vitest';
-import { redactPasswords } from '../../../src/sql/events/redact.ts';
+import { loggedText } from '../../../src/sql/events/statement-text.ts';
 
 it.each([
   ["create user a password 'x' createdb", "create user a password '*****' createdb"],
@@ -15,5 +15,11 @@ it.each([
   ['alter role a password null', 'alter role a password null'],
   ["comment on column t.password is 'x'", "comment on column t.password is 'x'"],
 ])('%s', (text, redacted) => {
-  expect(redactPasswords(text)).toBe(redacted);
+  expect(loggedText(text)).toBe(redacted);
+});
+
+it('a long statement is cut between characters', () => {
+  const text = `${'x'.repeat(9_999)}😀`;
+  expect(loggedText(text)).toBe(`${'x'.repeat(9_999)}...`);
+  expect(loggedText('x'.repeat(10_000))).toHaveLength(10_000);
 });
