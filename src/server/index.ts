@@ -1,5 +1,6 @@
 export { ballastName, defaultBallastBytes, inMebibytes } from './ballast.ts';
 export { DecommissionedError, ForeignStoreError } from './identity.ts';
+export { leftMarkName } from './left-store.ts';
 export type { NodeTransport } from './membership.ts';
 export { NotDamagedError, quarantineStore } from './quarantine.ts';
 export { SkeinNode } from './node.ts';

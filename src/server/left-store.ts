@@ -6,7 +6,7 @@
  */
 import { type Disk, type Env } from '../util/index.ts';
 
-const markName = 'DECOMMISSIONED';
+export const leftMarkName = 'DECOMMISSIONED';
 
 /** What operators are told at each start. */
 export function leftSentence(storeId: number, storePath: string): string {
@@ -17,12 +17,12 @@ export function leftSentence(storeId: number, storePath: string): string {
 export async function markLeft(env: Env, storePath: string, storeId: number): Promise<void> {
   try {
     const sentence = Buffer.from(`${leftSentence(storeId, storePath)}\n`, 'utf8');
-    await env.disk.replaceFile(`${storePath}/${markName}`, sentence);
+    await env.disk.replaceFile(`${storePath}/${leftMarkName}`, sentence);
   } catch (error) {
     env.log.error({ err: error, path: storePath }, 'a decommissioned store could not be marked');
   }
 }
 
 export async function hasLeft(disk: Disk, storePath: string): Promise<boolean> {
-  return (await disk.readFile(`${storePath}/${markName}`)) !== undefined;
+  return (await disk.readFile(`${storePath}/${leftMarkName}`)) !== undefined;
 }

@@ -1,6 +1,14 @@
 /** What must hold of a cluster once it is healed and nothing is under way. `invariants.ts`: what always must. */
 import { meta2Start, metaEnd } from '../encoding/index.ts';
-import { decodeDescriptor, type RangeDescriptor, type RangeId } from '../kv/index.ts';
+import {
+  allActive,
+  decodeDescriptor,
+  leavingAt,
+  memberName,
+  membershipOf,
+  type RangeDescriptor,
+  type RangeId,
+} from '../kv/index.ts';
 import { rangeSpans } from '../storage/index.ts';
 import { type SimCluster } from './cluster.ts';
 import { ranges, replicasOf } from './picture.ts';
@@ -93,23 +101,32 @@ export async function checkMeta(cluster: SimCluster): Promise<string[]> {
 const gossipMs = 5_000;
 const askMs = 500;
 
-/** Nobody goes on serving on a node that has left for good. */
+/** Who has left for good holds nothing, and nobody goes on serving on a node that has. */
 export async function checkMemberships(cluster: SimCluster): Promise<string[]> {
   const { world } = cluster;
   const deadlineMs = world.nowMs + gossipMs;
   for (;;) {
-    const problems = await servingAlthoughGone(cluster);
+    const problems = await leftAndThere(cluster);
     if (problems.length === 0 || world.nowMs >= deadlineMs) return problems;
     await new Promise<void>((resolve) => world.after(askMs, resolve));
   }
 }
 
-async function servingAlthoughGone(cluster: SimCluster): Promise<string[]> {
-  const memberships = await cluster.serving()[0]?.node.db.memberships();
-  return cluster
+async function leftAndThere(cluster: SimCluster): Promise<string[]> {
+  const memberships = (await cluster.serving()[0]?.node.db.memberships()) ?? allActive;
+  const serving = cluster
     .serving()
-    .filter(({ node }) => memberships?.nodes.get(node.nodeId) === 'decommissioned')
+    .filter(({ node }) => memberships.nodes.get(node.nodeId) === 'decommissioned')
     .map(({ index, node }) => `m${index + 1} serves as n${node.nodeId}, which is decommissioned`);
+  const held = ranges(cluster).flatMap(({ rangeId, replicas }) =>
+    replicas.flatMap((replica) => {
+      const leaving = leavingAt(replica, (member) => membershipOf(memberships, member));
+      return leaving?.membership === 'decommissioned'
+        ? [`r${rangeId} has a replica on ${memberName(leaving.member)}, which is decommissioned`]
+        : [];
+    }),
+  );
+  return [...serving, ...held];
 }
 
 /** Of all that a replica holds of its range. */

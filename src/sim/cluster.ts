@@ -237,6 +237,7 @@ export class SimCluster {
   start(index: number): void {
     const machine = must(this.#machines[index]);
     if (machine.running !== undefined || machine.inRepair || this.#held.has(index)) return;
+    this.#replaceLeft(machine);
     const disk = mountAll(machine.stores);
     const env = new ProcessEnv(this.world, {
       disk: this.#options.wrapDisk?.(disk) ?? disk,
@@ -302,6 +303,15 @@ export class SimCluster {
         this.#stopped(index, asError(error));
       },
     );
+  }
+
+  /** A node would leave out a store that was decommissioned; it gets a new disk instead. */
+  #replaceLeft(machine: Machine): void {
+    for (const store of machine.stores.filter(({ hasLeft }) => hasLeft)) {
+      this.world.story(`m${machine.index + 1} gets a new disk for its ${store.path}`);
+      store.wipe();
+      machine.wiped = true;
+    }
   }
 
   #clusterSettings(): ClusterSettings {

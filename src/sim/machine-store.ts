@@ -2,7 +2,7 @@
  * A store of a machine as it outlives processes: the disk it lies on and what its engine has made durable. A machine has
  * one or several, each on a disk of its own.
  */
-import { NotDamagedError, quarantineStore } from '../server/index.ts';
+import { leftMarkName, NotDamagedError, quarantineStore } from '../server/index.ts';
 import { MemoryEngine } from '../storage/index.ts';
 import { type Disk } from '../util/index.ts';
 import { MachineDisk, type MachineDiskParts } from './machine-disk.ts';
@@ -28,6 +28,11 @@ export class MachineStore {
 
   get engine(): MemoryEngine {
     return this.#engine;
+  }
+
+  /** It was decommissioned, and its node knows. */
+  get hasLeft(): boolean {
+    return this.disk.files.peek(`${this.path}/${leftMarkName}`) !== undefined;
   }
 
   /** The machine loses power, and what was not synced is up to chance. */

@@ -3,7 +3,7 @@
  * all of it, and all must come to rest in equal states.
  */
 import { meta1Start } from '../encoding/index.ts';
-import { containsKey } from '../kv/index.ts';
+import { allActive, asMember, containsKey } from '../kv/index.ts';
 import { type Replica } from '../range/index.ts';
 import { checkReplicas, type ReplicaPicture } from './checks.ts';
 import { type SimCluster } from './cluster.ts';
@@ -94,11 +94,16 @@ function quorumIn({ raft }: Replica, isThere: (id: number) => boolean): boolean 
   return voters.length > 0 && isMajority(voters) && isMajority(votersOutgoing);
 }
 
-/** Nodes that were to leave and have not left are needed after all. */
+/** Nodes and stores that were to leave and have not left are needed after all. */
 export async function recommission(cluster: SimCluster): Promise<void> {
   const db = cluster.serving()[0]?.node.db;
-  for (const [id, membership] of (await db?.memberships())?.nodes ?? []) {
-    if (membership === 'decommissioning') await db?.setMembership({ kind: 'node', id }, 'active');
+  const { nodes, stores } = (await db?.memberships()) ?? allActive;
+  const members = [
+    ...[...nodes].map(([id, membership]) => ({ member: asMember('node', id), membership })),
+    ...[...stores].map(([id, membership]) => ({ member: asMember('store', id), membership })),
+  ];
+  for (const { member, membership } of members) {
+    if (membership === 'decommissioning') await db?.setMembership(member, 'active');
   }
 }
 

@@ -42,6 +42,15 @@ async function refusal(client: pg.Client, statement: string): Promise<string> {
   );
 }
 
+/** Once the node has heard that one of its stores has left. */
+async function startAgain(cluster: Cluster, node: number): Promise<void> {
+  const told = (): unknown => cluster.node(node).gossip.get('memberships');
+  await until(async () => JSON.stringify(told()).includes('"decommissioned"'));
+  await cluster.node(node).stop();
+  await cluster.crash(node);
+  await cluster.restart(node);
+}
+
 describe('stores', () => {
   it('leave: their replicas go elsewhere, on the same node too, and the next start leaves them out', async () => {
     const cluster = await Cluster.start({ nodes: 3, stores: () => 2 });
@@ -92,12 +101,7 @@ describe('stores', () => {
         replicas: String(ranges.rowCount),
       });
 
-      // Once the node has heard of it.
-      const told = (): unknown => cluster.node(1).gossip.get('memberships');
-      await until(async () => JSON.stringify(told()).includes('"decommissioned"'));
-      await cluster.node(1).stop();
-      await cluster.crash(1);
-      await cluster.restart(1);
+      await startAgain(cluster, 1);
       expect(cluster.node(1).stores.map(({ storeId }) => Number(storeId))).toEqual([second]);
       expect((await client.query('SELECT count(*)::int AS n FROM t')).rows).toEqual([{ n: 100 }]);
       await client.end();
@@ -105,6 +109,27 @@ describe('stores', () => {
       await cluster.stop();
     }
   }, 120_000);
+
+  it('leave: a node whose only store has left serves SQL', async () => {
+    const cluster = await Cluster.start({ nodes: 4 });
+    try {
+      const client = await loaded(cluster);
+      const { nodeId, stores } = cluster.node(3);
+      expect(await ended(client, `ALTER STORE ${stores[0]?.storeId} DECOMMISSION`)).toBe(
+        'succeeded',
+      );
+      await startAgain(cluster, 3);
+      expect(cluster.node(3).nodeId).toBe(nodeId);
+      expect(cluster.node(3).stores).toEqual([]);
+      const through = new pg.Client({ connectionString: cluster.url(3) });
+      await through.connect();
+      expect((await through.query('SELECT count(*)::int AS n FROM t')).rows).toEqual([{ n: 100 }]);
+      await through.end();
+      await client.end();
+    } finally {
+      await cluster.stop();
+    }
+  }, 90_000);
 
   it('drain: they hold no leases until they are recommissioned', async () => {
     const cluster = await Cluster.start({ nodes: 3 });

@@ -40,3 +40,41 @@ it('a decommissioned node holds nothing and never comes back', async () => {
     expect(finish(world, checkReplicas(cluster, 3)).problems).toEqual([]);
   });
 }, 60_000);
+
+it('a decommissioned store holds nothing, and its node goes on', async () => {
+  await outside(() => {
+    const { world, cluster } = calmCluster(8, { stores: [1, 1, 1, 2, 1] });
+    const db = must(cluster.serving()[0]).node.db;
+    const split = async (): Promise<void> => {
+      for (let id = 1000; id < 1020; id++) await db.split(indexPrefix({ tableId: id, indexId: 1 }));
+    };
+    world.run(world.nowMs + 5_000);
+    expect(world.run(world.nowMs + 20_000, () => cluster.areWhole([3]))).toBe(true);
+    finish(world, split());
+    world.run(world.nowMs + 60_000);
+    const { node } = must(cluster.serving()[3]);
+    const leaving = must(node.stores[1]);
+    expect(leaving.replicas.size).toBeGreaterThan(0);
+
+    const member = { kind: 'store', id: leaving.storeId } as const;
+    finish(world, db.setMembership(member, 'decommissioning'));
+    const isEmpty = (): boolean => leaving.replicas.size === 0;
+    expect(world.run(world.nowMs + 60_000, isEmpty)).toBe(true);
+    finish(world, db.setMembership(member, 'decommissioned'));
+
+    // It stays open until its node is started again; then its disk is another one.
+    world.run(world.nowMs + 3_000);
+    expect(cluster.node(3)).toBe(node);
+    expect(node.stores).toContain(leaving);
+    cluster.crash(3, 'process');
+    cluster.start(3);
+    expect(world.run(world.nowMs + 20_000, () => cluster.areWhole([3]))).toBe(true);
+    const again = must(cluster.node(3));
+    expect(again.nodeId).toBe(node.nodeId);
+    expect(again.stores.map(({ storeId }) => storeId)).not.toContain(leaving.storeId);
+    expect(cluster.failures).toEqual([]);
+    expect(finish(world, checkMemberships(cluster))).toEqual([]);
+    world.run(world.nowMs + 30_000);
+    expect(finish(world, checkReplicas(cluster, 3)).problems).toEqual([]);
+  });
+}, 60_000);

@@ -1,6 +1,11 @@
 /** What operators do about where replicas are: ranges go to named stores, votes are given and taken, nodes leave for good. */
 import { keyMax, keyMin } from '../../encoding/index.ts';
-import { type Membership } from '../../kv/index.ts';
+import {
+  isPartOf,
+  memberName,
+  type Member as LeavingMember,
+  type Membership,
+} from '../../kv/index.ts';
 import { sleep } from '../../util/index.ts';
 import { type ServingNode } from '../cluster.ts';
 import {
@@ -93,7 +98,8 @@ export const placement = {
   }),
 
   /**
-   * A node is to leave. When it holds nothing any more it has left for good, or it is needed after all: sometimes before.
+   * A node is to leave, or one store of a node with several. When it holds nothing any more it has left for good, or it is
+   * needed after all: sometimes before.
    */
   decommission: faultClass({
     weight: 3,
@@ -115,18 +121,23 @@ export const placement = {
 
 async function decommission(
   target: Target,
-  { index, node: { nodeId } }: ServingNode,
+  { index, node }: ServingNode,
   how: { readonly through: number; readonly isFinal: boolean; readonly durationMs: number },
 ): Promise<void> {
   const { world, cluster } = target;
+  const last = node.stores.length > 1 ? node.stores.at(-1) : undefined;
+  const leaving: LeavingMember =
+    last === undefined ? { kind: 'node', id: node.nodeId } : { kind: 'store', id: last.storeId };
   const become = (membership: Membership): Promise<boolean> =>
-    target.operate(`m${index + 1} (n${nodeId}) becomes ${membership}`, how.through, (node) =>
-      node.db.setMembership({ kind: 'node', id: nodeId }, membership),
+    target.operate(
+      `${memberName(leaving)} (m${index + 1}) becomes ${membership}`,
+      how.through,
+      (through) => through.db.setMembership(leaving, membership),
     );
   if (!(await become('decommissioning'))) return;
   const untilMs = world.nowMs + how.durationMs;
   const isEmpty = (): boolean =>
-    ranges(cluster).every(({ replicas }) => replicas.every((each) => each.nodeId !== nodeId));
+    ranges(cluster).every(({ replicas }) => !replicas.some((each) => isPartOf(each, leaving)));
   while (world.nowMs < untilMs && !target.isOver) {
     await sleep(world, lookMs);
     if (isEmpty() && how.isFinal && (await become('decommissioned'))) return;
