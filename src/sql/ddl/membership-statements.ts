@@ -15,7 +15,7 @@ import {
   drainTypes,
   hasEnded,
   isDecommissionOf,
-  isDrainOf,
+  isStoreDrainOf,
   jobTypes,
   readJobs,
   replicasOn,
@@ -95,31 +95,26 @@ const begin: Readonly<Record<MembershipStatement['action'], Begin>> = {
     const { db, env, txn } = context;
     const membership = membershipOf(await db.memberships(), member);
     refuseGone(member, membership);
-    const begun = under.filter((job) => isDecommissionOf(job, member) || isDrainOf(job, member));
-    const [job] = begun;
-    for (const { id } of begun) await requestOfJob(txn, env, jobTypes, id, 'cancel');
-    if (job !== undefined) return job.id;
-    const undo = undoWithoutJob(member, membership, context);
-    if (undo === undefined) {
+    const leaving = under.find((job) => isDecommissionOf(job, member));
+    const draining = under.find((job) => isStoreDrainOf(job, member));
+    const jobs = [leaving, draining].filter((job) => job !== undefined);
+    for (const { id } of jobs) await requestOfJob(txn, env, jobTypes, id, 'cancel');
+    const undo: (() => Promise<void>)[] = [];
+    if (membership === 'decommissioning' && leaving === undefined) {
+      undo.push(() => context.jobs.recommission(member));
+    }
+    if (member.kind === 'store' && draining === undefined && isDrained(member.id, context)) {
+      undo.push(() => context.control.undrainStore(nodeOf(member.id, context), member.id));
+    }
+    if (jobs.length + undo.length === 0) {
       throw notNow(`${memberName(member)} is active: nobody has asked it to leave`);
     }
-    context.ddl.add({ description: `recommission ${memberName(member)}`, run: undo });
-    return null;
+    for (const run of undo) {
+      context.ddl.add({ description: `recommission ${memberName(member)}`, run });
+    }
+    return jobs[0]?.id ?? null;
   },
 };
-
-/** Undefined: there is nothing to undo. */
-function undoWithoutJob(
-  member: Member,
-  membership: Membership,
-  context: StatementContext,
-): (() => Promise<void>) | undefined {
-  const { control, jobs } = context;
-  if (membership === 'decommissioning') return () => jobs.recommission(member);
-  if (member.kind === 'node' || published(member.id, context, 'draining') !== true)
-    return undefined;
-  return () => control.undrainStore(nodeOf(member.id, context), member.id);
-}
 
 async function create(
   context: StatementContext,
@@ -146,6 +141,10 @@ function payloadOf(member: Member, context: StatementContext): MemberPayload {
 
 function nodeOf(storeId: StoreId, context: StatementContext): NodeId {
   return asNodeId(Number(published(storeId, context, 'nodeId')));
+}
+
+function isDrained(storeId: StoreId, context: StatementContext): boolean {
+  return published(storeId, context, 'draining') === true;
 }
 
 /** What a store tells of itself. */

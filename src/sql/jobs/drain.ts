@@ -46,8 +46,10 @@ export const storeDrain: JobType = {
   },
 };
 
-export function isDrainOf(job: Job, member: Member): boolean {
-  return job.type === drainTypes[member.kind] && memberOf(job).id === member.id;
+/** Of a node there is none that could be cancelled. */
+export function isStoreDrainOf(job: Job, member: Member): boolean {
+  const isOfStore = job.type === drainTypes.store && member.kind === 'store';
+  return isOfStore && memberOf(job).id === member.id;
 }
 
 async function drain({ job, env, control, check, progress }: JobRun): Promise<void> {

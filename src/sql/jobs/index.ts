@@ -4,7 +4,7 @@ export { abandonIndexes, indexBuildType } from './index-build.ts';
 export type { IndexBuildPayload } from './index-build.ts';
 export { decommissionTypes, isDecommissionOf, replicasOn } from './decommission.ts';
 export type { DecommissionPayload } from './decommission.ts';
-export { drainTypes, isDrainOf } from './drain.ts';
+export { drainTypes, isStoreDrainOf } from './drain.ts';
 export type { MemberPayload } from './member-payload.ts';
 export { JobRegistry, JobStopped } from './registry.ts';
 export type { JobRun, JobType } from './registry.ts';
