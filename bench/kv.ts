@@ -1,5 +1,5 @@
 /**
- * The layers below SQL: single-row commits and point reads through Db, three nodes with real disks and
+ * The layers below SQL: commits of one row and of two ranges, and point reads, through Db, three nodes with real disks and
  * gRPC in this one process, so that one processor profile shows the whole way of a write.
  *
  *   --seconds=N (default 5)
@@ -7,6 +7,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { addMicros } from '../src/kv/index.ts';
 import { type SkeinNode } from '../src/server/node.ts';
 import { key, replicatedEverywhere, startNodes } from './nodes.ts';
 import { machineLine, printTable } from './process.ts';
@@ -25,6 +26,8 @@ export async function runKvBench(options: readonly string[]): Promise<void> {
         for (let i = at; i < at + 500; i++) txn.put(key(i), Buffer.alloc(100, 1));
       });
     }
+    // Two ranges, which are not merged meanwhile.
+    await first.db.split(key(rows / 2), { expiration: addMicros(first.clock.now(), 3600e6) });
     // Three replicas everywhere before anything is measured.
     await replicatedEverywhere(first);
     const table: string[][] = [];
@@ -33,6 +36,8 @@ export async function runKvBench(options: readonly string[]): Promise<void> {
       ['commit one row', 16, commitOne],
       ['commit one row', 64, commitOne],
       ['locking read, then commit', 16, readThenCommit],
+      ['commit over two ranges', 1, commitTwo],
+      ['commit over two ranges', 16, commitTwo],
       ['read one row', 16, readOne],
     ] as const) {
       const cpuBefore = process.cpuUsage();
@@ -57,6 +62,13 @@ export async function runKvBench(options: readonly string[]): Promise<void> {
 async function commitOne(node: SkeinNode, i: number): Promise<void> {
   await node.db.run({}, async (txn) => {
     txn.put(key(i), Buffer.alloc(100, 2));
+  });
+}
+
+async function commitTwo(node: SkeinNode, i: number): Promise<void> {
+  await node.db.run({}, async (txn) => {
+    txn.put(key(i), Buffer.alloc(100, 4));
+    txn.put(key((i + rows / 2) % rows), Buffer.alloc(100, 4));
   });
 }
 
