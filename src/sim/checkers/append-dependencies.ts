@@ -2,7 +2,8 @@
  * Who must come before whom (Adya 1999): write-write, write-read and read-write (anti-)dependencies from the
  * versions; the order within a process; and real time where two transactions meet at a key: who begins after a
  * write of the key is known comes after it, and so does a write after the reads that have been answered.
- * More is not promised, because clocks may differ (uncertainty interval, timestamp cache).
+ * More is not promised, because clocks may differ (uncertainty interval, timestamp cache), unless the history has to be strict: ranges with
+ * global_reads. Then every transaction comes after all that have ended before it.
  */
 import { type KeyVersions } from './append-versions.ts';
 import { type Dependency } from './dependency-cycles.ts';
@@ -12,6 +13,7 @@ import { type AppendTransaction } from './append-history.ts';
 export function inferDependencies(
   history: readonly AppendTransaction[],
   versions: ReadonlyMap<number, KeyVersions>,
+  isStrict = false,
 ): Dependency[] {
   const edges: Dependency[] = [];
   const add = (from: number | undefined, to: number, kind: Dependency['kind']): void => {
@@ -24,7 +26,7 @@ export function inferDependencies(
     add(latest.get(process), index, 'process');
     latest.set(process, index);
   }
-  realTime(history, versions, add);
+  realTime(history, events(history, versions, isStrict), add);
   return edges;
 }
 
@@ -65,13 +67,13 @@ interface Frontier {
 /** Only edges that do not follow from others: their number grows with how many transactions overlap. */
 function realTime(
   history: readonly AppendTransaction[],
-  versions: ReadonlyMap<number, KeyVersions>,
+  known: readonly KeyEvent[],
   add: Add,
 ): void {
   const frontiers = new Map<number, Frontier>();
   /** By transaction and key, what was known when it began. */
   const seen = history.map(() => new Map<number, Frontier>());
-  for (const { index, key, writes, kind } of events(history, versions)) {
+  for (const { index, key, writes, kind } of known) {
     const frontier = frontiers.get(key) ?? { writers: [], readers: [] };
     frontiers.set(key, frontier);
     if (kind === 'begins') {
@@ -100,15 +102,19 @@ interface KeyEvent {
   readonly kind: 'begins' | 'known';
 }
 
+/** No key of the workload: where all transactions of a strict history meet, as if each wrote it. */
+const meetingPoint = -1;
+
 function events(
   history: readonly AppendTransaction[],
   versions: ReadonlyMap<number, KeyVersions>,
+  isStrict: boolean,
 ): KeyEvent[] {
   const shown = shownAt(history, versions);
   const found: KeyEvent[] = [];
   for (const [index, { what, invoked, completed, outcome }] of history.entries()) {
     if (outcome === 'fail') continue;
-    const touched = new Map<number, boolean>();
+    const touched = new Map<number, boolean>(isStrict ? [[meetingPoint, true]] : []);
     for (const { key, kind } of what) {
       touched.set(key, kind === 'append' || touched.get(key) === true);
     }

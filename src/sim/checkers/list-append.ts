@@ -13,12 +13,15 @@ import { type Finding } from './history.ts';
 
 /**
  * Every anomaly found, with its transactions; empty when the history is serializable, and in an order that
- * agrees with each process and, where transactions conflict, with real time. No element may be
+ * agrees with each process and, where transactions conflict (`isStrict`: always), with real time. No element may be
  * appended twice to a key.
  */
-export function checkListAppend(history: readonly AppendTransaction[]): Finding[] {
+export function checkListAppend(
+  history: readonly AppendTransaction[],
+  isStrict = false,
+): Finding[] {
   const versions = inferVersions(history);
-  const cycles = findCycles(history.length, inferDependencies(history, versions));
+  const cycles = findCycles(history.length, inferDependencies(history, versions, isStrict));
   return [
     ...appendAnomalies(history, versions),
     ...cycles.map(({ anomaly, dependencies }) => ({

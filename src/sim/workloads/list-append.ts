@@ -21,6 +21,8 @@ export interface ListAppendOptions {
   readonly activeKeys: number;
   /** A key is replaced after so many appends. */
   readonly appendsPerKey: number;
+  /** The history has to agree with real time throughout, as with global_reads. */
+  readonly isStrict?: boolean;
 }
 
 /** How a transaction is to go about its operations. */
@@ -87,7 +89,10 @@ export class ListAppend implements Workload {
   }
 
   async conclude(): Promise<void> {
-    for (const { anomaly, text } of checkListAppend(this.#history.operations)) {
+    for (const { anomaly, text } of checkListAppend(
+      this.#history.operations,
+      this.#options.isStrict,
+    )) {
       this.#context.violation(`${anomaly}: ${text}`);
     }
   }
