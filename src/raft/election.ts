@@ -163,7 +163,9 @@ export function handleVoteRequest(state: RaftState, m: VoteRequest): boolean {
   }
   const upToDate = state.log.isUpToDate(m.lastIndex, m.lastTerm);
   if (m.pre) {
-    answerPreVote(state, m, m.term > state.term && upToDate);
+    const granted = m.term > state.term && upToDate;
+    answerPreVote(state, m, granted);
+    if (granted && isRivalFirst(state, m)) state.becomeFollower(state.term, state.leader);
     return state.role === 'leader';
   }
   if (m.term > state.term) state.becomeFollower(m.term, 0);
@@ -175,6 +177,14 @@ export function handleVoteRequest(state: RaftState, m: VoteRequest): boolean {
   }
   state.messagesAfterPersist.push(voteResponse(state, m, state.term, granted));
   return state.role === 'leader';
+}
+
+/**
+ * Two that stand at the same time take each other's votes, where only they are left again and again: of two that ask
+ * for pre-votes the one with the smaller id goes first.
+ */
+function isRivalFirst(state: RaftState, { from }: VoteRequest): boolean {
+  return state.role === 'pre-candidate' && from < state.id && isVoter(state.configuration, from);
 }
 
 /** A granted pre-vote carries the term it is for, a refused one the own term, so that the other learns it. */
