@@ -119,7 +119,13 @@ export {
   releaseProtection,
 } from './protected.ts';
 export type { ProtectedSpan, ProtectedTimestamp } from './protected.ts';
-export { isAdminRequest, isPlainRead, recordKeyOf, requestSpan } from './request-span.ts';
+export {
+  containsRequest,
+  isAdminRequest,
+  isPlainRead,
+  recordKeyOf,
+  requestSpan,
+} from './request-span.ts';
 export { SortedMap } from './sorted-map.ts';
 export { addSpanStats, zeroSpanStats } from './span-stats.ts';
 export type { SpanStats } from './span-stats.ts';

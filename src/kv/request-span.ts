@@ -1,12 +1,19 @@
 /** What a request touches: its span of addresses, and whether it only reads there. */
 import { addressOf, isLocalKey, txnRecordKey } from '../encoding/index.ts';
-import { emptyBytes, unreachable } from '../util/index.ts';
+import { compareBytes, emptyBytes, unreachable } from '../util/index.ts';
 import { type AdminRequest, type KvRequest } from './api.ts';
+import { containsKey, type RangeDescriptor } from './descriptor.ts';
 import { type Span } from './txn.ts';
 
 /** Takes no locks. */
 export function isPlainRead(request: KvRequest): boolean {
   return (request.kind === 'get' || request.kind === 'scan') && request.lock === 'none';
+}
+
+/** True when the range has all keys that the request touches. */
+export function containsRequest(range: RangeDescriptor, request: KvRequest): boolean {
+  const { start, end } = requestSpan(request);
+  return containsKey(range, start) && (end === undefined || compareBytes(end, range.endKey) <= 0);
 }
 
 /** The keys a request touches, by address: [start, end), or the single key `start`. */

@@ -14,14 +14,11 @@
 import {
   compareTimestamps,
   containsKey,
+  containsRequest,
   laterTimestamp,
-  nextTimestamp,
-  isAdminRequest,
   isPlainRead,
-  requestSpan,
   untilPast,
   zeroTimestamp,
-  type BatchHeader,
   type BatchRequest,
   type BatchResponse,
   type FinishedTxn,
@@ -34,7 +31,7 @@ import {
 } from '../../kv/index.ts';
 import { localSpanOf } from '../../encoding/index.ts';
 import { createMvccBatch, mvccGet } from '../../storage/index.ts';
-import { compareBytes, assert, unreachable, yieldTurn } from '../../util/index.ts';
+import { assert, unreachable, yieldTurn } from '../../util/index.ts';
 import { ConflictWaits, maxPushWaitMs } from '../concurrency/conflict-waits.ts';
 import { FinishedTxns } from '../concurrency/finished-txns.ts';
 import { IntentSweeper } from '../concurrency/intent-sweeper.ts';
@@ -46,35 +43,21 @@ import { TxnTombstones } from '../concurrency/txn-tombstones.ts';
 import { TxnWaitQueue } from '../concurrency/txn-wait-queue.ts';
 import { RangeLoad } from '../load/range-load.ts';
 import { type LowWater, type RangeExecutor, type ReplicaPort } from '../ports.ts';
-import {
-  EvaluationContext,
-  invalid,
-  raiseRead,
-  raiseWrite,
-  type Outcome,
-  type RangeState,
-} from './context.ts';
-import { evaluateEndTxn } from './end-txn.ts';
+import { EvaluationContext, raiseWrite, type Outcome, type RangeState } from './context.ts';
+import { evaluate } from './evaluate.ts';
 import { evaluateInconsistent } from './inconsistent.ts';
 import { latchSpans } from './latch-spans.ts';
-import { evaluateGet, evaluateRefresh, evaluateScan, intentsOf, type IntentPage } from './reads.ts';
+import { intentsOf, type IntentPage } from './reads.ts';
 import { ResolvePages, type Resolve } from './resolve-pages.ts';
 import {
-  evaluateHeartbeat,
-  evaluatePush,
-  evaluateQueryIntent,
-  evaluateQueryTxn,
-  evaluateRecover,
-  evaluateResolve,
-  resolvePage,
-} from './txn-requests.ts';
-import {
-  evaluateClearRange,
-  evaluateIncrement,
-  evaluateWrite,
-  isWrite,
-  type WriteRequest,
-} from './writes.ts';
+  meet,
+  movedRead,
+  obstructedUpTo,
+  standingOf,
+  withLocalLimit,
+  writesVersion,
+} from './timestamps.ts';
+import { resolvePage } from './txn-requests.ts';
 
 /** `lowWater`: of an executor that was given up under this lease. */
 export function createRangeExecutor(port: ReplicaPort, lowWater?: LowWater): RangeExecutor {
@@ -127,8 +110,9 @@ class Executor implements RangeExecutor {
   }
 
   execute(received: BatchRequest): Promise<BatchResponse> {
-    this.#port.clock.observe(received.header.timestamp);
-    const batch = this.#met(received);
+    const { clock } = this.#port;
+    clock.observe(received.header.timestamp);
+    const batch = meet(clock, received);
     this.load.count(batch);
     if (batch.header.consistency === 'inconsistent') {
       return evaluateInconsistent(this.#port, batch);
@@ -138,13 +122,6 @@ class Executor implements RangeExecutor {
     }
     const fast = this.#readOneKey(batch);
     return fast === undefined ? this.#serve(batch) : Promise.resolve(fast);
-  }
-
-  /** A transaction that this node meets for the first time meets it now. */
-  #met(batch: BatchRequest): BatchRequest {
-    const { header } = batch;
-    if (header.txn === undefined || header.observed !== undefined) return batch;
-    return { ...batch, header: { ...header, observed: this.#port.clock.now() } };
   }
 
   leaseAcquired(start: Timestamp, continuesSplit = false): void {
@@ -227,9 +204,9 @@ class Executor implements RangeExecutor {
     if (batch.requests.length !== 1 || request?.kind !== 'get' || request.lock !== 'none') {
       return undefined;
     }
-    const txn = this.#withLocalLimit(batch);
     const { key } = request;
     const port = this.#port;
+    const txn = withLocalLimit(port, batch.header.txn, batch.header.observed);
     const now = port.clock.now();
     const timestamp = txn?.readTimestamp ?? now;
     if (txn === undefined && port.closed.ahead > now.wall) return undefined;
@@ -370,13 +347,7 @@ class Executor implements RangeExecutor {
         const first = conflict.intents[0];
         const { strength } = conflict;
         if (txn === undefined || strength === undefined || first === undefined) {
-          const reader = this.#withLocalLimit({ header: { ...header, txn } });
-          // An intent is in the way up to the uncertainty limit: that is where it has to be pushed to. It is
-          // not above this node's clock: a commit above all clocks would be missed by readers that come later.
-          const readAt =
-            reader === undefined
-              ? this.#port.clock.now()
-              : laterTimestamp(reader.readTimestamp, reader.uncertaintyLimit);
+          const readAt = obstructedUpTo(this.#port, txn, header.observed);
           const writes = requests.some(writesVersion);
           return this.#waits.forIntents(conflict.intents, txn, readAt, header, writes);
         }
@@ -407,16 +378,14 @@ class Executor implements RangeExecutor {
     const now = port.clock.now();
     const end = requests.find((request) => request.kind === 'end-txn');
     const onePhase = end?.kind === 'end-txn' && end.commit && end.onePhase;
-    let txn = this.#withLocalLimit({ header: { ...header, txn: arrived } });
+    const limited = withLocalLimit(port, arrived, header.observed);
     const closed = requests.some(writesVersion) ? port.openForWrites() : undefined;
-    let at = txn === undefined ? this.#timestampOf(requests, now) : now;
-    const floor = this.#writeFloor(requests, txn, at, closed?.floor ?? 0);
-    if (floor !== undefined) at = laterTimestamp(at, floor);
-    if (txn !== undefined && floor !== undefined) {
-      txn = raiseWrite(txn, floor);
+    const { txn, at } = standingOf(this.#state, requests, limited, {
+      now,
+      floorWall: closed?.floor ?? 0,
       // A commit that brings its refreshes may read where it writes.
-      if (onePhase && header.canForwardReadTimestamp) txn = raiseRead(txn, txn.writeTimestamp);
-    }
+      movesReads: onePhase && header.canForwardReadTimestamp,
+    });
     const ctx = new EvaluationContext(this.#state, {
       header,
       batch: createMvccBatch(port.engine),
@@ -479,16 +448,9 @@ class Executor implements RangeExecutor {
           relatch: false,
         };
       case 'raise-read': {
-        if (ctx.txn === undefined || !ctx.header.canForwardReadTimestamp) {
-          return this.#answer(this.#failure(outcome.error, index));
-        }
-        const to = laterTimestamp(outcome.to, this.#port.clock.now());
-        const commits = outcome.error.kind === 'txn-pushed';
-        return {
-          kind: 'again',
-          txn: raiseRead(ctx.txn, commits ? outcome.to : to),
-          relatch: requests.some(isPlainRead),
-        };
+        const txn = movedRead(ctx, outcome);
+        if (txn === undefined) return this.#answer(this.#failure(outcome.error, index));
+        return { kind: 'again', txn, relatch: requests.some(isPlainRead) };
       }
       default:
         return unreachable(outcome);
@@ -548,10 +510,7 @@ class Executor implements RangeExecutor {
   #refusal(requests: readonly KvRequest[], txn: TxnMeta | undefined): KvError | undefined {
     const range = this.#port.descriptor;
     for (const request of requests) {
-      const { start, end } = requestSpan(request);
-      const inside =
-        containsKey(range, start) && (end === undefined || compareBytes(end, range.endKey) <= 0);
-      if (!inside) return { kind: 'range-key-mismatch', ranges: [range] };
+      if (!containsRequest(range, request)) return { kind: 'range-key-mismatch', ranges: [range] };
     }
     const timestamp = txn === undefined ? this.#port.clock.now() : txn.writeTimestamp;
     const lease = this.#port.checkLease(timestamp);
@@ -561,51 +520,6 @@ class Executor implements RangeExecutor {
       return { kind: 'txn-aborted', reason: 'another transaction has aborted this one' };
     }
     return undefined;
-  }
-
-  /**
-   * The transaction as this lease sees its uncertainty: what was committed here reached this node's
-   * clock before it was acknowledged (a coordinator sees to that on every range it wrote to), or was noted to be
-   * ahead of it, or comes from before the lease (trap X3).
-   */
-  #withLocalLimit(batch: { readonly header: BatchHeader }): TxnMeta | undefined {
-    const { txn, observed } = batch.header;
-    if (txn === undefined || observed === undefined) return txn;
-    const { leaseStart, closed } = this.#port;
-    const ahead = { wall: closed.ceiling, logical: 0 };
-    const limit = laterTimestamp(laterTimestamp(observed, leaseStart), ahead);
-    return compareTimestamps(limit, txn.uncertaintyLimit) < 0
-      ? { ...txn, uncertaintyLimit: limit }
-      : txn;
-  }
-
-  /** Where values are read or written without a transaction: above all that are here already. */
-  #timestampOf(requests: readonly KvRequest[], now: Timestamp): Timestamp {
-    const { ahead } = this.#port.closed;
-    if (ahead < now.wall) return now;
-    const hasValues = requests.some((request) => writesVersion(request) || isPlainRead(request));
-    return hasValues ? laterTimestamp(now, { wall: ahead, logical: 0 }) : now;
-  }
-
-  /** Writes have to stand above this: what others have read of their keys, and the floor of the range (wall time). */
-  #writeFloor(
-    requests: readonly KvRequest[],
-    txn: TxnMeta | undefined,
-    at: Timestamp,
-    floorWall: number,
-  ): Timestamp | undefined {
-    const writeAt = txn?.writeTimestamp ?? at;
-    const closed = { wall: floorWall, logical: 0 };
-    let below = compareTimestamps(writeAt, closed) <= 0;
-    let latest = below ? closed : writeAt;
-    for (const request of requests) {
-      if (!writesVersion(request)) continue;
-      const read = this.#state.reads.latest(request.key, txn?.id);
-      if (compareTimestamps(read, latest) < 0) continue;
-      latest = read;
-      below = true;
-    }
-    return below ? nextTimestamp(latest) : undefined;
   }
 
   #lost(ctx: EvaluationContext, lease: number): boolean {
@@ -633,50 +547,5 @@ class Executor implements RangeExecutor {
 
   #answer(response: BatchResponse): Attempt {
     return { kind: 'answer', response };
-  }
-}
-
-function writesVersion(
-  request: KvRequest,
-): request is WriteRequest | Extract<KvRequest, { kind: 'increment' }> {
-  return isWrite(request) || request.kind === 'increment';
-}
-
-function evaluate(ctx: EvaluationContext, request: KvRequest): Outcome | Promise<Outcome> {
-  switch (request.kind) {
-    case 'get':
-      return evaluateGet(ctx, request);
-    case 'scan':
-      return evaluateScan(ctx, request);
-    case 'put':
-    case 'insert':
-    case 'delete':
-    case 'conditional-put':
-      return evaluateWrite(ctx, request);
-    case 'increment':
-      return evaluateIncrement(ctx, request);
-    case 'refresh':
-      return evaluateRefresh(ctx, request);
-    case 'end-txn':
-      return evaluateEndTxn(ctx, request);
-    case 'heartbeat-txn':
-      return evaluateHeartbeat(ctx, request);
-    case 'push-txn':
-      return evaluatePush(ctx, request);
-    case 'query-txn':
-      return evaluateQueryTxn(ctx, request);
-    case 'query-intent':
-      return evaluateQueryIntent(ctx, request);
-    case 'recover-txn':
-      return evaluateRecover(ctx, request);
-    case 'resolve-locks':
-      return evaluateResolve(ctx, request);
-    case 'clear-range':
-      return evaluateClearRange(ctx, request);
-    default:
-      if (isAdminRequest(request)) {
-        return invalid('an administrative request has no place in the executor');
-      }
-      return unreachable(request);
   }
 }

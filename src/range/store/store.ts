@@ -12,6 +12,7 @@ import {
   isPlainRead,
   asReplicaId,
   containsKey,
+  containsRequest,
   gossipKeys,
   kvSettings,
   replicaOnStore,
@@ -50,7 +51,7 @@ import {
   mvccPeek,
   rangeStateKey,
 } from '../../storage/index.ts';
-import { compareBytes, nextKey, type DiskWatch, type Env } from '../../util/index.ts';
+import { nextKey, type DiskWatch, type Env } from '../../util/index.ts';
 import { type KeySender } from '../ports.ts';
 import { type RaftSettings } from '../../raft/index.ts';
 import { executeAdmin, rangeInfo } from '../replica/admin.ts';
@@ -476,7 +477,7 @@ export class Store implements ReplicaHost {
     }
     const { descriptor } = replica;
     for (const request of batch.requests) {
-      if (!isInside(descriptor, request))
+      if (!containsRequest(descriptor, request))
         return Promise.resolve(this.#refuse(this.#mismatch(request)));
     }
     const [first] = batch.requests;
@@ -805,9 +806,4 @@ function decodeStoreAddress(value: unknown): StoreAddress | undefined {
   if (typeof nodeId !== 'number' || typeof storeId !== 'number') return undefined;
   // Both were branded by the store that published them.
   return { nodeId: nodeId as NodeId, storeId: storeId as StoreId };
-}
-
-function isInside(range: RangeDescriptor, request: KvRequest): boolean {
-  const { start, end } = requestSpan(request);
-  return containsKey(range, start) && (end === undefined || compareBytes(end, range.endKey) <= 0);
 }
