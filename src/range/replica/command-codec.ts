@@ -10,12 +10,13 @@
 import {
   decodeDescriptor,
   encodeDescriptor,
+  type ChecksumTrigger,
   type CommitTrigger,
   type FrozenRange,
   type RangeDescriptor,
 } from '../../kv/index.ts';
 import { areSameStats, zeroStats, type EngineWrite, type MvccStats } from '../../storage/index.ts';
-import { unreachable } from '../../util/index.ts';
+import { assert, unreachable } from '../../util/index.ts';
 import { type Command } from '../ports.ts';
 import { ByteReader, ByteWriter } from './byte-codec.ts';
 
@@ -156,11 +157,17 @@ function writeTrigger(trigger: CommitTrigger): void {
       writeFrozen(trigger.frozen);
       return;
     case 'compute-checksum':
-      writer.byte(checksumTag).byte(modes.indexOf(trigger.mode)).uint(trigger.checkId);
+      writer.byte(checksumTag).byte(codeOf(trigger.mode)).uint(trigger.checkId);
       return;
     default:
       unreachable(trigger);
   }
+}
+
+function codeOf(mode: ChecksumTrigger['mode']): number {
+  const code = modes.indexOf(mode);
+  assert(code >= 0, 'the mode of a consistency check is one that replicas know');
+  return code;
 }
 
 function writePair(left: RangeDescriptor, right: RangeDescriptor): void {

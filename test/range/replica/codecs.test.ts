@@ -7,6 +7,7 @@ import {
   asStoreId,
   decodeDescriptor,
   encodeDescriptor,
+  type ChecksumTrigger,
   type RangeDescriptor,
 } from '../../../src/kv/index.ts';
 import { type Message } from '../../../src/raft/index.ts';
@@ -122,6 +123,22 @@ describe('codecs', () => {
         });
       }
     }
+  });
+
+  it('consistency checks of every mode, and no other', () => {
+    const asking = (mode: ChecksumTrigger['mode']): Command => ({
+      writes: [],
+      statsDelta: zeroStats,
+      trigger: { kind: 'compute-checksum', checkId: 2 ** 40, mode },
+      clears: [],
+      timestamp: { wall: 1, logical: 0 },
+    });
+    for (const mode of ['data', 'stats'] as const) {
+      const decoded = decodeCommand(encodeCommand(asking(mode), undefined, 0));
+      expect(decoded.trigger).toEqual(asking(mode).trigger);
+    }
+    const unknown = 'everything' as ChecksumTrigger['mode'];
+    expect(() => encodeCommand(asking(unknown), undefined, 0)).toThrow('consistency check');
   });
 
   it('installation records', () => {
