@@ -189,7 +189,7 @@ function checkLeases(cluster: SimCluster): string[] {
     if (replica.checkLease(node.clock.now()) !== undefined) continue;
     served.push(replica.descriptor);
     const { rangeId, leaseStart } = replica;
-    const held = `${name} [${leaseStart.wall}, ${replica.leaseExpiration()})`;
+    const held = `${name} [${leaseStart.wall}, ${replica.lease.expiration()})`;
     const other = holders.get(rangeId);
     if (other !== undefined) {
       problems.push(`r${rangeId} has two leaseholders: ${other} and ${held}`);

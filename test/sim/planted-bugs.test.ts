@@ -4,7 +4,7 @@
  */
 import { afterEach, expect, it, vi } from 'vitest';
 import { ClosedTimestamp } from '../../src/range/closed/closed-timestamp.ts';
-import { LeaseSupport } from '../../src/range/replica/lease.ts';
+import { LeaseSupport } from '../../src/range/replica/lease-support.ts';
 import { Replica } from '../../src/range/replica/replica.ts';
 import { SupportLedger } from '../../src/range/store/liveness.ts';
 import { TimestampCache } from '../../src/range/concurrency/timestamp-cache.ts';

@@ -12,7 +12,7 @@
  * it begins above everything that was served under earlier ones, and its writes stand above its beginning.
  *
  * Ahead of the clock (`lead.ts`) that is not enough: a transfer does not wait until the lease has run out. Whoever
- * gives its lease away closes once more, in the last entry of its reign, up to `ceiling` (`Replica.seal`). Two more times
+ * gives its lease away closes once more, in the last entry of its reign, up to `ceiling` (`closing.ts`). Two more times
  * are kept for that, both 0 or in the past unless somebody closes ahead:
  *
  *   floor      writes begin above it: at least `promised`

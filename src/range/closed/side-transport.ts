@@ -109,7 +109,7 @@ export class SideTransport {
   /** The replica has fallen asleep. */
   slept(replica: Replica): void {
     const { raft, rangeId } = replica;
-    const place = replica.quietPlace();
+    const place = replica.closing.quietPlace();
     if (place === undefined || raft.appliedIndex !== raft.lastIndex) return;
     replica.quietGroup = this.#groups.join(rangeId, raft.lastIndex, place);
   }
@@ -150,7 +150,7 @@ export class SideTransport {
 
   #closeAwake(replica: Replica, boxes: Map<StoreId, Box>): void {
     if (!replica.holdsLease) return;
-    const closed = replica.closed.close(replica.closingTarget());
+    const closed = replica.closed.close(replica.closing.target());
     const { rangeId, raft } = replica;
     if (closed <= 0) return;
     if (raft.appliedIndex === raft.lastIndex) replica.closed.learn(closed);

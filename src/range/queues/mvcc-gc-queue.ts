@@ -116,14 +116,14 @@ async function collectPage(
   const isSame = (): boolean =>
     replica.holdsLease && replica.descriptor.generation === range.generation;
   if (!isSame()) return undefined;
-  const threshold = replica.gcThreshold;
+  const threshold = replica.lease.gcThreshold;
   const { found, resume } = await mvccGarbage(store.engine, span, threshold, entriesPerPage);
   if (found.length === 0) return resume;
   // Reads below the threshold that began before it was raised have ended when this is granted.
   const release = await replica.executor().exclude(distinct(found.map(({ key }) => key)));
   try {
     // The keys may belong to another range by now, and another leaseholder may know of a lower threshold.
-    if (!isSame() || compareTimestamps(replica.gcThreshold, threshold) < 0) return undefined;
+    if (!isSame() || compareTimestamps(replica.lease.gcThreshold, threshold) < 0) return undefined;
     const { keys, stats } = dropGarbage(store.engine, found);
     if (keys.length === 0) return resume;
     const outcome = await replica.propose(

@@ -146,8 +146,8 @@ export function rangeInfo(replica: Replica): RangeInfo {
   return {
     ...spanStats(replica.stats),
     range: replica.descriptor,
-    leaseholder: replica.leaseholder(),
-    gcThreshold: replica.gcThreshold,
+    leaseholder: replica.lease.holder(),
+    gcThreshold: replica.lease.gcThreshold,
     queriesPerSecond: replica.queriesPerSecond,
   };
 }

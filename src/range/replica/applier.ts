@@ -25,6 +25,7 @@ import {
 import { assert, must, unreachable } from '../../util/index.ts';
 import { type Command, type ProposeOutcome } from '../ports.ts';
 import { decodeCommand, type SplitEffects } from './command-codec.ts';
+import { reconcileConfiguration } from './configuration.ts';
 import { type PendingProposal } from './proposals.ts';
 import { encodeApplied, type ReplayFloor } from './range-state.ts';
 import { eventsOf } from './range-events.ts';
@@ -217,7 +218,7 @@ export class Applier {
     replica.setDescriptor(range);
     const mine = replicaOnStore(range, replica.storeId);
     replica.host.descriptorChanged(replica, mine?.replicaId !== replica.replicaId);
-    replica.reconcileConfiguration();
+    reconcileConfiguration(replica);
   }
 
   #applySplit(
@@ -258,7 +259,7 @@ export class Applier {
     if (!newer) return;
     this.#noteEvents(trigger);
     replica.setDescriptor(left);
-    replica.absorbed(right, frozen);
+    replica.lease.absorb(right, frozen);
     replica.host.descriptorChanged(replica, false);
   }
 

@@ -27,6 +27,7 @@ import {
   type StoreId,
   type Txn,
 } from '../../kv/index.ts';
+import { isConfigured, reconcileConfiguration } from './configuration.ts';
 import { commitDescriptors } from './descriptor-txn.ts';
 import {
   changedPlacement,
@@ -36,7 +37,7 @@ import {
   type Placement,
   type ReplicaChange,
 } from './placement.ts';
-import { configurationOf, sameIds, type PeerAddress, type Replica } from './replica.ts';
+import { type PeerAddress, type Replica } from './replica.ts';
 import { transferLease } from './transfer.ts';
 
 export interface ChangeDeps {
@@ -169,7 +170,7 @@ async function awaitCopies(replica: Replica, { voters }: Placement): Promise<KvE
   const timeoutMs = host.settings.changeReplicasTimeoutMs;
   const haveCaughtUp = (): boolean => {
     if (!replica.holdsLease) return true;
-    replica.reconcileConfiguration();
+    reconcileConfiguration(replica);
     const progress = replica.raft.progress();
     return copies.every((copied) => {
       const at = progress.find((each) => each.id === copied.replicaId);
@@ -201,7 +202,7 @@ async function awaitCopies(replica: Replica, { voters }: Placement): Promise<KvE
 async function finishJoint(replica: Replica, deps: ChangeDeps): Promise<KvError | undefined> {
   const met = await replica.waitUntil(() => {
     if (!replica.holdsLease) return true;
-    replica.reconcileConfiguration();
+    reconcileConfiguration(replica);
     return isConfigured(replica);
   }, replica.host.settings.changeReplicasTimeoutMs);
   if (!replica.holdsLease) return replica.notLeaseholder();
@@ -224,16 +225,6 @@ async function removeLearners(
     ({ kind, storeId }) => kind !== 'learner' || keep.some((target) => target.storeId === storeId),
   );
   return commit(replica, deps, { ...range, replicas });
-}
-
-function isConfigured(replica: Replica): boolean {
-  const { voters, votersOutgoing, learners } = replica.raft.configuration;
-  const wanted = configurationOf(replica.descriptor);
-  return (
-    votersOutgoing.length === 0 &&
-    sameIds(voters, wanted.voters) &&
-    sameIds(learners, wanted.learners)
-  );
 }
 
 /** Makes `wanted` the descriptor, unless nothing changes, and tells those that it does not name any more. */

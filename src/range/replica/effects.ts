@@ -68,8 +68,8 @@ export class Effects {
 
   /** The command writes the GC threshold of now, too. To be proposed in this very step. */
   withThreshold(command: Command): Command {
-    const { gcThreshold, descriptor } = this.#replica;
-    const value = encodeThreshold(gcThreshold);
+    const { lease, descriptor } = this.#replica;
+    const value = encodeThreshold(lease.gcThreshold);
     return this.#withNotes(command, [{ key: gcThresholdKey(descriptor), value }]);
   }
 

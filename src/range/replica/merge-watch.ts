@@ -97,7 +97,7 @@ export class MergeWatch {
       };
       this.#frozen = { txnId, range };
       this.#isBlocked = true;
-      replica.updateLease();
+      replica.lease.update();
       this.#watch(replica.raft.term);
       return range;
     } finally {

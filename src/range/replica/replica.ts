@@ -1,52 +1,39 @@
 /**
- * One replica of one range: drives its raft core, owns the proposals under way, knows whether it holds
- * the lease, and hands committed entries to the applier. It is the ReplicaPort of its executor.
+ * One replica of one range: drives its raft core, owns the proposals under way, and hands committed entries to the
+ * applier. It is the ReplicaPort of its executor. Whether it may serve is the business of its lease (`lease.ts`).
  *
  * A replica is *uninitialised* while it knows neither its keys nor its peers: made by a raft message
  * for a range this store has no data of. It votes and answers, and waits for a snapshot or for the
  * split that creates it (trap R8).
  *
- * INVARIANT 1: the lease is the leadership of one term. A replica that has begun to transfer it away
- *   never serves in that term again.
- * INVARIANT 2: a proposal is decided by the entry that is applied at its index, and by nothing else.
- * INVARIANT 3: on the leader, a committed entry is applied in the same turn in which followers are told
+ * INVARIANT 1: a proposal is decided by the entry that is applied at its index, and by nothing else.
+ * INVARIANT 2: on the leader, a committed entry is applied in the same turn in which followers are told
  *   of it, so no follower can have applied a split that the leaseholder has not (T7). While applying is
  *   suspended (a large deletion), the lease is not used.
  */
 import {
-  compareTimestamps,
   keepDescriptor,
   kvSettings,
-  laterTimestamp,
   replicaById,
   type BatchRequest,
   type BatchResponse,
-  type FrozenRange,
   type KvError,
   type NodeId,
   type RangeDescriptor,
   type RangeId,
-  type ReplicaDescriptor,
   type ReplicaId,
   type StoreId,
   type Timestamp,
-  zeroTimestamp,
 } from '../../kv/index.ts';
 import {
-  type Configuration,
   type RaftCore,
   type RaftHost,
   type RaftId,
   type Ready,
   RaftNode,
 } from '../../raft/index.ts';
-import {
-  CorruptionError,
-  zeroStats,
-  type EngineReader,
-  type MvccStats,
-} from '../../storage/index.ts';
-import { must, unreachable, type Env } from '../../util/index.ts';
+import { CorruptionError, type EngineReader, type MvccStats } from '../../storage/index.ts';
+import { must, type Env } from '../../util/index.ts';
 import {
   type Command,
   type LowWater,
@@ -57,17 +44,17 @@ import {
 import { type RangeLoad } from '../load/range-load.ts';
 import { AdminWork } from './admin-work.ts';
 import { ClosedTimestamp } from '../closed/closed-timestamp.ts';
+import { Closing } from '../closed/closing.ts';
 import { readPast } from '../closed/past-reads.ts';
-import { type GroupPlace, type QuietGroup } from '../closed/quiet-groups.ts';
+import { type QuietGroup } from '../closed/quiet-groups.ts';
 import { Applier } from './applier.ts';
 import { encodeCommand, type SplitEffects } from './command-codec.ts';
 import { type ReplicaHost } from './host.ts';
 import { Effects } from './effects.ts';
-import { LeaseSupport } from './lease.ts';
+import { Lease } from './lease.ts';
 import { MergeWatch } from './merge-watch.ts';
 import { type RaftEnvelope } from './message-codec.ts';
 import { Proposals } from './proposals.ts';
-import { initialLogIndex, initialLogTerm, readThreshold } from './range-state.ts';
 import { type ReplicaStart } from './replica-start.ts';
 import { Waiters } from './waiters.ts';
 
@@ -90,31 +77,18 @@ export class Replica implements ReplicaPort, RaftHost {
   #descriptor: RangeDescriptor | undefined;
   /** Peers that the descriptor does not name (any more). */
   #strangers: Map<RaftId, PeerAddress> | undefined;
-  /** Of a leader; what was acknowledged in the current term. */
-  #support: LeaseSupport | undefined;
   #executor: RangeExecutor | undefined;
   /** Where the next executor begins, when an earlier one was given up; a new lease begins later. */
   #lowWater: LowWater | undefined;
 
+  readonly lease = new Lease(this);
   readonly closed = new ClosedTimestamp();
-  /** Of the zone, as of `readPolicy`. */
-  #hasGlobalReads = false;
+  readonly closing = new Closing(this);
   readonly proposals = new Proposals();
   readonly admin = new AdminWork();
   readonly effects = new Effects(this);
   readonly mergeWatch = new MergeWatch(this);
   readonly #waiters = new Waiters();
-
-  #holdsLease = false;
-  #leaseTerm = 0;
-  #leaseSequence = 0;
-  #leaseStart: Timestamp = zeroTimestamp;
-  /** As of the lease; only the leaseholder raises it. */
-  #gcThreshold: Timestamp = zeroTimestamp;
-  #transfer: { readonly term: number; readonly to: RaftId } | undefined;
-  /** Nothing more is closed under this lease. */
-  #isSealed = false;
-  #lostLeadershipAtMs = 0;
 
   #lastContactMs: number;
 
@@ -200,7 +174,7 @@ export class Replica implements ReplicaPort, RaftHost {
   }
 
   get leaseSequence(): number {
-    return this.#leaseSequence;
+    return this.lease.sequence;
   }
 
   get loadSplitThreshold(): number {
@@ -208,17 +182,15 @@ export class Replica implements ReplicaPort, RaftHost {
   }
 
   get leaseStart(): Timestamp {
-    return this.#leaseStart;
+    return this.lease.start;
   }
 
   checkLease(timestamp: Timestamp): KvError | undefined {
-    if (!this.holdsLease) return this.notLeaseholder();
-    if (this.applier.splitPending) return this.notLeaseholder();
-    if (compareTimestamps(timestamp, this.#gcThreshold) < 0) {
-      return { kind: 'below-gc-threshold', timestamp, threshold: this.#gcThreshold };
-    }
-    const isServed = timestamp.wall < this.leaseExpiration() && this.#isInForce();
-    return isServed ? undefined : this.notLeaseholder();
+    return this.lease.check(timestamp);
+  }
+
+  raiseGcThreshold(threshold: Timestamp): void {
+    this.lease.raiseGcThreshold(threshold);
   }
 
   countRecovery(status: 'committed' | 'aborted'): void {
@@ -227,47 +199,16 @@ export class Replica implements ReplicaPort, RaftHost {
   }
 
   openForWrites(): ClosedTimestamp {
-    if (this.quietGroup !== undefined) this.activate();
-    // What others commit to such ranges afterwards stands above what has been committed here before, even if none of it is closed yet.
-    if (this.closesAhead) this.closed.raiseFloor(this.closingTarget());
-    return this.closed;
+    return this.closing.openForWrites();
   }
 
   get closesAhead(): boolean {
-    return this.#hasGlobalReads && this.host.clusterSettings.get(kvSettings.followerReads);
-  }
-
-  /** HLC wall microseconds: up to where this leaseholder would close the range now. */
-  closingTarget(): number {
-    if (this.#isSealed) return 0;
-    return Math.min(this.host.closingTarget(this.#hasGlobalReads), this.leaseExpiration() - 1);
-  }
-
-  /** Looks up how the range is to be closed: the lease or the zone has changed. */
-  readPolicy(): void {
-    const hasGlobalReads = this.host.hasGlobalReads(this.descriptor);
-    if (hasGlobalReads === this.#hasGlobalReads) return;
-    this.#hasGlobalReads = hasGlobalReads;
-    // At rest it would be closed with the wrong group.
-    if (this.quietGroup !== undefined) this.activate();
+    return this.closing.isAhead;
   }
 
   /** HLC wall microseconds: nothing that is missing here will be written at or below it. */
   get closedTimestamp(): number {
     return Math.max(this.closed.known, this.host.sideTransport.closedFor(this));
-  }
-
-  /** With which other ranges this one may be closed while it is at rest. */
-  quietPlace(): GroupPlace | undefined {
-    const { term, configuration } = this.raft;
-    const isChanging = configuration.votersOutgoing.length > 0;
-    if (!this.holdsLease || this.#isSealed || isChanging) return undefined;
-    return {
-      peers: this.descriptor.replicas.filter(({ storeId }) => storeId !== this.storeId),
-      promising: this.#leaseSupport().promising(term, configuration),
-      voters: configuration.voters.length,
-      ahead: this.#hasGlobalReads,
-    };
   }
 
   propose(command: Command, leaseSequence: number): Promise<ProposeOutcome> {
@@ -299,43 +240,14 @@ export class Replica implements ReplicaPort, RaftHost {
   }
 
   get holdsLease(): boolean {
-    // A leader that is about to lose its vote transfers on its own (raft's transfer target).
-    return (
-      this.#holdsLease &&
-      this.isLeader &&
-      this.raft.term === this.#leaseTerm &&
-      this.raft.transferTarget === 0
-    );
-  }
-
-  /** HLC wall microseconds: nothing at or beyond it is served. */
-  leaseExpiration(): number {
-    return Math.min(this.#supportExpiration(), this.host.bound.upperBound);
-  }
-
-  /** No clock has passed what a quorum promised, not one that is ahead of this one by the maximum offset either (trap T3). */
-  #isInForce(): boolean {
-    const { clock, bound } = this.host;
-    const now = clock.now().wall;
-    return now + clock.maxOffsetMicros < this.#supportExpiration() && now < bound.upperBound;
-  }
-
-  #supportExpiration(): number {
-    return this.#leaseSupport().expiration(this.raft.term, this.raft.configuration);
-  }
-
-  /** The best-known leaseholder; undefined when there is none to name. */
-  leaseholder(): ReplicaDescriptor | undefined {
-    const transfer = this.#transfer;
-    const id = transfer?.term === this.raft.term ? transfer.to : this.raft.leader;
-    return this.#descriptor && replicaById(this.#descriptor, id);
+    return this.lease.isHeld;
   }
 
   notLeaseholder(): KvError {
     if (this.successor !== undefined) {
       return { kind: 'range-key-mismatch', ranges: [this.successor] };
     }
-    const leaseholder = this.leaseholder();
+    const leaseholder = this.lease.holder();
     return {
       kind: 'not-leaseholder',
       rangeId: this.rangeId,
@@ -344,112 +256,21 @@ export class Replica implements ReplicaPort, RaftHost {
     };
   }
 
-  /** Takes note of a lease gained or lost since the last turn and tells the executor. */
-  updateLease(): void {
-    const { term } = this.raft;
-    const holds =
-      !this.destroyed &&
-      this.isLeader &&
-      this.#descriptor !== undefined &&
-      this.applier.appliedTerm === term &&
-      this.#transfer?.term !== term &&
-      this.raft.transferTarget === 0 &&
-      !this.mergeWatch.isBlocked(term);
-    if (this.#holdsLease && (!holds || this.#leaseTerm !== term)) {
-      this.#holdsLease = false;
-      this.#leaseSequence++;
-      this.#lostLeadershipAtMs = this.host.env.clock.monotonicMs();
-      // It stays while anything runs in it: a request that waits for a latch may be served under the next lease of
-      // this replica, by the timestamps that are remembered then.
-      this.#executor?.leaseLost();
-      this.host.counters.leasesLost++;
-      this.host.leaseChanged(this);
-    }
-    if (holds && !this.#holdsLease) {
-      this.#holdsLease = true;
-      this.#leaseTerm = term;
-      // An entry of an earlier term that lies behind the first one of this term is not in this leader's log:
-      // it was not committed and never will be (leader completeness, paper 5.4.3).
-      this.proposals.refuseBefore(term, this.notLeaseholder());
-      this.#leaseSequence++;
-      // Above every read that an earlier leaseholder served: a voter brought its clock along (rule T1).
-      this.#leaseStart = this.host.clock.now();
-      this.#gcThreshold = readThreshold(this.host.engine, this.descriptor);
-      this.#isSealed = false;
-      this.readPolicy();
-      if (this.bornElsewhere && this.#isFirstReign()) {
-        const { clock } = this.host;
-        this.closed.raiseFloor(this.host.closingTarget(true) + clock.maxOffsetMicros);
-      }
-      // One leader per term: in the range's first term nobody else has served since the split.
-      this.executor().leaseAcquired(this.#leaseStart, term === initialLogTerm + 1);
-      this.host.counters.leasesAcquired++;
-      this.host.leaseChanged(this);
-      this.reconcileConfiguration();
-    }
-    if (!this.isLeader) this.#support = undefined;
-  }
-
-  #isFirstReign(): boolean {
-    const log = this.host.raftLog.range(this.rangeId);
-    return log.term(initialLogIndex + 1) === this.raft.term;
-  }
-
-  /** Below a merge: with its keys comes what was done to them elsewhere, as if the lease began only now (trap T6). */
-  absorbed(right: RangeDescriptor, { at, txnsUpTo }: FrozenRange): void {
-    // Of what was read there ahead of the clock the next leaseholder has to know, too.
-    this.closed.raiseFloor(at.wall + 1);
-    if (!this.#holdsLease) return;
-    this.#leaseStart = laterTimestamp(this.#leaseStart, at);
-    this.raiseGcThreshold(readThreshold(this.host.engine, this.descriptor));
-    this.executor().absorb(right, { reads: at, txns: txnsUpTo });
-  }
-
-  get gcThreshold(): Timestamp {
-    return this.#gcThreshold;
-  }
-
-  /** Called before the versions below it are deleted. */
-  raiseGcThreshold(threshold: Timestamp): void {
-    this.#gcThreshold = laterTimestamp(this.#gcThreshold, threshold);
-  }
-
-  /** Stops serving for good in this term and orders `to` to campaign. The caller has made requests wait, and `seal`ed. */
-  beginTransfer(to: RaftId): void {
-    this.#transfer = { term: this.raft.term, to };
-    this.updateLease();
-    this.raft.transferLeadership(to);
-    this.activate();
-  }
-
-  /**
-   * The lease is about to be given away: nothing is closed any more. The next one begins above the clock of this one; what was
-   * closed, read or written ahead of the clock goes along as the closed timestamp of one more entry, without which nobody can
-   * be elected. The caller has made requests wait. False: that entry was not committed.
-   */
-  async seal(): Promise<boolean> {
-    this.#isSealed = true;
-    this.activate();
-    const reads = (this.#executor?.lowWater ?? this.#lowWater)?.reads ?? zeroTimestamp;
-    const ceiling = Math.max(this.closed.ceiling, reads.wall + 1);
-    const timestamp = this.host.clock.now();
-    if (ceiling <= timestamp.wall) return true;
-    this.closed.promise(ceiling);
-    const nothing = { writes: [], statsDelta: zeroStats, trigger: undefined, clears: [] };
-    const { kind } = await this.#propose({ ...nothing, timestamp }, undefined, this.#leaseSequence);
-    return kind === 'applied';
-  }
-
-  /** The lease was not given away. */
-  unseal(): void {
-    this.#isSealed = false;
-  }
-
   // ---- executor ----
 
   executor(): RangeExecutor {
     this.#executor ??= this.host.executorFactory(this, this.#lowWater);
     return this.#executor;
+  }
+
+  /** Made already, and not given up. */
+  get executorInUse(): RangeExecutor | undefined {
+    return this.#executor;
+  }
+
+  /** Of the executor in use, or left by the last one under this lease. */
+  get lowWater(): LowWater | undefined {
+    return this.#executor?.lowWater ?? this.#lowWater;
   }
 
   /** Gives the executor up when nobody needs it; a request makes a new one. */
@@ -517,7 +338,7 @@ export class Replica implements ReplicaPort, RaftHost {
       case 'append-response':
       case 'heartbeat-response':
         if (envelope.supportEpoch > 0 && message.term === this.raft.term && this.isLeader) {
-          this.#leaseSupport().acknowledge(message.from, message.term, envelope.supportEpoch);
+          this.lease.acknowledge(message.from, message.term, envelope.supportEpoch);
         }
         break;
       case 'vote-response':
@@ -570,7 +391,7 @@ export class Replica implements ReplicaPort, RaftHost {
   }
 
   afterTurn(): void {
-    this.updateLease();
+    this.lease.update();
     this.#waiters.check();
   }
 
@@ -601,28 +422,11 @@ export class Replica implements ReplicaPort, RaftHost {
     }
   }
 
-  /**
-   * Leader: makes raft's configuration follow the descriptor, which says who should take part. (The
-   * other direction, marking a joint descriptor as finished, is the business of `change-replicas.ts`.)
-   */
-  reconcileConfiguration(): void {
-    if (!this.holdsLease || this.#descriptor === undefined) return;
-    const current = this.raft.configuration;
-    if (current.votersOutgoing.length > 0) return;
-    const wanted = configurationOf(this.#descriptor);
-    if (sameIds(current.voters, wanted.voters) && sameIds(current.learners, wanted.learners)) {
-      return;
-    }
-    const { voters, learners } = wanted;
-    const result = this.raft.proposeConfigChange({ voters, learners });
-    if (result.kind === 'accepted') this.activate();
-  }
-
   /** The end of this replica on this store: everything that waits for it is answered. */
   destroy(reason: string): void {
     if (this.destroyed) return;
     this.destroyed = true;
-    this.updateLease();
+    this.lease.update();
     this.proposals.abandon(Infinity, reason);
     this.#waiters.giveUp();
   }
@@ -648,10 +452,10 @@ export class Replica implements ReplicaPort, RaftHost {
     split: SplitEffects | undefined,
     leaseSequence: number,
   ): Promise<ProposeOutcome> {
-    if (leaseSequence !== this.#leaseSequence || !this.holdsLease) {
+    if (leaseSequence !== this.leaseSequence || !this.holdsLease) {
       return Promise.resolve({ kind: 'rejected', error: this.notLeaseholder() });
     }
-    const closed = this.closed.close(this.closingTarget());
+    const closed = this.closed.close(this.closing.target());
     const data = encodeCommand(command, split, closed);
     const maxBytes = this.host.clusterSettings.get(kvSettings.raftCommandMaxSize);
     if (data.length > maxBytes) {
@@ -688,15 +492,6 @@ export class Replica implements ReplicaPort, RaftHost {
     this.#strangers.set(id, address);
   }
 
-  #leaseSupport(): LeaseSupport {
-    this.#support ??= new LeaseSupport(
-      this.replicaId,
-      this.host.liveness.ledger,
-      (id) => this.address(id)?.storeId,
-    );
-    return this.#support;
-  }
-
   #mayVote(): boolean {
     const { voters, votersOutgoing } = this.raft.configuration;
     const alone =
@@ -707,50 +502,14 @@ export class Replica implements ReplicaPort, RaftHost {
   /** A leader may stop ticking when nothing is under way, every follower knows it, and it can serve. */
   #mayFallSilent(): boolean {
     if (this.proposals.size > 0 || this.closed.hasWrites) return false;
-    if (!this.holdsLease || !this.raft.canQuiesce()) return false;
-    const now = this.host.clock.now().wall;
-    const { term, configuration } = this.raft;
-    return this.#isInForce() && this.#leaseSupport().settled(term, configuration, now);
+    return this.holdsLease && this.raft.canQuiesce() && this.lease.isSettled;
   }
 
   /** A former leader that cannot learn what became of its proposals says so after a while. */
   #expireProposals(): void {
     if (this.proposals.size === 0 || this.holdsLease) return;
-    const waited = this.host.env.clock.monotonicMs() - this.#lostLeadershipAtMs;
+    const waited = this.host.env.clock.monotonicMs() - this.lease.lostAtMs;
     if (waited < this.host.settings.ambiguousAfterMs) return;
     this.proposals.abandon(Infinity, 'leadership was lost');
   }
-}
-
-/** Raft's configuration as the descriptor wants it to become. */
-export function configurationOf(range: RangeDescriptor): Configuration {
-  const voters: RaftId[] = [];
-  const learners: RaftId[] = [];
-  for (const replica of range.replicas) {
-    switch (replica.kind) {
-      case 'voter':
-      case 'voter-incoming':
-        voters.push(replica.replicaId);
-        break;
-      case 'learner':
-      case 'non-voter':
-      case 'voter-demoting':
-        learners.push(replica.replicaId);
-        break;
-      case 'voter-outgoing':
-        break;
-      default:
-        unreachable(replica.kind);
-    }
-  }
-  const ascending = (a: number, b: number): number => a - b;
-  return {
-    voters: voters.sort(ascending),
-    votersOutgoing: [],
-    learners: learners.sort(ascending),
-  };
-}
-
-export function sameIds(a: readonly RaftId[], b: readonly RaftId[]): boolean {
-  return a.length === b.length && a.every((id) => b.includes(id));
 }

@@ -33,11 +33,15 @@ export async function transferLease(
   }
   try {
     if (replica.leaseSequence !== sequence || !replica.holdsLease) return replica.notLeaseholder();
-    if (!(await replica.seal()) || replica.leaseSequence !== sequence || !replica.holdsLease) {
+    if (
+      !(await replica.closing.seal()) ||
+      replica.leaseSequence !== sequence ||
+      !replica.holdsLease
+    ) {
       return replica.notLeaseholder();
     }
     const { term } = replica.raft;
-    replica.beginTransfer(target);
+    replica.lease.beginTransfer(target);
     await replica.waitUntil(() => replica.raft.term > term && replica.raft.leader !== 0, timeoutMs);
     if (replica.raft.leader === target) {
       replica.host.counters.leaseTransfers++;
@@ -48,7 +52,7 @@ export async function transferLease(
       reason: `range ${replica.rangeId}: the target did not take the lease`,
     };
   } finally {
-    replica.unseal();
+    replica.closing.unseal();
     quiet();
   }
 }

@@ -50,7 +50,7 @@ export function reportConformance(store: Store): ReportedConformance[] {
 function outlineOf(replica: Replica): Outline[] {
   if (!replica.initialised || replica.destroyed) return [];
   const isLed = replica.holdsLease;
-  if (!isLed && replica.leaseholder() !== undefined && replica.supports(replica.raft.leader)) {
+  if (!isLed && replica.lease.holder() !== undefined && replica.supports(replica.raft.leader)) {
     return [];
   }
   const { rangeId, descriptor } = replica;

@@ -24,7 +24,8 @@ import {
   initialLogTerm,
   type ReplayFloor,
 } from '../replica/range-state.ts';
-import { configurationOf, Replica } from '../replica/replica.ts';
+import { configurationOf } from '../replica/configuration.ts';
+import { Replica } from '../replica/replica.ts';
 import { type Store } from './store.ts';
 
 const nothing: PreparedRight = {

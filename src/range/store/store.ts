@@ -506,7 +506,8 @@ export class Store implements ReplicaHost {
 
   /** Something that the queues go by has changed for many ranges: they look at all of them. */
   lookAtAll(): void {
-    for (const replica of this.replicas.values()) if (replica.holdsLease) replica.readPolicy();
+    for (const replica of this.replicas.values())
+      if (replica.holdsLease) replica.closing.readPolicy();
     this.#queues.addAll();
   }
 

@@ -164,7 +164,7 @@ export const seams = {
         cluster.setClock(machine, { offsetMs: offsetMaxMs, driftPpm: 0 });
       }
       cluster.setClock(index, { offsetMs: -offsetMaxMs, driftPpm: 0 });
-      const leftMs = (replica.leaseExpiration() - node.clock.physicalMicros()) / 1_000;
+      const leftMs = (replica.lease.expiration() - node.clock.physicalMicros()) / 1_000;
       if (leftMs <= restMs) return;
       world.story(`m${index + 1} holds the lease, its clock is late, and it is cut off`);
       cutFor(target, linksBetween([index], others), leftMs + 1_000);

@@ -1,7 +1,7 @@
 /** The ledger of promises between stores, and how far a lease reaches because of them. */
 import { describe, expect, it } from 'vitest';
 import { asStoreId } from '../../../src/kv/index.ts';
-import { LeaseSupport } from '../../../src/range/replica/lease.ts';
+import { LeaseSupport } from '../../../src/range/replica/lease-support.ts';
 import { SupportLedger } from '../../../src/range/store/liveness.ts';
 
 const a = asStoreId(1);

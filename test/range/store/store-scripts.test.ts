@@ -403,7 +403,7 @@ class Runner {
     const { machine, replica } = held;
     const before = this.before;
     const { leaseStart: start } = replica;
-    this.before = { start, served: machine.clock.now(), promised: replica.leaseExpiration() };
+    this.before = { start, served: machine.clock.now(), promised: replica.lease.expiration() };
     if (before === undefined) return `node ${machine.id}`;
     if (equalTimestamps(before.start, start)) return `node ${machine.id}, as before`;
     const afterServed = compareTimestamps(start, before.served) > 0;
