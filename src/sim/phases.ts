@@ -3,7 +3,15 @@
  * all of it, and all must come to rest in equal states.
  */
 import { meta1Start } from '../encoding/index.ts';
-import { allActive, asMember, containsKey } from '../kv/index.ts';
+import {
+  allActive,
+  asMember,
+  containsKey,
+  type Db,
+  KvFailure,
+  membershipOf,
+  type Member as ClusterMember,
+} from '../kv/index.ts';
 import { type Replica } from '../range/index.ts';
 import { checkReplicas, type ReplicaPicture } from './checks.ts';
 import { type SimCluster } from './cluster.ts';
@@ -103,7 +111,17 @@ export async function recommission(cluster: SimCluster): Promise<void> {
     ...[...stores].map(([id, membership]) => ({ member: asMember('store', id), membership })),
   ];
   for (const { member, membership } of members) {
-    if (membership === 'decommissioning') await db?.setMembership(member, 'active');
+    if (membership === 'decommissioning' && db !== undefined) await keep(db, member);
+  }
+}
+
+/** Unless it leaves in this very moment. */
+async function keep(db: Db, member: ClusterMember): Promise<void> {
+  try {
+    await db.setMembership(member, 'active');
+  } catch (error) {
+    if (!(error instanceof KvFailure)) throw error;
+    if (membershipOf(await db.memberships(), member) !== 'decommissioned') throw error;
   }
 }
 
