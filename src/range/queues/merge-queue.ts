@@ -141,9 +141,9 @@ export class MergeQueue {
     { rangeId }: Replica,
     decision: Pick<MergeDecision, 'isMerged' | 'reason'> & Measured,
   ): void {
-    const { env, storeId, mergeDecisions } = this.#store;
+    const { env, storeId, decisions } = this.#store;
     const subject = decision.isMerged ? `${rangeId} ${decision.rightRangeId}` : `${rangeId}`;
-    mergeDecisions.add(subject, { at: env.clock.wallMicros(), rangeId, storeId, ...decision });
+    decisions.merges.add(subject, { at: env.clock.wallMicros(), rangeId, storeId, ...decision });
   }
 
   async #merge(left: Replica, right: RangeDescriptor): Promise<KvError | undefined> {

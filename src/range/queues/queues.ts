@@ -45,7 +45,7 @@ export class Queues {
     this.#store = store;
     this.#view = new ClusterView(store);
     this.#splits = new SplitQueue(store, () => this.#view.lookAtLoadSoon());
-    this.#replicas = new ReplicateQueue(store, this.#view, store.allocatorDecisions, (replica) =>
+    this.#replicas = new ReplicateQueue(store, this.#view, store.decisions.allocator, (replica) =>
       this.add(replica),
     );
     this.#merges = new MergeQueue(store);
@@ -78,11 +78,12 @@ export class Queues {
     this.#startSoon();
   }
 
-  /** See `Db.scatter`. */
+  /** Where the range could be as well as where it is; see `Db.scatter`. */
   drawPlacement(replica: Replica): RelocationTarget | undefined {
     return this.#replicas.drawPlacement(replica);
   }
 
+  /** No split makes this range smaller. */
   cannotSplit(replica: Replica): boolean {
     return this.#splits.isFutile(replica);
   }

@@ -14,7 +14,8 @@ import { containsKey, zeroTimestamp, type SplitDecision, type ZoneConfig } from 
 import { type SplitThreshold } from '../load/split-threshold.ts';
 import { findSplitKey, splitAt } from '../replica/split.ts';
 import { type Replica } from '../replica/replica.ts';
-import { type Store, type StoreDeps } from '../store/store.ts';
+import { type StoreDeps } from '../store/store-deps.ts';
+import { type Store } from '../store/store.ts';
 
 /** A range that grows at its end is split when it is this full. */
 const appendShare = 0.75;
@@ -95,8 +96,8 @@ export class SplitQueue {
     replica: Replica,
     decision: Pick<SplitDecision, 'cause' | 'key' | 'reason'> & Partial<SplitDecision>,
   ): void {
-    const { env, storeId, splitDecisions } = this.#store;
-    splitDecisions.add(`${replica.rangeId} ${decision.cause} ${decision.key !== undefined}`, {
+    const { env, storeId, decisions } = this.#store;
+    decisions.splits.add(`${replica.rangeId} ${decision.cause} ${decision.key !== undefined}`, {
       at: env.clock.wallMicros(),
       rangeId: replica.rangeId,
       storeId,

@@ -13,6 +13,7 @@ import {
 } from '../../kv/index.ts';
 import { computeStats, type MvccStats } from '../../storage/index.ts';
 import { sleep, unreachable } from '../../util/index.ts';
+import { tellRemoved } from '../store/intake.ts';
 import { type Store } from '../store/store.ts';
 import { changeReplicas } from './change-replicas.ts';
 import { relocate } from './relocate.ts';
@@ -122,7 +123,7 @@ async function freeze(
 export function changeDeps(store: Store): Parameters<typeof changeReplicas>[1] {
   return {
     db: store.deps.db,
-    tellRemoved: (to, replica) => store.tellRemoved(to, replica.rangeId),
+    tellRemoved: (to, replica) => tellRemoved(store.deps.transport, to, replica.rangeId),
   };
 }
 
@@ -135,7 +136,7 @@ function resultOf(
     case 'range-info':
       return { kind: 'range-info', info: rangeInfo(replica) };
     case 'admin-draw-placement':
-      return { kind: 'placement', to: store.drawPlacement(replica) };
+      return { kind: 'placement', to: store.queues.drawPlacement(replica) };
     default:
       return { kind: 'admin', range: replica.descriptor };
   }

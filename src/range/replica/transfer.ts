@@ -57,6 +57,18 @@ export async function transferLease(
   }
 }
 
+/** All leases among `replicas` that somebody else can take. */
+export async function transferLeases(
+  replicas: Iterable<Replica>,
+  timeoutMs: number,
+): Promise<void> {
+  const transfers: Promise<unknown>[] = [];
+  for (const replica of replicas) {
+    if (replica.isLeader) transfers.push(transferLease(replica, undefined, timeoutMs));
+  }
+  await Promise.all(transfers);
+}
+
 function chooseTarget(replica: Replica, to: StoreId | undefined): RaftId | undefined {
   const { raft, host } = replica;
   const { voters, votersOutgoing } = raft.configuration;

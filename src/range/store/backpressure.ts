@@ -29,10 +29,10 @@ export function waitForSplit(
     replica.stats.totalBytes > limit &&
     replica.holdsLease &&
     !replica.destroyed &&
-    !store.cannotSplit(replica);
+    !store.queues.cannotSplit(replica);
   if (!mustWait()) return undefined;
   store.counters.writesHeldBack++;
-  store.hurry(replica);
+  store.queues.hurry(replica);
   return replica.waitUntil(() => !mustWait(), waitMs);
 }
 

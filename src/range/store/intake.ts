@@ -5,17 +5,28 @@
 import {
   asReplicaId,
   replicaOnStore,
+  storeMethod,
   type NodeId,
   type RangeId,
   type ReplicaId,
+  type Transport,
 } from '../../kv/index.ts';
 import { decodeFrame, type RaftEnvelope, type RaftFrame } from '../replica/message-codec.ts';
 import { Replica, type PeerAddress } from '../replica/replica.ts';
 import { uninitialisedStart } from '../replica/replica-start.ts';
 import { subsumedBy } from './absorb.ts';
 import { type KeySpanOfRange } from './remover.ts';
+import { raftMethod } from './scheduler.ts';
 import { type SnapshotHeader } from './snapshot-format.ts';
 import { type Store } from './store.ts';
+
+const removedMethod = 'replica-removed';
+
+/** Tells a store that its replica left the range, so that it looks and removes itself. */
+export function tellRemoved(transport: Transport, to: PeerAddress, rangeId: RangeId): void {
+  const { nodeId, storeId } = to;
+  transport.send(nodeId, storeMethod(removedMethod, storeId), { to: storeId, rangeId }, 'system');
+}
 
 export class Intake {
   readonly #store: Store;
@@ -31,9 +42,14 @@ export class Intake {
   ) {
     this.#store = store;
     this.#reserved = reserved;
+    const { transport, storeId } = store.deps;
+    transport.onMessage(storeMethod(raftMethod, storeId), (payload, from) =>
+      this.#onFrame(payload, from),
+    );
+    transport.onMessage(storeMethod(removedMethod, storeId), (payload) => this.#onRemoved(payload));
   }
 
-  onRemoved(payload: unknown): void {
+  #onRemoved(payload: unknown): void {
     if (typeof payload !== 'object' || payload === null) return;
     if (Reflect.get(payload, 'to') !== this.#store.storeId) return;
     const rangeId: unknown = Reflect.get(payload, 'rangeId');
@@ -42,7 +58,7 @@ export class Intake {
     }
   }
 
-  onFrame(payload: unknown, fromNode: NodeId): void {
+  #onFrame(payload: unknown, fromNode: NodeId): void {
     if (!this.#store.serving || this.#store.diskIsSlow || !Buffer.isBuffer(payload)) return;
     const frame = readFrame(payload);
     if (frame === undefined) {
@@ -59,9 +75,13 @@ export class Intake {
       if (envelope.message.kind === 'snapshot') continue;
       const replica = this.#addressee(envelope, from);
       if (replica === undefined) continue;
-      if (this.#isFromRemoved(replica, envelope)) this.#store.tellRemoved(from, replica.rangeId);
+      if (this.#isFromRemoved(replica, envelope)) this.#tellRemoved(from, replica.rangeId);
       else replica.step(envelope, from);
     }
+  }
+
+  #tellRemoved(to: PeerAddress, rangeId: RangeId): void {
+    tellRemoved(this.#store.deps.transport, to, rangeId);
   }
 
   /** A replica that was removed and does not know it asks for votes: it is told instead. */
@@ -98,7 +118,7 @@ export class Intake {
 
   #makeUninitialised(rangeId: RangeId, to: ReplicaId, from: PeerAddress): Replica | undefined {
     if (to < this.#store.tombstone(rangeId)) {
-      this.#store.tellRemoved(from, rangeId);
+      this.#tellRemoved(from, rangeId);
       return undefined;
     }
     if (this.#store.remover.isRemoving(rangeId)) return undefined;

@@ -1,4 +1,5 @@
-/** Counters that a store keeps; the server exports them. All only grow. */
+/** What a store measures of itself; the server exports it. Counters only grow. */
+import { type Store } from './store.ts';
 
 export interface StoreCounters {
   batches: number;
@@ -80,5 +81,30 @@ export interface StoreMetrics {
     readonly queriesPerSecond: number;
     /** Mean distance of other machines' clocks from this one's. */
     readonly clockOffsetMicros: number;
+  };
+}
+
+/** `awakeReplicas`: as the scheduler knows it. */
+export function measureStore(store: Store, awakeReplicas: number): StoreMetrics {
+  let leases = 0;
+  let leaders = 0;
+  let queriesPerSecond = 0;
+  for (const replica of store.replicas.values()) {
+    if (replica.isLeader) leaders++;
+    if (!replica.holdsLease) continue;
+    leases++;
+    queriesPerSecond += replica.queriesPerSecond;
+  }
+  return {
+    counters: { ...store.counters },
+    gauges: {
+      ranges: store.replicas.size,
+      leases,
+      leaders,
+      awakeReplicas,
+      raftLogBytes: store.raftLog.liveBytes,
+      queriesPerSecond,
+      clockOffsetMicros: store.liveness.clockOffsetMicros(),
+    },
   };
 }

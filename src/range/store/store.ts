@@ -1,46 +1,31 @@
 /**
- * A store: one disk, its state engine and raft log, and all replicas on it. It routes requests to
- * replicas and raft frames to their addressees, makes and removes replicas, and owns what they share:
- * the raft scheduler, store liveness, checkpoints and snapshots.
+ * A store: one disk, its state engine and raft log, and all replicas on it. It begins and ends, makes and removes
+ * replicas, and owns what they share: the raft scheduler, store liveness, checkpoints and snapshots. What is sent to it
+ * goes to `requests.ts` (batches) and `intake.ts` (raft).
  *
  * INVARIANT 1: at most one live replica per range, and the key spans of initialised replicas, of
  *   replicas being removed and of snapshots on their way in never overlap (trap R8).
  * INVARIANT 2: no replica is made with an id below the range's tombstone (trap R6).
  */
 import {
-  isAdminRequest,
-  isPlainRead,
   asReplicaId,
   containsKey,
-  containsRequest,
   gossipKeys,
   kvSettings,
-  replicaOnStore,
-  requestSpan,
-  storeMethod,
   type BatchRequest,
   type BatchResponse,
   type ChecksumTrigger,
   type ClusterSettings,
   type Db,
-  type Gossip,
   type HlcClock,
-  type KvError,
-  type KvRequest,
   type NodeId,
   type RangeDescriptor,
   type RangeEvent,
-  type RangeEvents,
   type RangeId,
-  type RelocationTarget,
   type ReportProviders,
   type ReplicaId,
   type RowProgramCompiler,
-  type MergeDecision,
-  type SplitDecision,
   type StoreId,
-  type Transport,
-  type ZoneConfig,
 } from '../../kv/index.ts';
 import { meta1Start } from '../../encoding/index.ts';
 import {
@@ -51,15 +36,13 @@ import {
   mvccPeek,
   rangeStateKey,
 } from '../../storage/index.ts';
-import { nextKey, type DiskWatch, type Env } from '../../util/index.ts';
+import { type Env } from '../../util/index.ts';
 import { type KeySender } from '../ports.ts';
 import { type RaftSettings } from '../../raft/index.ts';
-import { executeAdmin, rangeInfo } from '../replica/admin.ts';
 import { type PreparedRight, type ReplicaHost } from '../replica/host.ts';
 import { decodeTombstone } from '../replica/range-state.ts';
-import { type PeerAddress, type Replica } from '../replica/replica.ts';
-import { transferLease } from '../replica/transfer.ts';
-import { waitForSplit } from './backpressure.ts';
+import { type Replica } from '../replica/replica.ts';
+import { transferLeases } from '../replica/transfer.ts';
 import {
   dropSubsumed,
   prepareAbsorption,
@@ -69,97 +52,38 @@ import {
   type MergeTrigger,
 } from './absorb.ts';
 import { CapacityPublisher } from './capacity.ts';
-import { reportConformance } from './conformance.ts';
 import { Census, type ReplicaCounts } from './census.ts';
 import { Checkpointer } from './checkpoint.ts';
-import { ClockBound, type ClockBoundFile } from './clock-bound.ts';
+import { ClockBound } from './clock-bound.ts';
 import { ReplicaChecksums } from '../consistency/checksums.ts';
 import { ConsistencyChecks } from '../consistency/check.ts';
-import { leadMicros } from '../closed/lead.ts';
+import { closingTarget } from '../closed/lead.ts';
 import { SideTransport } from '../closed/side-transport.ts';
 import { StoreLiveness, type StoreAddress } from './liveness-driver.ts';
 import { Intake } from './intake.ts';
 import { loadReplicas } from './load.ts';
-import { newStoreCounters, type StoreCounters, type StoreMetrics } from './metrics.ts';
-import { ProcessorLoad } from '../load/processor-load.ts';
+import {
+  measureStore,
+  newStoreCounters,
+  type StoreCounters,
+  type StoreMetrics,
+} from './metrics.ts';
 import { SplitThreshold } from '../load/split-threshold.ts';
 import { DurableReplicas } from './durable-replicas.ts';
+import { Peers, wakeFollowersOf, wakeLeadersWith } from './peers.ts';
 import { ProtectedTimes } from './protected-times.ts';
-import { afterAllReplicas, Remover } from './remover.ts';
+import { Remover } from './remover.ts';
 import { prepareRight } from './right-side.ts';
-import { RaftScheduler, raftMethod } from './scheduler.ts';
+import { RaftScheduler } from './scheduler.ts';
+import { noDecisions, reportsOf, type Decisions } from './reports.ts';
+import { serveBatch } from './requests.ts';
 import { defaultStoreSettings, type StoreSettings } from './settings.ts';
 import { SnapshotPace } from './snapshot-pace.ts';
 import { SnapshotReceiver } from './snapshot-receiver.ts';
 import { SnapshotSender } from './snapshot-sender.ts';
+import { usedCpuMs, type StoreDeps } from './store-deps.ts';
 import { isDraining } from './store-status.ts';
-import { DecisionLog } from '../queues/decision-log.ts';
 import { Queues } from '../queues/queues.ts';
-import { Recent } from '../queues/recent.ts';
-
-export interface StoreDeps {
-  readonly env: Env;
-  readonly clock: HlcClock;
-  readonly engine: Engine;
-  readonly raftLog: RaftLog;
-  readonly transport: Transport;
-  readonly gossip: Gossip;
-  readonly sender: KeySender;
-  readonly db: Db;
-  readonly executorFactory: ReplicaHost['executorFactory'];
-  readonly rowPrograms: RowProgramCompiler | undefined;
-  readonly nodeId: NodeId;
-  readonly storeId: StoreId;
-  /** Directory of this store's small files and staged snapshots. */
-  readonly directory: string;
-  readonly clockBound: ClockBoundFile;
-  readonly clusterSettings: ClusterSettings;
-  /** What has been under way on the disk for too long: while it lasts the store lets its leases go. */
-  readonly diskWatch: Pick<DiskWatch, 'waitingMs'>;
-  readonly zoneConfigFor: (key: Buffer) => ZoneConfig;
-  /** Where zone configurations change between the two keys, both exclusive: ranges end there. */
-  readonly zoneBoundariesIn: (start: Buffer, end: Buffer) => readonly Buffer[];
-  /** False while `zoneConfigFor` can only tell the defaults: until then nothing is split, moved or thrown away. */
-  readonly zonesKnown: () => boolean;
-  /** Whether the job of that id has ended, or never was; absent: nobody knows about jobs. */
-  readonly isJobGone?: (id: string) => Promise<boolean>;
-  readonly locality?: readonly (readonly [string, string])[];
-  /** Processor milliseconds that this process has used so far. */
-  readonly usedCpuMs?: () => number;
-  /** Of the store and its node: what constraints such as `+ssd` ask for. */
-  readonly attributes?: readonly string[];
-  /** The store is full at this size; undefined: at the disk's. */
-  readonly capacityBytes?: number;
-  readonly settings?: Partial<StoreSettings>;
-  /** Store liveness has not heard of a node for as long as support lasts, or hears of it again. */
-  readonly peerSilent: (node: NodeId, isSilent: boolean) => void;
-  /** Told what happens to ranges that are led here. */
-  readonly rangeEvents?: RangeEvents;
-  /** Called once when the store cannot go on: the process exits with a sentence. */
-  readonly onFatal: (error: unknown) => void;
-}
-
-/** What gossip says about a store (`gossipKeys.store`). Plain data. */
-export interface StoreCapacity {
-  readonly storeId: StoreId;
-  readonly nodeId: NodeId;
-  readonly rangeCount: number;
-  readonly leaseCount: number;
-  readonly usedBytes: number;
-  readonly availableBytes: number;
-  readonly qps: number;
-  /** Processor milliseconds per second, of the whole process. */
-  readonly cpuMs: number;
-  readonly locality: readonly (readonly [string, string])[];
-  readonly attributes: readonly string[];
-  readonly draining: boolean;
-  /** HLC wall microseconds when the counts were taken. */
-  readonly countedAt: number;
-}
-
-/** So many decisions of a kind are kept for those who ask. */
-const decisionsMax = 1_000;
-const removedMethod = 'replica-removed';
 
 export class Store implements ReplicaHost {
   readonly env: Env;
@@ -187,6 +111,10 @@ export class Store implements ReplicaHost {
   readonly durableReplicas: DurableReplicas;
   readonly checksums: ReplicaChecksums;
   readonly consistency: ConsistencyChecks;
+  readonly queues: Queues;
+  readonly splitThreshold: SplitThreshold;
+  readonly decisions: Decisions;
+  readonly reports: ReportProviders;
   /** Loading: ranges whose installation (or subsumption by one) a crash interrupted, and how it is finished: after the replay. */
   readonly installing = new Map<RangeId, () => Promise<void>>();
   /** Resolves when loading has ended. */
@@ -196,13 +124,9 @@ export class Store implements ReplicaHost {
   readonly #sender: SnapshotSender;
   readonly #receiver: SnapshotReceiver;
   readonly #intake: Intake;
-  readonly #queues: Queues;
   readonly #publisher: CapacityPublisher;
-  readonly #processor: ProcessorLoad;
-  readonly splitThreshold: SplitThreshold;
   readonly #census: Census;
-  /** Of the members and of gossip; undefined when either has changed. */
-  #peers: readonly StoreAddress[] | undefined;
+  readonly #peers: Peers;
   #state: 'new' | 'loading' | 'running' | 'draining' | 'stopped' = 'new';
   #givesLeases = false;
   #failed = false;
@@ -220,6 +144,7 @@ export class Store implements ReplicaHost {
     this.nodeId = deps.nodeId;
     this.storeId = deps.storeId;
     this.#census = new Census(deps.storeId, this.replicas);
+    this.#peers = new Peers(deps.storeId, deps.gossip, this.#census);
     this.settings = { ...defaultStoreSettings, ...deps.settings };
     this.raftSettings = { ...this.settings, announceCommits: 'with-traffic' };
     this.rowPrograms = deps.rowPrograms;
@@ -244,11 +169,11 @@ export class Store implements ReplicaHost {
         heartbeatMs: settings.livenessHeartbeatMs,
         supportMicros,
       },
-      peers: () => this.#knownPeers(),
+      peers: () => this.#peers.all,
       mayAsk: () => !this.diskIsSlow,
-      supportChanged: (store) => this.#wakeLeadersWith(store),
+      supportChanged: (store) => wakeLeadersWith(this, store),
       peerSilent: (node, isSilent) => deps.peerSilent(node, isSilent),
-      promiseLapsed: (store) => this.#wakeFollowersOf(store),
+      promiseLapsed: (store) => wakeFollowersOf(this, store),
       fatal: (error) => this.fatal(error),
     });
     this.checkpointer = new Checkpointer({
@@ -300,24 +225,17 @@ export class Store implements ReplicaHost {
       replica: (rangeId) => this.replicas.get(rangeId),
       awake: () => this.#scheduler.awake,
     });
-    this.allocatorDecisions = new DecisionLog(deps.storeId, deps.env.clock);
+    this.decisions = noDecisions(storeId, env.clock);
+    this.reports = reportsOf(this);
     this.protectedTimes = new ProtectedTimes(env, deps.db);
-    this.#queues = new Queues(this);
+    this.queues = new Queues(this);
     this.#publisher = new CapacityPublisher(this);
-    const usedCpuMs = deps.usedCpuMs ?? ((): number => 0);
-    this.#processor = new ProcessorLoad(env.clock, usedCpuMs);
     this.splitThreshold = new SplitThreshold({
       clock: env.clock,
       settings: deps.clusterSettings,
-      usedCpuMs,
+      usedCpuMs: usedCpuMs(deps),
       queriesPerSecond: () => this.metrics().gauges.queriesPerSecond,
     });
-    transport.onMessage(storeMethod(raftMethod, storeId), (payload, from) =>
-      this.#intake.onFrame(payload, from),
-    );
-    transport.onMessage(storeMethod(removedMethod, storeId), (payload) =>
-      this.#intake.onRemoved(payload),
-    );
   }
 
   // ---- lifecycle ----
@@ -332,11 +250,7 @@ export class Store implements ReplicaHost {
     this.#state = 'running';
     this.#runningSinceMs = this.env.clock.monotonicMs();
     this.#setOpened();
-    this.#unwatch.push(
-      this.deps.gossip.watch(gossipKeys.storePrefix, () => {
-        this.#peers = undefined;
-      }),
-    );
+    this.#unwatch.push(this.deps.gossip.watch(gossipKeys.storePrefix, () => this.#peers.changed()));
     this.liveness.start();
     this.sideTransport.start();
     this.#scheduler.start(() => {
@@ -350,7 +264,7 @@ export class Store implements ReplicaHost {
       if (replica.raft.configuration.voters.length === 1) replica.campaign();
     }
     this.#publisher.publish();
-    this.#queues.start();
+    this.queues.start();
   }
 
   /** With `drain` all leases are handed over first (at most `drainTimeoutMs`). The engine and the log stay open. */
@@ -358,7 +272,7 @@ export class Store implements ReplicaHost {
     if (this.#state === 'stopped') return;
     if (options.drain && this.#state === 'running') await this.drain();
     this.#state = 'stopped';
-    this.#queues.stop();
+    this.queues.stop();
     await this.#receiver.stop();
     this.liveness.stop();
     this.sideTransport.stop();
@@ -377,7 +291,7 @@ export class Store implements ReplicaHost {
     if (!this.running) return;
     if (this.#state === 'running') {
       this.#state = 'draining';
-      this.#queues.stop();
+      this.queues.stop();
       this.#publisher.publish();
     }
     await this.#handOverLeases();
@@ -399,13 +313,8 @@ export class Store implements ReplicaHost {
     this.#publisher.publish();
   }
 
-  async #handOverLeases(): Promise<void> {
-    const transfers: Promise<unknown>[] = [];
-    for (const replica of this.replicas.values()) {
-      if (!replica.isLeader) continue;
-      transfers.push(transferLease(replica, undefined, this.settings.drainTimeoutMs));
-    }
-    await Promise.all(transfers);
+  #handOverLeases(): Promise<void> {
+    return transferLeases(this.replicas.values(), this.settings.drainTimeoutMs);
   }
 
   /** On the way to its stop. */
@@ -455,65 +364,19 @@ export class Store implements ReplicaHost {
 
   /** What some replica here has as the newest committed value of `key`, however old that is. */
   peek(key: Buffer): Buffer | undefined {
-    return this.running && !this.#failed ? mvccPeek(this.engine, key) : undefined;
+    return this.serving ? mvccPeek(this.engine, key) : undefined;
   }
 
   send(batch: BatchRequest): Promise<BatchResponse> {
-    const { header } = batch;
-    if (this.clock.isTooFarAhead(header.timestamp)) {
-      const reason = `the clock of node ${header.gatewayNodeId} is too far ahead of node ${this.nodeId}`;
-      return Promise.resolve(this.#refuse({ kind: 'invalid-request', reason }));
-    }
-    this.clock.observe(header.timestamp);
-    this.counters.batches++;
-    return this.#serve(batch, false);
-  }
-
-  #serve(batch: BatchRequest, hasWaited: boolean): Promise<BatchResponse> {
-    const { rangeId } = batch.header;
-    const replica = this.replicas.get(rangeId);
-    if (!this.running || this.#failed || replica === undefined || !replica.initialised) {
-      return Promise.resolve(this.#refuse(this.#absence(batch)));
-    }
-    const { descriptor } = replica;
-    for (const request of batch.requests) {
-      if (!containsRequest(descriptor, request))
-        return Promise.resolve(this.#refuse(this.#mismatch(request)));
-    }
-    const [first] = batch.requests;
-    if (first !== undefined && isAdminRequest(first)) {
-      if (batch.requests.length > 1) {
-        const reason = 'an administrative request stands alone in its batch';
-        return Promise.resolve(this.#refuse({ kind: 'invalid-request', reason }));
-      }
-      return executeAdmin(this, replica, first);
-    }
-    const stuck = batch.requests.every(isPlainRead) ? undefined : replica.stuck();
-    if (stuck !== undefined) return Promise.resolve(this.#refuse(stuck));
-    const room = hasWaited ? undefined : waitForSplit(this, replica, batch);
-    return room === undefined ? replica.execute(batch) : room.then(() => this.#serve(batch, true));
-  }
-
-  /** No split makes this range smaller. */
-  /** Where the range could be as well as where it is; see `queues/scatter.ts`. */
-  drawPlacement(replica: Replica): RelocationTarget | undefined {
-    return this.#queues.drawPlacement(replica);
-  }
-
-  cannotSplit(replica: Replica): boolean {
-    return this.#queues.cannotSplit(replica);
+    return serveBatch(this, batch);
   }
 
   /** Something that the queues go by has changed for many ranges: they look at all of them. */
   lookAtAll(): void {
-    for (const replica of this.replicas.values())
+    for (const replica of this.replicas.values()) {
       if (replica.holdsLease) replica.closing.readPolicy();
-    this.#queues.addAll();
-  }
-
-  /** Somebody waits for what the queues do to this range. */
-  hurry(replica: Replica): void {
-    this.#queues.hurry(replica);
+    }
+    this.queues.addAll();
   }
 
   get loadSplitThreshold(): number {
@@ -526,40 +389,8 @@ export class Store implements ReplicaHost {
   }
 
   metrics(): StoreMetrics {
-    let leases = 0;
-    let leaders = 0;
-    let queriesPerSecond = 0;
-    for (const replica of this.replicas.values()) {
-      if (replica.isLeader) leaders++;
-      if (!replica.holdsLease) continue;
-      leases++;
-      queriesPerSecond += replica.queriesPerSecond;
-    }
-    return {
-      counters: { ...this.counters },
-      gauges: {
-        ranges: this.replicas.size,
-        leases,
-        leaders,
-        awakeReplicas: this.#scheduler.awake.size,
-        raftLogBytes: this.raftLog.liveBytes,
-        queriesPerSecond,
-        clockOffsetMicros: this.liveness.clockOffsetMicros(),
-      },
-    };
+    return measureStore(this, this.#scheduler.awake.size);
   }
-
-  /** What `ClusterReports` collects. */
-  readonly allocatorDecisions: DecisionLog;
-  readonly splitDecisions = new Recent<SplitDecision>(decisionsMax);
-  readonly mergeDecisions = new Recent<MergeDecision>(decisionsMax);
-  readonly reports: ReportProviders = {
-    'split-decisions': () => this.splitDecisions.list(),
-    'merge-decisions': () => this.mergeDecisions.list(),
-    'allocator-decisions': () => this.allocatorDecisions.list(),
-    conformance: () => reportConformance(this),
-    ranges: () => [...this.replicas.values()].filter(({ holdsLease }) => holdsLease).map(rangeInfo),
-  };
 
   counts(): ReplicaCounts {
     return this.#census.counts;
@@ -570,29 +401,6 @@ export class Store implements ReplicaHost {
     return this.#census.members.values();
   }
 
-  async capacity(): Promise<StoreCapacity> {
-    const usedBytes = await this.engine.sizeBytes();
-    const { freeBytes } = await this.env.disk.space(this.deps.directory);
-    const { gauges } = this.metrics();
-    const { ranges, leases } = this.counts();
-    const countedAt = this.clock.now().wall;
-    const { capacityBytes = Number.POSITIVE_INFINITY, locality = [], attributes = [] } = this.deps;
-    return {
-      storeId: this.storeId,
-      nodeId: this.nodeId,
-      rangeCount: ranges,
-      leaseCount: leases,
-      usedBytes,
-      availableBytes: Math.min(freeBytes, Math.max(0, capacityBytes - usedBytes)),
-      qps: gauges.queriesPerSecond,
-      cpuMs: this.#processor.perSecond(),
-      locality,
-      attributes,
-      draining: this.draining,
-      countedAt,
-    };
-  }
-
   // ---- ReplicaHost ----
 
   engineSnapshot(): EngineSnapshot {
@@ -600,13 +408,7 @@ export class Store implements ReplicaHost {
   }
 
   closingTarget(ahead: boolean): number {
-    const { clusterSettings, clock } = this;
-    const behindMs = clusterSettings.get(kvSettings.closedTimestampTarget);
-    if (behindMs === 0) return 0;
-    const now = clock.now().wall;
-    return ahead && clusterSettings.get(kvSettings.followerReads)
-      ? now + leadMicros(clusterSettings, clock.maxOffsetMicros)
-      : now - behindMs * 1000;
+    return closingTarget(this.clusterSettings, this.clock, ahead);
   }
 
   hasGlobalReads({ startKey }: RangeDescriptor): boolean {
@@ -637,7 +439,7 @@ export class Store implements ReplicaHost {
 
   noteDirty(replica: Replica): void {
     this.checkpointer.noteDirty(replica);
-    if (replica.isLeader) this.#queues.add(replica);
+    if (replica.isLeader) this.queues.add(replica);
   }
 
   leaseChanged(replica: Replica): void {
@@ -676,7 +478,7 @@ export class Store implements ReplicaHost {
 
   descriptorChanged(replica: Replica, removed: boolean): void {
     this.#census.note(replica);
-    this.#peers = undefined;
+    this.#peers.changed();
     if (removed) {
       // Decided by raft: there is nothing to ask. Not in the middle of applying, though.
       const { nextReplicaId } = replica.descriptor;
@@ -687,8 +489,10 @@ export class Store implements ReplicaHost {
   /** A leaseholder with something new about it: others are told, the queues look soon. */
   #noteLed(replica: Replica): void {
     if (!replica.holdsLease) return;
-    this.#gossipFirstRange(replica);
-    this.#queues.add(replica);
+    if (containsKey(replica.descriptor, meta1Start)) {
+      this.deps.gossip.set(gossipKeys.firstRange, replica.descriptor, { ttlMs: 0 });
+    }
+    this.queues.add(replica);
   }
 
   // ---- replicas ----
@@ -696,7 +500,7 @@ export class Store implements ReplicaHost {
   addReplica(replica: Replica): void {
     this.replicas.set(replica.rangeId, replica);
     this.#census.note(replica);
-    this.#peers = undefined;
+    this.#peers.changed();
   }
 
   /** A right side whose log is being begun. */
@@ -715,7 +519,7 @@ export class Store implements ReplicaHost {
   dropReplica(replica: Replica): void {
     if (this.replicas.get(replica.rangeId) === replica) this.replicas.delete(replica.rangeId);
     this.#census.remove(replica);
-    this.#peers = undefined;
+    this.#peers.changed();
     this.#scheduler.forget(replica);
     replica.destroy('the replica was removed from this store');
   }
@@ -726,85 +530,13 @@ export class Store implements ReplicaHost {
     return stored === undefined ? asReplicaId(0) : decodeTombstone(stored);
   }
 
-  /** Tells a store that its replica left the range, so that it looks and removes itself. */
-  tellRemoved(to: PeerAddress, rangeId: RangeId): void {
-    this.deps.transport.send(
-      to.nodeId,
-      storeMethod(removedMethod, to.storeId),
-      { to: to.storeId, rangeId },
-      'system',
-    );
-  }
-
   /** The replica may have been removed from its range: find out soon. */
   checkMembership(replica: Replica): void {
-    this.#queues.checkMembership(replica);
+    this.queues.checkMembership(replica);
   }
 
   /** Runs one pass of all background queues and what it begins; tests call it instead of waiting. */
   runQueues(): Promise<void> {
-    return this.#queues.passToEnd();
+    return this.queues.passToEnd();
   }
-
-  // ---- helpers ----
-
-  #refuse(error: KvError): BatchResponse {
-    return { kind: 'error', now: this.clock.now(), error, index: undefined };
-  }
-
-  /** Why a range is not served here: it has never been, is not any more, or has become part of another one. */
-  #absence({ header: { rangeId }, requests: [first] }: BatchRequest): KvError {
-    const isAbsorbed = this.serving && this.tombstone(rangeId) === afterAllReplicas;
-    return isAbsorbed && first !== undefined
-      ? this.#mismatch(first)
-      : { kind: 'range-not-found', rangeId };
-  }
-
-  #mismatch(request: KvRequest): KvError {
-    const { start, end } = requestSpan(request);
-    const ranges = this.rangesOverlapping(start, end ?? nextKey(start));
-    return { kind: 'range-key-mismatch', ranges };
-  }
-
-  #gossipFirstRange(replica: Replica): void {
-    if (!containsKey(replica.descriptor, meta1Start)) return;
-    this.deps.gossip.set(gossipKeys.firstRange, replica.descriptor, { ttlMs: 0 });
-  }
-
-  #knownPeers(): readonly StoreAddress[] {
-    if (this.#peers !== undefined) return this.#peers;
-    const peers = new Map(this.#census.members);
-    for (const [, value] of this.deps.gossip.list(gossipKeys.storePrefix)) {
-      const address = decodeStoreAddress(value);
-      if (address !== undefined) peers.set(address.storeId, address);
-    }
-    peers.delete(this.storeId);
-    this.#peers = [...peers.values()].sort((a, b) => a.storeId - b.storeId);
-    return this.#peers;
-  }
-
-  #wakeLeadersWith(store: StoreId): void {
-    for (const replica of this.replicas.values()) {
-      if (!replica.isLeader || !replica.initialised) continue;
-      if (replicaOnStore(replica.descriptor, store) !== undefined) this.activate(replica);
-    }
-  }
-
-  #wakeFollowersOf(store: StoreId): void {
-    for (const replica of this.replicas.values()) {
-      const leader = replica.address(replica.raft.leader);
-      if (leader?.storeId !== store) continue;
-      replica.raft.leaderSilent();
-      this.activate(replica);
-    }
-  }
-}
-
-function decodeStoreAddress(value: unknown): StoreAddress | undefined {
-  if (typeof value !== 'object' || value === null) return undefined;
-  const nodeId: unknown = Reflect.get(value, 'nodeId');
-  const storeId: unknown = Reflect.get(value, 'storeId');
-  if (typeof nodeId !== 'number' || typeof storeId !== 'number') return undefined;
-  // Both were branded by the store that published them.
-  return { nodeId: nodeId as NodeId, storeId: storeId as StoreId };
 }
