@@ -102,8 +102,13 @@ exports.mutants = [
     faults: ['merge', 'split'],
     patches: [
       {
-        file: 'src/range/replica/replica.ts',
-        text: 'this.executor().absorb(right, { reads: at, txns: txnsUpTo });',
+        file: 'src/range/replica/lease.ts',
+        text: '    replica.closed.raiseFloor(at.wall + 1);\n',
+        replacement: '',
+      },
+      {
+        file: 'src/range/replica/lease.ts',
+        text: 'replica.executor().absorb(right, { reads: at, txns: txnsUpTo });',
         replacement: 'void [right, txnsUpTo];',
       },
     ],
@@ -165,7 +170,7 @@ exports.mutants = [
     sign: /two leaseholders/,
     patches: [
       {
-        file: 'src/range/replica/replica.ts',
+        file: 'src/range/replica/lease.ts',
         text: 'return now + clock.maxOffsetMicros < this.#supportExpiration() && now < bound.upperBound;',
         replacement:
           'return clock !== undefined && now < this.#supportExpiration() && now < bound.upperBound;',
@@ -183,8 +188,8 @@ exports.mutants = [
     wrong: 'who believes to be the leader serves reads without a lease',
     patches: [
       {
-        file: 'src/range/replica/replica.ts',
-        text: '    const isServed = timestamp.wall < this.leaseExpiration() && this.#isInForce();',
+        file: 'src/range/replica/lease.ts',
+        text: '    const isServed = timestamp.wall < this.expiration() && this.#isInForce();',
         replacement: '    const isServed = true;',
       },
     ],
@@ -342,9 +347,9 @@ function isUnrepeatable(txn: TxnMeta | undefined, `,
     wrong: 'a late write is laid down at or below a closed timestamp',
     patches: [
       {
-        file: 'src/range/evaluate/executor.ts',
-        text: 'const floor = this.#writeFloor(requests, txn, at, closed?.floor ?? 0);',
-        replacement: 'const floor = this.#writeFloor(requests, txn, at, 0);',
+        file: 'src/range/evaluate/timestamps.ts',
+        text: 'const floor = writeFloor(state, requests, txn, at, by.floorWall);',
+        replacement: 'const floor = writeFloor(state, requests, txn, at, 0);',
       },
     ],
   },
