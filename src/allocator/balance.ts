@@ -11,6 +11,7 @@ import { drawn, lotEnd, lotOf } from './lots.ts';
 import { allKnown, holders, violationsOf, without, type Situation } from './situation.ts';
 import { freeShare, hasRoom, hasRoomToBalance, type Site, type StoreState } from './store-state.ts';
 import { type PlacementAction, type ReplicaRole } from './types.ts';
+import { must } from '../util/index.ts';
 
 /** A store with at most so many ranges more or less than the mean is balanced, whatever the threshold says. */
 export const rangeBandMin = 2;
@@ -86,9 +87,16 @@ export function evenRanges(situation: Situation): PlacementAction | undefined {
 /** Moves from stores beyond the dead band, or to such, that make the difference smaller. */
 function evening(situation: Situation): Move[] {
   const moves: Move[] = [];
-  for (const { role, from, staying } of movable(situation)) {
-    const sites = equalSites(situation, staying, role, from);
-    const { mean, band } = rangeBand(situation, sites);
+  const ways = movable(situation).map((each) => ({
+    ...each,
+    sites: equalSites(situation, each.staying, each.role, each.from),
+  }));
+  const bands = jointBands(
+    situation,
+    ways.map(({ sites }) => sites),
+  );
+  for (const [i, { role, from, staying, sites }] of ways.entries()) {
+    const { mean, band } = must(bands[i]);
     // How few ranges a store must have for the move to help.
     const fewerThan = Math.min(
       from.rangeCount - rangeBandMin,
@@ -105,6 +113,36 @@ function evening(situation: Situation): Move[] {
     }
   }
   return moves;
+}
+
+/**
+ * The band for each of some lists of sites: of all sites that can be reached from it over lists with a site in common. Where each
+ * node is a site of its own, a replica can only go to a node that has none of its range: all of these nodes
+ * together are what is to be even, not each of them with that one.
+ */
+function jointBands(situation: Situation, lists: readonly (readonly Site[])[]): Band[] {
+  const { sites } = situation.cluster;
+  /** By the index of a site: the list that named it first, beginning with 1. */
+  const namedBy = new Uint8Array(sites.length);
+  const joinedTo = lists.map((_, list) => list);
+  const headOf = (list: number): number => {
+    const next = joinedTo[list] ?? list;
+    return next === list ? list : headOf(next);
+  };
+  for (const [list, named] of lists.entries()) {
+    for (const { index } of named) {
+      const before = namedBy[index] ?? 0;
+      if (before === 0) namedBy[index] = list + 1;
+      else joinedTo[headOf(before - 1)] = headOf(list);
+    }
+  }
+  const members = lists.map((): Site[] => []);
+  for (const site of sites) {
+    const list = namedBy[site.index] ?? 0;
+    if (list > 0) members[headOf(list - 1)]?.push(site);
+  }
+  const bands = members.map((group) => rangeBand(situation, group));
+  return lists.map((_, list) => must(bands[headOf(list)]));
 }
 
 function spreadOf({ from, to }: Move): number {
@@ -130,10 +168,12 @@ export function equalSites(
   return sites;
 }
 
-export function rangeBand(
-  { settings }: Situation,
-  sites: readonly Site[],
-): { readonly mean: number; readonly band: number } {
+export interface Band {
+  readonly mean: number;
+  readonly band: number;
+}
+
+export function rangeBand({ settings }: Situation, sites: readonly Site[]): Band {
   let ranges = 0;
   let stores = 0;
   for (const site of sites) {

@@ -19,8 +19,11 @@ export function balanceTurn(
   return live.length > 0 && live[Math.floor(nowMs / turnMs) % live.length] === own;
 }
 
-/** Of the largest distance from the mean: what stores do of which the next one does not know yet never adds up to all of it. */
-const shareOfTurn = 1 / 4;
+/**
+ * Of the largest distance from the mean: what stores do of which the next one does not know yet never adds up to all of it,
+ * and most of the machines is left for whoever works with them meanwhile.
+ */
+const shareOfTurn = 1 / 10;
 
 /**
  * How many moves a store may begin in its turn: more the farther the cluster is from balance, so that the time to balance
