@@ -173,7 +173,7 @@ export class LocalCluster {
         hasExplained = true;
         node.lastWords = message.message;
       });
-      child.once('exit', (code, signal) => {
+      child.once('close', (code, signal) => {
         reject(
           new UsageError(
             `node ${index + 1} ended (${signal ?? `status ${code}`}): ${node.lastWords.trim() || 'no message'}`,
@@ -183,11 +183,14 @@ export class LocalCluster {
     });
     // Whoever waits sees the failure; nobody has to.
     node.ready.catch(() => {});
-    child.once('exit', (code, signal) => this.#ended(node, child, signal ?? `status ${code}`));
+    child.once('exit', () => {
+      if (node.process === child) node.process = undefined;
+    });
+    // Its last words may come behind its end.
+    child.once('close', (code, signal) => this.#ended(node, child, signal ?? `status ${code}`));
   }
 
   #ended(node: LocalNode, child: ChildProcess, how: string): void {
-    if (node.process === child) node.process = undefined;
     const wasReady = this.#readyNodes.has(child);
     if (this.#stopping || !wasReady) return;
     const isAgain = this.#options.restart !== false && node.restarts++ < restartsMax;
