@@ -5,13 +5,13 @@
  *
  * A move makes the difference smaller, and starts or ends outside a dead band: a replica never goes to and fro.
  */
+import { must } from '../util/index.ts';
 import { replace } from './actions.ts';
 import { compareDiversity, diversities, isFree } from './candidates.ts';
 import { drawn, lotEnd, lotOf } from './lots.ts';
 import { allKnown, holders, violationsOf, without, type Situation } from './situation.ts';
 import { freeShare, hasRoom, hasRoomToBalance, type Site, type StoreState } from './store-state.ts';
 import { type PlacementAction, type ReplicaRole } from './types.ts';
-import { must } from '../util/index.ts';
 
 /** A store with at most so many ranges more or less than the mean is balanced, whatever the threshold says. */
 export const rangeBandMin = 2;
@@ -86,17 +86,11 @@ export function evenRanges(situation: Situation): PlacementAction | undefined {
 
 /** Moves from stores beyond the dead band, or to such, that make the difference smaller. */
 function evening(situation: Situation): Move[] {
+  const ways = waysOf(situation);
+  // As a rule all is even: then nobody asks for means.
+  if (!ways.some((way) => mayHelp(situation, way))) return [];
   const moves: Move[] = [];
-  const ways = movable(situation).map((each) => ({
-    ...each,
-    sites: equalSites(situation, each.staying, each.role, each.from),
-  }));
-  const bands = jointBands(
-    situation,
-    ways.map(({ sites }) => sites),
-  );
-  for (const [i, { role, from, staying, sites }] of ways.entries()) {
-    const { mean, band } = must(bands[i]);
+  for (const { role, from, staying, sites, mean, band } of withMeans(situation, ways)) {
     // How few ranges a store must have for the move to help.
     const fewerThan = Math.min(
       from.rangeCount - rangeBandMin,
@@ -115,34 +109,74 @@ function evening(situation: Situation): Move[] {
   return moves;
 }
 
+/** Where a replica may go without loss. */
+interface Way extends Movable {
+  readonly sites: readonly Site[];
+}
+
+function waysOf(situation: Situation): Way[] {
+  return movable(situation).map(({ role, from, staying }) => ({
+    role,
+    from,
+    staying,
+    sites: equalSites(situation, staying, role, from),
+  }));
+}
+
+/** Two stores that differ by less are even, whatever the mean is: it is more than the emptier one has. */
+function mayHelp({ settings }: Situation, { from, sites }: Way): boolean {
+  for (const { live } of sites) {
+    const [fewest] = live;
+    if (fewest === undefined) continue;
+    const band = Math.max(fewest.rangeCount * settings.rangeThreshold, rangeBandMin);
+    if (from.rangeCount - fewest.rangeCount > band) return true;
+  }
+  return false;
+}
+
+interface MeasuredWay extends Way {
+  /** Ranges per store; `band`: how far from it a store is balanced still. */
+  readonly mean: number;
+  readonly band: number;
+}
+
+export function waysToMove(situation: Situation): MeasuredWay[] {
+  return withMeans(situation, waysOf(situation));
+}
+
 /**
- * The band for each of some lists of sites: of all sites that can be reached from it over lists with a site in common. Where each
- * node is a site of its own, a replica can only go to a node that has none of its range: all of these nodes
- * together are what is to be even, not each of them with that one.
+ * The mean of a way is that of all sites that can be reached from it over ways with a site in common. Where each node is a
+ * site of its own, a replica can only go to a node that has none of its range: all of these nodes together are what is to
+ * be even, not each of them with that one.
  */
-function jointBands(situation: Situation, lists: readonly (readonly Site[])[]): Band[] {
-  const { sites } = situation.cluster;
-  /** By the index of a site: the list that named it first, beginning with 1. */
-  const namedBy = new Uint8Array(sites.length);
-  const joinedTo = lists.map((_, list) => list);
-  const headOf = (list: number): number => {
-    const next = joinedTo[list] ?? list;
-    return next === list ? list : headOf(next);
+function withMeans({ cluster, settings }: Situation, ways: readonly Way[]): MeasuredWay[] {
+  /** By the index of a site: the way that named it first, beginning with 1. */
+  const namedBy = new Uint8Array(cluster.sites.length);
+  const joinedTo = ways.map((_, way) => way);
+  const headOf = (way: number): number => {
+    const next = joinedTo[way] ?? way;
+    return next === way ? way : headOf(next);
   };
-  for (const [list, named] of lists.entries()) {
-    for (const { index } of named) {
+  for (const [way, { sites }] of ways.entries()) {
+    for (const { index } of sites) {
       const before = namedBy[index] ?? 0;
-      if (before === 0) namedBy[index] = list + 1;
-      else joinedTo[headOf(before - 1)] = headOf(list);
+      if (before === 0) namedBy[index] = way + 1;
+      else joinedTo[headOf(before - 1)] = headOf(way);
     }
   }
-  const members = lists.map((): Site[] => []);
-  for (const site of sites) {
-    const list = namedBy[site.index] ?? 0;
-    if (list > 0) members[headOf(list - 1)]?.push(site);
+  const sums = ways.map(() => ({ ranges: 0, stores: 0 }));
+  for (const { index, liveRanges, live } of cluster.sites) {
+    const way = namedBy[index] ?? 0;
+    if (way === 0) continue;
+    const sum = must(sums[headOf(way - 1)]);
+    sum.ranges += liveRanges;
+    sum.stores += live.length;
   }
-  const bands = members.map((group) => rangeBand(situation, group));
-  return lists.map((_, list) => must(bands[headOf(list)]));
+  return ways.map((each, way) => {
+    const { ranges, stores } = must(sums[headOf(way)]);
+    const mean = stores === 0 ? 0 : ranges / stores;
+    return { ...each, mean, band: Math.max(mean * settings.rangeThreshold, rangeBandMin) };
+  });
 }
 
 function spreadOf({ from, to }: Move): number {
@@ -150,7 +184,7 @@ function spreadOf({ from, to }: Move): number {
 }
 
 /** Sites that are as good for a replica as the one it is at: as far from the others, and nothing more is violated. */
-export function equalSites(
+function equalSites(
   situation: Situation,
   staying: Situation,
   role: ReplicaRole,
@@ -168,22 +202,6 @@ export function equalSites(
   return sites;
 }
 
-export interface Band {
-  readonly mean: number;
-  readonly band: number;
-}
-
-export function rangeBand({ settings }: Situation, sites: readonly Site[]): Band {
-  let ranges = 0;
-  let stores = 0;
-  for (const site of sites) {
-    ranges += site.liveRanges;
-    stores += site.live.length;
-  }
-  const mean = stores === 0 ? 0 : ranges / stores;
-  return { mean, band: Math.max(mean * settings.rangeThreshold, rangeBandMin) };
-}
-
 /** A replica on a live store, and the situation without it. */
 interface Movable {
   readonly role: ReplicaRole;
@@ -195,7 +213,7 @@ interface Movable {
  * The leaseholder comes last, and only when the range has all its voters: its replica is added elsewhere first and
  * dropped as surplus then.
  */
-export function movable(situation: Situation): Movable[] {
+function movable(situation: Situation): Movable[] {
   if (!allKnown(situation)) return [];
   const found: Movable[] = [];
   let last: Movable | undefined;

@@ -6,7 +6,7 @@
  * what this rule does is not undone by the others. The lease counts' rule in turn moves only leases that fit.
  */
 import { replace, transferLease } from './actions.ts';
-import { equalSites, movable, rangeBand } from './balance.ts';
+import { waysToMove } from './balance.ts';
 import { isFree } from './candidates.ts';
 import { peers } from './heirs.ts';
 import { type Situation } from './situation.ts';
@@ -60,10 +60,8 @@ function makeRoomForLease(
 ): PlacementAction | undefined {
   const { rules, settings } = situation;
   let best: { readonly from: StoreState; readonly to: StoreState } | undefined;
-  for (const { role, from, staying } of movable(situation)) {
+  for (const { role, from, staying, sites, mean, band } of waysToMove(situation)) {
     if (role !== 'voter' || from === own) continue;
-    const sites = equalSites(situation, staying, role, from);
-    const { mean, band } = rangeBand(situation, sites);
     if (from.rangeCount - 1 < mean - band) continue;
     for (const site of sites) {
       if (rules.preferenceAt(site) > rules.preferenceAt(own.site)) continue;
