@@ -4,7 +4,7 @@
  *
  *   liveBytes     key and value of every key whose newest version (the intent, if there is one) is no deletion
  *   liveCount     number of such keys
- *   totalBytes    engine keys and values of heads and older versions
+ *   sizeBytes     engine keys and values of heads and older versions
  *   keyBytes      of these, the engine keys
  *   keyCount      heads: keys of which anything is known, deletions too
  *   versionCount  committed versions (deletions too) and intents
@@ -15,6 +15,7 @@
  *
  * A replica's own state (`r`) is not counted.
  */
+import { addSpanStats, zeroSpanStats } from '../kv/index.ts';
 import { type EngineReader, type EngineWrite } from './engine.ts';
 import { engineSpans, isHeadKey, isUnversionedKey } from './engine-keys.ts';
 import { HeadReader } from './head-record.ts';
@@ -22,39 +23,13 @@ import { type MvccStats } from './mvcc-types.ts';
 
 const page = 512;
 
-export const zeroStats: MvccStats = {
-  liveBytes: 0,
-  liveCount: 0,
-  totalBytes: 0,
-  keyBytes: 0,
-  keyCount: 0,
-  versionCount: 0,
-  intentBytes: 0,
-  intentCount: 0,
-  systemBytes: 0,
-  systemCount: 0,
-};
-
-export function addStats(a: MvccStats, b: MvccStats): MvccStats {
-  return {
-    liveBytes: a.liveBytes + b.liveBytes,
-    liveCount: a.liveCount + b.liveCount,
-    totalBytes: a.totalBytes + b.totalBytes,
-    keyBytes: a.keyBytes + b.keyBytes,
-    keyCount: a.keyCount + b.keyCount,
-    versionCount: a.versionCount + b.versionCount,
-    intentBytes: a.intentBytes + b.intentBytes,
-    intentCount: a.intentCount + b.intentCount,
-    systemBytes: a.systemBytes + b.systemBytes,
-    systemCount: a.systemCount + b.systemCount,
-  };
-}
+export { addSpanStats as addStats, zeroSpanStats as zeroStats };
 
 export function subtractStats(a: MvccStats, b: MvccStats): MvccStats {
   return {
     liveBytes: a.liveBytes - b.liveBytes,
     liveCount: a.liveCount - b.liveCount,
-    totalBytes: a.totalBytes - b.totalBytes,
+    sizeBytes: a.sizeBytes - b.sizeBytes,
     keyBytes: a.keyBytes - b.keyBytes,
     keyCount: a.keyCount - b.keyCount,
     versionCount: a.versionCount - b.versionCount,
@@ -69,7 +44,7 @@ export function areSameStats(a: MvccStats, b: MvccStats): boolean {
   return (
     a.liveBytes === b.liveBytes &&
     a.liveCount === b.liveCount &&
-    a.totalBytes === b.totalBytes &&
+    a.sizeBytes === b.sizeBytes &&
     a.keyBytes === b.keyBytes &&
     a.keyCount === b.keyCount &&
     a.versionCount === b.versionCount &&
@@ -98,7 +73,7 @@ export function unversionedDelta(
 export class StatsSum {
   liveBytes = 0;
   liveCount = 0;
-  totalBytes = 0;
+  sizeBytes = 0;
   keyBytes = 0;
   keyCount = 0;
   versionCount = 0;
@@ -118,7 +93,7 @@ export class StatsSum {
       this.liveCount += sign;
       this.liveBytes += sign * (engineKey.length - 1 + newest.length);
     }
-    this.totalBytes += sign * (engineKey.length + record.length);
+    this.sizeBytes += sign * (engineKey.length + record.length);
     this.keyBytes += sign * engineKey.length;
     this.keyCount += sign;
     if (head.committed) this.versionCount += sign;
@@ -130,7 +105,7 @@ export class StatsSum {
   }
 
   version(engineKey: Buffer, stored: Buffer, sign: 1 | -1): void {
-    this.totalBytes += sign * (engineKey.length + stored.length);
+    this.sizeBytes += sign * (engineKey.length + stored.length);
     this.keyBytes += sign * engineKey.length;
     this.versionCount += sign;
   }
@@ -149,9 +124,9 @@ export class StatsSum {
 
   result(): MvccStats {
     return {
+      sizeBytes: this.sizeBytes,
       liveBytes: this.liveBytes,
       liveCount: this.liveCount,
-      totalBytes: this.totalBytes,
       keyBytes: this.keyBytes,
       keyCount: this.keyCount,
       versionCount: this.versionCount,

@@ -7,7 +7,13 @@
  * A current read touches one head record; only time travel and garbage collection read history.
  * Reads are synchronous when the head decides (almost always) and a promise otherwise.
  */
-import { type FinishedTxn, type Timestamp, type TxnId, type TxnMeta } from '../kv/index.ts';
+import {
+  type FinishedTxn,
+  type SpanStats,
+  type Timestamp,
+  type TxnId,
+  type TxnMeta,
+} from '../kv/index.ts';
 import { type EngineReader, type EngineWrite } from './engine.ts';
 
 /** A provisional write. `value` undefined is a deletion. */
@@ -86,19 +92,8 @@ export type MvccScanEnd =
 /** Returns true to stop behind this row. Buffers are owned by the visitor. */
 export type MvccVisitor = (key: Buffer, value: Buffer) => boolean;
 
-/** Sizes of a range's data; all are sums, so deltas add up. Bytes count keys and values. */
-export interface MvccStats {
-  readonly liveBytes: number;
-  readonly liveCount: number;
-  readonly totalBytes: number;
-  readonly keyBytes: number;
-  readonly keyCount: number;
-  readonly versionCount: number;
-  readonly intentBytes: number;
-  readonly intentCount: number;
-  readonly systemBytes: number;
-  readonly systemCount: number;
-}
+/** Sizes of a range's data: `mvcc-stats.ts` says what counts as what. */
+export type MvccStats = SpanStats;
 
 export type MvccWriteResult =
   | { readonly kind: 'ok' }

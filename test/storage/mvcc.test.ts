@@ -114,7 +114,7 @@ class World {
         return this.#dump();
       case 'stats': {
         const s = this.#stats;
-        return `live ${s.liveCount} (${s.liveBytes} bytes) versions ${s.versionCount} intents ${s.intentCount} total ${s.totalBytes} bytes`;
+        return `live ${s.liveCount} (${s.liveBytes} bytes) versions ${s.versionCount} intents ${s.intentCount} total ${s.sizeBytes} bytes`;
       }
       case 'gc':
         return this.#gc(options);

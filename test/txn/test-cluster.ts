@@ -350,9 +350,7 @@ export class TestCluster {
       };
     }
     if (request.kind === 'span-stats') {
-      const counted = await computeStats(this.engine, request.start, request.end);
-      const { totalBytes, ...others } = counted;
-      const stats = { sizeBytes: totalBytes, ...others };
+      const stats = await computeStats(this.engine, request.start, request.end);
       return {
         kind: 'ok',
         now: this.clock.now(),

@@ -78,11 +78,11 @@ export class ConsistencyChecks {
       const why = outcome.kind === 'rejected' ? outcome.error.kind : outcome.reason;
       return finish('indeterminate', `the check was not begun: ${why}`);
     }
-    const { totalBytes } = replica.stats;
+    const { sizeBytes } = replica.stats;
     const collected = await Promise.all(
       descriptor.replicas.map(async (member) => ({
         replica: member,
-        answer: await store.checksums.ask(member, rangeId, checkId, totalBytes),
+        answer: await store.checksums.ask(member, rangeId, checkId, sizeBytes),
       })),
     );
     store.counters.consistencyChecks++;

@@ -95,7 +95,7 @@ export class MergeQueue {
   }
 
   #isSmall({ stats, descriptor }: Replica): boolean {
-    return stats.totalBytes < this.#store.deps.zoneConfigFor(descriptor.startKey).rangeMinBytes;
+    return stats.sizeBytes < this.#store.deps.zoneConfigFor(descriptor.startKey).rangeMinBytes;
   }
 
   /** Why the range is merged with no right neighbour, whatever that one is like. */
@@ -166,13 +166,13 @@ function isOwnedLeft(replica: Replica): boolean {
 }
 
 function measured({ stats, queriesPerSecond }: Replica): Measured {
-  return { rightRangeId: undefined, sizeBytes: stats.totalBytes, queriesPerSecond };
+  return { rightRangeId: undefined, sizeBytes: stats.sizeBytes, queriesPerSecond };
 }
 
 function addedUp({ stats, queriesPerSecond }: Replica, right: RangeInfo): Measured {
   return {
     rightRangeId: right.range.rangeId,
-    sizeBytes: stats.totalBytes + right.sizeBytes,
+    sizeBytes: stats.sizeBytes + right.sizeBytes,
     queriesPerSecond: queriesPerSecond + right.queriesPerSecond,
   };
 }

@@ -39,16 +39,16 @@ const lastPass = new WeakMap<Replica, Pass>();
 
 /** Whether a pass up to `threshold` is worth its cost. */
 export function isPassDue(
-  { totalBytes, liveBytes, versionCount, liveCount }: MvccStats,
+  { sizeBytes, liveBytes, versionCount, liveCount }: MvccStats,
   ttlSeconds: number,
   threshold: number,
   last: Pass,
 ): boolean {
   const deadVersions = versionCount - liveCount;
-  const deadBytes = totalBytes - liveBytes - versionCount * bytesPerVersion;
+  const deadBytes = sizeBytes - liveBytes - versionCount * bytesPerVersion;
   const isWorthIt =
     deadVersions > 0 &&
-    (deadVersions >= versionCount * deadShareMin || deadBytes >= totalBytes * deadShareMin);
+    (deadVersions >= versionCount * deadShareMin || deadBytes >= sizeBytes * deadShareMin);
   return isWorthIt && threshold - last.threshold >= stepMicros(ttlSeconds, last.tookMs);
 }
 

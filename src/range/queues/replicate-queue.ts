@@ -114,7 +114,7 @@ export class ReplicateQueue {
     return {
       rangeId,
       replicas: descriptor.replicas,
-      sizeBytes: stats.totalBytes,
+      sizeBytes: stats.sizeBytes,
       leaseholder: storeId,
       qps: queriesPerSecond,
       balancing: this.#view.balancing(),

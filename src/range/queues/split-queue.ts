@@ -74,21 +74,21 @@ export class SplitQueue {
   /** There is no key at which the range could be split by its size. */
   isFutile(replica: Replica): boolean {
     const size = this.#futile.get(replica);
-    return size !== undefined && replica.stats.totalBytes < size * (1 + againShare);
+    return size !== undefined && replica.stats.sizeBytes < size * (1 + againShare);
   }
 
   async #bySize(replica: Replica, zone: ZoneConfig): Promise<Choice | undefined> {
-    const { totalBytes } = replica.stats;
+    const { sizeBytes } = replica.stats;
     const cause = 'size';
-    if (totalBytes <= zone.rangeMaxBytes || this.isFutile(replica)) return undefined;
+    if (sizeBytes <= zone.rangeMaxBytes || this.isFutile(replica)) return undefined;
     const key = await findSplitKey(
       this.#store.engineSnapshot(),
       replica.descriptor,
       zone.rangeMaxBytes / 2,
     );
-    const reason = `${totalBytes} bytes are more than range_max_bytes, ${zone.rangeMaxBytes}`;
+    const reason = `${sizeBytes} bytes are more than range_max_bytes, ${zone.rangeMaxBytes}`;
     if (key !== undefined) return { kind: 'split', cause, key, reason };
-    this.#futile.set(replica, totalBytes);
+    this.#futile.set(replica, sizeBytes);
     return { kind: 'keep', cause, reason: `${reason}, but its rows cannot be divided` };
   }
 
@@ -109,7 +109,7 @@ export class SplitQueue {
 
 function measured(replica: Replica): Pick<SplitDecision, 'sizeBytes' | 'queriesPerSecond'> {
   const { stats, queriesPerSecond } = replica;
-  return { sizeBytes: stats.totalBytes, queriesPerSecond };
+  return { sizeBytes: stats.sizeBytes, queriesPerSecond };
 }
 
 function byZone(
@@ -122,11 +122,11 @@ function byZone(
 }
 
 function byGrowth(replica: Replica, zone: ZoneConfig): Choice | undefined {
-  const { totalBytes } = replica.stats;
-  if (totalBytes < zone.rangeMaxBytes * appendShare) return undefined;
+  const { sizeBytes } = replica.stats;
+  if (sizeBytes < zone.rangeMaxBytes * appendShare) return undefined;
   const key = replica.load?.growsBehind();
   if (key === undefined || !isInside(replica, key)) return undefined;
-  const reason = `${totalBytes} bytes, and new rows are added behind the last one`;
+  const reason = `${sizeBytes} bytes, and new rows are added behind the last one`;
   return { kind: 'split', cause: 'append', key, reason };
 }
 

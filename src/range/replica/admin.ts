@@ -9,9 +9,8 @@ import {
   type KvResult,
   type RangeInfo,
   type StoreId,
-  type SpanStats,
 } from '../../kv/index.ts';
-import { computeStats, type MvccStats } from '../../storage/index.ts';
+import { computeStats } from '../../storage/index.ts';
 import { sleep, unreachable } from '../../util/index.ts';
 import { tellRemoved } from '../store/intake.ts';
 import { type Store } from '../store/store.ts';
@@ -145,16 +144,12 @@ function resultOf(
 /** What the leaseholder says about its range. */
 export function rangeInfo(replica: Replica): RangeInfo {
   return {
-    ...spanStats(replica.stats),
+    ...replica.stats,
     range: replica.descriptor,
     leaseholder: replica.lease.holder(),
     gcThreshold: replica.lease.gcThreshold,
     queriesPerSecond: replica.queriesPerSecond,
   };
-}
-
-function spanStats({ totalBytes, ...counted }: MvccStats): SpanStats {
-  return { sizeBytes: totalBytes, ...counted };
 }
 
 type FreezeRequest = Extract<AdminRequest, { kind: 'admin-freeze' }>;
@@ -192,7 +187,7 @@ async function countSpan(
   if (error !== undefined) return { kind: 'error', now, error, index: 0 };
   const snapshot = store.engineSnapshot();
   try {
-    const stats = spanStats(await computeStats(snapshot, start, end));
+    const stats = await computeStats(snapshot, start, end);
     return { kind: 'ok', now, txn: undefined, results: [{ kind: 'span-stats', stats }] };
   } finally {
     snapshot.close();

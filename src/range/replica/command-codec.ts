@@ -105,7 +105,7 @@ export function writeStats(out: ByteWriter, stats: MvccStats): void {
   out
     .int(stats.liveBytes)
     .int(stats.liveCount)
-    .int(stats.totalBytes)
+    .int(stats.sizeBytes)
     .int(stats.keyBytes)
     .int(stats.keyCount)
     .int(stats.versionCount)
@@ -124,7 +124,7 @@ export function readStats(reader: ByteReader): MvccStats {
   return {
     liveBytes: reader.int(),
     liveCount: reader.int(),
-    totalBytes: reader.int(),
+    sizeBytes: reader.int(),
     keyBytes: reader.int(),
     keyCount: reader.int(),
     versionCount: reader.int(),

@@ -26,7 +26,7 @@ export function waitForSplit(
     settings.get(kvSettings.rangeSizeHardCap),
   );
   const mustWait = (): boolean =>
-    replica.stats.totalBytes > limit &&
+    replica.stats.sizeBytes > limit &&
     replica.holdsLease &&
     !replica.destroyed &&
     !store.queues.cannotSplit(replica);

@@ -55,5 +55,5 @@ function outlineOf(replica: Replica): Outline[] {
   }
   const { rangeId, descriptor } = replica;
   const { replicas } = descriptor;
-  return [{ rangeId, replicas, sizeBytes: replica.stats.totalBytes, range: descriptor, isLed }];
+  return [{ rangeId, replicas, sizeBytes: replica.stats.sizeBytes, range: descriptor, isLed }];
 }

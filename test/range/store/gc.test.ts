@@ -200,7 +200,7 @@ it('requests for other keys do not wait for a page', async () => {
 });
 
 it('a pass is due when it gains something', () => {
-  const figures = { liveBytes: 1000, liveCount: 10, totalBytes: 2640, versionCount: 20 };
+  const figures = { liveBytes: 1000, liveCount: 10, sizeBytes: 2640, versionCount: 20 };
   const stats = { ...zeroStats, ...figures };
   const last = { threshold: 0, tookMs: 0 };
   expect(isPassDue(stats, 100, 9e6, last)).toBe(false);

@@ -6,6 +6,7 @@
 import { describe, expect, it } from 'vitest';
 import { systemKey } from '../../../src/encoding/index.ts';
 import { asNodeId, asStoreId, type KvRequest } from '../../../src/kv/index.ts';
+import { encodeStats } from '../../../src/range/replica/command-codec.ts';
 import { rangeSpans } from '../../../src/storage/index.ts';
 import { Cluster } from './cluster.ts';
 import { SeededRandom } from '../../random.ts';
@@ -205,7 +206,7 @@ async function sameBytes(cluster: Cluster): Promise<void> {
     const contents = new Map<string, number[]>();
     for (const { machine, replica } of cluster.replicas(range.rangeId)) {
       if (!replica.initialised || replica.descriptor.generation !== range.generation) continue;
-      const rows: string[] = [`stats ${JSON.stringify(replica.stats)}`];
+      const rows: string[] = [`stats ${encodeStats(replica.stats).toString('hex')}`];
       for (const span of rangeSpans(range)) {
         const iterator = machine.engine.iterate(span);
         for (;;) {
