@@ -14,7 +14,7 @@ export interface SequenceSpan {
  * What a request carries about its transaction. A plain value: the coordinator makes a new one when
  * something changes; the server sends changes back in the response header.
  *
- * INVARIANT 1: minTimestamp <= readTimestamp <= writeTimestamp.
+ * INVARIANT 1: readTimestamp <= writeTimestamp.
  * INVARIANT 2: uncertaintyLimit is fixed for the life of the transaction (trap X3).
  */
 export interface TxnMeta {
@@ -30,7 +30,10 @@ export interface TxnMeta {
   readonly readTimestamp: Timestamp;
   /** Writes are laid down at this; equal to the read timestamp at commit under 'serializable'. */
   readonly writeTimestamp: Timestamp;
-  /** When the transaction began: its age in waits and its abandonment are measured from here. */
+  /**
+   * When the transaction began and, once it has an anchor, a time before which nobody can have heard of it: no one has
+   * pushed it or ended it before. Its age in waits.
+   */
   readonly minTimestamp: Timestamp;
   /** A value in (readTimestamp, uncertaintyLimit] may have been written before we began. */
   readonly uncertaintyLimit: Timestamp;

@@ -382,6 +382,7 @@ export class ClusterTxn implements Txn {
     const { buffer } = this;
     const kept = buffer.takeBelow(userTablesStart);
     this.#takeOff(kept);
+    if (this.#flight !== undefined) this.heartbeater.startNow();
     if (!this.parts.settings.get(kvSettings.writePipelining)) await this.flushed();
   }
 
@@ -521,7 +522,9 @@ export class ClusterTxn implements Txn {
 
   /** Before a request that leaves something at `key`: the record gets its place, the heart beats. */
   prepareToLock(key: Buffer): void {
-    if (this.meta.anchor === undefined) this.refresher.setAnchor(addressOf(key));
+    if (this.meta.anchor === undefined) {
+      this.refresher.setAnchor(addressOf(key), this.parts.clock.now());
+    }
     this.heartbeater.start();
   }
 

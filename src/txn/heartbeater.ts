@@ -1,7 +1,8 @@
 /**
  * The life sign of a transaction that holds locks or intents: who waits for it aborts it when it has
  * not been heard of for five heartbeats (trap X12). The first beat comes a second after the first lock,
- * so short transactions send none and need no record.
+ * so short transactions send none and need no record. Long ones want theirs early: without a record they do not
+ * survive a change of the lease at their anchor (trap X5).
  */
 import { type TimerHandle } from '../util/index.ts';
 import { type ClusterTxn } from './cluster-txn.ts';
@@ -25,15 +26,24 @@ export class Heartbeater {
     if (this.#timer === undefined && !this.#stopped) this.#schedule();
   }
 
+  /** Makes the record now: the transaction is going to be a long one. */
+  startNow(): void {
+    if (this.hasBeaten || this.#stopped) return;
+    this.#timer?.cancel();
+    this.#beatInBackground();
+  }
+
   stop(): void {
     this.#stopped = true;
     this.#timer?.cancel();
   }
 
   #schedule(): void {
-    this.#timer = this.#txn.parts.env.timers.after(heartbeatMs, () => {
-      this.#txn.parts.background(this.#beat(), 'a transaction heartbeat');
-    });
+    this.#timer = this.#txn.parts.env.timers.after(heartbeatMs, () => this.#beatInBackground());
+  }
+
+  #beatInBackground(): void {
+    this.#txn.parts.background(this.#beat(), 'a transaction heartbeat');
   }
 
   async #beat(): Promise<void> {

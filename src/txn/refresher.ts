@@ -65,8 +65,10 @@ export class Refresher {
     if (this.#movable) this.#reads.add(start, end);
   }
 
-  setAnchor(anchor: Buffer): void {
-    this.#meta = { ...this.#meta, anchor };
+  /** Nobody has heard of the transaction before `now`. */
+  setAnchor(anchor: Buffer, now: Timestamp): void {
+    const minTimestamp = laterTimestamp(this.#meta.minTimestamp, now);
+    this.#meta = { ...this.#meta, anchor, minTimestamp };
   }
 
   ignoreSequences(from: number, to: number): void {

@@ -292,6 +292,32 @@ describe('leases', () => {
     expect(await read(cluster, 'a')).toBe('1');
   });
 
+  it('that changed before anybody had heard of a transaction do it no harm (X5)', async () => {
+    const { cluster, env } = start(['b']);
+    const txn = cluster.db.begin();
+    await withTime(env, txn.get(key('a')));
+    await env.runFor(10_000);
+    transfer(cluster);
+    await env.runFor(1);
+    for (const word of ['a', 'b']) txn.put(key(word), bytes('1'));
+    await withTime(env, txn.commit());
+    expect(await read(cluster, 'b')).toBe('1');
+  });
+
+  it('that change behind the first piece of a load do not fail it', async () => {
+    const { cluster, env } = start(['b']);
+    const txn = cluster.db.begin();
+    const piece = Buffer.alloc(1 << 20, 'x');
+    for (const word of ['a1', 'a2', 'b1']) txn.put(key(word), piece);
+    await withTime(env, txn.flushIfLarge());
+    await env.runFor(100);
+    transfer(cluster);
+    txn.put(key('b2'), piece);
+    await withTime(env, txn.commit());
+    expect(await read(cluster, 'b1')).toHaveLength(piece.length);
+    expect(await cluster.remains()).toEqual({ intents: 0, records: 0 });
+  });
+
   it('that change in the middle of a commit never leave half of it', async () => {
     for (let step = 0; step < 12; step++) {
       const { cluster, env } = start(['b', 'c']);
