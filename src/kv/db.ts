@@ -21,7 +21,10 @@ import { type SpanStats } from './span-stats.ts';
 import { type IsolationLevel, type TxnMeta } from './txn.ts';
 
 export interface TxnOptions {
+  /** Default: 'serializable', which all internal work is. */
   readonly isolation?: IsolationLevel;
+  /** Strict serializability: the commit is answered when the clocks of all nodes have passed its timestamp. */
+  readonly strict?: boolean;
   /** Appears in logs and in lock views. */
   readonly name?: string;
   /** Read-only at this timestamp (AS OF SYSTEM TIME); no uncertainty. */
@@ -106,11 +109,16 @@ export interface Txn {
   flushIfLarge(): Promise<void>;
 
   savepoint(): Savepoint;
-  /** Undoes all writes since; locks may stay. */
+  /** Undoes all writes since, and gives up the locks taken since behind the caller's back. */
   rollbackTo(savepoint: Savepoint): void;
 
-  /** Starts a new statement: under 'read-committed' the read timestamp moves to now. */
+  /**
+   * Starts a new statement: under 'read-committed' it gets a snapshot of its own, as of now, and may fail with
+   * 'statement-retry'. What earlier statements locked or wrote is checked by the commit all the same.
+   */
   beginStatement(): void;
+  /** From here on all statements share one snapshot, which the commit checks: for changes of the catalog. */
+  becomeSerializable(): void;
   /**
    * Commits. Resolves with the commit timestamp. Throws 'ambiguous-result' when the outcome is not
    * known; any other failure is definite and leaves the transaction aborted.

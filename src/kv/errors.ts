@@ -27,6 +27,11 @@ export type KvError =
   | { readonly kind: 'refresh-failed'; readonly key: Buffer }
   /** Someone aborted the transaction, or its record can no longer be made. Definitely not committed. */
   | { readonly kind: 'txn-aborted'; readonly reason: string }
+  /**
+   * Under 'read-committed': what the statement has read changed before it could write. Whoever runs it rolls back to its
+   * beginning, says `beginStatement` and runs it anew; the transaction is open as before.
+   */
+  | { readonly kind: 'statement-retry'; readonly reason: string }
   /** The transaction must restart from its beginning (SQLSTATE 40001). */
   | { readonly kind: 'txn-retry'; readonly reason: string }
   | { readonly kind: 'deadlock'; readonly cycle: readonly TxnId[] }

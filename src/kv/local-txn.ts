@@ -185,6 +185,10 @@ export class LocalTxn implements Txn, LocalOwner {
     this.#checkOpen();
   }
 
+  becomeSerializable(): void {
+    this.#checkOpen();
+  }
+
   async commit(options: { readonly trigger?: CommitTrigger } = {}): Promise<Timestamp> {
     this.#checkOpen();
     try {

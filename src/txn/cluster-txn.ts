@@ -451,6 +451,10 @@ export class ClusterTxn implements Txn {
     this.checkOpen();
   }
 
+  becomeSerializable(): void {
+    this.checkOpen();
+  }
+
   async commit(options: { readonly trigger?: CommitTrigger } = {}): Promise<Timestamp> {
     this.checkOpen();
     let committed: Timestamp;

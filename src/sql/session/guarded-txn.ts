@@ -82,6 +82,10 @@ export class GuardedTxn implements Txn {
     this.#txn.beginStatement();
   }
 
+  becomeSerializable(): void {
+    this.#txn.becomeSerializable();
+  }
+
   async commit(options?: Parameters<Txn['commit']>[0]): Promise<Timestamp> {
     await this.#beforeCommit();
     return this.#txn.commit(options);

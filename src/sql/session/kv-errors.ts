@@ -41,6 +41,7 @@ export function sqlErrorOfKv(error: KvError): SqlFailure {
           hint: restartHint,
         },
       );
+    case 'statement-retry':
     case 'write-too-old':
     case 'read-within-uncertainty':
     case 'txn-pushed':
