@@ -98,10 +98,13 @@ export class SessionCatalog implements Catalog {
     this.#historical = await loadCatalog(txn, record.version);
   }
 
-  /** Starts (or continues) this transaction's changes of the catalog. */
+  /** Starts (or continues) this transaction's changes of the catalog, which are serializable at every isolation level. */
   async writer(txn: Txn): Promise<CatalogWriter> {
     assert(this.#historical === undefined, 'no catalog changes in the past');
-    this.#writer ??= await CatalogWriter.begin(this.cache, txn);
+    if (this.#writer === undefined) {
+      txn.becomeSerializable();
+      this.#writer = await CatalogWriter.begin(this.cache, txn);
+    }
     return this.#writer;
   }
 

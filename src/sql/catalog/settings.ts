@@ -33,6 +33,13 @@ export const clusterSettings: readonly ClusterSetting[] = [
   ),
   ...Object.values(kvSettings),
   setting(
+    'sql.defaults.default_transaction_isolation',
+    'e',
+    'read committed',
+    'isolation level of new transactions unless their session says otherwise',
+    { choices: ['read uncommitted', 'read committed', 'repeatable read', 'serializable'] },
+  ),
+  setting(
     'sql.defaults.idle_in_session_timeout',
     'd',
     0,
@@ -84,6 +91,8 @@ export function sessionDefaults(snapshot: CatalogSnapshot): Map<string, string> 
     const value = settingValue(findSetting(own), snapshot.data.settings.get(own));
     if (value !== 0) defaults.set(name, `${value}ms`);
   }
+  const isolation = snapshot.data.settings.get('sql.defaults.default_transaction_isolation');
+  if (isolation !== undefined) defaults.set('default_transaction_isolation', isolation);
   return defaults;
 }
 

@@ -10,11 +10,12 @@ import {
   executePrepared,
   prepareStatement,
 } from './prepare-statements.ts';
+import { modesOf } from './isolation.ts';
 import { type PreparedStatement } from './prepared.ts';
 import { type Run, type Session } from './session.ts';
 import { settingText } from './set-values.ts';
 import { nodeName } from './statement-kind.ts';
-import { applyMode, applyModes, transactionModes } from './transaction-statements.ts';
+import { applyMode, applyModes } from './transaction-statements.ts';
 import { type ResultColumn } from './types.ts';
 
 /** Columns of a control statement's result, for Describe. */
@@ -123,9 +124,13 @@ function assign(session: Session, name: string, value: string | undefined, isLoc
 }
 
 function setTransactionMode(session: Session, name: string, value: string | undefined): void {
-  const fallback = name === 'transaction_isolation' ? 'serializable' : 'off';
-  const canonical = session.settings.canonical(name, value ?? fallback);
-  applyMode(session, name, canonical);
+  const { settings } = session;
+  const lower = name.toLowerCase();
+  applyMode(
+    session,
+    lower,
+    settings.canonical(lower, value ?? settings.get(`default_${lower}`) ?? ''),
+  );
 }
 
 function setRole(session: Session, value: string | undefined): void {
@@ -161,7 +166,7 @@ function setMulti(
       if (asOf !== undefined) session.transaction.readAsOf(session.past.ofBlock(asOf));
       return;
     case 'SESSION CHARACTERISTICS':
-      for (const mode of transactionModes(args)) {
+      for (const mode of modesOf(args)) {
         session.settings.set(`default_${mode.name}`, mode.value, false);
       }
       return;
@@ -199,20 +204,9 @@ async function show(session: Session, name: string, run: Run): Promise<string> {
 }
 
 function shownValue(session: Session, name: string): string {
-  const { transaction, identity, settings } = session;
-  switch (name.toLowerCase()) {
-    case 'transaction_isolation':
-      return transaction.state === 'explicit'
-        ? transaction.isolation
-        : (settings.get('default_transaction_isolation') ?? 'serializable');
-    case 'transaction_read_only':
-      if (transaction.state === 'explicit') return transaction.readOnly ? 'on' : 'off';
-      return settings.get('default_transaction_read_only') ?? 'off';
-    case 'role':
-      return identity.currentUser === identity.sessionUser ? 'none' : identity.currentUser;
-    default:
-      return settings.show(name);
-  }
+  const { identity, settings } = session;
+  if (name.toLowerCase() !== 'role') return settings.show(name);
+  return identity.currentUser === identity.sessionUser ? 'none' : identity.currentUser;
 }
 
 export function textColumn(name: string): ResultColumn {

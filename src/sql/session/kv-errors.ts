@@ -9,6 +9,7 @@ export function isRestartable(error: unknown): boolean {
   switch (error.kvError.kind) {
     case 'txn-retry':
     case 'txn-aborted':
+    case 'statement-retry':
     case 'write-too-old':
     case 'read-within-uncertainty':
     case 'txn-pushed':
@@ -17,6 +18,11 @@ export function isRestartable(error: unknown): boolean {
     default:
       return false;
   }
+}
+
+/** True when only the statement has to be run anew: its transaction goes on. */
+export function isStatementRetry(error: unknown): boolean {
+  return error instanceof KvFailure && error.kvError.kind === 'statement-retry';
 }
 
 const restartHint = 'The transaction might succeed if retried.';

@@ -63,9 +63,13 @@ export class PortalRun {
     return rows;
   }
 
-  /** Runs to the end and keeps the rows: a statement that writes has its whole effect before its first row shows. */
+  /**
+   * Runs to the end and keeps the rows: a statement that writes has its whole effect before its first row shows, and one
+   * that reads does not see what comes after its snapshot.
+   */
   async complete(): Promise<void> {
-    const rows: Row[] = [];
+    if (this.#ended) return;
+    const rows = this.#batch.slice(this.#at);
     for (
       let batch = await this.result.next();
       batch !== undefined;

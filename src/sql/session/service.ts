@@ -57,13 +57,15 @@ export class SqlService {
       client: options.client,
       settings: options.settings,
     });
-    await this.#check(session, options.user, database);
+    await this.#check(session, options, database);
     this.#sessions.set(pid, session);
     this.#secrets.set(pid, this.services.env.random.u32());
     return session;
   }
 
-  async #check(session: Session, user: string, database: string): Promise<void> {
+  async #check(session: Session, options: NewSession, database: string): Promise<void> {
+    const { user } = options;
+    const given = new Set([...options.settings.keys()].map((name) => name.toLowerCase()));
     const { catalog } = session;
     await catalog.begin();
     try {
@@ -82,7 +84,7 @@ export class SqlService {
       }
       session.settings.force('is_superuser', role.options.superuser ? 'on' : 'off');
       for (const [name, value] of Object.entries(role.options.settings ?? {})) {
-        if (!session.settings.isGiven(name)) session.settings.setDefault(name, value);
+        if (!given.has(name.toLowerCase())) session.settings.setDefault(name, value);
       }
     } finally {
       await catalog.finish();

@@ -4,7 +4,8 @@
  *
  * A statement that stands alone (autocommit) runs in a transaction of its own; when that has to
  * restart and nothing has left for the client yet, the statement is run again. In a transaction block
- * nothing is retried: the client sees 40001. After COMMIT was sent nothing is retried either way.
+ * under READ COMMITTED a statement that was overtaken is run again on a new snapshot, on the same terms.
+ * After COMMIT was sent nothing is retried either way.
  *
  * INVARIANT: at most one of the asynchronous methods runs at a time; only `cancel` may come between.
  */
@@ -22,7 +23,8 @@ import { type ClientOutput, type ResultFormats } from './client.ts';
 import { controlColumns, runControl } from './control.ts';
 import { runCopy } from './copy/copy.ts';
 import { SessionEval, type SessionIdentity } from './eval-context.ts';
-import { isRestartable, toSqlFailure } from './kv-errors.ts';
+import { isRestartable, isStatementRetry, toSqlFailure } from './kv-errors.ts';
+import { type TransactionModes } from './isolation.ts';
 import { findLiterals, type LiteralText } from './literals.ts';
 import { PastReads, type Past } from './past-reads.ts';
 import { PlanCache } from './plan-cache.ts';
@@ -97,6 +99,7 @@ export class Session {
     this.settings = new SessionSettings({
       initial,
       timeZone: (name) => findZone(name)?.name,
+      ofTransaction: (name) => this.#transactionSetting(name),
     });
     this.catalog = new SessionCatalog({
       cache: services.catalogCache,
@@ -137,6 +140,25 @@ export class Session {
     });
     this.#plans = new PlanCache(services.limits.cachedPlans);
     this.#templates = new TemplateCache(services.limits.cachedPlans);
+  }
+
+  #transactionSetting(name: string): string | undefined {
+    switch (name) {
+      case 'transaction_isolation':
+        return this.#modes.isolation;
+      case 'transaction_read_only':
+        return this.#modes.readOnly ? 'on' : 'off';
+      case 'transaction_deferrable':
+        return this.#modes.deferrable ? 'on' : 'off';
+      default:
+        return undefined;
+    }
+  }
+
+  get #modes(): TransactionModes {
+    return this.transaction.state === 'idle'
+      ? this.settings.newTransaction
+      : this.transaction.modes;
   }
 
   get isRunning(): boolean {
@@ -513,7 +535,7 @@ export class Session {
     }
     if (!alone || this.transaction.state === 'explicit') {
       if (this.transaction.state === 'idle') this.transaction.open('implicit');
-      await this.#runOnce(statement, run, false);
+      await this.#runInTransaction(statement, run);
       return;
     }
     const mark = run.out.mark();
@@ -532,6 +554,22 @@ export class Session {
         if (!isAgain(error) || attempt >= this.services.limits.retries) throw error;
         if (statement.kind === 'copy' || !run.out.rewind(mark)) throw error;
         await this.#pause(attempt + 1);
+      }
+    }
+  }
+
+  /** Among others: what has to run anew goes back to the statement's beginning (READ COMMITTED). */
+  async #runInTransaction(statement: PreparedStatement, run: Run): Promise<void> {
+    const mark = run.out.mark();
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.#runOnce(statement, run, false);
+        return;
+      } catch (error) {
+        if (!isStatementRetry(error) || statement.kind === 'copy') throw error;
+        if (attempt > this.services.limits.retries || !run.out.rewind(mark)) throw error;
+        this.transaction.undoStatement();
+        await this.#pause(attempt);
       }
     }
   }
@@ -588,7 +626,7 @@ export class Session {
     const txn = await this.transaction.require(past);
     const plan = await this.#plan(statement);
     if (this.transaction.readOnly && !plan.isReadOnly) throw readOnlyError(statement);
-    txn.beginStatement();
+    await this.beginStatement(txn);
     // A lone point read needs no timestamp of its own; AS OF SYSTEM TIME has one.
     const autocommit = alone && past === undefined && !this.transaction.isHistorical;
     const context = this.#makeContext(
@@ -615,7 +653,7 @@ export class Session {
       throw readOnlyError(statement);
     }
     const txn = await this.transaction.require();
-    txn.beginStatement();
+    await this.beginStatement(txn);
     const context = this.#makeContext(txn, noParams, alone);
     const { text } = parsed;
     return this.services.runUtility(
@@ -624,6 +662,14 @@ export class Session {
         : { kind: 'postgres', node: selectIntoAsCreate(parsed.statement.node), text },
       context,
     );
+  }
+
+  /** A statement takes its snapshot: what open portals have not read yet, they read first. */
+  async beginStatement(txn: Txn): Promise<void> {
+    if (this.portals.size > 0 && txn.meta.isolation === 'read-committed') {
+      for (const portal of this.portals.values()) await portal.run?.complete();
+    }
+    this.transaction.beginStatement(txn);
   }
 
   /** Undefined for what changes something. */

@@ -111,7 +111,12 @@ const settable: readonly Line[] = [
   ['default_table_access_method', text, 'heap', 'Nominal.'],
   ['default_tablespace', text, '', 'Nominal.'],
   ['default_text_search_config', text, 'pg_catalog.simple', 'Nominal.'],
-  ['default_transaction_deferrable', bool, 'off', 'Nominal.'],
+  [
+    'default_transaction_deferrable',
+    bool,
+    'off',
+    'New transactions are DEFERRABLE; that changes nothing.',
+  ],
   [
     'default_transaction_use_follower_reads',
     bool,
@@ -121,8 +126,8 @@ const settable: readonly Line[] = [
   [
     'default_transaction_isolation',
     { kind: 'isolation' },
-    'serializable',
-    'Isolation level of new transactions; all run as serializable.',
+    'read committed',
+    'Isolation level of new transactions.',
   ],
   ['effective_cache_size', int(1, maxInt, '8kB'), '524288', 'Nominal.'],
   ['effective_io_concurrency', int(0, 1000), '1', 'Nominal.'],
@@ -189,6 +194,12 @@ const settable: readonly Line[] = [
   ['seq_page_cost', { kind: 'real', min: 0, max: 1e300 }, '1', 'Nominal.'],
   ['session_replication_role', oneOf('origin', 'replica', 'local'), 'origin', 'Nominal.'],
   ['statement_timeout', int(0, maxInt, 'ms'), '0', 'Longest run of a statement.'],
+  [
+    'strict_serializability',
+    bool,
+    'off',
+    'A commit is answered when the clocks of all nodes have passed it.',
+  ],
   ['synchronize_seqscans', bool, 'on', 'Nominal.'],
   [
     'synchronous_commit',
@@ -204,7 +215,7 @@ const settable: readonly Line[] = [
   ['temp_tablespaces', text, '', 'Nominal.'],
   ['timezone_abbreviations', text, 'Default', 'Nominal.'],
   ['transaction_deferrable', bool, 'off', 'Of the current transaction.'],
-  ['transaction_isolation', { kind: 'isolation' }, 'serializable', 'Of the current transaction.'],
+  ['transaction_isolation', { kind: 'isolation' }, 'read committed', 'Of the current transaction.'],
   ['transaction_read_only', bool, 'off', 'Of the current transaction.'],
   ['transform_null_equals', bool, 'off', 'Nominal.'],
   ['vacuum_cost_delay', { kind: 'real', min: 0, max: 100 }, '0', 'Nominal.'],

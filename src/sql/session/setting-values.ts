@@ -1,12 +1,11 @@
 /** Checks a new value of a session variable and brings it into the form SHOW prints. */
 import { unreachable } from '../../util/index.ts';
 import { sqlError } from '../errors.ts';
+import { isolationLevels, isolationNamed } from './isolation.ts';
 import { type SettingDefinition } from './setting-definitions.ts';
 
 const trueWords = ['on', 'true', 'yes', '1', 't', 'y', 'tr', 'tru', 'ye'];
 const falseWords = ['off', 'false', 'no', '0', 'f', 'n', 'of', 'fa', 'fal', 'fals'];
-
-const isolationLevels = ['read uncommitted', 'read committed', 'repeatable read', 'serializable'];
 
 const unitFactors: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   ms: { us: 0.001, ms: 1, s: 1000, min: 60_000, h: 3_600_000, d: 86_400_000 },
@@ -48,8 +47,10 @@ export function canonicalSetting(
         hint: `Available values: ${type.values.join(', ')}.`,
       });
     case 'isolation':
-      if (isolationLevels.includes(lower)) return lower;
-      throw invalid(name, value);
+      if (isolationNamed(lower) !== undefined) return lower;
+      throw sqlError('invalidParameterValue', `invalid value for parameter "${name}": "${value}"`, {
+        hint: `Available values: ${isolationLevels.join(', ')}.`,
+      });
     case 'encoding': {
       const encoding = lower.replaceAll(/[^a-z0-9]/g, '');
       if (['utf8', 'unicode'].includes(encoding)) return 'UTF8';

@@ -6,6 +6,7 @@
  */
 import { sqlError } from '../errors.ts';
 import { defaultFormat, type FormatSettings } from '../types/types.ts';
+import { isolationNamed, type TransactionModes } from './isolation.ts';
 import { settingDefinitions } from './setting-definitions.ts';
 import { splitNames } from './set-values.ts';
 import { canonicalSetting, displaySetting } from './setting-values.ts';
@@ -16,6 +17,14 @@ interface Undo {
   readonly local: string | undefined;
 }
 
+/** How new transactions run. */
+export interface NewTransaction extends TransactionModes {
+  /** Strict serializability; see TxnOptions. */
+  readonly strict: boolean;
+  /** They read the recent past at the nearest replicas. */
+  readonly usesFollowers: boolean;
+}
+
 type MutableFormat = { -readonly [Key in keyof FormatSettings]: FormatSettings[Key] };
 
 export interface SettingsOptions {
@@ -23,6 +32,8 @@ export interface SettingsOptions {
   readonly initial: ReadonlyMap<string, string>;
   /** Canonical name, or undefined when there is no such zone. */
   readonly timeZone: (name: string) => string | undefined;
+  /** By lower-case name: values that the open transaction has; undefined for all others. */
+  readonly ofTransaction: (name: string) => string | undefined;
 }
 
 const planSettings = new Set(['search_path', 'timezone', 'datestyle', 'intervalstyle']);
@@ -31,13 +42,21 @@ export class SessionSettings {
   readonly #defaults = new Map<string, string>();
   readonly #session = new Map<string, string>();
   readonly #local = new Map<string, string>();
-  readonly #timeZone: (name: string) => string | undefined;
+  readonly #timeZone: SettingsOptions['timeZone'];
+  readonly #ofTransaction: SettingsOptions['ofTransaction'];
   #undo: Undo[] = [];
   readonly #unreported = new Set<string>();
   /** Grows when something changes that plans depend on. */
   planEpoch = 0;
   #searchPath: readonly string[] = [];
   readonly format: MutableFormat = { ...defaultFormat };
+  newTransaction: NewTransaction = {
+    isolation: 'read committed',
+    readOnly: false,
+    deferrable: false,
+    strict: false,
+    usesFollowers: false,
+  };
   statementTimeoutMs = 0;
   lockTimeoutMs = 0;
   idleInTransactionTimeoutMs = 0;
@@ -45,6 +64,7 @@ export class SessionSettings {
 
   constructor(options: SettingsOptions) {
     this.#timeZone = options.timeZone;
+    this.#ofTransaction = options.ofTransaction;
     for (const [name, value] of options.initial) {
       const lower = name.toLowerCase();
       const definition = settingDefinitions.get(lower);
@@ -62,6 +82,7 @@ export class SessionSettings {
   get(name: string): string | undefined {
     const lower = name.toLowerCase();
     return (
+      this.#ofTransaction(lower) ??
       this.#local.get(lower) ??
       this.#session.get(lower) ??
       this.#defaults.get(lower) ??
@@ -133,12 +154,7 @@ export class SessionSettings {
     return canonical;
   }
 
-  /** Given in the startup packet. */
-  isGiven(name: string): boolean {
-    return this.#defaults.has(name.toLowerCase());
-  }
-
-  /** ALTER ROLE ... SET: what RESET goes back to. */
+  /** ALTER DATABASE, ALTER ROLE ... SET: what RESET goes back to. */
   setDefault(name: string, value: string): void {
     const definition = settingDefinitions.get(name.toLowerCase());
     if (definition?.readOnly === true) return;
@@ -230,6 +246,14 @@ export class SessionSettings {
     format.extraFloatDigits = Number(this.get('extra_float_digits') ?? '1');
     format.byteaOutput = this.get('bytea_output') === 'escape' ? 'escape' : 'hex';
     this.#searchPath = splitNames(this.get('search_path') ?? '');
+    this.newTransaction = {
+      isolation:
+        isolationNamed(this.get('default_transaction_isolation') ?? '') ?? 'read committed',
+      readOnly: this.get('default_transaction_read_only') === 'on',
+      deferrable: this.get('default_transaction_deferrable') === 'on',
+      strict: this.get('strict_serializability') === 'on',
+      usesFollowers: this.get('default_transaction_use_follower_reads') === 'on',
+    };
     this.statementTimeoutMs = Number(this.get('statement_timeout') ?? '0');
     this.lockTimeoutMs = Number(this.get('lock_timeout') ?? '0');
     this.idleInTransactionTimeoutMs = Number(

@@ -2,6 +2,7 @@
 import { type Node, type TransactionStmt } from '@pgsql/types';
 import { sqlError } from '../errors.ts';
 import { type ClientOutput } from './client.ts';
+import { isolationNamed, modesOf } from './isolation.ts';
 import { type PreparedStatement } from './prepared.ts';
 import { type Session } from './session.ts';
 
@@ -56,18 +57,9 @@ function begin(session: Session, node: TransactionStmt, asOf: Node | undefined):
     session.notice('WARNING', '25001', 'there is already a transaction in progress');
   } else {
     transaction.open('explicit');
-    beginSettings(session);
   }
   applyModes(session, node.options ?? []);
   if (at !== undefined) transaction.readAsOf(at);
-}
-
-/** A new block starts with the session's defaults. */
-function beginSettings(session: Session): void {
-  const { settings, transaction } = session;
-  transaction.readOnly =
-    transaction.readOnly || settings.get('default_transaction_read_only') === 'on';
-  transaction.isolation = settings.get('default_transaction_isolation') ?? 'serializable';
 }
 
 async function commit(session: Session, node: TransactionStmt): Promise<string> {
@@ -78,16 +70,12 @@ async function commit(session: Session, node: TransactionStmt): Promise<string> 
     if (transaction.state === 'implicit') await session.commit();
     return 'COMMIT';
   }
-  const { failed, readOnly, isolation } = transaction;
+  const { failed, modes } = transaction;
+  // A commit that fails leaves no block behind.
   if (failed) await session.rollback();
-  else await commitExplicit(session);
-  if (node.chain === true) chain(session, readOnly, isolation);
+  else await session.commit();
+  if (node.chain === true) transaction.chain(modes);
   return failed ? 'ROLLBACK' : 'COMMIT';
-}
-
-/** A commit that fails leaves no block behind. */
-async function commitExplicit(session: Session): Promise<void> {
-  await session.commit();
 }
 
 async function rollback(session: Session, node: TransactionStmt): Promise<void> {
@@ -98,16 +86,9 @@ async function rollback(session: Session, node: TransactionStmt): Promise<void> 
     if (transaction.state === 'implicit') await session.rollback();
     return;
   }
-  const { readOnly, isolation } = transaction;
+  const { modes } = transaction;
   await session.rollback();
-  if (node.chain === true) chain(session, readOnly, isolation);
-}
-
-function chain(session: Session, readOnly: boolean, isolation: string): void {
-  const { transaction } = session;
-  transaction.open('explicit');
-  transaction.readOnly = readOnly;
-  transaction.isolation = isolation;
+  if (node.chain === true) transaction.chain(modes);
 }
 
 function refuseChainOutside(node: TransactionStmt, what: string): void {
@@ -125,45 +106,65 @@ function requireBlock(session: Session, what: string): void {
 
 /** ISOLATION LEVEL, READ ONLY, DEFERRABLE of BEGIN and SET TRANSACTION. */
 export function applyModes(session: Session, options: readonly Node[]): void {
-  for (const { name, value } of transactionModes(options)) {
-    applyMode(session, name, value);
-  }
+  for (const { name, value } of modesOf(options)) applyMode(session, name, value);
 }
 
-/** All levels run as serializable, which each of them allows; SHOW tells what was asked for. */
+/** `value` as SHOW prints it. Outside a transaction there is nothing to change. */
 export function applyMode(session: Session, name: string, value: string): void {
   const { transaction } = session;
+  if (transaction.state === 'idle') return;
   switch (name) {
-    case 'transaction_isolation':
-      transaction.isolation = value;
-      break;
+    case 'transaction_isolation': {
+      const level = isolationNamed(value) ?? transaction.isolation;
+      if (level !== transaction.isolation) checkMayChange(session, 'ISOLATION LEVEL');
+      transaction.isolation = level;
+      return;
+    }
     case 'transaction_read_only':
-      if (value === 'off' && transaction.readOnly && transaction.txn !== undefined) {
-        throw sqlError(
-          'activeSqlTransaction',
-          'transaction read-write mode must be set before any query',
-        );
-      }
-      if (value === 'off' && transaction.isHistorical) {
-        throw sqlError(
-          'invalidParameterValue',
-          'a transaction that reads AS OF SYSTEM TIME cannot be READ WRITE',
-        );
-      }
+      if (value === 'off' && transaction.readOnly) checkMayWrite(session);
       transaction.readOnly = value === 'on';
-      break;
+      return;
+    case 'transaction_deferrable':
+      if ((value === 'on') !== transaction.deferrable) checkMayChange(session, '[NOT] DEFERRABLE');
+      transaction.deferrable = value === 'on';
+      return;
     default:
-      break;
+      return;
   }
 }
 
-export function transactionModes(options: readonly Node[]): { name: string; value: string }[] {
-  return options.flatMap((option) => {
-    if (!('DefElem' in option)) return [];
-    const { defname = '', arg } = option.DefElem;
-    if (arg === undefined || !('A_Const' in arg)) return [];
-    const constant = arg.A_Const;
-    const value = constant.sval?.sval ?? ((constant.ival?.ival ?? 0) === 0 ? 'off' : 'on');
-    return [{ name: defname, value }];
-  });
+function checkMayChange({ transaction }: Session, what: string): void {
+  if (transaction.hasQueried) {
+    throw sqlError(
+      'activeSqlTransaction',
+      `SET TRANSACTION ${what} must be called before any query`,
+    );
+  }
+  if (transaction.savepointDepth > 0) {
+    throw sqlError(
+      'activeSqlTransaction',
+      `SET TRANSACTION ${what} must not be called in a subtransaction`,
+    );
+  }
+}
+
+function checkMayWrite({ transaction }: Session): void {
+  if (transaction.isHistorical) {
+    throw sqlError(
+      'invalidParameterValue',
+      'a transaction that reads AS OF SYSTEM TIME cannot be READ WRITE',
+    );
+  }
+  if (transaction.savepointDepth > 0) {
+    throw sqlError(
+      'activeSqlTransaction',
+      'cannot set transaction read-write mode inside a read-only transaction',
+    );
+  }
+  if (transaction.hasQueried) {
+    throw sqlError(
+      'activeSqlTransaction',
+      'transaction read-write mode must be set before any query',
+    );
+  }
 }

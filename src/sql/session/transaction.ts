@@ -7,7 +7,8 @@
  *   explicit    begun by BEGIN; ends with COMMIT or ROLLBACK. `failed` is the state of 25P02
  *
  * The kv transaction itself begins with the first statement that needs it, so that BEGIN costs nothing
- * and the read timestamp is as late as it may be.
+ * and the read timestamp is as late as it may be. Every statement then says `beginStatement`: under READ
+ * COMMITTED it gets a snapshot of its own, and `undoStatement` takes back what it did before it is run anew.
  *
  * INVARIANT: `txn` is undefined in state idle.
  */
@@ -16,6 +17,7 @@ import { type Db, type Savepoint, type Timestamp, type Txn } from '../../kv/inde
 import { type SessionCatalog, type WriterMark } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
 import { GuardedTxn } from './guarded-txn.ts';
+import { kvIsolation, type SqlIsolation, type TransactionModes } from './isolation.ts';
 import { type SessionSettings } from './settings.ts';
 import { type DdlQueue } from './types.ts';
 
@@ -26,6 +28,7 @@ interface NamedSavepoint {
   readonly settings: number;
   readonly catalog: WriterMark | undefined;
   readonly ddlSteps: number;
+  readonly readOnly: boolean;
 }
 
 export interface TransactionParts {
@@ -58,9 +61,12 @@ export class SessionTransaction {
   readonly #parts: TransactionParts;
   state: 'idle' | 'implicit' | 'explicit' = 'idle';
   failed = false;
+  isolation: SqlIsolation = 'read committed';
   readOnly = false;
-  isolation = 'serializable';
+  deferrable = false;
   txn: Txn | undefined;
+  /** A statement has read or written: the level is settled. */
+  hasQueried = false;
   readonly ddl: DdlSteps = new DdlSteps();
   /** transaction_timestamp(): microseconds of the wall clock. */
   startWallMicros = 0;
@@ -68,6 +74,8 @@ export class SessionTransaction {
   /** What `txn` reads, or is going to read: the state of that time. */
   #asOf: Timestamp | undefined;
   #optimistic = false;
+  /** Where the statement that runs, or ran last, began. */
+  #statement: { readonly kv: Savepoint; readonly settings: number } | undefined;
 
   constructor(parts: TransactionParts) {
     this.#parts = parts;
@@ -86,12 +94,28 @@ export class SessionTransaction {
     this.failed = false;
   }
 
+  /** AND CHAIN: a block like the one that has just ended. */
+  chain(modes: TransactionModes): void {
+    this.open('explicit');
+    this.#setModes(modes);
+  }
+
+  get modes(): TransactionModes {
+    const { isolation, readOnly, deferrable } = this;
+    return { isolation, readOnly, deferrable };
+  }
+
   #begin(): void {
     const { env, settings, followerReadTimestamp } = this.#parts;
     this.startWallMicros = env.clock.wallMicros();
-    if (settings.get('default_transaction_use_follower_reads') === 'on') {
-      this.readAsOf(followerReadTimestamp());
-    }
+    this.#setModes(settings.newTransaction);
+    if (settings.newTransaction.usesFollowers) this.readAsOf(followerReadTimestamp());
+  }
+
+  #setModes(modes: TransactionModes): void {
+    this.isolation = modes.isolation;
+    this.readOnly = modes.readOnly;
+    this.deferrable = modes.deferrable;
   }
 
   get isHistorical(): boolean {
@@ -120,17 +144,36 @@ export class SessionTransaction {
   async require(past?: { readonly at: Timestamp; readonly nearest: boolean }): Promise<Txn> {
     if (this.txn !== undefined && (past === undefined || this.isHistorical)) return this.txn;
     if (past !== undefined) this.readAsOf(past.at);
-    const { db, catalog } = this.#parts;
+    const { db, catalog, settings } = this.#parts;
     const asOf = this.#asOf;
     await catalog.begin();
     const txn = db.begin(
       asOf === undefined
-        ? { name: 'sql', optimistic: this.#optimistic }
+        ? {
+            name: 'sql',
+            isolation: kvIsolation(this.isolation),
+            strict: settings.newTransaction.strict,
+            optimistic: this.#optimistic,
+          }
         : { name: 'sql', asOf, nearest: past?.nearest === true },
     );
     this.txn = txn;
     if (asOf !== undefined) await catalog.beginAsOf(txn);
     return txn;
+  }
+
+  /** The next statement reads, writes and locks from here on. */
+  beginStatement(txn: Txn): void {
+    txn.beginStatement();
+    this.hasQueried = true;
+    this.#statement = { kv: txn.savepoint(), settings: this.#parts.settings.mark() };
+  }
+
+  /** Takes back what the statement has done since it began, so that it can be run anew. */
+  undoStatement(): void {
+    if (this.#statement === undefined) return;
+    this.txn?.rollbackTo(this.#statement.kv);
+    this.#parts.settings.rollbackTo(this.#statement.settings);
   }
 
   /** For an executor that commits by itself: its commit keeps the catalog's rules. */
@@ -182,17 +225,22 @@ export class SessionTransaction {
     this.state = 'idle';
     this.failed = false;
     this.readOnly = false;
-    this.isolation = 'serializable';
     this.txn = undefined;
+    this.hasQueried = false;
+    this.#statement = undefined;
     this.ddl.steps = [];
     this.#savepoints = [];
     this.#asOf = undefined;
   }
 
-  /** A statement of an explicit block failed. Without a savepoint to return to, its locks go at once. */
+  /** A statement of an explicit block failed: what was written and locked since the innermost savepoint goes at once. */
   async fail(): Promise<void> {
     this.failed = true;
-    if (this.#savepoints.length === 0 && this.txn?.status === 'open') await this.txn.rollback();
+    const { txn } = this;
+    if (txn?.status !== 'open') return;
+    const innermost = this.#savepoints.at(-1);
+    if (innermost === undefined) await txn.rollback();
+    else txn.rollbackTo(innermost.kv);
   }
 
   // Savepoints. Names shadow older ones of the same name.
@@ -206,6 +254,7 @@ export class SessionTransaction {
       settings: this.#parts.settings.mark(),
       catalog: this.#parts.catalog.mark(),
       ddlSteps: this.ddl.steps.length,
+      readOnly: this.readOnly,
     });
   }
 
@@ -230,6 +279,7 @@ export class SessionTransaction {
     this.#parts.settings.rollbackTo(savepoint.settings);
     this.#parts.catalog.rollbackTo(savepoint.catalog);
     this.ddl.steps.length = savepoint.ddlSteps;
+    this.readOnly = savepoint.readOnly;
     this.#savepoints.length = index + 1;
     this.failed = false;
   }

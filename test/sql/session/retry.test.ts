@@ -4,6 +4,7 @@ import { asNodeId, HlcClock, KvFailure, LocalDb, type KvError } from '../../../s
 import { createRealEnv } from '../../../src/cli/real-env.ts';
 import {
   createSqlService,
+  sqlError,
   type ClientOutput,
   type Row,
   type Session,
@@ -144,6 +145,84 @@ describe('a statement on its own', () => {
     await session.query('select 1', output);
     expect(said).toEqual(['columns', 'row 1', 'SELECT 1']);
   });
+});
+
+describe('a statement that was overtaken (READ COMMITTED)', () => {
+  const overtakenTwice: typeof behaviour = async (run, context) => {
+    context.txn.put(Buffer.from(`run ${run}`), Buffer.from('x'));
+    if (run <= 2) fail({ kind: 'statement-retry', reason: 'test' });
+  };
+  const written = async (): Promise<string[]> => {
+    const found: string[] = [];
+    for (const run of [1, 2, 3]) {
+      const key = `run ${run}`;
+      const value = await service.services.db.run({}, (txn) => txn.get(Buffer.from(key)));
+      if (value !== undefined) found.push(key);
+    }
+    return found;
+  };
+
+  beforeEach(() => {
+    isReadOnly = false;
+  });
+
+  it('is run again inside its block, and what it wrote before is gone', async () => {
+    behaviour = overtakenTwice;
+    await session.query('begin', output);
+    await session.query('select 1', output);
+    await session.query('commit', output);
+    expect(said).toEqual(['BEGIN', 'columns', 'row 3', 'SELECT 1', 'COMMIT']);
+    expect(await written()).toEqual(['run 3']);
+  });
+
+  it('keeps what the statements before it did', async () => {
+    behaviour = async (run, context) => {
+      context.txn.put(Buffer.from(`run ${run}`), Buffer.from('x'));
+      if (run === 2) fail({ kind: 'statement-retry', reason: 'test' });
+    };
+    await session.query('begin; select 1; select 2; commit', output);
+    expect(await written()).toEqual(['run 1', 'run 3']);
+  });
+
+  it('is not run again when some of its result has left, and a savepoint saves the block', async () => {
+    behaviour = async (run) => {
+      hasLeft = true;
+      if (run === 1) fail({ kind: 'statement-retry', reason: 'test' });
+    };
+    await session.query('begin; savepoint s', output);
+    await expect(session.query('select 1', output)).rejects.toMatchObject({ code: '40001' });
+    await session.query('rollback to s; select 1; commit', output);
+    expect(said.slice(-4)).toEqual(['columns', 'row 2', 'SELECT 1', 'COMMIT']);
+  });
+
+  it('gives up after the limit', async () => {
+    behaviour = async () => fail({ kind: 'statement-retry', reason: 'test' });
+    await session.query('begin', output);
+    await expect(session.query('select 1', output)).rejects.toMatchObject({ code: '40001' });
+    expect(runs).toBe(6);
+    expect(session.status).toBe('E');
+  });
+
+  it('is run again on its own', async () => {
+    behaviour = overtakenTwice;
+    await session.query('select 1', output);
+    expect(await written()).toEqual(['run 3']);
+  });
+});
+
+it('what a failed statement wrote is gone at once, what came before the savepoint is not', async () => {
+  isReadOnly = false;
+  behaviour = async (run, context) => {
+    context.txn.put(Buffer.from(`run ${run}`), Buffer.from('x'));
+    if (run === 2) throw sqlError('divisionByZero', 'division by zero');
+  };
+  await session.query('begin; select 1; savepoint s', output);
+  await expect(session.query('select 2', output)).rejects.toMatchObject({ code: '22012' });
+  const { txn } = session.transaction;
+  expect(await txn?.get(Buffer.from('run 1'))).toBeDefined();
+  expect(await txn?.get(Buffer.from('run 2'))).toBeUndefined();
+  await session.query('rollback to s; commit', output);
+  expect(session.status).toBe('I');
 });
 
 describe('in a block', () => {

@@ -397,6 +397,10 @@ const probes: Readonly<Record<string, Probe>> = {
     between: ['300000', '60000'],
     look: stores(1, async (cluster) => cluster.machine(1).store.timeUntilDeadMs),
   },
+  'sql.defaults.default_transaction_isolation': {
+    between: ['read committed', 'serializable'],
+    look: session,
+  },
   'sql.defaults.idle_in_session_timeout': { between: ['0', '1000'], look: session },
   'sql.defaults.idle_in_transaction_session_timeout': { between: ['0', '1000'], look: session },
   'sql.defaults.lock_timeout': { between: ['0', '1000'], look: session },
