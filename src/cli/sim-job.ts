@@ -7,13 +7,14 @@ import {
   type SimResult,
 } from '../sim/index.ts';
 import { outsideOfPromiseJobs } from './microtask-drain.ts';
+import { isCheckedWorkload, openCheckedWorkload } from './checked-workload.ts';
 import { openWorkloadFile } from './workload-file.ts';
 
 export interface SimJob extends Pick<
   SimOptions,
   'seed' | 'nodes' | 'faultSeconds' | 'faults' | 'onlyFaults'
 > {
-  /** The name of a shipped workload, or a file; default: drawn from the seed. */
+  /** The name of a shipped workload (`sql:bank:read-committed`: one that is checked over SQL), or a file; default: drawn from the seed. */
   readonly workload?: string;
 }
 
@@ -44,12 +45,13 @@ export async function runJob(
     const named = workload === undefined ? {} : { workload };
     return outsideOfPromiseJobs(() => runSimulation({ ...rest, ...named, ...how }));
   }
-  const file = await openWorkloadFile(workload);
+  const open = isCheckedWorkload(workload) ? openCheckedWorkload : openWorkloadFile;
+  const opened = await open(workload);
   try {
     return await outsideOfPromiseJobs(() =>
-      runSimulation({ faults: applicationFaults, ...rest, ...how, workload: file.workload }),
+      runSimulation({ faults: applicationFaults, ...rest, ...how, workload: opened.workload }),
     );
   } finally {
-    file.close();
+    opened.close();
   }
 }

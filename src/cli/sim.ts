@@ -1,6 +1,7 @@
 /** `skein sim`: one simulated run, many of them on all cores, or the smallest failing part of one. */
 import { availableParallelism } from 'node:os';
 import {
+  checkedWorkloadNames,
   formatSelection,
   isFaultName,
   isWorkloadName,
@@ -12,6 +13,7 @@ import {
   type SimOptions,
   type SimResult,
 } from '../sim/index.ts';
+import { isCheckedWorkload } from './checked-workload.ts';
 import { microtaskDrain } from './microtask-drain.ts';
 import { Settings, UsageError } from './options.ts';
 import { runPool } from './sim-pool.ts';
@@ -39,9 +41,15 @@ export async function runSim(flags: Record<string, unknown>): Promise<void> {
 
 function jobOf(settings: Settings): Omit<SimJob, 'seed'> {
   const workload = settings.text('workload');
-  if (workload !== undefined && !isWorkloadName(workload) && !isWorkloadFile(workload)) {
+  if (
+    workload !== undefined &&
+    !isWorkloadName(workload) &&
+    !isCheckedWorkload(workload) &&
+    !isWorkloadFile(workload)
+  ) {
     throw new UsageError(
-      `--workload takes a file, MODULE.mjs or SCRIPT.sql, or one of ${workloadNames.join(', ')}.`,
+      `--workload takes a file, MODULE.mjs or SCRIPT.sql, or one of ${workloadNames.join(', ')}, or ` +
+        `sql:NAME[:ISOLATION] with one of ${checkedWorkloadNames.join(', ')}.`,
     );
   }
   const only = settings.text('only-faults');

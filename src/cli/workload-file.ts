@@ -12,7 +12,7 @@ import { installVirtualGlobals } from './virtual-globals.ts';
 import { parseWorkloadScript } from './workload-script.ts';
 
 /** One run's workload; `close` must be called when the run has ended. */
-export interface FileWorkload {
+export interface OpenWorkload {
   readonly workload: GivenWorkload;
   close(): void;
 }
@@ -22,7 +22,7 @@ export function isWorkloadFile(name: string): boolean {
 }
 
 /** To be called for every run: a module is loaded anew, so what it keeps in variables begins empty. */
-export async function openWorkloadFile(path: string): Promise<FileWorkload> {
+export async function openWorkloadFile(path: string): Promise<OpenWorkload> {
   const program =
     extname(path) === '.sql'
       ? parseWorkloadScript(readWorkload(path), path)

@@ -12,4 +12,7 @@ export type { GivenWorkload } from './workload.ts';
 export { World } from './world.ts';
 export { isWorkloadName, workloadNames } from './workloads/index.ts';
 export type { WorkloadName } from './workloads/index.ts';
-export { SqlWorkload } from './workloads/sql.ts';
+export { checkedWorkloadNames } from './workloads/sql/index.ts';
+export { checkedWorkload, parseCheckedWorkload } from './workloads/sql/given.ts';
+export type { CheckedWorkloadChoice } from './workloads/sql/given.ts';
+export { SqlWorkload } from './workloads/program.ts';

@@ -64,6 +64,14 @@ export class SqlSession implements Sql {
     return this.#query(await this.#connected(), text, values);
   }
 
+  /**
+   * The connection that is open, or a new one; the same object as long as it is the same. When it breaks, all that is
+   * asked through it fails.
+   */
+  async connection(): Promise<SqlQueries> {
+    return (await this.#connected()).queries;
+  }
+
   async transaction<T>(body: (sql: SqlQueries) => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
@@ -90,7 +98,7 @@ export class SqlSession implements Sql {
     await this.#query(connection, 'BEGIN');
     let value: T;
     try {
-      value = await body({ query: (text, values) => this.#query(connection, text, values) });
+      value = await body(connection.queries);
     } catch (error) {
       // On a broken connection the node has rolled back already.
       await this.#query(connection, 'ROLLBACK').catch(() => undefined);
@@ -148,7 +156,11 @@ export class SqlSession implements Sql {
       // The driver's types want a whole Duplex; it uses what SimSocket has.
       const config: object = { ...login, stream: () => socket };
       const client = new pg.Client(config);
-      const connection = { client, isLost: false };
+      const connection: Connection = {
+        client,
+        queries: { query: (text, values) => this.#query(connection, text, values) },
+        isLost: false,
+      };
       const lost = (): void => {
         connection.isLost = true;
         onLost();
@@ -167,6 +179,7 @@ export class SqlSession implements Sql {
 
 interface Connection {
   readonly client: pg.Client;
+  readonly queries: SqlQueries;
   isLost: boolean;
 }
 

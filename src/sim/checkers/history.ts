@@ -20,6 +20,10 @@ export interface Recorded<What> {
   readonly outcome: Outcome;
   /** When it was invoked, for whoever compares it with a trace. */
   readonly invokedMs: number;
+  /** When its end was known; undefined when it never ended. */
+  readonly completedMs?: number;
+  /** Of an attempt in SQL that did not succeed: SQLSTATE, or the system's name of a broken connection. */
+  readonly error?: string;
 }
 
 /** What a checker found: the name of the anomaly, and the operations that show it. */

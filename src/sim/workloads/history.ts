@@ -1,11 +1,9 @@
 /** Records what clients do and how it ends, for the checkers. */
 import { KvFailure, type Db, type Timestamp, type Txn, type TxnOptions } from '../../kv/index.ts';
 import { type Outcome, type Recorded } from '../checkers/history.ts';
+import { AttemptFailure } from './sql/attempt.ts';
 
-interface Open<What> extends Recorded<What> {
-  completed: number;
-  outcome: Outcome;
-}
+type Open<What> = { -readonly [K in keyof Recorded<What>]: Recorded<What>[K] };
 
 export class History<What> {
   readonly #operations: Open<What>[] = [];
@@ -28,6 +26,32 @@ export class History<What> {
    * as another process.
    */
   async record<T>(client: number, what: What, work: () => Promise<T>): Promise<T> {
+    const operation = this.#begin(client, what);
+    try {
+      const result = await work();
+      this.#end(operation, 'ok');
+      return result;
+    } catch (error) {
+      const isKnown = error instanceof KvFailure && error.kvError.kind !== 'ambiguous-result';
+      this.#end(operation, isKnown ? 'fail' : 'info');
+      throw error;
+    }
+  }
+
+  /** As `record`, of an attempt in SQL: `work` resolves with what was done, answers included. */
+  async perform(client: number, what: What, work: () => Promise<What>): Promise<Outcome> {
+    const operation = this.#begin(client, what);
+    try {
+      operation.what = await work();
+      return this.#end(operation, 'ok');
+    } catch (error) {
+      if (!(error instanceof AttemptFailure)) throw error;
+      operation.error = error.code;
+      return this.#end(operation, error.outcome);
+    }
+  }
+
+  #begin(client: number, what: What): Open<What> {
     const before = this.#latest.get(client);
     const operation: Open<What> = {
       process:
@@ -40,20 +64,14 @@ export class History<What> {
     };
     this.#operations.push(operation);
     this.#latest.set(client, operation);
-    try {
-      const result = await work();
-      this.#complete(operation, 'ok');
-      return result;
-    } catch (error) {
-      const isKnown = error instanceof KvFailure && error.kvError.kind !== 'ambiguous-result';
-      if (isKnown) this.#complete(operation, 'fail');
-      throw error;
-    }
+    return operation;
   }
 
-  #complete(operation: Open<What>, outcome: Outcome): void {
-    operation.completed = this.#events++;
+  #end(operation: Open<What>, outcome: Outcome): Outcome {
+    if (outcome !== 'info') operation.completed = this.#events++;
     operation.outcome = outcome;
+    operation.completedMs = this.#nowMs();
+    return outcome;
   }
 }
 

@@ -3,13 +3,13 @@
  * up and to another one when that dies.
  */
 import { type Db, KvFailure } from '../../kv/index.ts';
-import { keyMax, userTablesStart } from '../../encoding/index.ts';
 import { must } from '../../util/index.ts';
 import { type SimCluster } from '../cluster.ts';
 import { type SeededRandom } from '../random.ts';
 import { type SqlProgram } from '../sql-program.ts';
-import { codeOf, SqlSession } from '../sql-session.ts';
+import { codeOf, type SqlSession } from '../sql-session.ts';
 import { type Operation, type Workload, type WorkloadContext } from '../workload.ts';
+import { rowSplitKeys, sessionOn } from './sql-sessions.ts';
 
 export interface SqlWorkloadParts {
   readonly program: SqlProgram;
@@ -18,9 +18,6 @@ export interface SqlWorkloadParts {
 }
 
 const invariantShare = 0.2;
-/** Rows that are looked at for places to split, and how many of them become one. */
-const sampledRows = 1_000;
-const splitKeysMax = 50;
 
 export class SqlWorkload implements Workload {
   readonly hasOwnConnections = true;
@@ -48,11 +45,7 @@ export class SqlWorkload implements Workload {
     const session = this.#session('setup', db);
     await this.#watch('setup', () => program.setup?.(session));
     await session.close();
-    const { keys } = await db.run({ name: 'split keys' }, (txn) =>
-      txn.scan({ start: userTablesStart, end: keyMax, maxRows: sampledRows }),
-    );
-    const every = Math.ceil(keys.length / splitKeysMax);
-    this.#splitKeys = [userTablesStart, ...keys.filter((_, i) => i % every === 0)];
+    this.#splitKeys = await rowSplitKeys(db);
   }
 
   next(client: number, random: SeededRandom): Operation {
@@ -92,15 +85,9 @@ export class SqlWorkload implements Workload {
     this.#context.violation(what);
   }
 
-  /** On the node of `db`, or on any. */
   #session(name: string, db?: Db): SqlSession {
-    const { cluster } = this.#parts;
-    const random = this.#parts.random.fork();
-    const dial = (): ReturnType<SimCluster['dialSql']> => {
-      const nodes = cluster.serving().filter(({ node }) => db === undefined || node.db === db);
-      return nodes.length === 0 ? undefined : cluster.dialSql(random.pick(nodes).index);
-    };
-    return new SqlSession({ world: this.#context.world, random, name, dial });
+    const { cluster, random } = this.#parts;
+    return sessionOn(this.#context.world, cluster, { random: random.fork(), name, db });
   }
 }
 

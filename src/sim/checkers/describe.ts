@@ -1,0 +1,25 @@
+/** How operations are shown in findings. */
+import { type Recorded } from './history.ts';
+import { isList, type Codec, type Json } from './shape.ts';
+
+/** `transfer [0 1 5] (process 1, ok, from 1204 ms)` */
+export function describeOperation<What>(
+  operation: Recorded<What> | undefined,
+  codec: Codec<What>,
+): string {
+  if (operation === undefined) return 'nobody';
+  const { process, outcome, invokedMs, what } = operation;
+  const { f, value } = codec.encode(what);
+  const when = `process ${process}, ${outcome}, from ${Math.round(invokedMs)} ms`;
+  return `${f} ${describeValue(value)} (${when})`;
+}
+
+const shownItems = 24;
+
+function describeValue(value: Json): string {
+  if (value === null) return 'nothing';
+  if (!isList(value)) return String(value);
+  const shown = value.slice(0, shownItems).map(describeValue);
+  if (value.length > shownItems) shown.push(`and ${value.length - shownItems} more`);
+  return `[${shown.join(' ')}]`;
+}

@@ -1,0 +1,151 @@
+/**
+ * The list-append workload (Jepsen): transactions of reads of lists and appends of unique elements, on a few popular keys
+ * in several tables that are replaced when their lists are long.
+ */
+import {
+  appendCodec,
+  type AppendTransaction,
+  type MicroOp,
+} from '../../checkers/append-history.ts';
+import { checkListAppend } from '../../checkers/list-append.ts';
+import { type SqlRandom } from '../../sql-program.ts';
+import { type SqlQueries } from '../../sql-session.ts';
+import { transact, type IsolationLevel } from './attempt.ts';
+import { type CheckedWorkload, type Step } from './workload.ts';
+
+const tables = ['append_0', 'append_1', 'append_2'] as const;
+const activeKeys = 10;
+const appendsPerKey = 64;
+const opsMax = 4;
+const finalReadKeys = 20;
+
+type Ops = AppendTransaction['what'];
+
+interface Manner {
+  /** Of reads. */
+  readonly by: 'key' | 'index';
+  readonly lock: '' | ' FOR UPDATE';
+  readonly append: 'upsert' | 'update';
+  readonly pause: boolean;
+}
+
+export function listAppend(isolation: IsolationLevel): CheckedWorkload<Ops> {
+  const keys = new ActiveKeys();
+  return {
+    tables,
+    setup: tables.flatMap((table) => [
+      `CREATE TABLE ${table} (id int PRIMARY KEY, sk int, val text)`,
+      `CREATE INDEX ON ${table} (sk)`,
+    ]),
+    codec: appendCodec,
+    next(random) {
+      const ops = Array.from({ length: random.between(1, opsMax) }, () => keys.draw(random));
+      const manner: Manner = {
+        by: random.pick(['key', 'index']),
+        lock: random.chance(0.2) ? ' FOR UPDATE' : '',
+        append: random.pick(['upsert', 'update']),
+        pause: random.chance(0.1),
+      };
+      return attempt(ops, manner, isolation);
+    },
+    finalReads() {
+      const reads = keys.all.map((key): MicroOp => ({ kind: 'read', key, list: undefined }));
+      const manner: Manner = { by: 'key', lock: '', append: 'upsert', pause: false };
+      const steps: Step<Ops>[] = [];
+      for (let i = 0; i < reads.length; i += finalReadKeys) {
+        steps.push(attempt(reads.slice(i, i + finalReadKeys), manner, isolation));
+      }
+      return steps;
+    },
+    permitted: permittedAnomalies[isolation],
+    check: (history) => checkListAppend(history, isolation === 'strict'),
+  };
+}
+
+function attempt(ops: Ops, manner: Manner, isolation: IsolationLevel): Step<Ops> {
+  return {
+    what: ops,
+    run: (sql) =>
+      transact(sql, isolation, async (txn) => {
+        const done: MicroOp[] = [];
+        for (const op of ops) {
+          if (manner.pause) await txn.query('SELECT pg_sleep(0.05)');
+          if (op.kind === 'append') await append(txn, op, manner);
+          done.push(op.kind === 'append' ? op : { ...op, list: await read(txn, op.key, manner) });
+        }
+        return done;
+      }),
+  };
+}
+
+async function append(
+  sql: SqlQueries,
+  { key, element }: { readonly key: number; readonly element: number },
+  { append: how }: Manner,
+): Promise<void> {
+  const table = tableOf(key);
+  if (how === 'update') {
+    const update = `UPDATE ${table} SET val = val || ',' || $2 WHERE id = $1`;
+    const { rowCount } = await sql.query(update, [key, String(element)]);
+    if (rowCount === 1) return;
+    await sql.query(`INSERT INTO ${table} VALUES ($1, $1, $2)`, [key, String(element)]);
+    return;
+  }
+  await sql.query(
+    `INSERT INTO ${table} AS t VALUES (${key}, ${key}, '${element}')
+     ON CONFLICT (id) DO UPDATE SET val = t.val || ',' || excluded.val`,
+  );
+}
+
+async function read(sql: SqlQueries, key: number, { by, lock }: Manner): Promise<number[]> {
+  const column = by === 'key' ? 'id' : 'sk';
+  const { rows } = await sql.query<{ val: string }>(
+    `SELECT val FROM ${tableOf(key)} WHERE ${column} = $1${lock}`,
+    [key],
+  );
+  return rows.flatMap(({ val }) => val.split(',').map(Number));
+}
+
+function tableOf(key: number): string {
+  return tables[key % tables.length] ?? tables[0];
+}
+
+/** The keys in use, each half as popular again as the one behind it, and the elements that they get. */
+class ActiveKeys {
+  readonly #slots = Array.from({ length: activeKeys }, (_, key) => ({ key, appends: 0 }));
+  #keys = activeKeys;
+  #elements = 0;
+
+  get all(): number[] {
+    return Array.from({ length: this.#keys }, (_, key) => key);
+  }
+
+  draw(random: SqlRandom): MicroOp {
+    let index = 0;
+    while (index < this.#slots.length - 1 && random.chance(1 / 3)) index++;
+    const slot = random.pick(this.#slots.slice(index, index + 1));
+    if (random.chance(0.5)) return { kind: 'read', key: slot.key, list: undefined };
+    if (slot.appends === appendsPerKey) {
+      slot.key = this.#keys++;
+      slot.appends = 0;
+    }
+    slot.appends++;
+    return { kind: 'append', key: slot.key, element: this.#elements++ };
+  }
+}
+
+const cycles = ['', '-process', '-realtime'];
+const writeSkew = cycles.map((order) => `G2-item${order}`);
+
+/** Adya's levels: what each does not promise. */
+const permittedAnomalies: Record<IsolationLevel, readonly string[]> = {
+  strict: [],
+  serializable: [],
+  'repeatable read': writeSkew,
+  'read committed': [
+    ...writeSkew,
+    ...cycles.flatMap((order) => [`G-single-item${order}`, `G-nonadjacent-item${order}`]),
+    'internal',
+    'lost-update',
+  ],
+};

@@ -1,0 +1,107 @@
+/** A checked workload under way: its history so far, and in the end what is wrong with it. Holds no clock and no timer. */
+import { type Finding, type Outcome } from '../../checkers/history.ts';
+import { eventsOf, type HistoryEvent } from '../../checkers/history-files.ts';
+import { type SqlRandom } from '../../sql-program.ts';
+import { type SqlQueries } from '../../sql-session.ts';
+import { History } from '../history.ts';
+import { type IsolationLevel } from './attempt.ts';
+import { type CheckedWorkload, type Step } from './workload.ts';
+
+export interface Verdict {
+  /** 'unknown' when nothing succeeded: then the history proves nothing. */
+  readonly valid: boolean | 'unknown';
+  /** What must not be. */
+  readonly anomalies: readonly Finding[];
+  /** What the isolation level permits and was seen. */
+  readonly permitted: readonly Finding[];
+  /** By kind of operation. */
+  readonly counts: Readonly<Record<string, Readonly<Record<Outcome, number>>>>;
+}
+
+export interface WorkloadRun {
+  readonly tables: readonly string[];
+  /** To be executed one after the other before the clients start. */
+  readonly setup: readonly string[];
+  /**
+   * What client `client` (from 0) does next, tried once. `sql` is one connection from beginning to end; the same
+   * object means the same session. After 'info' the connection should be given up. Failures of the database and of
+   * the connection are outcomes; anything else that is thrown is a mistake of the workload.
+   */
+  step(sql: SqlQueries, random: SqlRandom, client: number): Promise<Outcome>;
+  /** To be called on each node when the clients have ended and all is healed; again on a new connection if not 'ok'. */
+  finish(sql: SqlQueries): Promise<Outcome>;
+  events(): readonly HistoryEvent[];
+  verdict(): Verdict;
+}
+
+export function startRun<What>(
+  workload: CheckedWorkload<What>,
+  isolation: IsolationLevel,
+  nowMs: () => number,
+): WorkloadRun {
+  return new Run(workload, isolation, nowMs);
+}
+
+class Run<What> implements WorkloadRun {
+  readonly setup: readonly string[];
+  readonly #workload: CheckedWorkload<What>;
+  readonly #history: History<What>;
+  /** Sessions are the processes of the history: what one client is promised holds within its session. */
+  readonly #sessions = new WeakMap<SqlQueries, number>();
+  #sessionCount = 0;
+
+  constructor(workload: CheckedWorkload<What>, isolation: IsolationLevel, nowMs: () => number) {
+    this.#workload = workload;
+    this.#history = new History(nowMs);
+    const zones = workload.tables.map(
+      (table) => `ALTER TABLE ${table} CONFIGURE ZONE USING global_reads = true`,
+    );
+    this.setup = [...workload.setup, ...(isolation === 'strict' ? zones : [])];
+  }
+
+  get tables(): readonly string[] {
+    return this.#workload.tables;
+  }
+
+  step(sql: SqlQueries, random: SqlRandom, client: number): Promise<Outcome> {
+    return this.#perform(sql, this.#workload.next(random, client));
+  }
+
+  async finish(sql: SqlQueries): Promise<Outcome> {
+    for (const read of this.#workload.finalReads()) {
+      const outcome = await this.#perform(sql, read);
+      if (outcome !== 'ok') return outcome;
+    }
+    return 'ok';
+  }
+
+  events(): readonly HistoryEvent[] {
+    return eventsOf(this.#history.operations, this.#workload.codec);
+  }
+
+  verdict(): Verdict {
+    const { operations } = this.#history;
+    const counts: Record<string, Record<Outcome, number>> = {};
+    for (const { what, outcome } of operations) {
+      const { f } = this.#workload.codec.encode(what);
+      (counts[f] ??= { ok: 0, fail: 0, info: 0 })[outcome]++;
+    }
+    const findings = this.#workload.check(operations);
+    const isPermitted = ({ anomaly }: Finding): boolean =>
+      this.#workload.permitted.includes(anomaly);
+    const anomalies = findings.filter((finding) => !isPermitted(finding));
+    const succeeded = Object.values(counts).some(({ ok }) => ok > 0);
+    return {
+      valid: anomalies.length > 0 ? false : succeeded ? true : 'unknown',
+      anomalies,
+      permitted: findings.filter(isPermitted),
+      counts,
+    };
+  }
+
+  #perform(sql: SqlQueries, { what, run }: Step<What>): Promise<Outcome> {
+    const session = this.#sessions.get(sql) ?? this.#sessionCount++;
+    this.#sessions.set(sql, session);
+    return this.#history.perform(session, what, () => run(sql));
+  }
+}
