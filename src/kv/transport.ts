@@ -67,7 +67,7 @@ export interface Gossip {
   get(key: string): unknown;
   /** All entries whose key starts with `prefix`, sorted by key. */
   list(prefix: string): readonly (readonly [string, unknown])[];
-  /** Publishes under a version of this node's clock. `ttlMs` 0 = keep. */
+  /** Publishes under a version of this node's clock, or just above what it replaces. `ttlMs` 0 = keep. */
   set(key: string, value: unknown, options: { ttlMs: number }): void;
   /** Calls `fn` for each change of a key with this prefix, from now on; returns the way to stop. */
   watch(prefix: string, fn: (key: string, value: unknown) => void): () => void;

@@ -1,10 +1,11 @@
 /**
  * Gossip: cluster-wide facts that spread without consensus. Every entry has a version (the writer's
- * HLC reading, ties by node id); the larger one wins everywhere, so all nodes end up with the same map.
+ * HLC reading, above what it replaces, ties by node id); the larger one wins everywhere, so all nodes end up with the same map.
  *
  * A node tells each peer what changed since the last time that the peer has answered, at most once per `intervalMs` and
- * one telling at a time: what was lost is told again. A peer that is new or restarted is told everything.
- * Peers are all nodes that have an entry `node:*`.
+ * one telling at a time: what was lost is told again. A peer that is new or restarted is told everything: its answers say
+ * which process it is, and it is asked now and then even if there is nothing to tell, because who has restarted and lost its
+ * memory may not know whom to tell of it. Peers are all nodes that have an entry `node:*`.
  */
 import {
   type Gossip,
@@ -16,6 +17,8 @@ import {
   compareTimestamps,
   isTimestamp,
   gossipKeys,
+  laterTimestamp,
+  nextTimestamp,
 } from '../kv/index.ts';
 import { isCount, type Env, type TimerHandle } from '../util/index.ts';
 
@@ -40,18 +43,23 @@ export interface GossipOptions {
   readonly intervalMs: number;
 }
 
-/** What one process of a peer has been told. */
+/** What a peer has been told. */
 interface Told {
-  readonly startedAt: number;
-  /** The peer has answered to all changes up to here. */
+  /** As its last answer named it. */
+  process: unknown;
+  /** That process has answered to all changes up to here. */
   sequence: number;
   /** Until then (monotonic clock) an answer is waited for, or the peer is left in peace after a failure. */
   busyUntilMs: number;
+  /** When it is told something, new or not. */
+  dueMs: number;
 }
 
 const method = 'gossip';
 /** Told anew when there is no answer for so long, and not sooner: a peer may be gone for good. */
 const answerMs = 1_000;
+/** A restart that nobody could tell of is found out within so long. */
+const askMs = 5_000;
 
 export class GossipNode implements Gossip {
   readonly #options: GossipOptions;
@@ -64,7 +72,11 @@ export class GossipNode implements Gossip {
 
   constructor(options: GossipOptions) {
     this.#options = options;
-    options.transport.onCall(method, async (payload) => this.merge(payload));
+    const process = options.env.random.bytes(8).toString('hex');
+    options.transport.onCall(method, async (payload) => {
+      this.merge(payload);
+      return { process };
+    });
     options.transport.onCall('gossip-pull', async () => this.#export(0));
   }
 
@@ -92,7 +104,11 @@ export class GossipNode implements Gossip {
   }
 
   set(key: string, value: unknown, { ttlMs }: { ttlMs: number }): void {
-    this.#store(key, value, this.#options.clock.now(), this.#options.nodeId, ttlMs);
+    const now = this.#options.clock.now();
+    // What is replaced may have been written by a clock that is ahead: others would keep it.
+    const known = this.#entries.get(key)?.version;
+    const version = known === undefined ? now : laterTimestamp(now, nextTimestamp(known));
+    this.#store(key, value, version, this.#options.nodeId, ttlMs);
   }
 
   watch(prefix: string, fn: (key: string, value: unknown) => void): () => void {
@@ -132,28 +148,33 @@ export class GossipNode implements Gossip {
       // What a node says of itself stands under its own id; anything else has nobody to be told.
       if (node?.nodeId === undefined || key !== gossipKeys.node(node.nodeId)) continue;
       if (node.nodeId === this.#options.nodeId) continue;
-      this.#tell(node, nowMs);
+      this.#tell(node.nodeId, nowMs);
     }
     this.#timer = this.#options.env.timers.after(this.#options.intervalMs, () => this.#tick());
   }
 
-  #tell({ nodeId, startedAtMicros }: NodeInfo, nowMs: number): void {
-    const known = this.#told.get(nodeId);
-    const told: Told =
-      known?.startedAt === startedAtMicros
-        ? known
-        : { startedAt: startedAtMicros, sequence: 0, busyUntilMs: 0 };
-    this.#told.set(nodeId, told);
-    const sequence = this.#sequence;
-    if (told.sequence === sequence || nowMs < told.busyUntilMs) return;
+  #tell(nodeId: NodeId, nowMs: number): void {
+    let told = this.#told.get(nodeId);
+    if (told === undefined) {
+      told = { process: undefined, sequence: 0, busyUntilMs: 0, dueMs: 0 };
+      this.#told.set(nodeId, told);
+    }
+    if (nowMs < told.busyUntilMs || (told.sequence === this.#sequence && nowMs < told.dueMs))
+      return;
     told.busyUntilMs = nowMs + answerMs;
+    told.dueMs = nowMs + askMs;
     const { transport, env } = this.#options;
+    const sequence = this.#sequence;
+    const peer = told;
     transport
       .call(nodeId, method, this.#export(told.sequence), { timeoutMs: answerMs, traffic: 'system' })
       .then(
-        () => {
-          told.sequence = sequence;
-          told.busyUntilMs = 0;
+        (answer) => {
+          const process = processOf(answer);
+          const isAnother = peer.process !== undefined && peer.process !== process;
+          peer.process = process;
+          peer.sequence = isAnother ? 0 : sequence;
+          peer.busyUntilMs = 0;
         },
         (error: unknown) => env.log.debug({ to: nodeId, err: error }, 'gossip was not answered'),
       );
@@ -182,6 +203,12 @@ function newer(
 ): boolean {
   const order = compareTimestamps(a.version, b.version);
   return order > 0 || (order === 0 && a.writer > b.writer);
+}
+
+function processOf(answer: unknown): unknown {
+  return typeof answer === 'object' && answer !== null && 'process' in answer
+    ? answer.process
+    : undefined;
 }
 
 function decode(wire: unknown): WireEntry[] {

@@ -3,10 +3,12 @@
  *
  *   nodes 3                    starts nodes 1 to 3, which know each other
  *   set 1 key value ttl=500    what a node says; ttl in ms
+ *   ahead 2 400                the clock of node 2 is ahead by so many ms
  *   lose 1 2                   what goes from node 1 to node 2 is lost, until `find`
  *   lose-answers 1 2           what node 2 answers to node 1
  *   find                       nothing is lost any more
  *   restart 2                  node 2 begins anew, and says that it has
+ *   restart 2 knows=1          it has forgotten all others but node 1
  *   run 400                    virtual milliseconds
  *   get key                    what each node knows
  */
@@ -20,6 +22,7 @@ const directory = new URL('testdata', import.meta.url).pathname;
 
 interface Peer {
   readonly gossip: GossipNode;
+  readonly clock: HlcClock;
   readonly close: () => void;
 }
 
@@ -42,6 +45,11 @@ class Runner {
         gossip.set(second, value, { ttlMs: Number(options.get('ttl') ?? 0) });
         return '';
       }
+      case 'ahead': {
+        const wall = this.#env.clock.wallMicros() + Number(second) * 1000;
+        must(this.#peers.get(Number(first))).clock.observe({ wall, logical: 0 });
+        return '';
+      }
       case 'lose':
         this.#lost.add(`call ${first} ${second}`);
         return '';
@@ -55,7 +63,8 @@ class Runner {
         const { gossip, close } = must(this.#peers.get(Number(first)));
         gossip.stop();
         close();
-        this.#start(Number(first), this.#peers.size);
+        const knows = options.get('knows');
+        this.#start(Number(first), this.#peers.size, knows?.split(',').map(Number));
         return '';
       }
       case 'run':
@@ -70,18 +79,19 @@ class Runner {
     }
   }
 
-  #start(id: number, nodes: number): void {
+  #start(id: number, nodes: number, known?: readonly number[]): void {
     const nodeId = asNodeId(id);
     const transport = this.#network.endpoint(this.#env, `n${id}`);
     transport.bind(nodeId);
     const clock = new HlcClock(this.#env.clock, { maxOffsetMicros: 500_000 });
     const gossip = new GossipNode({ env: this.#env, clock, nodeId, transport, intervalMs: 200 });
     for (let each = 1; each <= nodes; each++) {
+      if (each !== id && known?.includes(each) === false) continue;
       const startedAtMicros = each === id ? this.#env.clock.wallMicros() : 0;
       gossip.set(gossipKeys.node(asNodeId(each)), { nodeId: each, startedAtMicros }, { ttlMs: 0 });
     }
     gossip.start();
-    this.#peers.set(id, { gossip, close: () => transport.close('reset') });
+    this.#peers.set(id, { gossip, clock, close: () => transport.close('reset') });
   }
 }
 
