@@ -38,6 +38,7 @@ export {
 } from './descriptor.ts';
 export { decodeDescriptor, encodeDescriptor } from './descriptor-codec.ts';
 export type { RangeDescriptor, ReplicaDescriptor, ReplicaKind } from './descriptor.ts';
+export { firstRangeIn } from './first-range.ts';
 export { KvFailure } from './errors.ts';
 export type { KvError } from './errors.ts';
 export {

@@ -8,7 +8,7 @@ import {
   containsKey,
   decodeDescriptor,
   encodeDescriptor,
-  gossipKeys,
+  firstRangeIn,
   keepDescriptor,
   KvFailure,
   SortedMap,
@@ -148,7 +148,11 @@ export class RangeCache {
   async #lookUp(key: Buffer, before: boolean): Promise<CachedRange | undefined> {
     const span = metaLookupSpan(key);
     if (span === undefined) {
-      this.insert(firstRange(this.#gossip));
+      const first = firstRangeIn(this.#gossip);
+      if (first === undefined) {
+        throw new KvFailure({ kind: 'unavailable', reason: 'the first range is not known yet' });
+      }
+      this.insert(first);
       return this.cached(key, before);
     }
     // Records are filed under end keys: for keys just below `key` an end at `key` will do.
@@ -179,20 +183,4 @@ function holds(range: RangeDescriptor, key: Buffer, before: boolean): boolean {
 
 function isSame(a: RangeDescriptor, b: RangeDescriptor): boolean {
   return a.generation === b.generation && encodeDescriptor(a).equals(encodeDescriptor(b));
-}
-
-/** Gossip may have carried the descriptor as bytes or as plain data. */
-function firstRange(gossip: Gossip): RangeDescriptor {
-  const value = gossip.get(gossipKeys.firstRange);
-  if (value instanceof Uint8Array) return decodeDescriptor(Buffer.from(value));
-  if (typeof value !== 'object' || value === null || !('startKey' in value)) {
-    throw new KvFailure({ kind: 'unavailable', reason: 'the first range is not known yet' });
-  }
-  // Published by the range layer as a descriptor; only its byte strings may have changed their class.
-  const range = value as RangeDescriptor;
-  return {
-    ...range,
-    startKey: Buffer.from(range.startKey),
-    endKey: Buffer.from(range.endKey),
-  };
 }

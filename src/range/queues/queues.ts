@@ -10,7 +10,7 @@ import { type Replica } from '../replica/replica.ts';
 import { type Store } from '../store/store.ts';
 import { ClusterView } from './cluster-view.ts';
 import { ConsistencyQueue } from './consistency-queue.ts';
-import { publishMemberships } from './membership-publisher.ts';
+import { publish } from './publishers.ts';
 import { MergeQueue } from './merge-queue.ts';
 import { checkMetaRecords } from './meta-check-queue.ts';
 import { collectGarbage } from './mvcc-gc-queue.ts';
@@ -113,7 +113,7 @@ export class Queues {
     if (this.#stopped) return;
     this.#timer = this.#store.env.timers.after(this.#store.settings.queueIntervalMs, () => {
       // A pass may take long: nobody waits that long to hear that a node has to end.
-      if (this.#store.running) publishMemberships(this.#store);
+      if (this.#store.running) publish(this.#store);
       this.#start();
       this.#arm();
     });
@@ -132,7 +132,7 @@ export class Queues {
 
   async #pass(): Promise<void> {
     const store = this.#store;
-    publishMemberships(store);
+    publish(store);
     this.#view.beginPass();
     this.#quietAsks = 0;
     for (const replica of this.#next()) {

@@ -28,6 +28,7 @@ import {
   type StoreId,
 } from '../../kv/index.ts';
 import { meta1Start } from '../../encoding/index.ts';
+import { publishFirstRange } from '../queues/publishers.ts';
 import {
   type Engine,
   type EngineSnapshot,
@@ -489,9 +490,7 @@ export class Store implements ReplicaHost {
   /** A leaseholder with something new about it: others are told, the queues look soon. */
   #noteLed(replica: Replica): void {
     if (!replica.holdsLease) return;
-    if (containsKey(replica.descriptor, meta1Start)) {
-      this.deps.gossip.set(gossipKeys.firstRange, replica.descriptor, { ttlMs: 0 });
-    }
+    if (containsKey(replica.descriptor, meta1Start)) publishFirstRange(this);
     this.queues.add(replica);
   }
 
