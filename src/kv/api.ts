@@ -205,6 +205,11 @@ export interface EndTxnRequest {
   /** Parallel commit: the writes that must land for the transaction to be committed; empty = plain. */
   readonly inFlightWrites: readonly InFlightWrite[];
   readonly trigger: CommitTrigger | undefined;
+  /**
+   * 'prepare': makes the record prepared, at the present timestamps, instead of committing. 'finish': commits or aborts a transaction
+   * that is prepared; any other one is refused with 'txn-aborted'.
+   */
+  readonly twoPhase?: 'prepare' | 'finish';
 }
 
 /** Side effects of committing a change of range descriptors; run below raft by every replica. */
@@ -315,7 +320,7 @@ export interface RelocationTarget {
 
 export interface EndTxnResult {
   readonly kind: 'end-txn';
-  /** What the transaction is now: an abort finds one that somebody has recovered 'committed'. */
+  /** What the transaction is now: an abort finds one that somebody has recovered 'committed', or one that is 'prepared'. */
   readonly status: TxnStatus;
   readonly commitTimestamp: Timestamp;
   readonly onePhase: boolean;

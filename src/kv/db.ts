@@ -18,7 +18,7 @@ import { type HlcClock, type Timestamp } from './hlc.ts';
 import { type NodeId, type StoreId } from './ids.ts';
 import { type Member, type Membership, type Memberships } from './membership.ts';
 import { type SpanStats } from './span-stats.ts';
-import { type IsolationLevel, type TxnMeta } from './txn.ts';
+import { type IsolationLevel, type PreparedTxn, type TxnMeta } from './txn.ts';
 
 export interface TxnOptions {
   /** Default: 'serializable', which all internal work is. */
@@ -79,7 +79,7 @@ export interface Savepoint {
  */
 export interface Txn {
   readonly meta: TxnMeta;
-  readonly status: 'open' | 'committed' | 'aborted' | 'ambiguous';
+  readonly status: 'open' | 'prepared' | 'committed' | 'aborted' | 'ambiguous';
   /**
    * Some value was assumed: read from this node's own replica without asking the leaseholder. The
    * commit checks it with the write of the same key and fails with 'txn-retry' when it was not (or not
@@ -124,6 +124,16 @@ export interface Txn {
    * known; any other failure is definite and leaves the transaction aborted.
    */
   commit(options?: { readonly trigger?: CommitTrigger }): Promise<Timestamp>;
+  /**
+   * The first phase of a two-phase commit: from here on the transaction is certain to commit, at the timestamp it has now, when
+   * `Db.endPrepared` says so, from any node and after any failure; it lets nobody pass where it has written. `register` is called
+   * before: who keeps what it is told finds the transaction whatever happens to this node. `anchor` gets the record of a transaction
+   * that has locked and written nothing. Fails like `commit`.
+   */
+  prepare(options: {
+    readonly anchor: Buffer;
+    readonly register: (prepared: PreparedTxn) => Promise<void>;
+  }): Promise<void>;
   rollback(): Promise<void>;
   /** Fails pending and later calls with 'canceled'; the caller still rolls back. */
   cancel(): void;
@@ -141,6 +151,13 @@ export interface Db {
    * internal work that has no side effects outside the transaction.
    */
   run<T>(options: TxnOptions, body: (txn: Txn) => Promise<T>): Promise<T>;
+  /**
+   * The second phase: of all who try, one ends the transaction. False: it is not prepared (any more). Throws 'ambiguous-result'
+   * when nobody can tell.
+   */
+  endPrepared(prepared: PreparedTxn, end: 'commit' | 'abort'): Promise<boolean>;
+  /** 'open': it may become prepared yet; one that was abandoned before is aborted by the question. */
+  stateOfPrepared(prepared: PreparedTxn): Promise<'open' | 'prepared' | 'ended'>;
   /** The newest committed value, at the leaseholder's own now: one round trip, no uncertainty. */
   readCurrent(key: Buffer): Promise<Buffer | undefined>;
   /** One-range atomic counter (ids, sequences); returns the value after the addition. */

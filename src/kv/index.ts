@@ -143,6 +143,7 @@ export type {
 export type {
   InFlightWrite,
   IsolationLevel,
+  PreparedTxn,
   SequenceSpan,
   Span,
   TxnMeta,

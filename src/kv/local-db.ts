@@ -19,10 +19,12 @@ import { type Db, type Txn, type TxnOptions } from './db.ts';
 import { KvFailure, type KvError } from './errors.ts';
 import { compareTimestamps, zeroTimestamp, type HlcClock, type Timestamp } from './hlc.ts';
 import { asRangeId, asReplicaId, asStoreId, asTxnId, type NodeId, type TxnId } from './ids.ts';
+import { LocalPrepared } from './local-prepared.ts';
 import { LocalTxn } from './local-txn.ts';
 import { allActive, type Memberships } from './membership.ts';
 import { SortedMap } from './sorted-map.ts';
 import { zeroSpanStats, type SpanStats } from './span-stats.ts';
+import { type PreparedTxn } from './txn.ts';
 
 /** Versions of one key, oldest first. */
 interface Version {
@@ -66,6 +68,7 @@ export class LocalDb implements Db {
   readonly clock: HlcClock;
   readonly nodeId: NodeId;
   readonly rowPrograms: RowProgramCompiler | undefined;
+  readonly prepared = new LocalPrepared();
   readonly #timers: Timers | undefined;
   readonly #data = new SortedMap<Version[]>();
   readonly #locks = new SortedMap<KeyLock>();
@@ -101,6 +104,15 @@ export class LocalDb implements Db {
         if (attempt === maxAttempts) throw error;
       }
     }
+  }
+
+  async endPrepared({ id }: PreparedTxn, end: 'commit' | 'abort'): Promise<boolean> {
+    return this.prepared.end(id, end === 'commit' ? 'committed' : 'aborted');
+  }
+
+  /** Nothing is abandoned here. */
+  async stateOfPrepared({ id }: PreparedTxn): Promise<'open' | 'prepared' | 'ended'> {
+    return this.prepared.has(id) ? 'prepared' : 'ended';
   }
 
   async readCurrent(key: Buffer): Promise<Buffer | undefined> {
@@ -286,6 +298,7 @@ export class LocalDb implements Db {
       changed = key;
       return true;
     });
+    changed ??= this.prepared.firstKey(span, after, undefined);
     return changed;
   }
 

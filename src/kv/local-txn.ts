@@ -13,7 +13,7 @@ import { KvFailure, type KvError } from './errors.ts';
 import { type TxnId } from './ids.ts';
 import { type LocalDb, type LocalOwner } from './local-db.ts';
 import { PageBuilder } from './page-builder.ts';
-import { type Span, type TxnMeta } from './txn.ts';
+import { type PreparedTxn, type Span, type TxnMeta } from './txn.ts';
 import { restBehind, WriteBuffer } from './write-buffer.ts';
 
 const storedPageRows = 512;
@@ -21,7 +21,7 @@ const storedPageRows = 512;
 export class LocalTxn implements Txn, LocalOwner {
   readonly id: TxnId;
   readonly began: Timestamp;
-  status: 'open' | 'committed' | 'aborted' | 'ambiguous' = 'open';
+  status: Txn['status'] = 'open';
   readonly assumes = false;
   readonly #db: LocalDb;
   readonly #options: TxnOptions;
@@ -69,6 +69,7 @@ export class LocalTxn implements Txn, LocalOwner {
     if (strength !== 'none' && !(await this.#lockForRead(key, strength, options))) return undefined;
     const own = this.#buffer.get(key);
     if (own !== undefined) return own.value;
+    await this.#passPrepared({ start: key, end: undefined }, options);
     this.#noteRead({ start: key, end: undefined });
     return this.#db.readAt(key, this.#readTimestamp);
   }
@@ -85,6 +86,7 @@ export class LocalTxn implements Txn, LocalOwner {
   async scan(options: ScanOptions): Promise<ScanPage> {
     this.#checkOpen();
     while (true) {
+      await this.#passPrepared(options, options);
       const pass = this.#scanOnce(options);
       if (pass.kind === 'page') return pass.page;
       await pass.wait;
@@ -196,18 +198,67 @@ export class LocalTxn implements Txn, LocalOwner {
         throw new KvFailure({ kind: 'invalid-request', reason: 'a local database has no ranges' });
       }
       this.#checkConflict();
-      const entries = this.#buffer.entries();
-      for (const { key } of entries) {
-        await this.#lock(key, 'update', {});
-        this.#checkOpen();
-      }
-      const timestamp = this.#validate(entries.map(({ key }) => key));
-      for (const { key, write } of entries) this.#db.write(key, write.value, timestamp);
+      const keys = await this.#lockWrites();
+      const timestamp = this.#validate(keys);
+      this.#write(timestamp);
       this.#end('committed');
       return timestamp;
     } catch (error) {
       this.#end('aborted');
       throw error;
+    }
+  }
+
+  async prepare({
+    anchor,
+    register,
+  }: {
+    readonly anchor: Buffer;
+    readonly register: (prepared: PreparedTxn) => Promise<void>;
+  }): Promise<void> {
+    this.#checkOpen();
+    try {
+      this.#checkConflict();
+      const keys = await this.#lockWrites();
+      const { id, began } = this;
+      await register({ id, anchor, minTimestamp: began });
+      this.#checkOpen();
+      const timestamp = this.#validate(keys);
+      const end = (status: 'committed' | 'aborted'): void => {
+        if (status === 'committed') this.#write(timestamp);
+        this.#end(status);
+      };
+      this.status = 'prepared';
+      this.#db.prepared.add({ id, began, keys, timestamp, end });
+    } catch (error) {
+      this.#end('aborted');
+      throw error;
+    }
+  }
+
+  async #lockWrites(): Promise<Buffer[]> {
+    const keys = this.#buffer.entries().map(({ key }) => key);
+    for (const key of keys) {
+      await this.#lock(key, 'update', {});
+      this.#checkOpen();
+    }
+    return keys;
+  }
+
+  #write(timestamp: Timestamp): void {
+    for (const { key, write } of this.#buffer.entries()) {
+      this.#db.write(key, write.value, timestamp);
+    }
+  }
+
+  /** A read waits for what prepared transactions may have written before it. */
+  async #passPrepared(span: Span, options: ReadOptions): Promise<void> {
+    for (;;) {
+      const key = this.#db.prepared.firstKey(span, undefined, this.#readTimestamp);
+      if (key === undefined) return;
+      await this.#db.lock(key, this, 'share', options.lockTimeoutMs ?? 0);
+      this.#db.release(this, [key]);
+      this.#checkOpen();
     }
   }
 

@@ -42,11 +42,15 @@ export interface TxnMeta {
   readonly ignoredSequences: readonly SequenceSpan[];
 }
 
-/** 'staging': all writes are in flight together with the record (parallel commit). */
-export type TxnStatus = 'pending' | 'staging' | 'committed' | 'aborted';
+/**
+ * 'staging': all writes are in flight together with the record (parallel commit). 'prepared': it can be committed or rolled
+ * back by whoever asks for it by name, and by nobody else (two-phase commit): no one aborts it, moves it or takes it for abandoned.
+ */
+export type TxnStatus = 'pending' | 'staging' | 'prepared' | 'committed' | 'aborted';
 
 /**
- * INVARIANT: status only moves pending -> staging -> committed | aborted, pending -> committed | aborted.
+ * INVARIANT: status only moves pending -> staging -> committed | aborted, pending -> committed | aborted,
+ * pending -> prepared -> committed | aborted.
  * A missing record means pending while the transaction is young, and may not be created any more once
  * a pusher has pushed or aborted it (the timestamp cache holds a tombstone: trap X5).
  */
@@ -61,6 +65,15 @@ export interface TxnRecord {
    * of the record's own range are not among them: they are one command with it.
    */
   readonly inFlightWrites: readonly InFlightWrite[];
+}
+
+/** What it takes to find a prepared transaction, from any node and at any time later. Plain data. */
+export interface PreparedTxn {
+  readonly id: TxnId;
+  /** The key whose range holds the record. */
+  readonly anchor: Buffer;
+  /** Nobody had heard of the transaction before. */
+  readonly minTimestamp: Timestamp;
 }
 
 export interface InFlightWrite {

@@ -130,7 +130,8 @@ class Batch implements MvccBatch {
         this.#withoutIntent(engineKey, stored, head);
         return true;
       case 'pending':
-      case 'staging': {
+      case 'staging':
+      case 'prepared': {
         // Of an epoch that has not been heard of here: the news is old, leave the intent alone.
         if (intent.epoch > txn.epoch) return true;
         if (intent.epoch < txn.epoch) {

@@ -13,8 +13,8 @@ import {
   type TxnMeta,
   type TxnStatus,
 } from '../kv/index.ts';
-import { type ClusterTxn } from './cluster-txn.ts';
-import { endRequest } from './end-request.ts';
+import { type ClusterTxn, type TxnParts } from './cluster-txn.ts';
+import { endRequest, withoutTxn } from './end-request.ts';
 import { isInside } from './router.ts';
 
 /** Spans resolved by one batch. */
@@ -27,8 +27,7 @@ export async function cleanUp(txn: ClusterTxn): Promise<void> {
   const { meta, parts } = txn;
   if (meta.anchor === undefined) return;
   const spans = [...txn.intents.list(), ...txn.locks.list()];
-  const header = txn.header({}, false);
-  const response = await parts.router.sendBatch(header, [
+  const response = await parts.router.sendBatch(txn.header({}, false), [
     endRequest(txn, { commit: false, lockSpans: spans }),
   ]);
   if (response.kind === 'error') {
@@ -38,12 +37,12 @@ export async function cleanUp(txn: ClusterTxn): Promise<void> {
     return;
   }
   const [ended] = response.results;
-  // A parallel commit that somebody has found complete before this came.
-  if (ended?.kind !== 'end-txn' || ended.status === 'committed') return;
+  // A parallel commit that somebody has found complete before this came, or a prepared transaction.
+  if (ended?.kind !== 'end-txn' || ended.status !== 'aborted') return;
   const unresolved = ended.unresolved === true;
   const range = parts.router.cachedRangeOf(meta.anchor);
   const remote = (span: Span): boolean => range === undefined || !isInside(range, span);
-  await resolve(txn, unresolved ? spans : spans.filter(remote), finished(meta, 'aborted'));
+  await resolve(parts, unresolved ? spans : spans.filter(remote), finished(meta, 'aborted'));
 }
 
 interface Remains {
@@ -55,21 +54,21 @@ interface Remains {
 
 /** After a commit: `intents` become values, `locks` go; then the record is of no more use. */
 export async function cleanUpCommitted(
-  txn: ClusterTxn,
+  parts: TxnParts,
   { meta, intents, locks }: Remains,
   answer: EndTxnResult,
 ): Promise<void> {
   if (meta.anchor === undefined) return;
   // The anchor's range has settled everything of its own with the commit, unless that was too much.
-  const range = txn.parts.router.cachedRangeOf(meta.anchor);
+  const range = parts.router.cachedRangeOf(meta.anchor);
   const remote = (span: Span): boolean => range === undefined || !isInside(range, span);
   const remaining = answer.unresolved === true ? intents : intents.filter(remote);
   const done = finished(meta, 'committed');
-  const resolved = await resolve(txn, remaining, done);
-  await resolve(txn, locks.filter(remote), done);
+  const resolved = await resolve(parts, remaining, done);
+  await resolve(parts, locks.filter(remote), done);
   if (remaining.length === 0 || !resolved) return;
   const record = { start: recordKeyOf(meta.anchor, meta.id), end: undefined };
-  await resolve(txn, [record], done);
+  await resolve(parts, [record], done);
 }
 
 /** After a parallel commit: its record has to say so before the first of its intents goes (trap X4). */
@@ -79,11 +78,10 @@ export async function makeExplicit(
   commit: EndTxnRequest,
 ): Promise<void> {
   const { env, router } = txn.parts;
-  const header = { ...txn.header({}, false), txn: remains.meta };
   for (let tries = 1; ; tries++) {
-    const response = await router.sendBatch(header, [commit]);
+    const response = await router.sendBatch({ ...withoutTxn, txn: remains.meta }, [commit]);
     const [answer] = response.kind === 'ok' ? response.results : [];
-    if (answer?.kind === 'end-txn') return cleanUpCommitted(txn, remains, answer);
+    if (answer?.kind === 'end-txn') return cleanUpCommitted(txn.parts, remains, answer);
     const error = response.kind === 'error' ? response.error.kind : 'a wrong answer';
     // It is the same however often it is said.
     if (error === 'ambiguous-result' && tries < explicitTries) continue;
@@ -96,12 +94,12 @@ export async function makeExplicit(
 }
 
 /** All ranges at once; each of them in pages of its own making. */
-async function resolve(
-  txn: ClusterTxn,
+export async function resolve(
+  parts: TxnParts,
   spans: readonly Span[],
   done: FinishedTxn,
 ): Promise<boolean> {
-  const { router } = txn.parts;
+  const { router } = parts;
   const groups = new Map<RangeDescriptor | undefined, Span[]>();
   for (const span of spans) {
     const range = router.cachedRangeOf(span.start);
@@ -110,32 +108,31 @@ async function resolve(
     else group.push(span);
   }
   const results = await Promise.all(
-    Array.from(groups.values(), (group) => resolveInTurn(txn, group, done)),
+    Array.from(groups.values(), (group) => resolveInTurn(parts, group, done)),
   );
   return results.every((resolved) => resolved);
 }
 
 async function resolveInTurn(
-  txn: ClusterTxn,
+  parts: TxnParts,
   spans: readonly Span[],
   done: FinishedTxn,
 ): Promise<boolean> {
-  const header = { ...txn.header({}, false), txn: undefined };
   for (let i = 0; i < spans.length; i += spansPerBatch) {
     const requests = spans
       .slice(i, i + spansPerBatch)
       .map((span): KvRequest => ({ kind: 'resolve-locks', span, txn: done }));
-    const response = await txn.parts.router.sendBatch(header, requests);
+    const response = await parts.router.sendBatch(withoutTxn, requests);
     if (response.kind === 'error') {
       const { kind } = response.error;
-      txn.parts.env.log.warn({ txn: done.id, error: kind }, 'intents are left to be cleaned up');
+      parts.env.log.warn({ txn: done.id, error: kind }, 'intents are left to be cleaned up');
       return false;
     }
   }
   return true;
 }
 
-function finished(meta: TxnMeta, status: TxnStatus): FinishedTxn {
+export function finished(meta: TxnMeta, status: TxnStatus): FinishedTxn {
   return {
     id: meta.id,
     epoch: meta.epoch,

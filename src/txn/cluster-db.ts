@@ -14,6 +14,7 @@ import {
   type KvRequest,
   type KvResult,
   type NodeId,
+  type PreparedTxn,
   type RangeDescriptor,
   type Member,
   type Membership,
@@ -36,6 +37,7 @@ import { Assumptions } from './assumptions.ts';
 import { ClusterTxn, type TxnParts } from './cluster-txn.ts';
 import { newTxnCounters, type TxnCounters } from './counters.ts';
 import { scanDescriptors } from './range-descriptors.ts';
+import { endPrepared, stateOfPrepared } from './prepared.ts';
 import { changeMembership, readMemberships } from './memberships.ts';
 import { type HeaderBase, type Router } from './router.ts';
 
@@ -140,6 +142,14 @@ export class ClusterDb implements Db {
         await sleep(this.#env, backoffMs * this.#env.random.float());
       }
     }
+  }
+
+  endPrepared(prepared: PreparedTxn, end: 'commit' | 'abort'): Promise<boolean> {
+    return endPrepared(this.#parts, prepared, end);
+  }
+
+  stateOfPrepared(prepared: PreparedTxn): Promise<'open' | 'prepared' | 'ended'> {
+    return stateOfPrepared(this.#parts, prepared);
   }
 
   async readCurrent(key: Buffer): Promise<Buffer | undefined> {

@@ -25,6 +25,7 @@ import {
   type KvResult,
   type LockStrength,
   type NodeId,
+  type PreparedTxn,
   type ReadOptions,
   type RowProgramCompiler,
   type Savepoint,
@@ -42,6 +43,7 @@ import { type Assumptions } from './assumptions.ts';
 import { cleanUp } from './clean-up.ts';
 import { commitWrites, flushWrites } from './committer.ts';
 import { Heartbeater } from './heartbeater.ts';
+import { prepareTxn } from './prepared.ts';
 import { Refresher, retryTimestamp } from './refresher.ts';
 import { type TxnCounters } from './counters.ts';
 import { type HeaderBase, type Router } from './router.ts';
@@ -92,7 +94,7 @@ export class ClusterTxn implements Txn {
   readonly intents: SpanSet;
   /** Values that were assumed, by key: each is checked by the write of its key. */
   readonly assumed = new SortedMap<Buffer>();
-  status: 'open' | 'committed' | 'aborted' | 'ambiguous' = 'open';
+  status: Txn['status'] = 'open';
   readonly #optimistic: boolean;
   readonly #isBulk: boolean;
   readonly #readOnlyAsOf: boolean;
@@ -456,13 +458,26 @@ export class ClusterTxn implements Txn {
   }
 
   async commit(options: { readonly trigger?: CommitTrigger } = {}): Promise<Timestamp> {
+    const committed = await this.#ending(() => commitWrites(this, options.trigger));
+    // Locks and intents are on their way out already: only the client waits.
+    await this.waitOut(committed);
+    return committed;
+  }
+
+  async prepare(options: {
+    readonly anchor: Buffer;
+    readonly register: (prepared: PreparedTxn) => Promise<void>;
+  }): Promise<void> {
+    await this.#ending(() => prepareTxn(this, options));
+  }
+
+  async #ending<T>(end: () => Promise<T>): Promise<T> {
     this.checkOpen();
-    let committed: Timestamp;
     try {
       this.checkConflict();
       if (this.#isBulk) await this.paceBulk(this.buffer.bytes);
       this.#committing = true;
-      committed = await commitWrites(this, options.trigger);
+      return await end();
     } catch (error) {
       const known = error instanceof KvFailure && error.kvError.kind !== 'ambiguous-result';
       this.end(known ? 'aborted' : 'ambiguous');
@@ -471,9 +486,6 @@ export class ClusterTxn implements Txn {
       }
       throw error;
     }
-    // Locks and intents are on their way out already: only the client waits.
-    await this.waitOut(committed);
-    return committed;
   }
 
   /** Commit wait. */
@@ -587,7 +599,7 @@ export class ClusterTxn implements Txn {
     this.end('aborted');
   }
 
-  end(status: 'committed' | 'aborted' | 'ambiguous'): void {
+  end(status: Exclude<Txn['status'], 'open'>): void {
     if (this.status !== 'open') return;
     this.status = status;
     this.heartbeater.stop();

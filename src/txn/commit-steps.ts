@@ -69,7 +69,7 @@ export function concludeCommit(
   const locks = txn.locks.list();
   txn.end('committed');
   if (intents.length > 0 || locks.length > 0) {
-    const work = cleanUpCommitted(txn, { meta, intents, locks }, answer);
+    const work = cleanUpCommitted(txn.parts, { meta, intents, locks }, answer);
     txn.parts.background(work, 'resolving a committed transaction');
   }
   return commitTimestamp;

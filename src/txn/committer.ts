@@ -190,7 +190,7 @@ async function commitInTwoPhases(
  * hears of the final timestamp before the commit can be answered: its node's clock is beyond it from
  * then on, which is what the local uncertainty limit of later transactions rests on (trap X3).
  */
-async function reachAgreement(
+export async function reachAgreement(
   txn: ClusterTxn,
   writes: readonly KvRequest[],
   flushed: readonly Span[],
@@ -217,7 +217,7 @@ async function reachAgreement(
  * Where intents were written before the commit. Many spans of one range are joined: a split that the
  * cache does not know of makes the joined span a mismatch, which is then routed again.
  */
-function flushedSpans(txn: ClusterTxn, writes: readonly KvRequest[]): readonly Span[] {
+export function flushedSpans(txn: ClusterTxn, writes: readonly KvRequest[]): readonly Span[] {
   const now = new Set(writes.map((write) => writeOf(write).key.toString('latin1')));
   const spans = txn.intents
     .list()

@@ -1,6 +1,16 @@
 /** The request that ends a transaction at its anchor. */
 import { KvFailure, type EndTxnRequest } from '../kv/index.ts';
 import { type ClusterTxn } from './cluster-txn.ts';
+import { type HeaderBase } from './router.ts';
+
+/** For requests about a transaction that are not its own. */
+export const withoutTxn: HeaderBase = {
+  txn: undefined,
+  waitPolicy: 'block',
+  lockTimeoutMs: 0,
+  consistency: 'txn',
+  canForwardReadTimestamp: false,
+};
 
 /** The commit; with more `parts`, another form of it. */
 export function endRequest(

@@ -533,7 +533,7 @@ function isUnrepeatable(txn: TxnMeta | undefined, requests: readonly KvRequest[]
   return requests.some((request) => {
     switch (request.kind) {
       case 'end-txn':
-        return request.commit;
+        return request.commit || request.twoPhase === 'finish';
       case 'put':
       case 'insert':
       case 'delete':

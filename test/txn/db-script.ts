@@ -10,12 +10,14 @@
  *     put S key value | insert S key value | delete S key | check S
  *     savepoint S name | rollback-to S name
  *     commit S | rollback S | cancel S
+ *     prepare S                    then `end S commit|abort`: says whether this ended it; `state S`
  *     show                         all rows
  *     advance ms
  */
 import {
   KvFailure,
   type Db,
+  type PreparedTxn,
   type ReadOptions,
   type Savepoint,
   type ScanOptions,
@@ -28,6 +30,7 @@ import { type VirtualEnv } from './virtual-env.ts';
 interface Session {
   readonly txn: Txn;
   readonly savepoints: Map<string, Savepoint>;
+  prepared: PreparedTxn | undefined;
   pending: Promise<void> | undefined;
 }
 
@@ -87,7 +90,7 @@ export function dbScriptRunner(db: Db, env: VirtualEnv): ScriptRunner {
     if (call.command === 'begin') {
       const txn = db.begin({ name });
       if (first === 'fixed') txn.fixedTimestamp();
-      sessions.set(name, { txn, savepoints: new Map(), pending: undefined });
+      sessions.set(name, { txn, savepoints: new Map(), prepared: undefined, pending: undefined });
       return '';
     }
     if (session === undefined) return `no session ${name}`;
@@ -95,7 +98,7 @@ export function dbScriptRunner(db: Db, env: VirtualEnv): ScriptRunner {
       session.txn.cancel();
     } else {
       if (session.pending !== undefined) return `${name} is waiting`;
-      start(name, session, () => perform(session, call, first, second));
+      start(name, session, () => perform(db, session, call, first, second));
     }
     await env.settle();
     if (busy()) await env.runFor(patienceMs, () => !busy());
@@ -112,6 +115,7 @@ export function dbScriptRunner(db: Db, env: VirtualEnv): ScriptRunner {
 }
 
 async function perform(
+  db: Db,
   session: Session,
   call: ScriptCase,
   first: string,
@@ -155,6 +159,21 @@ async function perform(
     case 'commit':
       await txn.commit();
       return 'committed';
+    case 'prepare':
+      await txn.prepare({
+        anchor: scriptKey('k0'),
+        register: async (prepared) => {
+          session.prepared = prepared;
+        },
+      });
+      return txn.status;
+    case 'end':
+      if (session.prepared === undefined) return 'not registered';
+      return String(await db.endPrepared(session.prepared, first === 'commit' ? first : 'abort'));
+    case 'state':
+      return session.prepared === undefined
+        ? 'not registered'
+        : db.stateOfPrepared(session.prepared);
     case 'rollback':
       await txn.rollback();
       return 'rolled back';

@@ -37,6 +37,7 @@ import {
   type Outcome,
 } from './context.ts';
 import { encodeRecord, readRecord, recordEngineKey } from './txn-record.ts';
+import { prepare, toCoordinator } from './two-phase.ts';
 
 /** Intents on the record's own range are resolved in the same command, up to this many. */
 const maxLocalSpans = 256;
@@ -49,6 +50,11 @@ export async function evaluateEndTxn(
   const { txn } = ctx;
   if (txn === undefined) return invalid('end-txn without a transaction');
   const record = readRecord(ctx.batch, request.anchor, txn.id);
+  if (request.twoPhase === 'finish') {
+    if (record?.status !== 'prepared') return aborted('the transaction is not prepared');
+    return (request.commit ? commit : abort)(ctx, record.meta, request, record);
+  }
+  if (record?.status === 'prepared') return toCoordinator(request, record);
   if (!request.commit) return abort(ctx, txn, request, record);
   if (record?.status === 'committed') {
     return ok(endedBefore(record.meta.writeTimestamp));
@@ -66,6 +72,8 @@ export async function evaluateEndTxn(
   );
   if (!request.onePhase && compareTimestamps(pushed, txn.writeTimestamp) > 0) {
     ctx.txn = raiseWrite(txn, pushed);
+    // What was verified up to the timestamp before has to be verified again.
+    if (request.twoPhase === 'prepare') return failed({ kind: 'txn-pushed', retryAt: pushed });
   }
   const final = ctx.txn ?? txn;
   if (
@@ -75,7 +83,9 @@ export async function evaluateEndTxn(
     const retryAt = final.writeTimestamp;
     return { kind: 'raise-read', to: retryAt, error: { kind: 'txn-pushed', retryAt } };
   }
-  return commit(ctx, final, request, record);
+  return request.twoPhase === 'prepare'
+    ? prepare(ctx, final, request)
+    : commit(ctx, final, request, record);
 }
 
 /** Why the transaction may not commit; undefined when it may. */

@@ -80,9 +80,10 @@ export function evaluatePush(ctx: EvaluationContext, request: Request<'push-txn'
   const movedAlready = compareTimestamps(current.writeTimestamp, pushTo) > 0;
   if (pushKind === 'timestamp' && movedAlready) return pushResult(current, status);
   const wins =
-    isAbandoned ||
-    (pusher?.priority ?? 1) > pushee.priority ||
-    (pushKind === 'timestamp' && current.isolation !== 'serializable');
+    status !== 'prepared' &&
+    (isAbandoned ||
+      (pusher?.priority ?? 1) > pushee.priority ||
+      (pushKind === 'timestamp' && current.isolation !== 'serializable'));
   if (!wins) return request.wait ? { kind: 'wait-push' } : pushResult(current, status);
   // Only its in-flight writes tell whether it is committed: whoever pushes goes and looks.
   if (record?.status === 'staging') return pushResult(current, 'staging', record);

@@ -91,6 +91,10 @@ export class GuardedTxn implements Txn {
     return this.#txn.commit(options);
   }
 
+  prepare(options: Parameters<Txn['prepare']>[0]): Promise<void> {
+    return this.#txn.prepare(options);
+  }
+
   rollback(): Promise<void> {
     return this.#txn.rollback();
   }
