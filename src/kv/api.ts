@@ -6,6 +6,7 @@
  */
 import { type RangeDescriptor, type ReplicaDescriptor } from './descriptor.ts';
 import { type KvError } from './errors.ts';
+import { type Handover } from './handover.ts';
 import { type Timestamp } from './hlc.ts';
 import { type NodeId, type RangeId, type StoreId, type TxnId } from './ids.ts';
 import { type SpanStats } from './span-stats.ts';
@@ -223,13 +224,20 @@ export type CommitTrigger =
       readonly right: RangeDescriptor;
       readonly frozen: FrozenRange;
     }
-  | ChecksumTrigger;
+  | ChecksumTrigger
+  | HandOverTrigger;
 
 /** Every replica hashes what it holds ('data'), or has recorded of it ('stats'), at the index of this command. */
 export interface ChecksumTrigger {
   readonly kind: 'compute-checksum';
   readonly checkId: number;
   readonly mode: 'data' | 'stats';
+}
+
+/** The last command of a lease that is given away: whoever takes the next one goes on with this. */
+export interface HandOverTrigger {
+  readonly kind: 'hand-over';
+  readonly handover: Handover;
 }
 
 /** What the right side of a merge leaves behind when it stops for good. */
@@ -241,8 +249,7 @@ export interface FrozenRange {
    * or written ahead of it.
    */
   readonly at: Timestamp;
-  /** A transaction that began up to here may have been ended there before its record was made (trap X5). */
-  readonly txnsUpTo: Timestamp;
+  readonly handover: Handover;
 }
 
 export interface FinishedTxn {

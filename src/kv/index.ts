@@ -6,6 +6,7 @@ export type {
   ChecksumTrigger,
   CommitTrigger,
   FrozenRange,
+  HandOverTrigger,
   EndTxnRequest,
   EndTxnResult,
   FinishedTxn,
@@ -26,6 +27,7 @@ export type {
 export { untilPast } from './commit-wait.ts';
 export { ClusterSettings, kvSettings, settingValue } from './cluster-settings.ts';
 export type { ClusterSetting, SettingType } from './cluster-settings.ts';
+export type { Handover, HeldLock, LockOwner, TxnTombstone } from './handover.ts';
 export { allLanded, queriesOf } from './parallel-commit.ts';
 export type { Db, ReadOptions, Savepoint, ScanOptions, ScanPage, Txn, TxnOptions } from './db.ts';
 export {

@@ -14,6 +14,7 @@ import {
   type BatchRequest,
   type BatchResponse,
   type CommitTrigger,
+  type Handover,
   type HlcClock,
   type KvError,
   type NodeId,
@@ -102,11 +103,11 @@ export interface RangeExecutor {
   /** Serves every request but the admin ones. Never throws for an expected failure. */
   execute(batch: BatchRequest): Promise<BatchResponse>;
   /**
-   * The replica became leaseholder: all reads below `start` may have been served by others. With
-   * `continuesSplit` nobody else has led this range since `split` handed its state over (this is the
-   * range's first term): what was handed over stays in force, and young transactions go on.
+   * The replica became leaseholder: all reads below `start` may have been served by others. `before`: nobody has led
+   * this range since `split` handed its state over (this is the range's first term), or since another leaseholder left
+   * this behind. Undefined: whatever leaseholders had in memory is lost.
    */
-  leaseAcquired(start: Timestamp, continuesSplit?: boolean): void;
+  leaseAcquired(start: Timestamp, before?: 'split' | Handover): void;
   /** Fails waiting requests with 'not-leaseholder' and forgets locks, queues and the timestamp cache. */
   leaseLost(): void;
   /**
@@ -116,8 +117,10 @@ export interface RangeExecutor {
   split(splitKey: Buffer, right: RangeExecutor): void;
   /** What another executor would have to know that begins here, with nothing under way. */
   readonly lowWater: LowWater;
-  /** Called while a merge is being applied on the leaseholder: what was done to the keys of `span` elsewhere (trap T6). */
-  absorb(span: { readonly startKey: Buffer; readonly endKey: Buffer }, done: LowWater): void;
+  /** The locks and tombstones of this lease, for the next one; with nothing under way. */
+  handOver(): Handover;
+  /** Called while a merge is being applied on the leaseholder: what the right side's has left. */
+  absorb(handover: Handover): void;
   /** Blocks new requests and waits until those under way have finished; used before a lease transfer (rule T2). */
   quiesce(): Promise<() => void>;
   /** The same for requests that touch one of these keys. */

@@ -106,11 +106,6 @@ exports.mutants = [
         text: '    replica.closed.raiseFloor(at.wall + 1);\n',
         replacement: '',
       },
-      {
-        file: 'src/range/replica/lease.ts',
-        text: 'replica.executor().absorb(right, { reads: at, txns: txnsUpTo });',
-        replacement: 'void [right, txnsUpTo];',
-      },
     ],
   },
   {

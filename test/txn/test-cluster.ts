@@ -13,6 +13,7 @@ import {
   encodeDescriptor,
   gossipKeys,
   HlcClock,
+  laterTimestamp,
   TransportFailure,
   type BatchRequest,
   type BatchResponse,
@@ -144,7 +145,7 @@ class TestReplica implements ReplicaPort {
   startLease(continuesSplit: boolean): void {
     this.leaseSequence++;
     this.leaseStart = this.clock.now();
-    this.executor.leaseAcquired(this.leaseStart, continuesSplit);
+    this.executor.leaseAcquired(this.leaseStart, continuesSplit ? 'split' : undefined);
   }
 
   /** Gives up the executor if nobody needs it right now; true when it did. */
@@ -274,7 +275,8 @@ export class TestCluster {
     const left = this.replicaFor(key);
     const right = this.replicaFor(left.descriptor.endKey);
     const release = await right.executor.quiesce();
-    const { lowWater } = right.executor;
+    const at = laterTimestamp(this.clock.now(), right.executor.lowWater.reads);
+    const handover = right.executor.handOver();
     right.hasLease = false;
     right.executor.leaseLost();
     release();
@@ -285,7 +287,8 @@ export class TestCluster {
       endKey,
       generation: Math.max(left.descriptor.generation, generation) + 1,
     };
-    left.executor.absorb(right.descriptor, lowWater);
+    left.closed.raiseFloor(at.wall + 1);
+    left.executor.absorb(handover);
     this.#file([left.descriptor]);
   }
 

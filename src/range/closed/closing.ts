@@ -2,8 +2,10 @@
  * How a leaseholder closes its range: up to where, with which other ranges while it is at rest, and what becomes of that when
  * the lease is given away.
  */
-import { kvSettings, zeroTimestamp } from '../../kv/index.ts';
+import { kvSettings } from '../../kv/index.ts';
+import { type RaftId } from '../../raft/index.ts';
 import { zeroStats } from '../../storage/index.ts';
+import { type Command } from '../ports.ts';
 import { initialLogIndex } from '../replica/range-state.ts';
 import { type Replica } from '../replica/replica.ts';
 import { type ClosedTimestamp } from './closed-timestamp.ts';
@@ -81,22 +83,32 @@ export class Closing {
   }
 
   /**
-   * The lease is about to be given away: nothing is closed any more. The next one begins above the clock of this one; what was
-   * closed, read or written ahead of the clock goes along as the closed timestamp of one more entry, without which nobody can
-   * be elected. The caller has made requests wait. False: that entry was not committed.
+   * The lease is about to be given away to `to`: nothing is closed any more. The next one begins above the clock of this one; what
+   * was closed, read or written ahead of the clock goes along as the closed timestamp of one more entry, and locks and tombstones
+   * with it. From the step in which it is proposed nothing is served any more. The caller has made requests wait, and sees to it
+   * that `to` is elected with that entry if it is; nobody else is before the lease has run out. False: the lease was lost, or
+   * stays.
    */
-  async seal(): Promise<boolean> {
+  async seal(to: RaftId): Promise<boolean> {
     const replica = this.#replica;
+    const { raft, lease } = replica;
+    const { term, lastIndex } = raft;
     this.#isSealed = true;
     replica.activate();
-    const reads = replica.lowWater?.reads ?? zeroTimestamp;
-    const ceiling = Math.max(replica.closed.ceiling, reads.wall + 1);
-    const timestamp = replica.clock.now();
-    if (ceiling <= timestamp.wall) return true;
-    replica.closed.promise(ceiling);
-    const nothing = { writes: [], statsDelta: zeroStats, trigger: undefined, clears: [] };
-    const { kind } = await replica.propose({ ...nothing, timestamp }, replica.lease.sequence);
-    return kind === 'applied';
+    const executor = replica.executor();
+    replica.closed.promise(Math.max(replica.closed.ceiling, executor.lowWater.reads.wall + 1));
+    const command: Command = {
+      writes: [],
+      statsDelta: zeroStats,
+      trigger: { kind: 'hand-over', handover: executor.handOver() },
+      clears: [],
+      timestamp: replica.clock.now(),
+    };
+    const proposed = replica.propose(command, lease.sequence);
+    if (raft.lastIndex === lastIndex) return false;
+    lease.giveUp(to);
+    await proposed;
+    return replica.isLeader && raft.term === term;
   }
 
   /** The lease was not given away. */

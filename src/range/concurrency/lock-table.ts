@@ -11,7 +11,9 @@
  */
 import {
   SortedMap,
+  type HeldLock,
   type KvError,
+  type LockOwner,
   type LockStrength,
   type Span,
   type TxnId,
@@ -217,6 +219,15 @@ export class LockTable {
     }
   }
 
+  /** The locks that are written down nowhere, in the order of their keys. */
+  *unreplicated(): Generator<HeldLock> {
+    for (const { key, holders } of this.#all()) {
+      for (const { txn: owner, strength } of holders.values()) {
+        if (strength !== undefined) yield { key, owner, strength };
+      }
+    }
+  }
+
   /** Hands the holders at or behind `splitKey` to `right`; who waits for them looks again there (rule T7). */
   moveTo(right: LockTable, splitKey: Buffer): void {
     for (const lock of this.#all()) {
@@ -317,18 +328,32 @@ function isCovered(waiter: Waiter, granted: Waiter): boolean {
 }
 
 /** What an intent tells of its transaction. */
-export function ownerOf(intent: Intent): TxnMeta {
+export function ownerOf({ txnId, timestamp, ...intent }: Intent): TxnMeta {
+  return metaOf({ ...intent, id: txnId, writeTimestamp: timestamp });
+}
+
+/** A transaction as far as those know it who wait for it. */
+export function metaOf({
+  id,
+  anchor,
+  epoch,
+  isolation,
+  priority,
+  writeTimestamp,
+  minTimestamp,
+  sequence,
+}: LockOwner): TxnMeta {
   return {
-    id: intent.txnId,
-    anchor: intent.anchor,
-    epoch: intent.epoch,
-    isolation: intent.isolation,
-    priority: intent.priority,
-    readTimestamp: intent.minTimestamp,
-    writeTimestamp: intent.timestamp,
-    minTimestamp: intent.minTimestamp,
-    uncertaintyLimit: intent.minTimestamp,
-    sequence: intent.sequence,
+    id,
+    anchor,
+    epoch,
+    isolation,
+    priority,
+    readTimestamp: minTimestamp,
+    writeTimestamp,
+    minTimestamp,
+    uncertaintyLimit: minTimestamp,
+    sequence,
     ignoredSequences: [],
   };
 }

@@ -1,8 +1,8 @@
 /**
  * Tombstones: transactions that have finished without a record, or whose record is gone, and pushes of
  * transactions that have no record yet. A record may be created only when there is no tombstone and
- * the transaction began above the low water (trap X5). Like the timestamp cache it is bounded by two
- * generations and starts at the lease.
+ * the transaction began above the low water (trap X5). Bounded like the timestamp cache by two generations.
+ * They start at the lease, unless the one before handed its own over.
  *
  * INVARIANT: what was said here of a transaction that began above the low water is never forgotten.
  */
@@ -11,14 +11,15 @@ import {
   laterTimestamp,
   zeroTimestamp,
   type FinishedTxn,
+  type Handover,
   type Timestamp,
   type TxnId,
   type TxnMeta,
+  type TxnTombstone,
 } from '../../kv/index.ts';
 
 interface Generation {
-  readonly finished: Map<TxnId, FinishedTxn>;
-  readonly pushed: Map<TxnId, Timestamp>;
+  readonly entries: Map<TxnId, TxnTombstone>;
   /** No transaction in here began later. */
   max: Timestamp;
 }
@@ -47,29 +48,44 @@ export class TxnTombstones {
     this.#old = newGeneration();
   }
 
-  /** Transactions that began up to `lowWater` may have been ended elsewhere. */
-  raise(lowWater: Timestamp): void {
-    this.#lowWater = laterTimestamp(this.#lowWater, lowWater);
+  /** The newest ones, in about `maxBytes`, and up to where transactions may have ended that are not among them. */
+  newest(maxBytes: number): Pick<Handover, 'tombstones' | 'txnsUpTo'> {
+    const all = [...this.#old.entries.values(), ...this.#young.entries.values()];
+    const tombstones: TxnTombstone[] = [];
+    let txnsUpTo = this.#lowWater;
+    let bytes = 0;
+    for (const tombstone of all.reverse()) {
+      bytes += bytesOf(tombstone);
+      if (bytes <= maxBytes) tombstones.push(tombstone);
+      else txnsUpTo = laterTimestamp(txnsUpTo, tombstone.at);
+    }
+    return { tombstones: tombstones.reverse(), txnsUpTo };
+  }
+
+  /** What was done to transactions elsewhere counts as if it had been done here. */
+  adopt({ tombstones, txnsUpTo }: Pick<Handover, 'tombstones' | 'txnsUpTo'>): void {
+    this.#lowWater = laterTimestamp(this.#lowWater, txnsUpTo);
+    for (const tombstone of tombstones) this.#add(tombstone);
   }
 
   /** `now`: the leaseholder's clock, at or above the beginning of the transaction. */
-  addFinished(txn: FinishedTxn, now: Timestamp): void {
-    this.#young.finished.set(txn.id, txn);
-    this.#grown(now);
+  addFinished(finished: FinishedTxn, now: Timestamp): void {
+    const { id: txnId } = finished;
+    this.#add({ txnId, finished, pushedTo: this.pushedTo(txnId), at: now });
   }
 
   /** The transaction may not commit below `timestamp`. */
   addPush(txnId: TxnId, timestamp: Timestamp, now: Timestamp): void {
-    this.#young.pushed.set(txnId, laterTimestamp(this.pushedTo(txnId), timestamp));
-    this.#grown(now);
+    const pushedTo = laterTimestamp(this.pushedTo(txnId), timestamp);
+    this.#add({ txnId, finished: this.finished(txnId), pushedTo, at: now });
   }
 
   finished(txnId: TxnId): FinishedTxn | undefined {
-    return this.#young.finished.get(txnId) ?? this.#old.finished.get(txnId);
+    return this.#find(txnId)?.finished;
   }
 
   pushedTo(txnId: TxnId): Timestamp {
-    return this.#young.pushed.get(txnId) ?? this.#old.pushed.get(txnId) ?? zeroTimestamp;
+    return this.#find(txnId)?.pushedTo ?? zeroTimestamp;
   }
 
   mayCreateRecord(txn: TxnMeta): boolean {
@@ -85,20 +101,30 @@ export class TxnTombstones {
     other.#old = copyGeneration(this.#old);
   }
 
-  #grown(now: Timestamp): void {
+  #find(txnId: TxnId): TxnTombstone | undefined {
+    return this.#young.entries.get(txnId) ?? this.#old.entries.get(txnId);
+  }
+
+  #add(tombstone: TxnTombstone): void {
     const young = this.#young;
-    young.max = laterTimestamp(young.max, now);
-    if (young.finished.size + young.pushed.size < this.#maxEntries) return;
+    young.entries.set(tombstone.txnId, tombstone);
+    young.max = laterTimestamp(young.max, tombstone.at);
+    if (young.entries.size < this.#maxEntries) return;
     this.#lowWater = laterTimestamp(this.#lowWater, this.#old.max);
     this.#old = young;
     this.#young = newGeneration();
   }
 }
 
+/** Roughly what it takes on its way. */
+function bytesOf({ finished }: TxnTombstone): number {
+  return 64 + 8 * (finished?.ignoredSequences.length ?? 0);
+}
+
 function newGeneration(): Generation {
-  return { finished: new Map(), pushed: new Map(), max: zeroTimestamp };
+  return { entries: new Map(), max: zeroTimestamp };
 }
 
 function copyGeneration(from: Generation): Generation {
-  return { finished: new Map(from.finished), pushed: new Map(from.pushed), max: from.max };
+  return { entries: new Map(from.entries), max: from.max };
 }

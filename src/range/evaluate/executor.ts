@@ -22,6 +22,7 @@ import {
   type BatchRequest,
   type BatchResponse,
   type FinishedTxn,
+  type Handover,
   type KvError,
   type KvRequest,
   type KvResult,
@@ -29,11 +30,11 @@ import {
   type Timestamp,
   type TxnMeta,
 } from '../../kv/index.ts';
-import { localSpanOf } from '../../encoding/index.ts';
 import { createMvccBatch, mvccGet } from '../../storage/index.ts';
 import { assert, unreachable, yieldTurn } from '../../util/index.ts';
 import { ConflictWaits, maxPushWaitMs } from '../concurrency/conflict-waits.ts';
 import { FinishedTxns } from '../concurrency/finished-txns.ts';
+import { handOver, takeOver } from '../concurrency/handover.ts';
 import { IntentSweeper } from '../concurrency/intent-sweeper.ts';
 import { Latches } from '../concurrency/latches.ts';
 import { LockTable } from '../concurrency/lock-table.ts';
@@ -124,14 +125,19 @@ class Executor implements RangeExecutor {
     return fast === undefined ? this.#serve(batch) : Promise.resolve(fast);
   }
 
-  leaseAcquired(start: Timestamp, continuesSplit = false): void {
+  leaseAcquired(start: Timestamp, before?: 'split' | Handover): void {
     const inherited = this.#inherited;
     this.#inherited = false;
-    if (inherited && continuesSplit) return;
-    // Locks are worth keeping even then: nothing depends on them, and they save their holders a retry.
-    if (!inherited) this.#forget();
-    this.#state.reads.reset(start);
-    this.#state.tombstones.reset(start);
+    if (inherited && before === 'split') return;
+    // Locks are worth keeping even when others have led: nothing depends on them, and they save their holders a retry.
+    if (!inherited || before !== undefined) this.#forget();
+    const { reads, tombstones } = this.#state;
+    reads.reset(start);
+    if (before === undefined || before === 'split') tombstones.reset(start);
+    else {
+      tombstones.reset(zeroTimestamp);
+      takeOver(before, this.#state);
+    }
   }
 
   leaseLost(): void {
@@ -162,15 +168,13 @@ class Executor implements RangeExecutor {
     return { reads: this.#state.reads.ceiling, txns: this.#state.tombstones.ceiling };
   }
 
-  absorb(
-    { startKey, endKey }: { readonly startKey: Buffer; readonly endKey: Buffer },
-    done: LowWater,
-  ): void {
-    const { reads, tombstones } = this.#state;
-    const local = localSpanOf(startKey, endKey);
-    reads.add(startKey, endKey, done.reads, undefined);
-    reads.add(local.start, local.end, done.reads, undefined);
-    tombstones.raise(done.txns);
+  handOver(): Handover {
+    const { locks, tombstones } = this.#state;
+    return handOver(locks, tombstones);
+  }
+
+  absorb(handover: Handover): void {
+    takeOver(handover, this.#state);
   }
 
   async exclude(keys: readonly Buffer[]): Promise<() => void> {

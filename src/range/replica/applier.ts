@@ -196,6 +196,9 @@ export class Applier {
       case 'compute-checksum':
         this.#beginChecksum(entry, trigger);
         return;
+      case 'hand-over':
+        this.#replica.lease.noteHandover(entry.index, trigger.handover);
+        return;
       default:
         unreachable(trigger);
     }
@@ -247,7 +250,7 @@ export class Applier {
 
   #applyMerge(entry: Entry, trigger: MergeTrigger): void {
     const replica = this.#replica;
-    const { left, right, frozen } = trigger;
+    const { left, frozen } = trigger;
     const isReplayed = entry.index <= this.#statsIndex;
     const newer = left.generation > replica.descriptor.generation;
     if (newer) this.#writes.push(this.#descriptorWrite(left));
@@ -259,7 +262,7 @@ export class Applier {
     if (!newer) return;
     this.#noteEvents(trigger);
     replica.setDescriptor(left);
-    replica.lease.absorb(right, frozen);
+    replica.lease.absorb(frozen);
     replica.host.descriptorChanged(replica, false);
   }
 

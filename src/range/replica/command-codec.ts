@@ -19,6 +19,7 @@ import { areSameStats, zeroStats, type EngineWrite, type MvccStats } from '../..
 import { assert, unreachable } from '../../util/index.ts';
 import { type Command } from '../ports.ts';
 import { ByteReader, ByteWriter } from './byte-codec.ts';
+import { readHandover, writeHandover } from './handover-codec.ts';
 
 /** What a split command carries beyond its trigger: computed once, at the leaseholder. */
 export interface SplitEffects {
@@ -31,7 +32,7 @@ export interface ReplicatedCommand extends Command {
   readonly closed: number;
 }
 
-const formatVersion = 2;
+const formatVersion = 3;
 const versionMask = 0x07;
 const hasClosed = 0x08;
 const hasStats = 0x10;
@@ -139,6 +140,7 @@ const splitTag = 1;
 const changeReplicasTag = 2;
 const mergeTag = 3;
 const checksumTag = 4;
+const handOverTag = 5;
 
 const modes = ['data', 'stats'] as const;
 
@@ -159,6 +161,10 @@ function writeTrigger(trigger: CommitTrigger): void {
     case 'compute-checksum':
       writer.byte(checksumTag).byte(codeOf(trigger.mode)).uint(trigger.checkId);
       return;
+    case 'hand-over':
+      writer.byte(handOverTag);
+      writeHandover(writer, trigger.handover);
+      return;
     default:
       unreachable(trigger);
   }
@@ -174,20 +180,21 @@ function writePair(left: RangeDescriptor, right: RangeDescriptor): void {
   writer.bytes(encodeDescriptor(left)).bytes(encodeDescriptor(right));
 }
 
-function writeFrozen({ appliedIndex, at, txnsUpTo }: FrozenRange): void {
-  writer.uint(appliedIndex);
-  for (const { wall, logical } of [at, txnsUpTo]) writer.uint(wall).uint(logical);
+function writeFrozen({ appliedIndex, at, handover }: FrozenRange): void {
+  writer.uint(appliedIndex).uint(at.wall).uint(at.logical);
+  writeHandover(writer, handover);
 }
 
 function readFrozen(reader: ByteReader): FrozenRange {
   const appliedIndex = reader.uint();
   const at = { wall: reader.uint(), logical: reader.uint() };
-  return { appliedIndex, at, txnsUpTo: { wall: reader.uint(), logical: reader.uint() } };
+  return { appliedIndex, at, handover: readHandover(reader) };
 }
 
 function readTrigger(reader: ByteReader): CommitTrigger {
   const tag = reader.byte();
   if (tag === checksumTag) return readChecksumTrigger(reader);
+  if (tag === handOverTag) return { kind: 'hand-over', handover: readHandover(reader) };
   const first = decodeDescriptor(reader.bytes());
   if (tag === changeReplicasTag) return { kind: 'change-replicas', range: first };
   const right = decodeDescriptor(reader.bytes());

@@ -1,8 +1,16 @@
 /**
  * The lease of one replica: whether it is held, since when, how far it reaches, and how it is given away.
  *
- * INVARIANT: the lease is the leadership of one term. A replica that has begun to transfer it away never serves in
+ * INVARIANT 1: the lease is the leadership of one term. A replica that has begun to transfer it away never serves in
  *   that term again.
+ *
+ * Who gives its lease away leaves a handover: the last entry of its reign (`closed/closing.ts`), which every replica that
+ * applies it keeps in memory until the next lease begins.
+ *
+ * INVARIANT 2: a lease begins with a handover only if the entry right behind it is the first of the new term. Then nobody has
+ *   served since: its author stopped in the step in which it proposed it (invariant 1), and whoever served in a term
+ *   between had committed an entry of that term before, which would stand between the two in the log of every later
+ *   leader (leader completeness). And only the first lease of the new term: a second one comes after the first has served.
  */
 import {
   compareTimestamps,
@@ -10,8 +18,8 @@ import {
   replicaById,
   zeroTimestamp,
   type FrozenRange,
+  type Handover,
   type KvError,
-  type RangeDescriptor,
   type ReplicaDescriptor,
   type StoreId,
   type Timestamp,
@@ -34,6 +42,8 @@ export class Lease {
   #gcThreshold: Timestamp = zeroTimestamp;
   #transfer: { readonly term: number; readonly to: RaftId } | undefined;
   #lostAtMs = 0;
+  /** What the lease before this one left, and the index of the entry that says so. */
+  #left: { readonly index: number; readonly handover: Handover } | undefined;
 
   constructor(replica: Replica) {
     this.#replica = replica;
@@ -130,7 +140,12 @@ export class Lease {
     const isDue = this.#isDue();
     if (this.#isTaken && (!isDue || this.#term !== this.#replica.raft.term)) this.#lose();
     if (isDue && !this.#isTaken) this.#take();
-    if (!this.#replica.isLeader) this.#support = undefined;
+    if (!this.#replica.isLeader) {
+      this.#support = undefined;
+      if (this.#left !== undefined && this.#replica.raft.appliedIndex > this.#left.index) {
+        this.#left = undefined;
+      }
+    }
   }
 
   #isDue(): boolean {
@@ -172,19 +187,39 @@ export class Lease {
     this.#start = host.clock.now();
     this.#gcThreshold = readThreshold(host.engine, replica.descriptor);
     replica.closing.leaseBegins();
-    // One leader per term: in the range's first term nobody else has served since the split.
-    replica.executor().leaseAcquired(this.#start, raft.term === initialLogTerm + 1);
+    replica.executor().leaseAcquired(this.#start, this.#before());
     host.counters.leasesAcquired++;
     host.leaseChanged(replica);
     reconcileConfiguration(replica);
   }
 
-  /** Stops serving for good in this term and orders `to` to campaign. The caller has made requests wait, and sealed the range. */
-  beginTransfer(to: RaftId): void {
-    const { raft } = this.#replica;
-    this.#transfer = { term: raft.term, to };
+  /** See `RangeExecutor.leaseAcquired`; asked once per lease. */
+  #before(): 'split' | Handover | undefined {
+    const { raft, host, rangeId } = this.#replica;
+    const left = this.#left;
+    this.#left = undefined;
+    // One leader per term: in the range's first term nobody else has served since the split.
+    if (raft.term === initialLogTerm + 1) return 'split';
+    const isNext =
+      left !== undefined && host.raftLog.range(rangeId).term(left.index + 1) === raft.term;
+    return isNext ? left.handover : undefined;
+  }
+
+  /** The entry at `index` is the last one of a lease that was given away. */
+  noteHandover(index: number, handover: Handover): void {
+    this.#left = { index, handover };
+  }
+
+  /** Stops serving for good in this term, in favour of `to`. */
+  giveUp(to: RaftId): void {
+    this.#transfer = { term: this.#replica.raft.term, to };
     this.update();
-    raft.transferLeadership(to);
+  }
+
+  /** Orders `to` to campaign. The caller has made requests wait, and sealed the range. */
+  beginTransfer(to: RaftId): void {
+    this.giveUp(to);
+    this.#replica.raft.transferLeadership(to);
     this.#replica.activate();
   }
 
@@ -199,14 +234,14 @@ export class Lease {
   // ---- what it has to know of the past ----
 
   /** Below a merge: with its keys comes what was done to them elsewhere, as if the lease began only now (trap T6). */
-  absorb(right: RangeDescriptor, { at, txnsUpTo }: FrozenRange): void {
+  absorb({ at, handover }: FrozenRange): void {
     const replica = this.#replica;
-    // Of what was read there ahead of the clock the next leaseholder has to know, too.
+    // Above what was read there; ahead of the clock the next leaseholder has to know of it, too.
     replica.closed.raiseFloor(at.wall + 1);
     if (!this.#isTaken) return;
     this.#start = laterTimestamp(this.#start, at);
     this.raiseGcThreshold(readThreshold(replica.host.engine, replica.descriptor));
-    replica.executor().absorb(right, { reads: at, txns: txnsUpTo });
+    replica.executor().absorb(handover);
   }
 
   get gcThreshold(): Timestamp {

@@ -16,7 +16,7 @@
  *                        when it turns out that no left one ever will (`queues/replica-gc-queue.ts`)
  *
  * A freezing leaseholder loses its lease as in a transfer: requests in its queues are answered with 'not-leaseholder', and
- * what is left of its memory is the low water that the merge carries to the left side.
+ * what is left of its memory is what the merge carries to the left side.
  */
 import { metaRecordKeys, rangeDescriptorKey } from '../../encoding/index.ts';
 import {
@@ -85,15 +85,15 @@ export class MergeWatch {
       const isSame = encodeDescriptor(replica.descriptor).equals(encodeDescriptor(right));
       if (!isWanted || !isSame) return unavailable(replica, 'changed meanwhile');
       if (replica.proposals.size > 0) return unavailable(replica, 'something is under way');
-      const { reads, txns } = replica.executor().lowWater;
+      const executor = replica.executor();
       const range: FrozenRange = {
         appliedIndex: replica.raft.appliedIndex,
         at: laterTimestamp(
-          laterTimestamp(replica.clock.now(), reads),
+          laterTimestamp(replica.clock.now(), executor.lowWater.reads),
           // At rest it was closed with others.
           { wall: Math.max(replica.closed.ceiling, replica.closedTimestamp), logical: 0 },
         ),
-        txnsUpTo: txns,
+        handover: executor.handOver(),
       };
       this.#frozen = { txnId, range };
       this.#isBlocked = true;

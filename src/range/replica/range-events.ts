@@ -26,6 +26,7 @@ export function eventsOf(trigger: CommitTrigger, before: RangeDescriptor): Range
         }),
       ];
     case 'compute-checksum':
+    case 'hand-over':
       return [];
     default:
       return unreachable(trigger);

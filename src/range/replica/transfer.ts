@@ -1,6 +1,6 @@
 /**
  * Lease transfers. The leaseholder makes requests wait, lets those under way finish, closes once more what was done ahead of the
- * clock, stops serving for good in this term, and orders the target to campaign. Only a target whose log is complete is ordered
+ * clock, hands over locks and tombstones, stops serving for good in this term, and orders the target to campaign. Only a target whose log is complete is ordered
  * (trap T4); if it does not come up, the old leader stands again in a new term.
  */
 import { type KvError, type StoreId } from '../../kv/index.ts';
@@ -33,14 +33,8 @@ export async function transferLease(
   }
   try {
     if (replica.leaseSequence !== sequence || !replica.holdsLease) return replica.notLeaseholder();
-    if (
-      !(await replica.closing.seal()) ||
-      replica.leaseSequence !== sequence ||
-      !replica.holdsLease
-    ) {
-      return replica.notLeaseholder();
-    }
     const { term } = replica.raft;
+    if (!(await replica.closing.seal(target))) return replica.notLeaseholder();
     replica.lease.beginTransfer(target);
     await replica.waitUntil(() => replica.raft.term > term && replica.raft.leader !== 0, timeoutMs);
     if (replica.raft.leader === target) {

@@ -5,9 +5,11 @@ import {
   asRangeId,
   asReplicaId,
   asStoreId,
+  asTxnId,
   decodeDescriptor,
   encodeDescriptor,
   type ChecksumTrigger,
+  type Handover,
   type RangeDescriptor,
 } from '../../../src/kv/index.ts';
 import { type Message } from '../../../src/raft/index.ts';
@@ -33,6 +35,31 @@ const range: RangeDescriptor = {
   nextReplicaId: asReplicaId(7),
   generation: 12,
   stickyUntil: { wall: 2 ** 51, logical: 3 },
+};
+
+const handover: Handover = {
+  locks: (['share', 'update'] as const).map((strength) => ({
+    key: Buffer.from(strength),
+    strength,
+    owner: {
+      id: asTxnId('00112233445566778899aabbccddeeff'),
+      anchor: strength === 'share' ? undefined : Buffer.from('anchor'),
+      epoch: 1,
+      isolation: 'read-committed',
+      priority: 2 ** 31 - 1,
+      writeTimestamp: { wall: 2 ** 51, logical: 7 },
+      minTimestamp: { wall: 2 ** 50, logical: 0 },
+      sequence: 5,
+    },
+  })),
+  tombstones: (['committed', 'aborted', undefined] as const).map((status, i) => {
+    const txnId = asTxnId(`00112233445566778899aabbccddee0${i}`);
+    const at = { wall: 2 ** 51 + i, logical: i };
+    const ignoredSequences = [{ from: 2, to: 4 }];
+    const finished = status && { id: txnId, epoch: 0, status, timestamp: at, ignoredSequences };
+    return { txnId, finished, pushedTo: { wall: i, logical: 0 }, at };
+  }),
+  txnsUpTo: { wall: 5, logical: 1 },
 };
 
 describe('codecs', () => {
@@ -103,9 +130,16 @@ describe('codecs', () => {
           frozen: {
             appliedIndex: 77,
             at: { wall: 2 ** 51, logical: 9 },
-            txnsUpTo: { wall: 5, logical: 0 },
+            handover,
           },
         },
+        clears: [],
+        timestamp: { wall: 1, logical: 0 },
+      },
+      {
+        writes: [],
+        statsDelta: zeroStats,
+        trigger: { kind: 'hand-over', handover },
         clears: [],
         timestamp: { wall: 1, logical: 0 },
       },

@@ -29,6 +29,7 @@ import { flipNewestValue, showChecks, showConformance } from './consistency-comm
 import { closedEverywhere, readPast, writeLate } from './past-commands.ts';
 import { readNow, setGlobalReads, writeNow } from './global-commands.ts';
 import { type Tampering } from './tampered-transport.ts';
+import { OpenTxns } from './txn-commands.ts';
 
 const directory = new URL('testdata', import.meta.url).pathname;
 
@@ -57,6 +58,7 @@ class Runner {
     | { readonly start: Timestamp; readonly served: Timestamp; readonly promised: number }
     | undefined;
   readonly settings = new Map<string, string>();
+  readonly txns = new OpenTxns();
 
   get it(): Cluster {
     if (this.cluster === undefined) throw new Error('a script begins with `cluster`');
@@ -354,6 +356,19 @@ class Runner {
             read: (options.get('read') ?? '').split(',').filter(Boolean).map(userKey),
           }),
         );
+      case 'begin': {
+        const how = { node: number('node', 1), priority: options.get('priority') };
+        this.txns.begin(this.it, args[0] ?? '', how);
+        return '';
+      }
+      case 'lock':
+        return this.txns.lock(this.it, args[0] ?? '', userKey(args[1] ?? ''));
+      case 'lay':
+        return this.txns.lay(this.it, args[0] ?? '', userKey(args[1] ?? ''), args[2] ?? '');
+      case 'commit':
+        return this.txns.commit(this.it, args[0] ?? '');
+      case 'rollback':
+        return this.txns.rollback(this.it, args[0] ?? '');
       case 'equal':
         return this.equal(Number(args[0] ?? 1));
       case 'discard': {
