@@ -1,9 +1,11 @@
 /** A counter that is added to and read: no read is outside of what the additions allow. */
 import { type Finding, type Recorded } from './history.ts';
+import { int, operations, type OperationOf } from './shape.ts';
 
-export type CounterOp =
-  | { readonly kind: 'add'; readonly by: number }
-  | { readonly kind: 'read'; readonly value: number };
+const shapes = { add: int, read: int };
+
+export type CounterOp = OperationOf<typeof shapes>;
+export const counterCodec = operations(shapes);
 
 /**
  * A read sees all that was acknowledged before it began, nothing that began after it ended or certainly failed,
@@ -12,7 +14,7 @@ export type CounterOp =
 export function checkCounter(history: readonly Recorded<CounterOp>[]): Finding[] {
   const findings: Finding[] = [];
   const additions = history.flatMap(({ what, ...interval }) =>
-    what.kind === 'add' && interval.outcome !== 'fail' ? [{ ...interval, by: what.by }] : [],
+    what.kind === 'add' && interval.outcome !== 'fail' ? [{ ...interval, by: what.value }] : [],
   );
   for (const { what, outcome, invoked, completed, process, invokedMs } of history) {
     if (what.kind !== 'read' || outcome !== 'ok') continue;

@@ -1,13 +1,39 @@
 /** Registers that are read, written and compared-and-set: each of them must be linearizable. */
 import { unreachable } from '../../util/index.ts';
+import { grouped } from './grouped.ts';
 import { type Finding, type Recorded } from './history.ts';
 import { isLinearizable, type Model } from './linearizable.ts';
+import { bool, int, operations, orNull, tuple, type Codec } from './shape.ts';
 
 /** Values are undefined before the first write. */
 export type RegisterOp =
   | { readonly kind: 'read'; readonly value: number | undefined }
   | { readonly kind: 'write'; readonly value: number }
   | { readonly kind: 'cas'; readonly from: number; readonly to: number; readonly done: boolean };
+
+export type KeyedRegisterOp = RegisterOp & { readonly key: number };
+
+const keyed = operations({
+  read: tuple(int, orNull(int)),
+  write: tuple(int, int),
+  /** Key, from, to, whether it was done. */
+  cas: tuple(int, int, int, bool),
+});
+
+export const registerCodec: Codec<KeyedRegisterOp> = {
+  encode(op) {
+    if (op.kind === 'read') return { f: op.kind, value: [op.key, op.value ?? null] };
+    if (op.kind === 'write') return { f: op.kind, value: [op.key, op.value] };
+    return { f: op.kind, value: [op.key, op.from, op.to, op.done] };
+  },
+  decode(written) {
+    const { kind, value } = keyed.decode(written);
+    if (kind === 'read') return { kind, key: value[0], value: value[1] ?? undefined };
+    if (kind === 'write') return { kind, key: value[0], value: value[1] };
+    const [key, from, to, done] = value;
+    return { kind, key, from, to, done };
+  },
+};
 
 export const register: Model<RegisterOp> = {
   initial: 'undefined',
@@ -31,17 +57,16 @@ export const register: Model<RegisterOp> = {
 /** Of one register; more are not tried. */
 const stepsMax = 1_000_000;
 
-/** By key. Registers that could not be decided are a finding when they are more than one and more than one in a hundred. */
-export function checkRegisters(
-  histories: ReadonlyMap<number, readonly Recorded<RegisterOp>[]>,
-): Finding[] {
+/** Registers that could not be decided are a finding when they are more than one and more than one in a hundred. */
+export function checkRegisters(history: readonly Recorded<KeyedRegisterOp>[]): Finding[] {
+  const histories = grouped(history, ({ what }) => what.key);
   const findings: Finding[] = [];
   let unknown = 0;
-  for (const [key, history] of histories) {
-    const verdict = isLinearizable(history, register, stepsMax);
+  for (const [key, ofKey] of histories) {
+    const verdict = isLinearizable(ofKey, register, stepsMax);
     if (verdict === 'unknown') unknown++;
     if (verdict === 'no') {
-      findings.push({ anomaly: 'not-linearizable', text: `k${key}: ${describe(history)}` });
+      findings.push({ anomaly: 'not-linearizable', text: `k${key}: ${describe(ofKey)}` });
     }
   }
   if (unknown > 1 && unknown * 100 > histories.size) {

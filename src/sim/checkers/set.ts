@@ -1,9 +1,11 @@
 /** A set that elements are added to and that is read as a whole: what has once been known stays. */
 import { type Finding, type Recorded } from './history.ts';
+import { int, listOf, operations, type OperationOf } from './shape.ts';
 
-export type SetOp =
-  | { readonly kind: 'add'; readonly element: number }
-  | { readonly kind: 'read'; readonly elements: readonly number[] };
+const shapes = { add: int, read: listOf(int) };
+
+export type SetOp = OperationOf<typeof shapes>;
+export const setCodec = operations(shapes);
 
 /**
  *   duplicate    twice in one read
@@ -23,9 +25,9 @@ export function checkSet(history: readonly Recorded<SetOp>[]): Finding[] {
   const reads: { read: Recorded<SetOp>; elements: readonly number[]; has: Set<number> }[] = [];
   for (const operation of history) {
     const { what, outcome } = operation;
-    if (what.kind === 'add') adds.set(what.element, operation);
+    if (what.kind === 'add') adds.set(what.value, operation);
     else if (outcome === 'ok') {
-      const { elements } = what;
+      const { value: elements } = what;
       reads.push({ read: operation, elements, has: new Set(elements) });
     }
   }
@@ -63,6 +65,6 @@ export function checkSet(history: readonly Recorded<SetOp>[]): Finding[] {
 function describe(operation: Recorded<SetOp> | undefined): string {
   if (operation === undefined) return 'nobody adds it';
   const { process, what, outcome, invokedMs } = operation;
-  const size = what.kind === 'read' ? ` of ${what.elements.length}` : '';
+  const size = what.kind === 'read' ? ` of ${what.value.length}` : '';
   return `${what.kind}${size} (process ${process}, ${outcome}, from ${Math.round(invokedMs)} ms)`;
 }

@@ -67,7 +67,7 @@ export class Counter implements Workload {
 
   async #add(db: Db, client: number, by: number, isLocking: boolean): Promise<void> {
     const lock = isLocking ? 'update' : 'none';
-    await this.#transactional.record(client, { kind: 'add', by }, () =>
+    await this.#transactional.record(client, { kind: 'add', value: by }, () =>
       transact(db, { name: 'counter add', optimistic: true }, async (txn) => {
         const value = await txn.get(transactionalKey, { lock, mayAssume: true });
         txn.put(transactionalKey, encode(decode(value) + by));
@@ -85,7 +85,7 @@ export class Counter implements Workload {
   }
 
   async #addAtomic(db: Db, client: number, by: number): Promise<void> {
-    await this.#atomic.record(client, { kind: 'add', by }, () =>
+    await this.#atomic.record(client, { kind: 'add', value: by }, () =>
       db.increment(atomicKey, BigInt(by)),
     );
   }

@@ -5,8 +5,7 @@
 import { KeyWriter, writeIndexPrefix } from '../../encoding/index.ts';
 import { type Db, type LockStrength } from '../../kv/index.ts';
 import { must } from '../../util/index.ts';
-import { type Recorded } from '../checkers/history.ts';
-import { checkRegisters, type RegisterOp } from '../checkers/register.ts';
+import { checkRegisters, type KeyedRegisterOp } from '../checkers/register.ts';
 import { type SeededRandom } from '../random.ts';
 import { type Operation, type Workload, type WorkloadContext } from '../workload.ts';
 import { History, transact } from './history.ts';
@@ -19,12 +18,10 @@ export interface RegisterOptions {
   readonly operationsPerKey: number;
 }
 
-type Keyed<Op> = Op & { readonly key: number };
-
 export class Register implements Workload {
   readonly #context: WorkloadContext;
   readonly #options: RegisterOptions;
-  readonly #history: History<Keyed<RegisterOp>>;
+  readonly #history: History<KeyedRegisterOp>;
   readonly #slots: { key: number; operations: number }[];
 
   constructor(context: WorkloadContext, options: RegisterOptions) {
@@ -74,12 +71,7 @@ export class Register implements Workload {
   }
 
   async conclude(): Promise<void> {
-    const byKey = new Map<number, Recorded<RegisterOp>[]>();
-    for (const operation of this.#history.operations) {
-      const { key } = operation.what;
-      byKey.set(key, [...(byKey.get(key) ?? []), operation]);
-    }
-    for (const { anomaly, text } of checkRegisters(byKey)) {
+    for (const { anomaly, text } of checkRegisters(this.#history.operations)) {
       this.#context.violation(`${anomaly}: ${text}`);
     }
   }
@@ -109,7 +101,7 @@ export class Register implements Workload {
   async #write(
     db: Db,
     client: number,
-    what: Keyed<Extract<RegisterOp, { kind: 'write' }>>,
+    what: Extract<KeyedRegisterOp, { kind: 'write' }>,
   ): Promise<void> {
     await this.#history.record(client, what, () =>
       transact(db, { name: 'register write' }, async (txn) => {

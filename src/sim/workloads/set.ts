@@ -18,7 +18,7 @@ const everything = {
 
 interface Reading {
   readonly kind: 'read';
-  elements: readonly number[];
+  value: readonly number[];
 }
 
 export class ElementSet implements Workload {
@@ -67,7 +67,7 @@ export class ElementSet implements Workload {
 
   async #add(db: Db, client: number, element: number, isBlind: boolean): Promise<void> {
     const key = this.#storedKey(element);
-    await this.#history.record(client, { kind: 'add', element }, () =>
+    await this.#history.record(client, { kind: 'add', value: element }, () =>
       transact(db, { name: 'set add' }, async (txn) => {
         if (isBlind) txn.put(key, Buffer.alloc(40));
         else txn.insert(key, Buffer.alloc(40));
@@ -80,7 +80,7 @@ export class ElementSet implements Workload {
     client: number,
     { maxRows, pauseMs }: { readonly maxRows: number; readonly pauseMs: number },
   ): Promise<void> {
-    const what: Reading = { kind: 'read', elements: [] };
+    const what: Reading = { kind: 'read', value: [] };
     await this.#history.record(client, what, () =>
       transact(db, { name: 'set read' }, async (txn) => {
         const elements: number[] = [];
@@ -91,7 +91,7 @@ export class ElementSet implements Workload {
           rest = page.resume;
           if (rest !== undefined && pauseMs > 0) await sleep(this.#context.world, pauseMs);
         }
-        what.elements = elements;
+        what.value = elements;
       }),
     );
   }

@@ -55,7 +55,9 @@ describe('registers', () => {
     ['0-? w1, 2-3 r1, 4-5 r'],
     ['0-1 r3'],
   ])('bad: %s', (text) => {
-    const found = checkRegisters(new Map([[1, history(text)]]));
+    const found = checkRegisters(
+      history(text).map((each) => ({ ...each, what: { ...each.what, key: 1 } })),
+    );
     expect(found.map(({ anomaly }) => anomaly)).toEqual(['not-linearizable']);
   });
 

@@ -22,11 +22,11 @@ function history<Op>(text: string, parse: (word: string) => Op): Recorded<Op>[] 
 
 const setOp = (word: string): SetOp =>
   word.startsWith('a')
-    ? { kind: 'add', element: Number(word.slice(1)) }
-    : { kind: 'read', elements: word.slice(1).split('').map(Number) };
+    ? { kind: 'add', value: Number(word.slice(1)) }
+    : { kind: 'read', value: word.slice(1).split('').map(Number) };
 const counterOp = (word: string): CounterOp =>
   word.startsWith('a')
-    ? { kind: 'add', by: Number(word.slice(1)) }
+    ? { kind: 'add', value: Number(word.slice(1)) }
     : { kind: 'read', value: Number(word.slice(1)) };
 
 describe('sets', () => {

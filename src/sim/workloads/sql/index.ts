@@ -1,25 +1,39 @@
 /** The workloads that are checked over SQL, by name. */
+import { historyOf, type HistoryEvent } from '../../checkers/history-files.ts';
 import { type IsolationLevel } from './attempt.ts';
 import { bank } from './bank.ts';
+import { counter } from './counter.ts';
+import { g2 } from './g2.ts';
 import { listAppend } from './list-append.ts';
-import { startRun, type WorkloadRun } from './run.ts';
+import { longFork } from './long-fork.ts';
+import { monotonic } from './monotonic.ts';
+import { register } from './register.ts';
+import { startRun, verdictOn, type Verdict, type WorkloadRun } from './run.ts';
+import { sequential } from './sequential.ts';
+import { set } from './set.ts';
+import { type CheckedWorkload } from './workload.ts';
 
 export { isolationLevels, type IsolationLevel } from './attempt.ts';
 export type { Verdict, WorkloadRun } from './run.ts';
 
-type Start = (isolation: IsolationLevel, nowMs: () => number) => WorkloadRun;
+const workloads = {
+  bank: entry(bank),
+  'list-append': entry(listAppend),
+  register: entry(register),
+  set: entry(set),
+  monotonic: entry(monotonic),
+  'long-fork': entry(longFork),
+  g2: entry(g2),
+  sequential: entry(sequential),
+  counter: entry(counter),
+};
 
-const starts = {
-  bank: (isolation, nowMs) => startRun(bank(isolation), isolation, nowMs),
-  'list-append': (isolation, nowMs) => startRun(listAppend(isolation), isolation, nowMs),
-} satisfies Record<string, Start>;
+export type CheckedWorkloadName = keyof typeof workloads;
 
-export type CheckedWorkloadName = keyof typeof starts;
-
-export const checkedWorkloadNames = Object.keys(starts) as readonly CheckedWorkloadName[];
+export const checkedWorkloadNames = Object.keys(workloads) as readonly CheckedWorkloadName[];
 
 export function isCheckedWorkloadName(name: string): name is CheckedWorkloadName {
-  return Object.hasOwn(starts, name);
+  return Object.hasOwn(workloads, name);
 }
 
 /** `nowMs`: the clock of the history. */
@@ -28,5 +42,29 @@ export function startWorkload(
   isolation: IsolationLevel,
   nowMs: () => number,
 ): WorkloadRun {
-  return starts[name](isolation, nowMs);
+  return workloads[name].start(isolation, nowMs);
+}
+
+/** On a history that was read from a file. Throws a TypeError when it is not one of this workload. */
+export function checkEvents(
+  name: CheckedWorkloadName,
+  isolation: IsolationLevel,
+  events: readonly HistoryEvent[],
+): Verdict {
+  return workloads[name].check(isolation, events);
+}
+
+interface Entry {
+  readonly start: (isolation: IsolationLevel, nowMs: () => number) => WorkloadRun;
+  readonly check: (isolation: IsolationLevel, events: readonly HistoryEvent[]) => Verdict;
+}
+
+function entry<What>(make: (isolation: IsolationLevel) => CheckedWorkload<What>): Entry {
+  return {
+    start: (isolation, nowMs) => startRun(make(isolation), isolation, nowMs),
+    check(isolation, events) {
+      const workload = make(isolation);
+      return verdictOn(workload, historyOf(events, workload.codec));
+    },
+  };
 }

@@ -1,5 +1,5 @@
 /** A checked workload under way: its history so far, and in the end what is wrong with it. Holds no clock and no timer. */
-import { type Finding, type Outcome } from '../../checkers/history.ts';
+import { type Finding, type Outcome, type Recorded } from '../../checkers/history.ts';
 import { eventsOf, type HistoryEvent } from '../../checkers/history-files.ts';
 import { type SqlRandom } from '../../sql-program.ts';
 import { type SqlQueries } from '../../sql-session.ts';
@@ -63,7 +63,7 @@ class Run<What> implements WorkloadRun {
     return this.#workload.tables;
   }
 
-  step(sql: SqlQueries, random: SqlRandom, client: number): Promise<Outcome> {
+  async step(sql: SqlQueries, random: SqlRandom, client: number): Promise<Outcome> {
     return this.#perform(sql, this.#workload.next(random, client));
   }
 
@@ -80,23 +80,7 @@ class Run<What> implements WorkloadRun {
   }
 
   verdict(): Verdict {
-    const { operations } = this.#history;
-    const counts: Record<string, Record<Outcome, number>> = {};
-    for (const { what, outcome } of operations) {
-      const { f } = this.#workload.codec.encode(what);
-      (counts[f] ??= { ok: 0, fail: 0, info: 0 })[outcome]++;
-    }
-    const findings = this.#workload.check(operations);
-    const isPermitted = ({ anomaly }: Finding): boolean =>
-      this.#workload.permitted.includes(anomaly);
-    const anomalies = findings.filter((finding) => !isPermitted(finding));
-    const succeeded = Object.values(counts).some(({ ok }) => ok > 0);
-    return {
-      valid: anomalies.length > 0 ? false : succeeded ? true : 'unknown',
-      anomalies,
-      permitted: findings.filter(isPermitted),
-      counts,
-    };
+    return verdictOn(this.#workload, this.#history.operations);
   }
 
   #perform(sql: SqlQueries, { what, run }: Step<What>): Promise<Outcome> {
@@ -104,4 +88,25 @@ class Run<What> implements WorkloadRun {
     this.#sessions.set(sql, session);
     return this.#history.perform(session, what, () => run(sql));
   }
+}
+
+export function verdictOn<What>(
+  workload: Pick<CheckedWorkload<What>, 'codec' | 'check' | 'permitted'>,
+  history: readonly Recorded<What>[],
+): Verdict {
+  const counts: Record<string, Record<Outcome, number>> = {};
+  for (const { what, outcome } of history) {
+    const { f } = workload.codec.encode(what);
+    (counts[f] ??= { ok: 0, fail: 0, info: 0 })[outcome]++;
+  }
+  const findings = workload.check(history);
+  const isPermitted = ({ anomaly }: Finding): boolean => workload.permitted.includes(anomaly);
+  const anomalies = findings.filter((finding) => !isPermitted(finding));
+  const succeeded = Object.values(counts).some(({ ok }) => ok > 0);
+  return {
+    valid: anomalies.length > 0 ? false : succeeded ? true : 'unknown',
+    anomalies,
+    permitted: findings.filter(isPermitted),
+    counts,
+  };
 }

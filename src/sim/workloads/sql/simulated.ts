@@ -43,7 +43,11 @@ export class CheckedSql implements Workload {
   next(client: number, random: SeededRandom): Operation {
     const run = async (): Promise<void> => {
       const session = must(this.#sessions.get(client));
-      const outcome = await this.#run.step(await connect(session), random, client);
+      const sql = await connect(session);
+      const outcome = await this.#run.step(sql, random, client).catch((error: unknown) => {
+        this.#context.violation(`step of client ${client}: ${String(error)}`);
+        return 'fail' as const;
+      });
       if (outcome === 'info') {
         // Nobody knows what this one is still doing.
         this.#sessions.set(client, this.#sessionOf(`c${client}`));
