@@ -75,6 +75,7 @@ export const fakeParts: Pick<SqlParts, 'planStatement'> = {
       parameterTypes: types,
       columns,
       isReadOnly: true,
+      isRepeatable: true,
       execute: async (ctx) => {
         let at = from;
         let count = 0;

@@ -28,6 +28,7 @@ import { planPhysical } from './physical/plan.ts';
 import { type Phys } from './physical/types.ts';
 import { fastPath } from './fast-path.ts';
 import { rewrite } from './rules/index.ts';
+import { isRepeatable } from './rules/predicates.ts';
 import { type PlanRequest, type PreparedPlan } from './types.ts';
 import { visitAllRels } from './walk.ts';
 
@@ -65,6 +66,7 @@ async function plan(request: PlanRequest): Promise<PreparedPlan> {
     parameterTypes: prepared.parameterTypes,
     columns: compiled.columns,
     isReadOnly: prepared.isReadOnly,
+    isRepeatable: prepared.isRepeatable,
     execute: async (context) => fast?.(context) ?? runStatement(compiled, context),
   };
 }
@@ -73,6 +75,7 @@ interface Prepared {
   readonly catalogVersion: number;
   readonly parameterTypes: readonly number[];
   readonly isReadOnly: boolean;
+  readonly isRepeatable: boolean;
   readonly phys: Phys;
   readonly binder: Binder;
   readonly trace: ReadonlySet<string>;
@@ -102,6 +105,7 @@ async function prepare(request: PlanRequest, statement: Node, traced = false): P
     catalogVersion,
     parameterTypes: binder.parameterTypes.map((type) => (type === 0 ? textOid : type)),
     isReadOnly: isReadOnly && !hasLocks(rel),
+    isRepeatable: isRepeatable(rel),
     phys,
     binder,
     trace,
@@ -261,6 +265,7 @@ async function planExplain(request: PlanRequest, stmt: ExplainStmt): Promise<Pre
     parameterTypes: prepared.parameterTypes,
     columns,
     isReadOnly: prepared.isReadOnly || !flags.analyze,
+    isRepeatable: prepared.isRepeatable && !flags.analyze,
     async execute(context) {
       return new ExplainResult(prepared, flags, columns, context);
     },

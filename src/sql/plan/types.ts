@@ -32,6 +32,8 @@ export interface PreparedPlan {
   /** Empty when the statement returns no rows. */
   readonly columns: readonly ResultColumn[];
   readonly isReadOnly: boolean;
+  /** Run again over the same keys it has the same rows and writes the same: no volatile function, no computed table. */
+  readonly isRepeatable: boolean;
   /** Starts one execution; all effects happen while the result is drained. */
   execute(context: StatementContext): Promise<StatementResult>;
 }

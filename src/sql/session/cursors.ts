@@ -75,16 +75,14 @@ export async function fetchFromCursor(
   const portal = cursor(session, node.portalname ?? '');
   let left = wantedRows(node, portal);
   const isMove = node.ismove === true;
-  const source = await session.openPortal(portal);
   const skip = node.direction === 'FETCH_ABSOLUTE' || node.direction === 'FETCH_RELATIVE';
+  let { run: source, rows } = await session.takeRows(portal, Math.min(left, fetchBatchRows));
   if (!isMove) {
     const formats = portal.formats.length > 0 ? portal.formats : run.formats;
     run.out.beginResult(source.result.columns, formats, run.describe);
   }
   let count = 0;
-  while (left > 0) {
-    const rows = await source.take(Math.min(left, fetchBatchRows));
-    if (rows.length === 0) break;
+  for (; rows.length > 0; rows = await source.take(Math.min(left, fetchBatchRows))) {
     left -= rows.length;
     if (skip && left > 0) continue;
     const shown = skip ? rows.slice(-1) : rows;

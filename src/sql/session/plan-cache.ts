@@ -38,7 +38,8 @@ export class PlanCache {
     plan: PreparedPlan,
   ): void {
     const key = keyOf(parsed, types);
-    if (key.length > 16_384) return;
+    // Trees that were put together, such as the arguments of EXECUTE, have no text to be known by.
+    if (parsed.text === '' || key.length > 16_384) return;
     this.#entries.set(key, { plan, planEpoch });
     if (this.#entries.size <= this.#limit) return;
     for (const [oldest] of this.#entries) {

@@ -24,8 +24,10 @@ export interface SessionLimits {
   readonly portals: number;
   /** Plans kept for unnamed statements, per session. */
   readonly cachedPlans: number;
-  /** Re-runs of a statement that stands alone. */
+  /** Re-runs of a statement, and of a transaction's statements. */
   readonly retries: number;
+  /** Statements and parameters of an open transaction that are kept so that they can be run again; beyond it they are not. */
+  readonly replayBytes: number;
 }
 
 export const defaultSessionLimits: SessionLimits = {
@@ -34,20 +36,39 @@ export const defaultSessionLimits: SessionLimits = {
   portals: 1000,
   cachedPlans: 256,
   retries: 20,
+  replayBytes: 1024 * 1024,
 };
 
 /** Counted over all sessions of the node since it started. */
 export interface SessionCounters {
   statements: number;
   failedStatements: number;
-  /** Runs of a statement beyond its first. */
+  /** Runs of a statement that stands alone beyond its first. */
   restarts: number;
+  /** Runs of a statement of a transaction beyond its first, on a new snapshot. */
+  statementRetries: number;
+  /** Transactions whose statements were all run again, with the same answers. */
+  replays: number;
+  /** Transactions that had to be replayed and were not. */
+  replaysRefused: number;
+  /** Serialization failures (40001) that clients were told of. */
+  retryErrors: number;
   commits: number;
   rollbacks: number;
 }
 
 export function newCounters(): SessionCounters {
-  return { statements: 0, failedStatements: 0, restarts: 0, commits: 0, rollbacks: 0 };
+  return {
+    statements: 0,
+    failedStatements: 0,
+    restarts: 0,
+    statementRetries: 0,
+    replays: 0,
+    replaysRefused: 0,
+    retryErrors: 0,
+    commits: 0,
+    rollbacks: 0,
+  };
 }
 
 export interface SessionServices {

@@ -4,8 +4,9 @@
  *
  * A statement that stands alone (autocommit) runs in a transaction of its own; when that has to
  * restart and nothing has left for the client yet, the statement is run again. In a transaction block
- * under READ COMMITTED a statement that was overtaken is run again on a new snapshot, on the same terms.
- * After COMMIT was sent nothing is retried either way.
+ * under READ COMMITTED a statement that was overtaken is run again on a new snapshot, on the same terms; and a
+ * transaction that cannot commit is replayed, where the client cannot tell the difference (see replay.ts). Nothing is
+ * run again once a commit may have happened.
  *
  * INVARIANT: at most one of the asynchronous methods runs at a time; only `cancel` may come between.
  */
@@ -17,22 +18,24 @@ import { sqlError, SqlFailure } from '../errors.ts';
 import { characterPosition, type ParsedStatement } from '../parse/index.ts';
 import { type PreparedPlan } from '../plan/types.ts';
 import { type ClientAddress } from '../functions/index.ts';
-import { type Datum, findZone, timestampOfWall } from '../types/index.ts';
+import { type Datum, findZone, type Row, timestampOfWall } from '../types/index.ts';
 import { type SessionHost } from '../virtual/index.ts';
 import { type ClientOutput, type ResultFormats } from './client.ts';
+import { DigestOutput, failureDigest } from './answer-digest.ts';
 import { controlColumns, runControl } from './control.ts';
 import { runCopy } from './copy/copy.ts';
 import { SessionEval, type SessionIdentity } from './eval-context.ts';
-import { isRestartable, isStatementRetry, toSqlFailure } from './kv-errors.ts';
+import { isStatementRetry, toSqlFailure } from './kv-errors.ts';
 import { type TransactionModes } from './isolation.ts';
 import { findLiterals, type LiteralText } from './literals.ts';
 import { PastReads, type Past } from './past-reads.ts';
 import { PlanCache } from './plan-cache.ts';
 import { makeStatement, type Portal, PortalRun, type PreparedStatement } from './prepared.ts';
+import { isAgain, replay } from './replay.ts';
 import { type SessionServices } from './services.ts';
 import { SessionSettings } from './settings.ts';
 import { showTable } from './show-table.ts';
-import { nodeName } from './statement-kind.ts';
+import { nodeName, statementName } from './statement-kind.ts';
 import { makeTemplate, TemplateCache, templateParams } from './templates.ts';
 import { SessionTransaction } from './transaction.ts';
 import { runTransactionStatement } from './transaction-statements.ts';
@@ -114,6 +117,7 @@ export class Session {
       db: services.db,
       catalog: this.catalog,
       settings: this.settings,
+      replayBytes: services.limits.replayBytes,
       followerReadTimestamp: () => this.past.followerReadTimestamp(),
       checkCanceled: () => this.#checkCanceled(),
     });
@@ -278,6 +282,7 @@ export class Session {
         }
         await this.#rollback();
         attempts++;
+        this.services.counters.restarts++;
         await this.#pause(attempts);
         i = (begun?.at ?? 0) - 1;
       }
@@ -464,8 +469,7 @@ export class Session {
       out.complete('SELECT 0');
       return;
     }
-    const run = await this.openPortal(portal);
-    const rows = await run.take(maxRows);
+    const { run, rows } = await this.takeRows(portal, maxRows);
     out.beginResult(run.result.columns, portal.formats, false);
     const wait = out.rows(rows);
     if (wait !== undefined) await wait;
@@ -481,10 +485,30 @@ export class Session {
     await run.result.close();
   }
 
+  /** The next rows of a portal. The first ones are read anew when its statement was overtaken. */
+  async takeRows(portal: Portal, count: number): Promise<{ run: PortalRun; rows: Row[] }> {
+    for (let attempt = 1; ; attempt++) {
+      const isNew = portal.run === undefined;
+      try {
+        const run = await this.#openPortal(portal);
+        return { run, rows: await run.take(count) };
+      } catch (error) {
+        if (!isNew || !isStatementRetry(error) || attempt > this.services.limits.retries) {
+          throw error;
+        }
+        portal.run = undefined;
+        this.services.counters.statementRetries++;
+        this.transaction.undoStatement();
+        await this.#pause(attempt);
+      }
+    }
+  }
+
   /** Starts the portal's statement if it is not running yet, in the open (or a new implicit) transaction. */
-  async openPortal(portal: Portal): Promise<PortalRun> {
+  async #openPortal(portal: Portal): Promise<PortalRun> {
     if (portal.run !== undefined) return portal.run;
     if (this.transaction.state === 'idle') this.transaction.open('implicit');
+    this.transaction.log.refuse('a portal was read in parts');
     const result = await this.#startQuery(portal.statement, portal.params, false);
     portal.run = new PortalRun(result);
     if (portal.statement.plan?.isReadOnly === false) await portal.run.complete();
@@ -530,7 +554,7 @@ export class Session {
     this.#checkNotFailed(statement);
     this.services.counters.statements++;
     if (statement.kind === 'transaction') {
-      await runTransactionStatement(this, statement, run.out);
+      await this.#runTransactionStatement(statement, run.out);
       return;
     }
     if (!alone || this.transaction.state === 'explicit') {
@@ -553,25 +577,102 @@ export class Session {
         if (this.past.mustStepBack(error) && run.out.rewind(mark)) continue;
         if (!isAgain(error) || attempt >= this.services.limits.retries) throw error;
         if (statement.kind === 'copy' || !run.out.rewind(mark)) throw error;
+        this.services.counters.restarts++;
         await this.#pause(attempt + 1);
       }
     }
   }
 
-  /** Among others: what has to run anew goes back to the statement's beginning (READ COMMITTED). */
+  /** SAVEPOINT and the like belong to what a replay does again. */
+  async #runTransactionStatement(statement: PreparedStatement, out: ClientOutput): Promise<void> {
+    const { transaction } = this;
+    if (!isSavepointStatement(statement)) return runTransactionStatement(this, statement, out);
+    const isLogged = transaction.log.accepts(statement, transaction.modes);
+    const digest = new DigestOutput(out);
+    await runTransactionStatement(this, statement, digest);
+    if (isLogged) {
+      transaction.log.add({ statement, params: noParams, formats: [], digest: digest.digest() });
+    }
+  }
+
+  /**
+   * Among others. What was overtaken goes back to the statement's beginning (READ COMMITTED); when the transaction is
+   * lost, all statements before it are replayed first.
+   */
   async #runInTransaction(statement: PreparedStatement, run: Run): Promise<void> {
+    const { transaction } = this;
+    const { params, formats } = run;
     const mark = run.out.mark();
+    const isLogged = transaction.log.accepts(statement, transaction.modes);
     for (let attempt = 1; ; attempt++) {
+      const out = isLogged ? new DigestOutput(run.out) : run.out;
+      this.#output = out;
+      const note = (digest: string): void =>
+        transaction.log.add({ statement, params, formats, digest });
       try {
-        await this.#runOnce(statement, run, false);
+        await this.#runOnce(statement, { ...run, out }, false);
+        if (out instanceof DigestOutput) note(out.digest());
         return;
       } catch (error) {
-        if (!isStatementRetry(error) || statement.kind === 'copy') throw error;
-        if (attempt > this.services.limits.retries || !run.out.rewind(mark)) throw error;
-        this.transaction.undoStatement();
+        if (!(await this.#mayRunAgain(statement, run.out, { error, attempt, mark }))) {
+          if (isLogged) note(failureDigest(toSqlFailure(error)));
+          throw error;
+        }
         await this.#pause(attempt);
+      } finally {
+        this.#output = run.out;
       }
     }
+  }
+
+  /** Prepares another run of a statement that failed in a transaction, if that is possible. */
+  async #mayRunAgain(
+    statement: PreparedStatement,
+    out: ClientOutput,
+    failed: { readonly error: unknown; readonly attempt: number; readonly mark: number },
+  ): Promise<boolean> {
+    const { error, attempt, mark } = failed;
+    if (attempt > this.services.limits.retries || !this.#canRunAgain(statement)) return false;
+    if (!isAgain(error) || !out.rewind(mark)) return false;
+    if (!isStatementRetry(error)) return this.#replay();
+    this.services.counters.statementRetries++;
+    this.transaction.undoStatement();
+    return true;
+  }
+
+  /** Not what takes data from the client, leaves work to the commit, or goes on with an open portal. */
+  #canRunAgain(statement: PreparedStatement): boolean {
+    switch (statement.kind) {
+      case 'query':
+        return true;
+      case 'control':
+        return statementName(statement) === 'ExecuteStmt';
+      case 'utility':
+        return this.#shown(statement) !== undefined;
+      default:
+        return false;
+    }
+  }
+
+  /** True: the open transaction is a new one, in which everything was done again. */
+  async #replay(): Promise<boolean> {
+    const { counters, limits } = this.services;
+    if (this.transaction.log.modes === undefined) return false;
+    const refused = await replay({
+      transaction: this.transaction,
+      catalogVersion: () => this.catalog.snapshot.version,
+      run: ({ statement, params, formats }, out) => {
+        this.#output = out;
+        return statement.kind === 'transaction'
+          ? runTransactionStatement(this, statement, out)
+          : this.#runOnce(statement, { params, formats, describe: false, out }, false);
+      },
+      pause: (attempt) => this.#pause(attempt),
+      maxTries: limits.retries,
+    });
+    if (refused === undefined) counters.replays++;
+    else counters.replaysRefused++;
+    return refused === undefined;
   }
 
   async #runOnce(statement: PreparedStatement, run: Run, alone: boolean): Promise<void> {
@@ -626,6 +727,7 @@ export class Session {
     const txn = await this.transaction.require(past);
     const plan = await this.#plan(statement);
     if (this.transaction.readOnly && !plan.isReadOnly) throw readOnlyError(statement);
+    if (!plan.isRepeatable) this.transaction.log.refuse('a volatile function was called');
     await this.beginStatement(txn);
     // A lone point read needs no timestamp of its own; AS OF SYSTEM TIME has one.
     const autocommit = alone && past === undefined && !this.transaction.isHistorical;
@@ -798,8 +900,28 @@ export class Session {
 
   async #commit(): Promise<void> {
     if (this.portals.size > 0) await this.closePortals();
-    await this.transaction.commit();
+    try {
+      await this.#commitKeys();
+    } catch (error) {
+      await this.transaction.rollback();
+      throw error;
+    }
+    await this.transaction.finish();
     this.services.counters.commits++;
+  }
+
+  /** A commit that definitely did not happen is tried again after a replay. */
+  async #commitKeys(): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.transaction.commitKeys();
+        return;
+      } catch (error) {
+        if (attempt > this.services.limits.retries || !isAgain(error)) throw error;
+        if (!(await this.#replay())) throw error;
+        await this.#pause(attempt);
+      }
+    }
   }
 
   async #rollback(): Promise<void> {
@@ -829,6 +951,7 @@ export class Session {
     this.services.counters.failedStatements++;
     let failure = toSqlFailure(error);
     if (failure.code === '57014') failure = this.#canceledFailure(failure);
+    if (failure.code === '40001') this.services.counters.retryErrors++;
     if (failure.code === 'XX000') {
       this.services.env.log.error({ error }, 'a statement failed unexpectedly');
     }
@@ -901,7 +1024,6 @@ export class Session {
   }
 
   async #pause(attempt: number): Promise<void> {
-    this.services.counters.restarts++;
     if (attempt <= 2) return;
     const { env } = this.services;
     await sleep(env, Math.min(100, 2 ** attempt * env.random.float()));
@@ -944,10 +1066,6 @@ function selectIntoAsCreate(node: Node): Node {
   };
 }
 
-function isAgain(error: unknown): boolean {
-  return isRestartable(error) || (error instanceof SqlFailure && error.code === '40001');
-}
-
 function endsBlock(statement: PreparedStatement): boolean {
   const parsed = statement.parsed?.statement;
   if (parsed?.kind !== 'postgres' || !('TransactionStmt' in parsed.node)) return false;
@@ -955,6 +1073,17 @@ function endsBlock(statement: PreparedStatement): boolean {
   return (
     kind === 'TRANS_STMT_COMMIT' ||
     kind === 'TRANS_STMT_ROLLBACK' ||
+    kind === 'TRANS_STMT_ROLLBACK_TO'
+  );
+}
+
+function isSavepointStatement({ parsed }: PreparedStatement): boolean {
+  const statement = parsed?.statement;
+  if (statement?.kind !== 'postgres' || !('TransactionStmt' in statement.node)) return false;
+  const { kind } = statement.node.TransactionStmt;
+  return (
+    kind === 'TRANS_STMT_SAVEPOINT' ||
+    kind === 'TRANS_STMT_RELEASE' ||
     kind === 'TRANS_STMT_ROLLBACK_TO'
   );
 }

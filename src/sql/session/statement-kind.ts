@@ -59,6 +59,15 @@ function intoClause(node: Node & { SelectStmt: object }): unknown {
   return 'intoClause' in node.SelectStmt ? node.SelectStmt.intoClause : undefined;
 }
 
+/** The name of a statement's tree; empty for the cluster dialect and for nothing. */
+export function statementName({
+  parsed,
+}: {
+  readonly parsed: ParsedStatement | undefined;
+}): string {
+  return parsed?.statement.kind === 'postgres' ? nodeName(parsed.statement.node) : '';
+}
+
 /** The name of the tree's type: SelectStmt. */
 export function nodeName(node: Node): string {
   for (const key in node) return key;

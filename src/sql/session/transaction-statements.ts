@@ -140,7 +140,7 @@ function checkMayChange({ transaction }: Session, what: string): void {
       `SET TRANSACTION ${what} must be called before any query`,
     );
   }
-  if (transaction.savepointDepth > 0) {
+  if (transaction.savepoints.length > 0) {
     throw sqlError(
       'activeSqlTransaction',
       `SET TRANSACTION ${what} must not be called in a subtransaction`,
@@ -155,7 +155,7 @@ function checkMayWrite({ transaction }: Session): void {
       'a transaction that reads AS OF SYSTEM TIME cannot be READ WRITE',
     );
   }
-  if (transaction.savepointDepth > 0) {
+  if (transaction.savepoints.length > 0) {
     throw sqlError(
       'activeSqlTransaction',
       'cannot set transaction read-write mode inside a read-only transaction',

@@ -17,11 +17,12 @@ import { type Db, type Savepoint, type Timestamp, type Txn } from '../../kv/inde
 import { type SessionCatalog, type WriterMark } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
 import { GuardedTxn } from './guarded-txn.ts';
+import { ReplayLog } from './replay-log.ts';
 import { kvIsolation, type SqlIsolation, type TransactionModes } from './isolation.ts';
 import { type SessionSettings } from './settings.ts';
 import { type DdlQueue } from './types.ts';
 
-interface NamedSavepoint {
+export interface NamedSavepoint {
   readonly name: string;
   readonly txn: Txn;
   readonly kv: Savepoint;
@@ -38,6 +39,8 @@ export interface TransactionParts {
   readonly settings: SessionSettings;
   /** For transactions that read at followers without having said so. */
   readonly followerReadTimestamp: () => Timestamp;
+  /** Longest log of a transaction that may be replayed. */
+  readonly replayBytes: number;
   /** Throws 57014 when the statement was cancelled. */
   readonly checkCanceled: () => void;
 }
@@ -67,6 +70,7 @@ export class SessionTransaction {
   txn: Txn | undefined;
   /** A statement has read or written: the level is settled. */
   hasQueried = false;
+  readonly log: ReplayLog;
   readonly ddl: DdlSteps = new DdlSteps();
   /** transaction_timestamp(): microseconds of the wall clock. */
   startWallMicros = 0;
@@ -79,6 +83,7 @@ export class SessionTransaction {
 
   constructor(parts: TransactionParts) {
     this.#parts = parts;
+    this.log = new ReplayLog(parts.replayBytes);
   }
 
   get statusByte(): 'I' | 'T' | 'E' {
@@ -186,51 +191,68 @@ export class SessionTransaction {
     return catalog.beforeCommit({ checkCanceled, timeoutMs: catalogWaitMs });
   }
 
-  /** Commits what is open and goes idle, whatever the outcome. Then runs the steps of schema changes. */
-  async commit(): Promise<void> {
-    const { catalog, settings } = this.#parts;
+  /** Commits the keys. After a failure the transaction waits for `rollback`, or for `restart` and another try. */
+  async commitKeys(): Promise<void> {
     const { txn } = this;
-    let committed = false;
+    if (txn === undefined || txn.status === 'committed') return;
+    if (!this.isHistorical) await this.#beforeCommit();
+    await txn.commit();
+  }
+
+  /** After `commitKeys`: runs the steps of schema changes and goes idle. */
+  async finish(): Promise<void> {
     try {
-      if (txn !== undefined && txn.status !== 'committed') {
-        if (!this.isHistorical) await this.#beforeCommit();
-        await txn.commit();
-      }
-      committed = true;
-      const { steps } = this.ddl;
-      for (const step of steps) await step.run();
-    } catch (error) {
-      if (!committed && txn?.status === 'open') await txn.rollback();
-      throw error;
+      for (const step of this.ddl.steps) await step.run();
     } finally {
-      if (txn !== undefined) await catalog.finish();
-      settings.end(committed);
-      this.#reset();
+      await this.#end(true);
     }
   }
 
+  /** Gives everything back and goes idle. */
   async rollback(): Promise<void> {
-    const { catalog, settings } = this.#parts;
-    const { txn } = this;
     try {
-      if (txn !== undefined && txn.status === 'open') await txn.rollback();
+      await this.#dropKeys();
     } finally {
-      if (txn !== undefined) await catalog.finish();
-      settings.end(false);
-      this.#reset();
+      await this.#end(false);
     }
   }
 
-  #reset(): void {
+  async #dropKeys(): Promise<void> {
+    if (this.txn?.status === 'open') await this.txn.rollback();
+  }
+
+  async #end(committed: boolean): Promise<void> {
+    if (this.txn !== undefined) await this.#parts.catalog.finish();
+    this.#parts.settings.end(committed);
     this.state = 'idle';
-    this.failed = false;
     this.readOnly = false;
+    this.ddl.steps = [];
+    this.#asOf = undefined;
+    this.log.clear();
+    this.#forget();
+  }
+
+  /** Back to where the transaction began, with the same start time: its statements are going to run again. */
+  async restart(): Promise<void> {
+    await this.#dropKeys();
+    if (this.txn !== undefined) await this.#parts.catalog.finish();
+    this.#parts.settings.rollbackTo(0);
+    if (this.log.modes !== undefined) this.#setModes(this.log.modes);
+    this.#forget();
+  }
+
+  #forget(): void {
+    this.failed = false;
     this.txn = undefined;
     this.hasQueried = false;
     this.#statement = undefined;
-    this.ddl.steps = [];
     this.#savepoints = [];
-    this.#asOf = undefined;
+  }
+
+  /** After `restart`: the transaction is lost, and so is what its savepoints from before would go back to. */
+  async abandon(savepoints: readonly NamedSavepoint[]): Promise<void> {
+    await this.#dropKeys();
+    this.#savepoints = [...savepoints];
   }
 
   /** A statement of an explicit block failed: what was written and locked since the innermost savepoint goes at once. */
@@ -284,8 +306,8 @@ export class SessionTransaction {
     this.failed = false;
   }
 
-  get savepointDepth(): number {
-    return this.#savepoints.length;
+  get savepoints(): readonly NamedSavepoint[] {
+    return this.#savepoints;
   }
 
   #find(name: string): number {

@@ -18,6 +18,7 @@ import { fakeParts } from '../../pgwire/fake-parts.ts';
 let behaviour: (run: number, context: StatementContext) => Promise<void>;
 let runs = 0;
 let isReadOnly = true;
+let isRepeatable = true;
 let service: SqlService;
 let session: Session;
 let said: string[] = [];
@@ -53,6 +54,7 @@ beforeEach(async () => {
   said = [];
   hasLeft = false;
   isReadOnly = true;
+  isRepeatable = true;
   const env = createRealEnv({ log: silentLogger });
   const db = new LocalDb({
     clock: new HlcClock(env.clock, { maxOffsetMicros: 500_000 }),
@@ -71,6 +73,7 @@ beforeEach(async () => {
         parameterTypes: [],
         columns,
         isReadOnly,
+        isRepeatable,
         execute: async (context) => {
           runs++;
           let step = 0;
@@ -226,7 +229,14 @@ it('what a failed statement wrote is gone at once, what came before the savepoin
 });
 
 describe('in a block', () => {
-  it('nothing is run again', async () => {
+  it('a first statement is run again in a new transaction', async () => {
+    behaviour = failTwice;
+    await session.query('begin; select 1; commit', output);
+    expect(said).toEqual(['BEGIN', 'columns', 'row 3', 'SELECT 1', 'COMMIT']);
+  });
+
+  it('a statement that calls volatile functions is not run again', async () => {
+    isRepeatable = false;
     behaviour = failTwice;
     await session.query('begin', output);
     await expect(session.query('select 1', output)).rejects.toMatchObject({ code: '40001' });
@@ -236,15 +246,15 @@ describe('in a block', () => {
     expect(session.status).toBe('I');
   });
 
-  it('of several statements in one message, all are run again', async () => {
+  it('of several statements in one message, all are run again, also when their answers differ', async () => {
     behaviour = async (run) => {
       if (run === 2) fail({ kind: 'txn-retry', reason: 'test' });
     };
     await session.query('select 1; select 2', output);
-    expect(said).toEqual(['columns', 'row 3', 'SELECT 1', 'columns', 'row 4', 'SELECT 1']);
+    expect(said).toEqual(['columns', 'row 4', 'SELECT 1', 'columns', 'row 5', 'SELECT 1']);
   });
 
-  it('a COMMIT that fails is not run again, nor what came before it in its message', async () => {
+  it('after a COMMIT that failed all is run again, and other answers are a conflict', async () => {
     behaviour = async (run, context) => {
       if (run === 2) context.txn.commit = () => fail({ kind: 'txn-retry', reason: 'test' });
     };
@@ -252,11 +262,22 @@ describe('in a block', () => {
     await expect(session.query('select 2; commit', output)).rejects.toMatchObject({
       code: '40001',
     });
-    expect(runs).toBe(2);
+    expect(runs).toBe(3);
+    expect(session.status).toBe('I');
+  });
+
+  it('a COMMIT whose outcome is unknown ends the transaction', async () => {
+    behaviour = async (_run, context) => {
+      context.txn.commit = () => fail({ kind: 'ambiguous-result', reason: 'test' });
+    };
+    await session.query('begin; select 1', output);
+    await expect(session.query('commit', output)).rejects.toMatchObject({ code: '40003' });
+    expect(runs).toBe(1);
     expect(session.status).toBe('I');
   });
 
   it('a transaction that was aborted cannot go back to a savepoint', async () => {
+    isRepeatable = false;
     behaviour = async (run, context) => {
       if (run === 1) await context.txn.rollback();
       fail({ kind: 'txn-aborted', reason: 'test' });

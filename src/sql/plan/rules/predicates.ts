@@ -1,4 +1,5 @@
 /** Questions about expressions that rules ask. */
+import { type Volatility } from '../../functions/registry-types.ts';
 import { type ColumnId, type Expr } from '../expr.ts';
 import { type Rel } from '../logical.ts';
 import { columnsOf, mapChildren, visitAllRels, mapOwnExprs, visitExpr } from '../walk.ts';
@@ -24,20 +25,45 @@ export function isVolatileRel(rel: Rel): boolean {
     ) {
       found = true;
     }
-    if (node.kind === 'function' || node.kind === 'project-set') {
-      for (const item of node.calls) {
-        const call = 'kind' in item ? (item.kind === 'set' ? item.call : undefined) : item;
-        if (call?.fn.volatility === 'volatile') found = true;
-      }
-    }
-    mapOwnExprs(node, (expr) => {
-      visitExpr(expr, (inner) => {
-        if (inner.kind === 'call' && inner.fn.volatility === 'volatile') found = true;
-      });
-      return expr;
+    visitCalls(node, (fn) => {
+      if (fn.volatility === 'volatile') found = true;
     });
   });
   return found;
+}
+
+/** Volatile for what it does, not for what comes out of it. */
+const repeatableCalls = new Set(['set_config']);
+
+/** False when a second run over the same keys may have other rows or write other values. */
+export function isRepeatable(rel: Rel): boolean {
+  let repeatable = true;
+  visitAllRels(rel, (node) => {
+    if (node.kind === 'virtual') repeatable = false;
+    visitCalls(node, ({ volatility, name }) => {
+      if (volatility === 'volatile' && !repeatableCalls.has(name)) repeatable = false;
+    });
+  });
+  return repeatable;
+}
+
+/** The functions that are called right in `rel`, also by subqueries in its expressions. */
+function visitCalls(
+  rel: Rel,
+  visit: (fn: { readonly name: string; readonly volatility: Volatility }) => void,
+): void {
+  if (rel.kind === 'function' || rel.kind === 'project-set') {
+    for (const item of rel.calls) {
+      const call = 'kind' in item ? (item.kind === 'set' ? item.call : undefined) : item;
+      if (call !== undefined) visit(call.fn);
+    }
+  }
+  mapOwnExprs(rel, (expr) => {
+    visitExpr(expr, (inner) => {
+      if (inner.kind === 'call') visit(inner.fn);
+    });
+    return expr;
+  });
 }
 
 export function hasSubquery(expr: Expr): boolean {

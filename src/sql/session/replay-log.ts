@@ -1,0 +1,104 @@
+/**
+ * What the statements of an open transaction did and said, so that all of them can be run again in a new one when it
+ * cannot commit. If every answer is the same as before, the client cannot tell the difference; otherwise it is told of
+ * the conflict (40001). After TiDB's and YugabyteDB's experience nothing is replayed on trust: answers are compared, and
+ * a statement whose effect may change without a changed answer makes the whole transaction unrepeatable.
+ *
+ * INVARIANT: `refused` is set, or `steps` are all statements since the transaction began.
+ */
+import { type Datum } from '../types/datum.ts';
+import { type ResultFormats } from './client.ts';
+import { type TransactionModes } from './isolation.ts';
+import { type PreparedStatement } from './prepared.ts';
+import { statementName } from './statement-kind.ts';
+
+export interface ReplayStep {
+  readonly statement: PreparedStatement;
+  readonly params: readonly Datum[];
+  readonly formats: ResultFormats;
+  /** What the client was told. */
+  readonly digest: string;
+}
+
+/** Of a step, beside its text and parameters. */
+const stepBytes = 200;
+
+/** Change nothing that a replay would have to change again, and tell nothing that comes from the keys. */
+const withoutTrace = new Set([
+  'VariableShowStmt',
+  'PrepareStmt',
+  'DeallocateStmt',
+  'CheckPointStmt',
+  'UnlistenStmt',
+]);
+const repeatable = new Set(['VariableSetStmt', 'ExecuteStmt', 'LockStmt', 'ConstraintsSetStmt']);
+
+export class ReplayLog {
+  readonly #maxBytes: number;
+  #bytes = 0;
+  steps: ReplayStep[] = [];
+  /** Why there is no replay. */
+  refused: string | undefined;
+  /** How the transaction began; undefined before its first statement, and for statements that stand alone. */
+  modes: TransactionModes | undefined;
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  /** Before a statement runs: is it one to be added when it has? */
+  accepts(statement: PreparedStatement, modes: TransactionModes): boolean {
+    this.modes ??= modes;
+    if (this.refused !== undefined) return false;
+    switch (statement.kind) {
+      case 'query':
+      case 'transaction':
+        return true;
+      case 'control': {
+        const name = statementName(statement);
+        if (withoutTrace.has(name)) return false;
+        if (!repeatable.has(name)) this.refuse('a cursor or the like was used');
+        return this.refused === undefined;
+      }
+      case 'copy':
+        this.refuse('COPY was used');
+        return false;
+      case 'utility':
+        this.refuse('the schema or the cluster was changed or shown');
+        return false;
+      case 'empty':
+        return false;
+    }
+  }
+
+  add(step: ReplayStep): void {
+    if (this.refused !== undefined) return;
+    this.#bytes += stepBytes + step.statement.text.length + bytesOf(step.params);
+    if (this.#bytes > this.#maxBytes) this.refuse('the transaction is too long');
+    else this.steps.push(step);
+  }
+
+  /** The open transaction cannot be replayed; the first reason stays. */
+  refuse(reason: string): void {
+    this.refused ??= reason;
+    this.steps = [];
+  }
+
+  clear(): void {
+    if (this.modes === undefined && this.refused === undefined) return;
+    this.modes = undefined;
+    this.refused = undefined;
+    this.#bytes = 0;
+    this.steps = [];
+  }
+}
+
+function bytesOf(params: readonly Datum[]): number {
+  let bytes = 0;
+  for (const param of params) {
+    if (typeof param === 'string' || Buffer.isBuffer(param)) bytes += param.length;
+    // Arrays, jsonb and the like: a guess that errs on the side of a shorter log.
+    else bytes += typeof param === 'object' && param !== null ? 1024 : 8;
+  }
+  return bytes;
+}

@@ -1,0 +1,199 @@
+/** Transactions that cannot commit and are replayed behind the client's back, or are not. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { KvFailure, type KvError, type Txn } from '../../../src/kv/index.ts';
+import { type Session } from '../../../src/sql/index.ts';
+import { startService, type TestService } from '../../pgwire/server.ts';
+import { runText, type TextAnswer } from '../logic/text-client.ts';
+
+let running: TestService;
+let session: Session;
+let other: Session;
+/** The coming commits of transactions of clients fail with these. */
+let failures: KvError[] = [];
+const retry: KvError = { kind: 'txn-retry', reason: 'test' };
+
+const newSession = (): Promise<Session> =>
+  running.service.newSession({ user: 'root', database: 'defaultdb', settings: new Map() });
+
+beforeEach(async () => {
+  failures = [];
+  running = await startService({ retries: 5, replayBytes: 10_000 });
+  session = await newSession();
+  other = await newSession();
+  await run('create table t (id int primary key, v int); insert into t values (1, 10), (2, 20)');
+  const { db } = running;
+  const begin = db.begin.bind(db);
+  db.begin = (options) => {
+    const txn = begin(options);
+    return options?.name === 'sql' ? failing(txn) : txn;
+  };
+});
+
+afterEach(() => running.stop());
+
+function failing(txn: Txn): Txn {
+  const commit = txn.commit.bind(txn);
+  txn.commit = async (options) => {
+    const failure = failures.shift();
+    if (failure === undefined) return commit(options);
+    await txn.rollback();
+    throw new KvFailure(failure);
+  };
+  return txn;
+}
+
+async function run(sql: string, by = session): Promise<string[]> {
+  const { results, error }: TextAnswer = await runText(by, sql);
+  const lines = results.map(({ rows, tag, columns }) =>
+    columns.length === 0 ? tag : rows.map((row) => row.join(' ')).join(', '),
+  );
+  return error === undefined ? lines : [...lines, error.code];
+}
+
+const counters = (): object => {
+  const { replays, replaysRefused, retryErrors } = running.service.services.counters;
+  return { replays, replaysRefused, retryErrors };
+};
+
+describe('a commit that definitely failed', () => {
+  it.each(['read committed', 'repeatable read', 'serializable'])(
+    'is replayed under %s',
+    async (level) => {
+      await run(
+        `begin isolation level ${level}; select * from t; update t set v = v + 1 where id = 1`,
+      );
+      failures = [retry, { kind: 'txn-aborted', reason: 'test' }];
+      expect(await run('commit')).toEqual(['COMMIT']);
+      expect(await run('select * from t')).toEqual(['1 11, 2 20']);
+      expect(counters()).toEqual({ replays: 2, replaysRefused: 0, retryErrors: 0 });
+    },
+  );
+
+  it('is told to the client when an answer would be another one', async () => {
+    await run('begin; select * from t where id = 2; update t set v = v + 1 where id = 1');
+    await run('update t set v = 0 where id = 2', other);
+    failures = [retry];
+    expect(await run('commit')).toEqual(['40001']);
+    expect(session.status).toBe('I');
+    expect(await run('select * from t')).toEqual(['1 10, 2 0']);
+    expect(counters()).toEqual({ replays: 0, replaysRefused: 1, retryErrors: 1 });
+  });
+
+  it('is replayed with what others did meanwhile where no answer tells of it', async () => {
+    await run('begin; update t set v = v + 1 where id = 1');
+    failures = [retry];
+    expect(await run('commit')).toEqual(['COMMIT']);
+    await run('begin; delete from t where v = 0; update t set v = v + 1 where id = 1');
+    await run('update t set v = 100 where id = 2', other);
+    failures = [retry];
+    expect(await run('commit')).toEqual(['COMMIT']);
+    expect(await run('select * from t')).toEqual(['1 12, 2 100']);
+  });
+
+  it('is replayed with savepoints, failed statements, settings and modes', async () => {
+    await run('begin isolation level serializable; set local extra_float_digits = 0');
+    await run('savepoint a; insert into t values (3, 30)');
+    expect(await run('insert into t values (3, 31)')).toEqual(['23505']);
+    expect(await run('rollback to a; insert into t values (4, 40); savepoint b')).toHaveLength(3);
+    expect(await run('set transaction read only; insert into t values (5, 50)')).toEqual([
+      'SET',
+      '25006',
+    ]);
+    expect(await run('rollback to b; insert into t values (6, 60); release b')).toHaveLength(3);
+    failures = [retry];
+    expect(await run('commit')).toEqual(['COMMIT']);
+    expect(await run('select * from t where id > 2')).toEqual(['4 40, 6 60']);
+    expect(await run('show extra_float_digits; show transaction_read_only')).toEqual(['1', 'off']);
+  });
+
+  it('keeps the time of the transaction', async () => {
+    await run('create table times (at timestamptz primary key)');
+    const [, before] = await run('begin; select now(); insert into times values (now())');
+    failures = [retry];
+    expect(await run('commit')).toEqual(['COMMIT']);
+    expect(await run('select at from times')).toEqual([before]);
+  });
+
+  it('is replayed with prepared statements of both kinds', async () => {
+    await run('prepare add (int) as update t set v = v + $1 where id = 1');
+    await run('begin; execute add (5); prepare twice as select 1; execute twice; execute add (6)');
+    failures = [retry];
+    expect(await run('commit')).toEqual(['COMMIT']);
+    expect(await run('select v from t where id = 1')).toEqual(['21']);
+  });
+
+  it.each([
+    ['random()', 'insert into t values (3, (random() * 100)::int)'],
+    ['gen_random_uuid()', 'insert into t select 3, length(gen_random_uuid()::text)'],
+    ['clock_timestamp()', 'insert into t select 3, extract(second from clock_timestamp())::int'],
+    ['a sequence', "insert into t values (nextval('ids'), 0)"],
+    ['an advisory lock', 'select pg_advisory_xact_lock(1)'],
+    ['a computed table', 'insert into t select count(*) + 1000, 0 from pg_stat_activity'],
+    ['a cursor', 'declare c cursor for select * from t; fetch 1 from c'],
+    ['a schema change', 'create table other (id int primary key)'],
+    ['SHOW', 'show tables'],
+    ['a long parameter', `insert into t select 3, length('${'x'.repeat(10_000)}')`],
+  ])('is told to the client when the transaction used %s', async (_what, sql) => {
+    await run('create sequence ids start 100');
+    const [, ...answers] = await run(`begin; ${sql}`);
+    expect(answers.filter((answer) => /^[0-9A-Z]{5}$/.test(answer))).toEqual([]);
+    failures = [retry];
+    expect(await run('commit')).toEqual(['40001']);
+    expect(session.status).toBe('I');
+  });
+
+  it('of a transaction without statements, or of a statement on its own, needs no replay', async () => {
+    failures = [retry];
+    expect(await run('begin; commit; update t set v = 1 where id = 1')).toEqual([
+      'BEGIN',
+      'COMMIT',
+      'UPDATE 1',
+    ]);
+    expect(counters()).toMatchObject({ replays: 0, replaysRefused: 0 });
+  });
+
+  it('gives up after the limit', async () => {
+    await run('begin; update t set v = 1 where id = 1');
+    failures = Array.from({ length: 20 }, () => retry);
+    expect(await run('commit')).toEqual(['40001']);
+    failures = [];
+    expect(await run('select v from t where id = 1')).toEqual(['10']);
+  });
+});
+
+describe('a statement of a transaction that was aborted', () => {
+  const abortNext = (): void => {
+    const { txn } = session.transaction;
+    if (txn === undefined) return;
+    const abort = async (): Promise<never> => {
+      await txn.rollback();
+      throw new KvFailure({ kind: 'txn-aborted', reason: 'test' });
+    };
+    txn.scan = abort;
+    txn.getMany = abort;
+    txn.get = abort;
+  };
+
+  it('is run again after the others', async () => {
+    await run('begin; update t set v = v + 1 where id = 1; savepoint s');
+    abortNext();
+    expect(await run('select * from t')).toEqual(['1 11, 2 20']);
+    expect(await run('update t set v = 0; rollback to s; commit')).toEqual([
+      'UPDATE 2',
+      'ROLLBACK',
+      'COMMIT',
+    ]);
+    expect(await run('select * from t')).toEqual(['1 11, 2 20']);
+    expect(counters()).toEqual({ replays: 1, replaysRefused: 0, retryErrors: 0 });
+  });
+
+  it('fails when they would say something else, and no savepoint saves the block', async () => {
+    await run('begin; savepoint s; select v from t where id = 2');
+    await run('update t set v = 0 where id = 2', other);
+    abortNext();
+    expect(await run('select * from t')).toEqual(['40001']);
+    expect(await run('rollback to s')).toEqual(['40001']);
+    expect(session.status).toBe('E');
+    expect(await run('rollback')).toEqual(['ROLLBACK']);
+  });
+});
