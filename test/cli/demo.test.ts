@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import pg from 'pg';
-import { freePorts } from '../drivers/cluster.ts';
+import { freePorts } from '../drivers/ports.ts';
 import { run } from '../drivers/programs.ts';
 
 const program = resolve(import.meta.dirname, '../../bin/skein.cjs');

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { freePorts } from '../drivers/cluster.ts';
+import { freePorts } from '../drivers/ports.ts';
 import { connect, until } from './writer.ts';
 
 const program = join(import.meta.dirname, '..', '..', 'bin', 'skein.cjs');

@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Cluster } from '../../src/index.ts';
-import { freePorts, startTestCluster, type TestCluster } from '../drivers/cluster.ts';
+import { startTestCluster, type TestCluster } from '../drivers/cluster.ts';
+import { freePorts } from '../drivers/ports.ts';
 import { connect, until } from './writer.ts';
 
 const program = join(import.meta.dirname, '..', '..', 'bin', 'skein.cjs');

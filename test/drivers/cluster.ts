@@ -2,7 +2,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { isFree, LocalCluster } from '../../src/cli/local-cluster.ts';
+import { LocalCluster } from '../../src/cli/local-cluster.ts';
+import { freePorts } from './ports.ts';
 
 export interface TestCluster {
   readonly cluster: LocalCluster;
@@ -43,13 +44,4 @@ export async function startTestCluster(
       rmSync(root, { recursive: true, force: true });
     },
   };
-}
-
-/** The first of `count` consecutive ports that are free now. */
-export async function freePorts(count: number): Promise<number> {
-  for (let base = 20_000 + (process.pid % 200) * 100; base < 60_000; base += count) {
-    const free = await Promise.all(Array.from({ length: count }, (_, i) => isFree(base + i)));
-    if (free.every(Boolean)) return base;
-  }
-  throw new Error('no free ports');
 }
