@@ -180,6 +180,11 @@ export const kvSettings = {
     'requests per second above which a range may be split by load, when kv.allocator.load_based_rebalancing.objective is qps',
     { defaultValue: 2500, min: 1 },
   ),
+  rangefeedEnabled: flag(
+    'kv.rangefeed.enabled',
+    'ranges tell of what is committed to them: for changefeeds',
+    { defaultValue: true },
+  ),
   slowReplicationThreshold: duration(
     'kv.replica_circuit_breaker.slow_replication_threshold',
     'requests to a range that nobody has served, or that has not replicated, for so long fail at once; 0: they wait',

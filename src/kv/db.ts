@@ -17,6 +17,7 @@ import { type RangeDescriptor } from './descriptor.ts';
 import { type HlcClock, type Timestamp } from './hlc.ts';
 import { type NodeId, type StoreId } from './ids.ts';
 import { type Member, type Membership, type Memberships } from './membership.ts';
+import { type FeedOptions, type SpanFeed } from './range-feed.ts';
 import { type SpanStats } from './span-stats.ts';
 import { type IsolationLevel, type PreparedTxn, type TxnMeta } from './txn.ts';
 
@@ -167,6 +168,8 @@ export interface Db {
   ranges(start: Buffer, end: Buffer): Promise<RangeInfo[]>;
   /** Ranges that overlap [start, end), in key order, as the meta records have them. */
   rangeDescriptors(start: Buffer, end: Buffer): Promise<RangeDescriptor[]>;
+  /** What is committed to spans of keys from a timestamp on: see `range-feed.ts`. */
+  feed(options: FeedOptions): SpanFeed;
   /** Counts what [start, end) holds by reading it at its leaseholders. */
   spanStats(start: Buffer, end: Buffer): Promise<SpanStats>;
   /**

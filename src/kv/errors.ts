@@ -54,6 +54,8 @@ export type KvError =
     }
   /** Answers `BatchHeader.nearest`: this replica does not know everything above `closed`. */
   | { readonly kind: 'not-closed'; readonly closed: Timestamp }
+  /** A feed cannot go on: `kv.rangefeed.enabled` is off, or data of its spans was removed without leaving versions. */
+  | { readonly kind: 'feed-ended'; readonly cause: 'disabled' | 'cleared' }
   /** No quorum, no leaseholder or no route within the deadline; the request definitely had no effect. */
   | { readonly kind: 'unavailable'; readonly reason: string }
   | { readonly kind: 'canceled' }

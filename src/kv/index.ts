@@ -161,3 +161,15 @@ export {
   meetsConstraint,
 } from './zone-config.ts';
 export type { Constraint, ConstraintGroup, Place, ZoneConfig } from './zone-config.ts';
+export { feedEventBytes, nextWaitMs, rangeFeedMethod, streamIdleMs } from './range-feed.ts';
+export type {
+  ChangedValue,
+  FeedEvent,
+  FeedOptions,
+  RangeFeedAnswer,
+  RangeFeedEnd,
+  RangeFeedEvent,
+  RangeFeedRequest,
+  Resolved,
+  SpanFeed,
+} from './range-feed.ts';

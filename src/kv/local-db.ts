@@ -19,9 +19,11 @@ import { type Db, type Txn, type TxnOptions } from './db.ts';
 import { KvFailure, type KvError } from './errors.ts';
 import { compareTimestamps, zeroTimestamp, type HlcClock, type Timestamp } from './hlc.ts';
 import { asRangeId, asReplicaId, asStoreId, asTxnId, type NodeId, type TxnId } from './ids.ts';
+import { LocalFeed } from './local-feed.ts';
 import { LocalPrepared } from './local-prepared.ts';
 import { LocalTxn } from './local-txn.ts';
 import { allActive, type Memberships } from './membership.ts';
+import { type ChangedValue, type FeedOptions, type SpanFeed } from './range-feed.ts';
 import { SortedMap } from './sorted-map.ts';
 import { zeroSpanStats, type SpanStats } from './span-stats.ts';
 import { type PreparedTxn } from './txn.ts';
@@ -74,6 +76,7 @@ export class LocalDb implements Db {
   readonly #locks = new SortedMap<KeyLock>();
   /** Start keys of the ranges that `split` made, with their range ids. */
   readonly #splits = new SortedMap<{ readonly id: number; stickyUntil: Timestamp }>();
+  readonly #feeds = new Set<LocalFeed>();
   #nextTxn = 1;
   #nextRangeId = 2;
   /** The latest read and whose it was, and the latest of anybody else: for fixed commit timestamps. */
@@ -161,6 +164,24 @@ export class LocalDb implements Db {
       });
     }
     return found;
+  }
+
+  feed(options: FeedOptions): SpanFeed {
+    const past: ChangedValue[] = [];
+    for (const { start, end } of options.spans) {
+      this.#data.visit(start, end, (key, versions) => {
+        for (const [index, { timestamp, value }] of versions.entries()) {
+          const previous = versions[index - 1]?.value;
+          past.push({ kind: 'value', key, value, timestamp, previous });
+        }
+      });
+    }
+    const feed = new LocalFeed(
+      { timers: this.#timers, clock: this.clock, feeds: this.#feeds },
+      options,
+    );
+    for (const change of past) feed.publish(change);
+    return feed;
   }
 
   async spanStats(start: Buffer, end: Buffer): Promise<SpanStats> {
@@ -304,8 +325,11 @@ export class LocalDb implements Db {
 
   write(key: Buffer, value: Buffer | undefined, timestamp: Timestamp): void {
     const versions = this.#data.get(key);
+    const previous = versions?.at(-1)?.value;
     if (versions === undefined) this.#data.set(key, [{ timestamp, value }]);
     else versions.push({ timestamp, value });
+    for (const feed of this.#feeds)
+      feed.publish({ kind: 'value', key, value, timestamp, previous });
   }
 
   noteRead(owner: LocalOwner, timestamp: Timestamp): void {

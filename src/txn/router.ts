@@ -18,6 +18,7 @@ import {
   type BatchHeader,
   type BatchRequest,
   type BatchResponse,
+  type CallOptions,
   type Gossip,
   type HlcClock,
   type KvError,
@@ -253,6 +254,13 @@ export class Router {
       if (answer.kind === 'error' || result?.kind !== 'scan') return answer;
       return { ...answer, results: [withRest(result, request, start, end)] };
     }
+  }
+
+  /** To a node, of what is no batch; given up when the node stands still. Rejects with TransportFailure. */
+  call(to: NodeId, method: string, payload: unknown, options: CallOptions): Promise<unknown> {
+    return this.#silentPeers.guard(to, () =>
+      this.#options.transport.call(to, method, payload, options),
+    );
   }
 
   /** The range that holds `key` as far as is known. Throws KvFailure 'unavailable'. */

@@ -302,6 +302,7 @@ export class Applier {
         const value = encodeApplied(this.appliedIndex, this.appliedTerm, this.stats);
         writes.push({ key: rangeStateKey(replica.rangeId, 'applied'), value });
       }
+      replica.feed?.observe(writes);
       if (writes.length > 0) replica.host.engine.apply(writes);
       replica.closed.learn(this.#closed);
       replica.host.counters.entriesApplied += this.appliedIndex - replica.raft.appliedIndex;
@@ -347,6 +348,7 @@ export class Applier {
 
   async #clear(command: Command): Promise<void> {
     for (const { start, end } of command.clears) {
+      this.#replica.endFeed({ kind: 'cleared' }, { start, end });
       for (const span of engineSpans(start, end)) {
         await this.#replica.host.engine.clear(span.start, span.end);
       }

@@ -20,6 +20,7 @@ import {
   type KvError,
   type NodeId,
   type RangeDescriptor,
+  type RangeFeedEnd,
   type RangeId,
   type ReplicaId,
   type StoreId,
@@ -33,7 +34,7 @@ import {
   RaftNode,
 } from '../../raft/index.ts';
 import { CorruptionError, type EngineReader, type MvccStats } from '../../storage/index.ts';
-import { must, type Env } from '../../util/index.ts';
+import { compareBytes, must, type Env } from '../../util/index.ts';
 import {
   type Command,
   type LowWater,
@@ -47,6 +48,7 @@ import { ClosedTimestamp } from '../closed/closed-timestamp.ts';
 import { Closing } from '../closed/closing.ts';
 import { readPast } from '../closed/past-reads.ts';
 import { type QuietGroup } from '../closed/quiet-groups.ts';
+import { type RangeFeed } from '../feed/range-feed.ts';
 import { Applier } from './applier.ts';
 import { encodeCommand, type SplitEffects } from './command-codec.ts';
 import { type ReplicaHost } from './host.ts';
@@ -106,6 +108,8 @@ export class Replica implements ReplicaPort, RaftHost {
   successor: RangeDescriptor | undefined;
   /** Owned by the side transport: the ranges that are closed together with this one. */
   quietGroup: QuietGroup | undefined;
+  /** Owned by the store's feeds: while somebody wants to know what is applied here. */
+  feed: RangeFeed | undefined;
   /** Owned by the scheduler. */
   queuedForTurn = false;
   /** Set together with `activate`, for new proposals: their turn may wait a little. */
@@ -416,16 +420,27 @@ export class Replica implements ReplicaPort, RaftHost {
   setDescriptor(descriptor: RangeDescriptor): void {
     const former = this.#descriptor;
     this.#descriptor = keepDescriptor(descriptor, former);
+    const grown = former && compareBytes(descriptor.endKey, former.endKey);
+    if (grown !== undefined && grown !== 0) {
+      this.endFeed({ kind: grown < 0 ? 'range-split' : 'range-merged' });
+    }
     for (const member of former?.replicas ?? []) {
       const { replicaId } = member;
       if (replicaById(descriptor, replicaId) === undefined) this.#noteStranger(replicaId, member);
     }
   }
 
+  /** What the feed has been told does not continue here. `span`: as for `RangeFeed.end`. */
+  endFeed(end: RangeFeedEnd, span?: { readonly start: Buffer; readonly end: Buffer }): void {
+    this.feed?.end(end, span);
+    this.feed = undefined;
+  }
+
   /** The end of this replica on this store: everything that waits for it is answered. */
   destroy(reason: string): void {
     if (this.destroyed) return;
     this.destroyed = true;
+    this.endFeed({ kind: 'replica-removed' });
     this.lease.update();
     this.proposals.abandon(Infinity, reason);
     this.#waiters.giveUp();

@@ -193,6 +193,7 @@ export class SnapshotReceiver {
     this.#installing.set(replica.rangeId, record);
     // No floor is captured any more: the old state is about to become void.
     replica.replaced = true;
+    replica.endFeed({ kind: 'data-replaced' });
     await host.env.disk.replaceFile(this.#recordPath(record), encodeInstallRecord(record));
     this.#deps.drop(record.subsumed, staged.header.descriptor);
     await this.finish(record);

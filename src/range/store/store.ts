@@ -60,6 +60,7 @@ import { ReplicaChecksums } from '../consistency/checksums.ts';
 import { ConsistencyChecks } from '../consistency/check.ts';
 import { closingTarget } from '../closed/lead.ts';
 import { SideTransport } from '../closed/side-transport.ts';
+import { StoreFeeds } from '../feed/store-feeds.ts';
 import { StoreLiveness, type StoreAddress } from './liveness-driver.ts';
 import { Intake } from './intake.ts';
 import { loadReplicas } from './load.ts';
@@ -128,6 +129,7 @@ export class Store implements ReplicaHost {
   readonly #publisher: CapacityPublisher;
   readonly #census: Census;
   readonly #peers: Peers;
+  readonly #feeds: StoreFeeds;
   #state: 'new' | 'loading' | 'running' | 'draining' | 'stopped' = 'new';
   #givesLeases = false;
   #failed = false;
@@ -226,6 +228,7 @@ export class Store implements ReplicaHost {
       replica: (rangeId) => this.replicas.get(rangeId),
       awake: () => this.#scheduler.awake,
     });
+    this.#feeds = new StoreFeeds(this);
     this.decisions = noDecisions(storeId, env.clock);
     this.reports = reportsOf(this);
     this.protectedTimes = new ProtectedTimes(env, deps.db);
@@ -277,6 +280,7 @@ export class Store implements ReplicaHost {
     await this.#receiver.stop();
     this.liveness.stop();
     this.sideTransport.stop();
+    this.#feeds.stop();
     this.#scheduler.stop();
     for (const stop of this.#unwatch) stop();
     // A restart finds little to replay.

@@ -103,6 +103,8 @@ export function sqlErrorOfKv(error: KvError): SqlFailure {
     case 'range-key-mismatch':
     case 'not-leaseholder':
       return sqlError('cannotConnectNow', 'the range could not be found', { detail: error.kind });
+    case 'feed-ended':
+      return error.cause === 'disabled' ? rangefeedsDisabled() : dataRemoved();
     case 'canceled':
       return sqlError('queryCanceled', 'canceling statement due to user request');
     case 'too-large':
@@ -114,6 +116,20 @@ export function sqlErrorOfKv(error: KvError): SqlFailure {
     default:
       return unreachable(error);
   }
+}
+
+/** Said at the beginning of a changefeed, and when it ends for that reason. */
+export function rangefeedsDisabled(): SqlFailure {
+  return sqlError('featureNotSupported', 'rangefeeds require the kv.rangefeed.enabled setting', {
+    hint: 'SET CLUSTER SETTING kv.rangefeed.enabled = true',
+  });
+}
+
+function dataRemoved(): SqlFailure {
+  return sqlError(
+    'objectNotInPrerequisiteState',
+    'the changefeed cannot go on: what it watches was removed for good',
+  );
 }
 
 /** Anything thrown while a statement ran, as the client shall see it. */

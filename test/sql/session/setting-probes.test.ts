@@ -5,7 +5,13 @@
 import { describe, expect, it, vi } from 'vitest';
 import { allocatorSettings } from '../../../src/allocator/index.ts';
 import { keyMax, keyMin, systemKey, tableKeyPrefix } from '../../../src/encoding/index.ts';
-import { asNodeId, asRangeId, asStoreId, ClusterSettings } from '../../../src/kv/index.ts';
+import {
+  asNodeId,
+  asRangeId,
+  asStoreId,
+  ClusterSettings,
+  KvFailure,
+} from '../../../src/kv/index.ts';
 import { type StoreCounters } from '../../../src/range/index.ts';
 import { ClusterView } from '../../../src/range/queues/cluster-view.ts';
 import { reconcileProtection } from '../../../src/range/queues/protection-queue.ts';
@@ -302,6 +308,20 @@ const probes: Readonly<Record<string, Probe>> = {
   'kv.range_split.by_load_enabled': { between: ['true', 'false'], look: loadThreshold },
   'kv.range_split.load_cpu_threshold': { between: ['50', '1000'], look: cpuThreshold },
   'kv.range_split.load_qps_threshold': { between: ['10', '20'], look: loadThreshold },
+  'kv.rangefeed.enabled': {
+    between: ['true', 'false'],
+    look: stores(1, async (cluster) => {
+      const { db } = cluster.machine(1).store.deps;
+      const span = { start: row(0), end: row(9) };
+      const feed = db.feed({ spans: [span], after: db.clock.now(), withPrevious: false });
+      await put(cluster, row(1), 10);
+      const told = feed.next().then(
+        ([event]) => event?.kind,
+        (error: unknown) => error instanceof KvFailure && error.kvError.kind,
+      );
+      return cluster.time.settleOf(told).finally(() => feed.close());
+    }),
+  },
   'kv.replica_circuit_breaker.slow_replication_threshold': {
     between: ['0', '5000'],
     look: outage,
