@@ -19,6 +19,7 @@ import { loadParser, ParseCache } from './parse/index.ts';
 import { planStatement, type PlanStatement } from './plan/index.ts';
 import { SqlService } from './session/service.ts';
 import { defaultSessionLimits, newCounters, type SessionLimits } from './session/services.ts';
+import { RetryStats } from './session/retry-stats.ts';
 import { sessionInfo, settingsOf } from './session/session-info.ts';
 import { createEvalHost, createVirtualSchemas } from './virtual/index.ts';
 
@@ -82,9 +83,12 @@ export async function createSqlService(options: SqlServiceOptions): Promise<SqlS
     retentionMs: () => jobRetentionMs(catalogCache.current),
   });
   jobs.start();
+  const counters = newCounters();
+  const retries = new RetryStats(counters);
   const virtual = createVirtualSchemas({
     sessions: () => [...service.sessions].map((session) => sessionInfo(session)),
     settings: settingsOf,
+    retries: () => retries.list(),
   });
   const service: SqlService = new SqlService(
     {
@@ -97,7 +101,8 @@ export async function createSqlService(options: SqlServiceOptions): Promise<SqlS
       catalogCache,
       jobs,
       eventLog,
-      counters: newCounters(),
+      counters,
+      retries,
       parser: new ParseCache(),
       limits: { ...defaultSessionLimits, ...options.limits },
       virtual,

@@ -10,6 +10,7 @@ import { alterPartitions, createPartitionedTable, showPartitions } from './parti
 import { keyColumns } from './range-rows.ts';
 import { setSetting, showSetting, showSettings } from './settings.ts';
 import { showEvents } from './show-events.ts';
+import { showRetries } from './show-retries.ts';
 import { showRange, showRanges } from './show-ranges.ts';
 import { showObjects } from './show.ts';
 import { splitAt, splitColumns, unsplit } from './split-ranges.ts';
@@ -102,6 +103,8 @@ function show(statement: ShowStatement): Shown {
       return showJob(statement);
     case 'show-events':
       return showEvents;
+    case 'show-retries':
+      return showRetries;
     case 'show-objects':
       return showObjects(statement.what, statement.of);
   }

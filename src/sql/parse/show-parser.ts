@@ -35,5 +35,6 @@ export function showObjects(reader: TokenReader): ClusterStatement | undefined {
   if (reader.take('users') || reader.take('roles')) return show('users');
   if (reader.take('nodes')) return show('nodes');
   if (reader.take('events')) return { kind: 'show-events' };
+  if (reader.take('retries')) return { kind: 'show-retries' };
   return undefined;
 }

@@ -46,6 +46,7 @@ export type ClusterStatement =
   | { readonly kind: 'show-zone'; readonly target: ZoneTarget }
   | { readonly kind: 'show-zones' }
   | { readonly kind: 'show-events' }
+  | { readonly kind: 'show-retries' }
   /** `table` is a CREATE TABLE. */
   | { readonly kind: 'create-partitioned'; readonly table: Node; readonly by: PartitionBy }
   | {

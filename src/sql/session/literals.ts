@@ -77,6 +77,11 @@ export function findLiterals(text: string): LiteralText | undefined {
   return { key: key + text.slice(copied, at), literals };
 }
 
+/** The shape for people: `_` for each literal. */
+export function shapeText({ key }: LiteralText): string {
+  return key.replaceAll('\u0001n', '_').replaceAll('\u0001s', '_');
+}
+
 function behindWord(text: string, start: number): number {
   let at = start + 1;
   while (at < text.length) {

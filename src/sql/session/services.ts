@@ -13,6 +13,7 @@ import { type EventLog } from '../events/index.ts';
 import { type JobRegistry } from '../jobs/index.ts';
 import { type ParseCache } from '../parse/index.ts';
 import { type PlanStatement } from '../plan/types.ts';
+import { type RetryStats } from './retry-stats.ts';
 import { type EvalHostInputs, type SessionHost } from '../virtual/index.ts';
 
 export interface SessionLimits {
@@ -73,6 +74,7 @@ export function newCounters(): SessionCounters {
 
 export interface SessionServices {
   readonly counters: SessionCounters;
+  readonly retries: RetryStats;
   readonly env: Env;
   readonly db: Db;
   readonly gossip: Gossip | undefined;

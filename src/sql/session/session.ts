@@ -14,7 +14,7 @@ import { type Node } from '@pgsql/types';
 import { sleep, type TimerHandle } from '../../util/index.ts';
 import { type Txn } from '../../kv/index.ts';
 import { followerLagMicros, SessionCatalog, sessionDefaults } from '../catalog/index.ts';
-import { sqlError, SqlFailure } from '../errors.ts';
+import { sqlError, SqlFailure, sqlStates } from '../errors.ts';
 import { characterPosition, type ParsedStatement } from '../parse/index.ts';
 import { type PreparedPlan } from '../plan/types.ts';
 import { type ClientAddress } from '../functions/index.ts';
@@ -32,6 +32,7 @@ import { PastReads, type Past } from './past-reads.ts';
 import { PlanCache } from './plan-cache.ts';
 import { makeStatement, type Portal, PortalRun, type PreparedStatement } from './prepared.ts';
 import { isAgain, replay } from './replay.ts';
+import { type RetryKind } from './retry-stats.ts';
 import { type SessionServices } from './services.ts';
 import { SessionSettings } from './settings.ts';
 import { showTable } from './show-table.ts';
@@ -85,6 +86,10 @@ export class Session {
   #timeout: TimerHandle | undefined;
   #output: ClientOutput | undefined;
   #context: StatementContext | undefined;
+  /** Of the statement that runs, or ran last. */
+  #statementText = '';
+  /** Why the transaction of this message was not replayed. */
+  #refusal: string | undefined;
 
   constructor(services: SessionServices, options: SessionOptions) {
     this.services = services;
@@ -282,7 +287,7 @@ export class Session {
         }
         await this.#rollback();
         attempts++;
-        this.services.counters.restarts++;
+        this.#noteRetry('restart', error);
         await this.#pause(attempts);
         i = (begun?.at ?? 0) - 1;
       }
@@ -465,6 +470,7 @@ export class Session {
 
   async #executePart(portal: Portal, maxRows: number, out: ClientOutput): Promise<void> {
     this.#checkNotFailed(portal.statement);
+    this.#statementText = portal.statement.text;
     if (portal.isDone) {
       out.complete('SELECT 0');
       return;
@@ -497,7 +503,7 @@ export class Session {
           throw error;
         }
         portal.run = undefined;
-        this.services.counters.statementRetries++;
+        this.#noteRetry('statement-retry', error);
         this.transaction.undoStatement();
         await this.#pause(attempt);
       }
@@ -553,6 +559,7 @@ export class Session {
   async #runStatement(statement: PreparedStatement, run: Run, alone: boolean): Promise<void> {
     this.#checkNotFailed(statement);
     this.services.counters.statements++;
+    this.#statementText = statement.text;
     if (statement.kind === 'transaction') {
       await this.#runTransactionStatement(statement, run.out);
       return;
@@ -577,7 +584,7 @@ export class Session {
         if (this.past.mustStepBack(error) && run.out.rewind(mark)) continue;
         if (!isAgain(error) || attempt >= this.services.limits.retries) throw error;
         if (statement.kind === 'copy' || !run.out.rewind(mark)) throw error;
-        this.services.counters.restarts++;
+        this.#noteRetry('restart', error);
         await this.#pause(attempt + 1);
       }
     }
@@ -634,8 +641,8 @@ export class Session {
     const { error, attempt, mark } = failed;
     if (attempt > this.services.limits.retries || !this.#canRunAgain(statement)) return false;
     if (!isAgain(error) || !out.rewind(mark)) return false;
-    if (!isStatementRetry(error)) return this.#replay();
-    this.services.counters.statementRetries++;
+    if (!isStatementRetry(error)) return this.#replay(error);
+    this.#noteRetry('statement-retry', error);
     this.transaction.undoStatement();
     return true;
   }
@@ -655,8 +662,7 @@ export class Session {
   }
 
   /** True: the open transaction is a new one, in which everything was done again. */
-  async #replay(): Promise<boolean> {
-    const { counters, limits } = this.services;
+  async #replay(cause: unknown): Promise<boolean> {
     if (this.transaction.log.modes === undefined) return false;
     const refused = await replay({
       transaction: this.transaction,
@@ -668,10 +674,11 @@ export class Session {
           : this.#runOnce(statement, { params, formats, describe: false, out }, false);
       },
       pause: (attempt) => this.#pause(attempt),
-      maxTries: limits.retries,
+      maxTries: this.services.limits.retries,
     });
-    if (refused === undefined) counters.replays++;
-    else counters.replaysRefused++;
+    if (refused === undefined) this.#noteRetry('replay', cause);
+    else this.#noteRetry('refused', refused);
+    this.#refusal = refused;
     return refused === undefined;
   }
 
@@ -918,7 +925,7 @@ export class Session {
         return;
       } catch (error) {
         if (attempt > this.services.limits.retries || !isAgain(error)) throw error;
-        if (!(await this.#replay())) throw error;
+        if (!(await this.#replay(error))) throw error;
         await this.#pause(attempt);
       }
     }
@@ -951,7 +958,10 @@ export class Session {
     this.services.counters.failedStatements++;
     let failure = toSqlFailure(error);
     if (failure.code === '57014') failure = this.#canceledFailure(failure);
-    if (failure.code === '40001') this.services.counters.retryErrors++;
+    if (failure.code === sqlStates.serializationFailure) {
+      const refusal = this.#refusal === undefined ? '' : `; not replayed: ${this.#refusal}`;
+      this.#noteRetry('error', `${reasonOf(failure)}${refusal}`);
+    }
     if (failure.code === 'XX000') {
       this.services.env.log.error({ error }, 'a statement failed unexpectedly');
     }
@@ -1003,6 +1013,7 @@ export class Session {
     if (this.#isClosed) throw sqlError('adminShutdown', 'the session has ended');
     this.#isRunning = true;
     this.#output = out;
+    this.#refusal = undefined;
     this.#cancelReason = undefined;
     const { statementTimeoutMs } = this.settings;
     if (statementTimeoutMs > 0 && this.#timeout === undefined) {
@@ -1021,6 +1032,12 @@ export class Session {
     this.#isRunning = false;
     this.#timeout?.cancel();
     this.#timeout = undefined;
+  }
+
+  #noteRetry(kind: RetryKind, cause: unknown): void {
+    const { retries, env } = this.services;
+    const reason = typeof cause === 'string' ? cause : reasonOf(toSqlFailure(cause));
+    retries.note(kind, this.#statementText, reason, env.clock.wallMicros());
   }
 
   async #pause(attempt: number): Promise<void> {
@@ -1086,6 +1103,10 @@ function isSavepointStatement({ parsed }: PreparedStatement): boolean {
     kind === 'TRANS_STMT_RELEASE' ||
     kind === 'TRANS_STMT_ROLLBACK_TO'
   );
+}
+
+function reasonOf({ message, fields }: SqlFailure): string {
+  return fields.detail?.replace(/^restart transaction: /, '') ?? message;
 }
 
 function sameColumns(a: readonly ResultColumn[], b: readonly ResultColumn[]): boolean {

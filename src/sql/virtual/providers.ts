@@ -31,7 +31,22 @@ export interface SettingInfo {
   readonly choices?: readonly string[];
 }
 
+/** Statements of one shape that had to be run again. */
+export interface RetryInfo {
+  readonly fingerprint: string;
+  readonly restarts: number;
+  readonly statementRetries: number;
+  readonly replays: number;
+  readonly replaysRefused: number;
+  readonly errors: number;
+  readonly lastReason: string;
+  /** Wall microseconds. */
+  readonly lastAt: number;
+}
+
 export interface VirtualProviders {
+  /** Of this node, the latest last. */
+  readonly retries?: () => readonly RetryInfo[];
   /** Sessions of this node. */
   readonly sessions?: () => readonly SessionInfo[];
   /** Parameters of the session that asks. */

@@ -43,7 +43,7 @@ export function createVirtualSchemas(providers: VirtualProviders = {}): VirtualS
     ...pgTypeTables(),
     ...pgSessionTables(providers),
     ...informationSchemaTables(all),
-    ...skeinInternalTables(),
+    ...skeinInternalTables(providers),
   );
   const byName = new Map(tables.map((table) => [`${table.schema}.${table.name}`, table]));
   const byOid = new Map(tables.map((table) => [table.oid, table]));

@@ -9,8 +9,10 @@ import {
   splitDecisionRows,
   splitDecisionsShape,
 } from './decisions.ts';
-import { columnsOf, virtualTable, type Record_ } from './build.ts';
+import { columnsOf, virtualTable, type Record_, type Source } from './build.ts';
 import { conformanceRows, conformanceShape } from './conformance.ts';
+import { type RetryInfo, type VirtualProviders } from './providers.ts';
+import { timestampOfWall } from '../types/index.ts';
 import { rangeRows, rangesNoLeasesShape, rangesShape } from './ranges.ts';
 import {
   nodeMembershipRows,
@@ -20,6 +22,23 @@ import {
 } from './memberships.ts';
 
 const schema = 'skein_internal';
+
+const retriesShape =
+  'node_id:int8 fingerprint:text restarts:int8 statement_retries:int8 replays:int8 replays_refused:int8 errors:int8 last_reason:text last_at:timestamptz';
+
+function retryRows({ context }: Source, retries: readonly RetryInfo[]): Record_[] {
+  return retries.toReversed().map((retry) => ({
+    node_id: BigInt(context.db.nodeId),
+    fingerprint: retry.fingerprint,
+    restarts: BigInt(retry.restarts),
+    statement_retries: BigInt(retry.statementRetries),
+    replays: BigInt(retry.replays),
+    replays_refused: BigInt(retry.replaysRefused),
+    errors: BigInt(retry.errors),
+    last_reason: retry.lastReason,
+    last_at: timestampOfWall(retry.lastAt),
+  }));
+}
 
 const nodesShape =
   'node_id:int8 address:text sql_address:text http_address:text locality:text build:text started_at:timestamptz';
@@ -32,7 +51,7 @@ function asRecords(shape: string, rows: readonly (readonly Record_[string][])[])
   return rows.map((row) => Object.fromEntries(names.map((name, at) => [name, row[at] ?? null])));
 }
 
-export function skeinInternalTables(): VirtualTable[] {
+export function skeinInternalTables(providers: VirtualProviders): VirtualTable[] {
   return [
     virtualTable(schema, 'ranges', 13_001, rangesShape, rangeRows(true)),
     virtualTable(schema, 'ranges_no_leases', 13_020, rangesNoLeasesShape, rangeRows(false)),
@@ -54,6 +73,9 @@ export function skeinInternalTables(): VirtualTable[] {
     virtualTable(schema, 'merge_decisions', 13_023, mergeDecisionsShape, mergeDecisionRows),
     virtualTable(schema, 'store_membership', 13_024, storeMembershipShape, storeMembershipRows),
     virtualTable(schema, 'split_decisions', 13_005, splitDecisionsShape, splitDecisionRows),
+    virtualTable(schema, 'statement_retries', 13_030, retriesShape, (s) =>
+      retryRows(s, providers.retries?.() ?? []),
+    ),
     virtualTable(
       schema,
       'zones',

@@ -77,6 +77,10 @@ describe('a commit that definitely failed', () => {
     expect(session.status).toBe('I');
     expect(await run('select * from t')).toEqual(['1 10, 2 0']);
     expect(counters()).toEqual({ replays: 0, replaysRefused: 1, retryErrors: 1 });
+    const shown = 'select fingerprint, replays_refused, errors, last_reason from [show retries]';
+    expect(await run(shown)).toEqual([
+      'commit 1 1 test; not replayed: an answer would be another one',
+    ]);
   });
 
   it('is replayed with what others did meanwhile where no answer tells of it', async () => {
@@ -159,6 +163,22 @@ describe('a commit that definitely failed', () => {
     failures = [];
     expect(await run('select v from t where id = 1')).toEqual(['10']);
   });
+});
+
+it('of statements that had to be run again the last thousand are remembered', async () => {
+  for (let i = 0; i < 1100; i++) {
+    failures = [retry];
+    await run(`update t set v = 1 where id = 1 and v > 0${' and v > 0'.repeat(i % 7)} /* ${i} */`);
+  }
+  failures = [retry, retry];
+  await run('update t set v = 7 where id = 1');
+  const [first, ...others] = running.service.services.retries.list().toReversed();
+  expect(first).toMatchObject({
+    fingerprint: 'update t set v = _ where id = _',
+    restarts: 2,
+    lastReason: 'test',
+  });
+  expect(others).toHaveLength(999);
 });
 
 describe('a statement of a transaction that was aborted', () => {
