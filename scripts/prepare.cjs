@@ -2,7 +2,7 @@
 // What every npm script needs first on a fresh clone: a Node that is new enough, the packages, a build.
 const { existsSync, readdirSync, statSync } = require('fs');
 const { join } = require('path');
-const { spawnSync } = require('child_process');
+const { spawn, spawnSync } = require('child_process');
 
 const root = join(__dirname, '..');
 
@@ -43,4 +43,16 @@ exports.prepare = function prepare() {
     console.error('building ...');
     run(process.execPath, [join(root, 'node_modules', '.bin', 'tsc'), '-p', 'tsconfig.build.json']);
   }
+};
+
+/** Runs Node with these arguments in the place of this process. */
+exports.become = function become(args) {
+  const child = spawn(process.execPath, args, { stdio: 'inherit' });
+  // Ctrl-C reaches the child through the terminal; a signal sent to this process alone is passed on.
+  for (const signal of ['SIGINT', 'SIGTERM']) {
+    process.on(signal, () => {
+      if (!process.stdin.isTTY) child.kill(signal);
+    });
+  }
+  child.on('exit', (code, signal) => process.exit(signal === null ? code : 1));
 };

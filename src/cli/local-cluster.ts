@@ -30,6 +30,8 @@ export interface LocalClusterOptions {
   /** More arguments for node `index`, and for Node itself. */
   readonly nodeArguments?: (index: number) => readonly string[];
   readonly execArguments?: (index: number) => readonly string[];
+  /** Variables that node `index` has besides those of this process. */
+  readonly environment?: (index: number) => Readonly<Record<string, string>>;
 }
 
 interface LocalNode {
@@ -112,6 +114,11 @@ export class LocalCluster {
     this.#nodes[index]?.process?.kill(signal);
   }
 
+  /** To what was loaded into the node besides the program (`execArguments`). */
+  send(index: number, message: object): void {
+    this.#nodes[index]?.process?.send(message);
+  }
+
   /** Starts a node that ended; resolves when it is ready. */
   async startNode(index: number): Promise<void> {
     const node = this.#nodes[index];
@@ -158,7 +165,11 @@ export class LocalCluster {
         ...(this.#options.nodeArguments?.(index) ?? []),
       ],
       // A group of its own: Ctrl-C in the terminal reaches the runner alone, which then stops all in order.
-      { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], detached: true },
+      {
+        stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+        detached: true,
+        env: { ...process.env, ...this.#options.environment?.(index) },
+      },
     );
     node.process = child;
     node.lastWords = '';

@@ -1,47 +1,8 @@
 /** Links between machines are cut, slow, or lose what they carry. */
 import { linksBetween, type Link } from '../links.ts';
+import { cutLinks, partitionShapes } from '../partition-shapes.ts';
 import { magnitude, oneMachine, shuffledMachines } from './draws.ts';
 import { faultClass, type Target } from './fault.ts';
-
-const shapes = ['one', 'halves', 'ring', 'bridge', 'link'] as const;
-
-/** The links that a partition of this shape cuts; `machines` in the drawn order, `cut` in [0, 1). */
-function cutLinks(
-  shape: (typeof shapes)[number],
-  machines: readonly number[],
-  cut: number,
-): Link[] {
-  const first = machines.slice(0, 1);
-  const rest = machines.slice(1);
-  switch (shape) {
-    case 'one':
-      return linksBetween(first, rest);
-    case 'halves': {
-      const size = 1 + Math.floor(cut * (machines.length - 1));
-      return linksBetween(machines.slice(0, size), machines.slice(size));
-    }
-    case 'ring': {
-      // Everybody sees a majority, no two the same one.
-      const majority = Math.floor(machines.length / 2) + 1;
-      const reach = Math.ceil((majority - 1) / 2);
-      const near = (i: number, j: number): boolean => {
-        const apart = Math.abs(i - j);
-        return Math.min(apart, machines.length - apart) <= reach;
-      };
-      return machines.flatMap((x, i) => {
-        const far = machines.filter((_, j) => !near(i, j));
-        return linksBetween([x], far, 'one-way');
-      });
-    }
-    case 'bridge': {
-      // Two halves that share one machine.
-      const half = rest.length >> 1;
-      return linksBetween(rest.slice(0, half), rest.slice(half));
-    }
-    case 'link':
-      return linksBetween(first, rest.slice(0, 1));
-  }
-}
 
 /** Cuts links for some time. */
 export function cutFor(target: Target, links: readonly Link[], durationMs: number): void {
@@ -56,7 +17,7 @@ export const network = {
   partition: faultClass({
     weight: 12,
     draw: (random, scene) => ({
-      shape: random.pick(shapes),
+      shape: random.pick(partitionShapes),
       machines: shuffledMachines(random, scene),
       cut: random.float(),
       durationMs: magnitude(random, 300, 15_000),

@@ -1,0 +1,84 @@
+/** What clients noticed of the faults: shares of outcomes, and how long no write was acknowledged. */
+import { type Attempt } from './clients.ts';
+import { type JournalEntry } from './nemesis.ts';
+
+export interface Window {
+  readonly name: string;
+  readonly fromMs: number;
+  readonly toMs: number;
+  /** Longest time without an acknowledged write that lies within it. */
+  readonly silenceMs: number;
+  /** From its end to the next acknowledged write. */
+  readonly silenceAfterMs: number;
+}
+
+export interface Availability {
+  readonly operations: number;
+  /** Shares from 0 to 1; undefined where there were none. Of the operations that did not conflict with another one. */
+  readonly okInside: number | undefined;
+  readonly okOutside: number | undefined;
+  /** Of all. */
+  readonly ambiguous: number | undefined;
+  readonly conflicts: number | undefined;
+  readonly windows: readonly Window[];
+  readonly longestSilenceMs: number;
+  readonly longestSilenceAfterMs: number;
+}
+
+/** `endMs`: when the clients ended. A fault that never healed lasted until then. */
+export function availabilityOf(
+  attempts: readonly Attempt[],
+  journal: readonly JournalEntry[],
+  endMs: number,
+): Availability {
+  const acknowledged = attempts
+    .filter(({ outcome, isWrite }) => outcome === 'ok' && isWrite)
+    .map(({ endedMs }) => endedMs)
+    .sort((a, b) => a - b);
+  const windows = journal
+    .filter(({ struck }) => struck.length > 0)
+    .map(({ name, struck, healedMs }): Window => {
+      const fromMs = struck[0]?.atMs ?? 0;
+      const toMs = Math.min(healedMs ?? endMs, endMs);
+      const next = acknowledged.find((atMs) => atMs >= toMs) ?? endMs;
+      const silenceMs = longestSilence(acknowledged, fromMs, toMs);
+      return { name, fromMs, toMs, silenceMs, silenceAfterMs: next - toMs };
+    });
+  const isInside = ({ beganMs, endedMs }: Attempt): boolean =>
+    windows.some(({ fromMs, toMs }) => beganMs < toMs && endedMs > fromMs);
+  const served = attempts.filter(({ isConflict }) => !isConflict);
+  const isOk = ({ outcome }: Attempt): boolean => outcome === 'ok';
+  return {
+    operations: attempts.length,
+    okInside: share(served.filter(isInside), isOk),
+    okOutside: share(
+      served.filter((attempt) => !isInside(attempt)),
+      isOk,
+    ),
+    ambiguous: share(attempts, ({ outcome }) => outcome === 'info'),
+    conflicts: share(attempts, ({ isConflict }) => isConflict),
+    windows,
+    longestSilenceMs: Math.max(0, ...windows.map(({ silenceMs }) => silenceMs)),
+    longestSilenceAfterMs: Math.max(0, ...windows.map(({ silenceAfterMs }) => silenceAfterMs)),
+  };
+}
+
+/** `times` ascending. */
+function longestSilence(times: readonly number[], fromMs: number, toMs: number): number {
+  let lastMs = fromMs;
+  let longestMs = 0;
+  for (const atMs of times) {
+    if (atMs <= fromMs) continue;
+    longestMs = Math.max(longestMs, Math.min(atMs, toMs) - lastMs);
+    if (atMs >= toMs) return longestMs;
+    lastMs = atMs;
+  }
+  return Math.max(longestMs, toMs - lastMs);
+}
+
+function share(
+  attempts: readonly Attempt[],
+  is: (attempt: Attempt) => boolean,
+): number | undefined {
+  return attempts.length === 0 ? undefined : attempts.filter(is).length / attempts.length;
+}
