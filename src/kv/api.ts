@@ -20,7 +20,7 @@ import {
 
 /**
  * Locks taken by reads. 'update' excludes all other locks and writes, 'share' excludes 'update' and
- * writes. They are kept in memory at the leaseholder and may be lost with it: serializability never
+ * writes. They are kept in memory at the leaseholder and may be lost with it: what an isolation level promises never
  * depends on them (trap X14).
  */
 export type LockStrength = 'none' | 'share' | 'update';
@@ -95,37 +95,28 @@ export type BatchResponse =
 export type KvRequest =
   | { readonly kind: 'get'; readonly key: Buffer; readonly lock: LockStrength }
   | ScanRequest
-  /** `sequence` orders the writes of one transaction; a replay of the same sequence is a no-op (trap X7). */
-  | {
-      readonly kind: 'put';
-      readonly key: Buffer;
-      readonly value: Buffer;
-      readonly sequence: number;
-    }
-  | { readonly kind: 'delete'; readonly key: Buffer; readonly sequence: number }
+  | (WriteParts & { readonly kind: 'put'; readonly value: Buffer })
+  | (WriteParts & { readonly kind: 'delete' })
   /** Fails with 'condition-failed' when the key has a live value. */
-  | {
-      readonly kind: 'insert';
-      readonly key: Buffer;
-      readonly value: Buffer;
-      readonly sequence: number;
-    }
+  | (WriteParts & { readonly kind: 'insert'; readonly value: Buffer })
   /** Writes when the live value equals `expected` (undefined: absent). `value` undefined deletes. */
-  | {
+  | (WriteParts & {
       readonly kind: 'conditional-put';
-      readonly key: Buffer;
       readonly value: Buffer | undefined;
       readonly expected: Buffer | undefined;
-      readonly sequence: number;
-    }
+    })
   /** Adds to a counter stored as 8 bytes big-endian two's complement; absent counts as 0. Not transactional. */
   | { readonly kind: 'increment'; readonly key: Buffer; readonly by: bigint }
-  /** Succeeds when nothing in the span changed in (from, header.txn.readTimestamp or `to`]. */
+  /**
+   * Succeeds when nothing in the span changed in (from, header.txn.readTimestamp or `to`]; with `untilCommit` up to
+   * the write timestamp, wherever the batch moves that.
+   */
   | {
       readonly kind: 'refresh';
       readonly span: Span;
       readonly from: Timestamp;
       readonly to: Timestamp;
+      readonly untilCommit?: boolean;
     }
   | EndTxnRequest
   | {
@@ -180,6 +171,18 @@ export type KvRequest =
     }
   | AdminRequest;
 
+export interface WriteParts {
+  readonly key: Buffer;
+  /** Orders the writes of one transaction; a replay of the same sequence is a no-op (trap X7). */
+  readonly sequence: number;
+  /**
+   * Where the statement that made the write stood, or the one that locked the key before: a version above it fails the
+   * transaction with 'txn-retry'. Only for statements before the present one, which stands at header.txn.readTimestamp: what
+   * that one writes meets 'write-too-old'. Under 'serializable' its reads are checked instead.
+   */
+  readonly unchangedSince?: Timestamp;
+}
+
 export interface ScanRequest {
   readonly kind: 'scan';
   /** [start, end), inside the range. */
@@ -211,6 +214,8 @@ export interface EndTxnRequest {
    * that is prepared; any other one is refused with 'txn-aborted'.
    */
   readonly twoPhase?: 'prepare' | 'finish';
+  /** Above it the commit fails with 'txn-pushed': other ranges have not heard of more, or not proved more. */
+  readonly notAbove?: Timestamp;
 }
 
 /** Side effects of committing a change of range descriptors; run below raft by every replica. */
@@ -381,6 +386,8 @@ export interface ScanResult {
   readonly keys: readonly Buffer[];
   readonly values: readonly Buffer[];
   readonly resume: { readonly start: Buffer; readonly end: Buffer } | undefined;
+  /** What a program has locked below 'serializable', which has to know what is to hold until the commit. */
+  readonly lockedKeys?: readonly Buffer[];
 }
 
 /** How the replicas of a range compare at one index of its log. */

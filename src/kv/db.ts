@@ -46,6 +46,11 @@ export interface ReadOptions {
   readonly lockTimeoutMs?: number;
   /** `get` only: the transaction is going to write this key, so its commit can check what was read. */
   readonly mayAssume?: boolean;
+  /**
+   * Under every isolation level the commit fails unless the same read would find the same there, rows that are not there
+   * included: for constraints that rest on it. 'serializable' does so for all reads.
+   */
+  readonly untilCommit?: boolean;
 }
 
 export interface ScanOptions extends ReadOptions {
@@ -110,15 +115,24 @@ export interface Txn {
   flushIfLarge(): Promise<void>;
 
   savepoint(): Savepoint;
-  /** Undoes all writes since, and gives up the locks taken since behind the caller's back. */
+  /**
+   * Undoes all writes since, and gives up the locks taken since behind the caller's back: but not when a statement failed with
+   * 'statement-retry' and this is the latest savepoint, since it is going to take them again. Behind 'deadlock', 'canceled' of `cancelStatement` and
+   * other failures of a statement that left the transaction open it goes on from there.
+   */
   rollbackTo(savepoint: Savepoint): void;
 
   /**
    * Starts a new statement: under 'read-committed' it gets a snapshot of its own, as of now, and may fail with
-   * 'statement-retry'. What earlier statements locked or wrote is checked by the commit all the same.
+   * 'statement-retry'. What earlier statements locked or wrote is checked by the commit all the same. No call is under way.
    */
   beginStatement(): void;
-  /** From here on all statements share one snapshot, which the commit checks: for changes of the catalog. */
+  /**
+   * For changes of the catalog under a weaker level: from the present statement on the transaction is serializable. Later
+   * `beginStatement` calls change nothing; all that was and will be read since the last effective one is of one snapshot, and
+   * the commit succeeds only if it is the same at the commit timestamp, rows that are not there included. What earlier statements
+   * have read is not checked; what they have locked or written is, as ever. What fails from here on is 'txn-retry'.
+   */
   becomeSerializable(): void;
   /**
    * Commits. Resolves with the commit timestamp. Throws 'ambiguous-result' when the outcome is not
@@ -138,7 +152,12 @@ export interface Txn {
   rollback(): Promise<void>;
   /** Fails pending and later calls with 'canceled'; the caller still rolls back. */
   cancel(): void;
-  /** cluster_logical_timestamp(): fixes the commit timestamp to the read timestamp. */
+  /** The same up to the next `rollbackTo`, behind which the transaction goes on. A commit under way is cancelled for good. */
+  cancelStatement(): void;
+  /**
+   * cluster_logical_timestamp(): fixes the commit timestamp to the read timestamp. 'invalid-request' below 'serializable', where
+   * statements have timestamps of their own and the commit another one.
+   */
   fixedTimestamp(): Timestamp;
 }
 

@@ -153,7 +153,7 @@ export type {
   TxnStatus,
 } from './txn.ts';
 export { restBehind, WriteBuffer } from './write-buffer.ts';
-export type { BufferedWrite, InsertConflict } from './write-buffer.ts';
+export type { BufferedVersion, BufferedWrite, InsertConflict, Snapshot } from './write-buffer.ts';
 export {
   constraintsText,
   constraintText,

@@ -1,5 +1,5 @@
 /**
- * LocalDb: ordered keys and serializable transactions in the memory of one process, with the meaning
+ * LocalDb: ordered keys and transactions of all isolation levels in the memory of one process, with the meaning
  * that `txn` has over a cluster. For tests of the layers above, and as the model that the cluster's
  * own tests compare with.
  *

@@ -13,10 +13,16 @@ import { KvFailure, type KvError } from './errors.ts';
 import { type TxnId } from './ids.ts';
 import { type LocalDb, type LocalOwner } from './local-db.ts';
 import { PageBuilder } from './page-builder.ts';
-import { type PreparedTxn, type Span, type TxnMeta } from './txn.ts';
-import { restBehind, WriteBuffer } from './write-buffer.ts';
+import { type IsolationLevel, type PreparedTxn, type Span, type TxnMeta } from './txn.ts';
+import { restBehind, WriteBuffer, type BufferedWrite, type Snapshot } from './write-buffer.ts';
 
 const storedPageRows = 512;
+
+interface KeptSpan {
+  readonly span: Span;
+  readonly snapshot: Snapshot;
+  readonly sequence: number;
+}
 
 export class LocalTxn implements Txn, LocalOwner {
   readonly id: TxnId;
@@ -26,20 +32,32 @@ export class LocalTxn implements Txn, LocalOwner {
   readonly #db: LocalDb;
   readonly #options: TxnOptions;
   readonly #buffer = new WriteBuffer();
-  #readTimestamp: Timestamp;
+  #isolation: IsolationLevel;
+  /** Of the present statement, or of all of them. */
+  #snapshot: Snapshot;
   #sequence = 0;
+  #savepointSequence = 0;
   #fixed = false;
   #canceled = false;
-  /** What was read so far, at the read timestamp. */
+  /** What was read so far, at the present snapshot. */
   #reads: Span[] = [];
-  #locked: Buffer[] = [];
+  /** What has to hold until the commit whatever the level. Locks are not among it: here they do not get lost. */
+  #kept: KeptSpan[] = [];
+  #locked: { readonly key: Buffer; readonly sequence: number }[] = [];
+  /** The statement under way was cancelled, or is to be run again: up to the next rollback to a savepoint. */
+  #interrupted: 'canceled' | 'retried' | undefined;
 
   constructor(db: LocalDb, id: TxnId, options: TxnOptions) {
     this.#db = db;
     this.id = id;
     this.#options = options;
-    this.#readTimestamp = options.asOf ?? db.clock.now();
+    this.#isolation = options.isolation ?? 'serializable';
+    this.#snapshot = { at: options.asOf ?? db.clock.now() };
     this.began = this.#readTimestamp;
+  }
+
+  get #readTimestamp(): Timestamp {
+    return this.#snapshot.at;
   }
 
   get past(): Txn['past'] {
@@ -52,7 +70,7 @@ export class LocalTxn implements Txn, LocalOwner {
       id: this.id,
       anchor: undefined,
       epoch: 0,
-      isolation: this.#options.isolation ?? 'serializable',
+      isolation: this.#isolation,
       priority: 1,
       readTimestamp: this.#readTimestamp,
       writeTimestamp: this.#readTimestamp,
@@ -70,7 +88,7 @@ export class LocalTxn implements Txn, LocalOwner {
     const own = this.#buffer.get(key);
     if (own !== undefined) return own.value;
     await this.#passPrepared({ start: key, end: undefined }, options);
-    this.#noteRead({ start: key, end: undefined });
+    this.#noteRead({ start: key, end: undefined }, options);
     return this.#db.readAt(key, this.#readTimestamp);
   }
 
@@ -138,23 +156,27 @@ export class LocalTxn implements Txn, LocalOwner {
         : reverse
           ? { start: rest.end, end }
           : { start, end: rest.start };
-    this.#noteRead(read);
+    this.#noteRead(read, options);
     return { kind: 'page', page: { keys: builder.keys, values: builder.values, resume: rest } };
   }
 
   put(key: Buffer, value: Buffer): void {
     this.#checkWritable();
-    this.#buffer.put(key, { sequence: ++this.#sequence, value });
+    this.#buffer.put(key, this.#versionOf(value));
   }
 
   delete(key: Buffer): void {
     this.#checkWritable();
-    this.#buffer.put(key, { sequence: ++this.#sequence, value: undefined });
+    this.#buffer.put(key, this.#versionOf(undefined));
   }
 
   insert(key: Buffer, value: Buffer): void {
     this.#checkWritable();
-    this.#buffer.insert(key, { sequence: ++this.#sequence, value });
+    this.#buffer.insert(key, this.#versionOf(value));
+  }
+
+  #versionOf(value: Buffer | undefined): BufferedWrite {
+    return { sequence: ++this.#sequence, value, snapshot: this.#snapshot };
   }
 
   async checkInserts(): Promise<void> {
@@ -162,7 +184,7 @@ export class LocalTxn implements Txn, LocalOwner {
     this.#checkConflict();
     for (const key of this.#buffer.inserts()) {
       await this.#lockForRead(key, 'update', {});
-      this.#noteRead({ start: key, end: undefined });
+      this.#noteRead({ start: key, end: undefined }, {});
       this.#checkAbsent(key);
       this.#buffer.insertChecked(key);
     }
@@ -176,19 +198,41 @@ export class LocalTxn implements Txn, LocalOwner {
   }
 
   savepoint(): Savepoint {
-    return { sequence: this.#sequence };
+    // What is locked from now on is locked behind it.
+    this.#savepointSequence = this.#sequence++;
+    return { sequence: this.#savepointSequence };
   }
 
   rollbackTo(savepoint: Savepoint): void {
     this.#buffer.rollbackTo(savepoint.sequence);
+    const keepsLocks =
+      this.#interrupted === 'retried' && savepoint.sequence === this.#savepointSequence;
+    this.#interrupted = undefined;
+    if (keepsLocks) return;
+    const stays = ({ sequence }: { readonly sequence: number }): boolean =>
+      sequence <= savepoint.sequence;
+    this.#kept = this.#kept.filter(stays);
+    const kept = this.#locked.filter(stays);
+    const before = new Set(kept.map(({ key }) => key.toString('latin1')));
+    const given = this.#locked.filter(({ key }) => !before.has(key.toString('latin1')));
+    this.#locked = kept;
+    this.#db.release(
+      this,
+      given.map(({ key }) => key),
+    );
   }
 
   beginStatement(): void {
     this.#checkOpen();
+    this.#interrupted = undefined;
+    if (this.#isolation !== 'read-committed') return;
+    this.#snapshot = { at: this.#db.clock.now() };
+    this.#reads = [];
   }
 
   becomeSerializable(): void {
     this.#checkOpen();
+    this.#isolation = 'serializable';
   }
 
   async commit(options: { readonly trigger?: CommitTrigger } = {}): Promise<Timestamp> {
@@ -198,14 +242,13 @@ export class LocalTxn implements Txn, LocalOwner {
         throw new KvFailure({ kind: 'invalid-request', reason: 'a local database has no ranges' });
       }
       this.#checkConflict();
-      const keys = await this.#lockWrites();
-      const timestamp = this.#validate(keys);
+      await this.#lockWrites();
+      const timestamp = this.#validate();
       this.#write(timestamp);
       this.#end('committed');
       return timestamp;
     } catch (error) {
-      this.#end('aborted');
-      throw error;
+      this.#failedToEnd(error);
     }
   }
 
@@ -223,7 +266,7 @@ export class LocalTxn implements Txn, LocalOwner {
       const { id, began } = this;
       await register({ id, anchor, minTimestamp: began });
       this.#checkOpen();
-      const timestamp = this.#validate(keys);
+      const timestamp = this.#validate();
       const end = (status: 'committed' | 'aborted'): void => {
         if (status === 'committed') this.#write(timestamp);
         this.#end(status);
@@ -231,9 +274,15 @@ export class LocalTxn implements Txn, LocalOwner {
       this.status = 'prepared';
       this.#db.prepared.add({ id, began, keys, timestamp, end });
     } catch (error) {
-      this.#end('aborted');
-      throw error;
+      this.#failedToEnd(error);
     }
+  }
+
+  #failedToEnd(error: unknown): never {
+    this.#end('aborted');
+    if (!(error instanceof KvFailure) || error.kvError.kind !== 'statement-retry') throw error;
+    // There is no statement any more that could be run again.
+    throw new KvFailure({ ...error.kvError, kind: 'txn-retry' });
   }
 
   async #lockWrites(): Promise<Buffer[]> {
@@ -272,36 +321,64 @@ export class LocalTxn implements Txn, LocalOwner {
     this.#db.stopWaiting(this, { kind: 'canceled' });
   }
 
+  cancelStatement(): void {
+    if (this.status !== 'open') return;
+    this.#interrupted = 'canceled';
+    this.#db.stopWaiting(this, { kind: 'canceled' });
+  }
+
   fixedTimestamp(): Timestamp {
+    if (this.#isolation !== 'serializable') {
+      const reason = 'only a serializable transaction has one timestamp';
+      throw new KvFailure({ kind: 'invalid-request', reason });
+    }
     this.#fixed = true;
     return this.#readTimestamp;
   }
 
   /** Checks, in the synchronous step that also writes, that the transaction may commit now. */
-  #validate(written: readonly Buffer[]): Timestamp {
+  #validate(): Timestamp {
+    const written = this.#buffer.entries();
     if (written.length === 0) return this.#readTimestamp;
     for (const key of this.#buffer.inserts()) this.#checkAbsent(key);
     if (this.#fixed) {
       const read = this.#db.latestReadOfOthers(this);
       const disturbed =
-        written.some((key) => this.#isStale(key)) ||
+        written.some(({ key }) => this.#isStale(key)) ||
         (read !== undefined && compareTimestamps(read, this.#readTimestamp) > 0);
       if (disturbed) this.#retry('the fixed commit timestamp is taken');
       return this.#readTimestamp;
     }
-    this.#refresh();
-    return this.#readTimestamp;
+    if (this.#isolation === 'serializable') this.#refresh();
+    for (const { key, write } of written) this.#checkUnchanged(key, write.snapshot);
+    for (const { span, snapshot } of this.#kept) {
+      if (this.#hasChanged(span, snapshot)) this.#retry('what has to hold has changed');
+    }
+    return this.#db.clock.now();
+  }
+
+  /** First committer wins: nobody has written `key` since the statement that writes it, as far as that cannot be moved. */
+  #checkUnchanged(key: Buffer, snapshot: Snapshot | undefined): void {
+    const span = { start: key, end: undefined };
+    if (snapshot === undefined || !this.#hasChanged(span, snapshot)) return;
+    if (snapshot === this.#snapshot) this.#refresh();
+    else this.#retry('a row that was locked or written has changed');
+  }
+
+  #hasChanged(span: Span, { at }: Snapshot): boolean {
+    return this.#db.changedSince(span, at) !== undefined;
   }
 
   /** Moves the read timestamp to now; fails when something that was read has changed. */
   #refresh(): void {
     if (this.#fixed) this.#retry('the commit timestamp is fixed');
-    for (const span of this.#reads) {
-      if (this.#db.changedSince(span, this.#readTimestamp) !== undefined) {
-        this.#retry('a value that was read has changed');
-      }
+    if (this.#reads.some((span) => this.#hasChanged(span, this.#snapshot))) {
+      const reason = 'a value that was read has changed';
+      if (this.#isolation !== 'read-committed') this.#retry(reason);
+      this.#interrupted = 'retried';
+      throw new KvFailure({ kind: 'statement-retry', reason });
     }
-    this.#readTimestamp = this.#db.clock.now();
+    this.#snapshot.at = this.#db.clock.now();
   }
 
   async #lockForRead(key: Buffer, strength: LockStrength, options: ReadOptions): Promise<boolean> {
@@ -314,19 +391,9 @@ export class LocalTxn implements Txn, LocalOwner {
     return true;
   }
 
-  async #waitForLock(wait: Promise<void>): Promise<void> {
-    try {
-      await wait;
-    } catch (error) {
-      if (error instanceof KvFailure && error.kvError.kind === 'deadlock') this.#end('aborted');
-      throw error;
-    }
-  }
-
   #lock(key: Buffer, strength: LockStrength, options: ReadOptions): Promise<void> | undefined {
-    this.#locked.push(key);
-    const wait = this.#db.lock(key, this, strength, options.lockTimeoutMs ?? 0);
-    return wait === undefined ? undefined : this.#waitForLock(wait);
+    this.#locked.push({ key, sequence: this.#sequence });
+    return this.#db.lock(key, this, strength, options.lockTimeoutMs ?? 0);
   }
 
   #isFree(key: Buffer, strength: LockStrength): boolean {
@@ -338,9 +405,12 @@ export class LocalTxn implements Txn, LocalOwner {
     return newest !== undefined && compareTimestamps(newest, this.#readTimestamp) > 0;
   }
 
-  #noteRead(span: Span): void {
+  #noteRead(span: Span, { untilCommit }: ReadOptions): void {
     this.#db.noteRead(this, this.#readTimestamp);
-    if (this.#options.asOf === undefined) this.#reads.push(span);
+    if (this.#options.asOf !== undefined) return;
+    this.#reads.push(span);
+    if (untilCommit !== true) return;
+    this.#kept.push({ span, snapshot: this.#snapshot, sequence: this.#sequence });
   }
 
   #compile(program: Buffer): ReturnType<NonNullable<LocalDb['rowPrograms']>['compile']> {
@@ -373,7 +443,9 @@ export class LocalTxn implements Txn, LocalOwner {
   }
 
   #checkOpen(): void {
-    if (this.#canceled) throw new KvFailure({ kind: 'canceled' });
+    if (this.#canceled || this.#interrupted === 'canceled') {
+      throw new KvFailure({ kind: 'canceled' });
+    }
     if (this.status !== 'open') {
       throw new KvFailure({ kind: 'txn-aborted', reason: `the transaction is ${this.status}` });
     }
@@ -388,7 +460,10 @@ export class LocalTxn implements Txn, LocalOwner {
     this.status = status;
     const error: KvError = { kind: 'txn-aborted', reason: 'the transaction has ended' };
     this.#db.stopWaiting(this, error);
-    this.#db.release(this, this.#locked);
+    this.#db.release(
+      this,
+      this.#locked.map(({ key }) => key),
+    );
     this.#locked = [];
   }
 }

@@ -2,6 +2,7 @@
 import { type Timestamp } from './hlc.ts';
 import { type TxnId } from './ids.ts';
 
+/** 'snapshot' is REPEATABLE READ; `txn/README.md` says what each of them checks. */
 export type IsolationLevel = 'serializable' | 'snapshot' | 'read-committed';
 
 /** Inclusive sequence numbers whose writes were rolled back by a savepoint (trap X17). */
@@ -15,7 +16,7 @@ export interface SequenceSpan {
  * something changes; the server sends changes back in the response header.
  *
  * INVARIANT 1: readTimestamp <= writeTimestamp.
- * INVARIANT 2: uncertaintyLimit is fixed for the life of the transaction (trap X3).
+ * INVARIANT 2: uncertaintyLimit is fixed for the life of the transaction, under 'read-committed' of the statement (trap X3).
  */
 export interface TxnMeta {
   readonly id: TxnId;
@@ -28,7 +29,7 @@ export interface TxnMeta {
   readonly priority: number;
   /** Reads see versions at or below this. */
   readonly readTimestamp: Timestamp;
-  /** Writes are laid down at this; equal to the read timestamp at commit under 'serializable'. */
+  /** Writes are laid down at this; equal to the read timestamp at commit under 'serializable', perhaps above it below. */
   readonly writeTimestamp: Timestamp;
   /**
    * When the transaction began and, once it has an anchor, a time before which nobody can have heard of it: no one has

@@ -8,12 +8,27 @@
  */
 import { emptyBytes, nextKey } from '../util/index.ts';
 import { type ScanOptions, type ScanPage } from './db.ts';
+import { type Timestamp } from './hlc.ts';
 import { SortedMap } from './sorted-map.ts';
+
+/** Where the reads of one statement (or of all of them) stand: refreshes move it, and all that follows from those reads with it. */
+export interface Snapshot {
+  at: Timestamp;
+}
 
 export interface BufferedWrite {
   readonly sequence: number;
   /** Undefined deletes. */
   readonly value: Buffer | undefined;
+  /** Of the statement that made the write; undefined: all reads of the transaction are checked at its commit. */
+  readonly snapshot?: Snapshot | undefined;
+}
+
+export interface BufferedVersion {
+  readonly key: Buffer;
+  readonly write: BufferedWrite;
+  /** The store must not hold a live value. */
+  readonly insert: boolean;
 }
 
 /** An insert that met the transaction's own live value `existing`. */
@@ -114,9 +129,9 @@ export class WriteBuffer {
     return found.sort((a, b) => a.write.sequence - b.write.sequence);
   }
 
-  /** Every write in key order, the writes of a key in order of sequence. `insert`: the store must not hold a live value. */
-  versions(): { readonly key: Buffer; readonly write: BufferedWrite; readonly insert: boolean }[] {
-    const found: { key: Buffer; write: BufferedWrite; insert: boolean }[] = [];
+  /** Every write in key order, the writes of a key in order of sequence. */
+  versions(): BufferedVersion[] {
+    const found: BufferedVersion[] = [];
     this.#writes.visit(emptyBytes, undefined, (key, versions) => {
       const checked = this.#inserts.size > 0 ? this.#inserts.get(key) : undefined;
       for (const write of versions) {
@@ -138,7 +153,7 @@ export class WriteBuffer {
   }
 
   /** Every write, with those that came as inserts and are not checked yet. */
-  #marked(): { readonly key: Buffer; readonly write: BufferedWrite; readonly insert: boolean }[] {
+  #marked(): BufferedVersion[] {
     const conflicts = new Set(this.#conflicts.map(({ sequence }) => sequence));
     return this.versions().map(({ key, write, insert }) => ({
       key,

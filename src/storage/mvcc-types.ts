@@ -98,7 +98,7 @@ export type MvccStats = SpanStats;
 export type MvccWriteResult =
   | { readonly kind: 'ok' }
   | { readonly kind: 'intent'; readonly key: Buffer; readonly intent: Intent }
-  | { readonly kind: 'newer'; readonly key: Buffer; readonly existing: Timestamp };
+  | { readonly kind: 'newer' | 'changed'; readonly key: Buffer; readonly existing: Timestamp };
 
 /**
  * Collects the effects of one command over an EngineReader. Reads through it see its own writes, so
@@ -113,7 +113,7 @@ export interface MvccBatch extends EngineReader {
    * of a (txn, epoch, sequence) that is there already succeeds without effect, and so does a straggler of
    * an epoch that the transaction has left behind. 'newer': a version above txn.readTimestamp, or at
    * or above the timestamp of the write, or an own intent above it (it was pushed, or this is a replay of a write that
-   * had to move up); a retry must write strictly above `existing`.
+   * had to move up); a retry must write strictly above `existing`. 'changed': a version above `unchangedSince`.
    */
   put(
     key: Buffer,
@@ -122,6 +122,7 @@ export interface MvccBatch extends EngineReader {
       readonly timestamp: Timestamp;
       readonly txn: TxnMeta | undefined;
       readonly sequence: number;
+      readonly unchangedSince?: Timestamp | undefined;
     },
   ): MvccWriteResult | Promise<MvccWriteResult>;
   /** Commits, moves or removes the intent of `txn` on `key`; returns whether there was one. Idempotent. */

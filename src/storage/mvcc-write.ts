@@ -78,6 +78,7 @@ class Batch implements MvccBatch {
       readonly timestamp: Timestamp;
       readonly txn: TxnMeta | undefined;
       readonly sequence: number;
+      readonly unchangedSince?: Timestamp | undefined;
     },
   ): MvccWriteResult {
     const engineKey = headKey(key);
@@ -86,7 +87,9 @@ class Batch implements MvccBatch {
     const { txn } = at;
     const intent = head.intent;
     if (intent !== undefined && intent.txnId !== txn?.id) return { kind: 'intent', key, intent };
+    const changed = changedSince(key, head, at.unchangedSince);
     if (txn === undefined) {
+      if (changed !== undefined) return changed;
       if (head.timestamp !== undefined && compareTimestamps(head.timestamp, at.timestamp) >= 0) {
         return { kind: 'newer', key, existing: head.timestamp };
       }
@@ -106,6 +109,7 @@ class Batch implements MvccBatch {
       }
       return ok;
     }
+    if (changed !== undefined) return changed;
     if (
       head.timestamp !== undefined &&
       (compareTimestamps(head.timestamp, txn.readTimestamp) > 0 ||
@@ -195,6 +199,16 @@ class Batch implements MvccBatch {
     this.#sum.version(engineKey, stored, 1);
     this.#pending.set(engineKey, stored);
   }
+}
+
+function changedSince(
+  key: Buffer,
+  { timestamp }: HeadRecord,
+  since: Timestamp | undefined,
+): Extract<MvccWriteResult, { kind: 'changed' | 'newer' }> | undefined {
+  const isChanged =
+    timestamp !== undefined && since !== undefined && compareTimestamps(timestamp, since) > 0;
+  return isChanged ? { kind: 'changed', key, existing: timestamp } : undefined;
 }
 
 /**

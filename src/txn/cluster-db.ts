@@ -110,8 +110,7 @@ export class ClusterDb implements Db {
       id: this.#newTxnId(now),
       anchor: undefined,
       epoch: 0,
-      // The weaker levels run as serializable.
-      isolation: 'serializable',
+      isolation: options.isolation ?? 'serializable',
       priority: priorities[options.priority ?? 'normal'],
       readTimestamp,
       writeTimestamp: readTimestamp,

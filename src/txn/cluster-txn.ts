@@ -10,6 +10,7 @@
  * INVARIANT 2: `anchor` is set before the first request that can leave a lock or an intent.
  */
 import {
+  addMicros,
   KvFailure,
   kvSettings,
   PageBuilder,
@@ -17,6 +18,7 @@ import {
   untilPast,
   WriteBuffer,
   type BatchResponse,
+  type BufferedWrite,
   type ClusterSettings,
   type CommitTrigger,
   type HlcClock,
@@ -43,6 +45,7 @@ import { type Assumptions } from './assumptions.ts';
 import { cleanUp } from './clean-up.ts';
 import { commitWrites, flushWrites } from './committer.ts';
 import { Heartbeater } from './heartbeater.ts';
+import { KeptReads, type ReadMark } from './kept-reads.ts';
 import { prepareTxn } from './prepared.ts';
 import { Refresher, retryTimestamp } from './refresher.ts';
 import { type TxnCounters } from './counters.ts';
@@ -88,8 +91,8 @@ export class ClusterTxn implements Txn {
   readonly heartbeater: Heartbeater;
   /** Where requests have, or may have, left locks or intents. */
   readonly locks: SpanSet;
-  /** Keys that are certainly locked for update. */
-  readonly #locked = new Set<string>();
+  /** What has to hold until the commit whatever the level, and what need not be locked again. */
+  readonly kept: KeptReads;
   /** Where intents have, or may have, been written. */
   readonly intents: SpanSet;
   /** Values that were assumed, by key: each is checked by the write of its key. */
@@ -100,7 +103,10 @@ export class ClusterTxn implements Txn {
   readonly #readOnlyAsOf: boolean;
   readonly #isNearest: boolean;
   #followerReads = 0;
-  readonly #observedClocks = new Map<NodeId, Timestamp>();
+  readonly #isStrict: boolean;
+  /** One per snapshot: what was sent for an earlier statement and is answered late must not count for this one (trap X3). */
+  #observedClocks = new Map<NodeId, Timestamp>();
+  #savepointSequence = 0;
   #flushedSequence = 0;
   /** Writes on their way out as intents: one buffer at a time. */
   #flight: Flight | undefined;
@@ -109,8 +115,10 @@ export class ClusterTxn implements Txn {
   #firstRead: Promise<unknown> | undefined;
   #ended: KvError | undefined;
   #committing = false;
-  readonly #stop: Promise<never>;
-  #stopNow: (failure: KvFailure) => void = () => undefined;
+  /** The statement under way was cancelled, or is to be run again: up to the next rollback to a savepoint. */
+  #interrupted: 'canceled' | 'retried' | undefined;
+  #stop: Promise<never>;
+  #stopNow: (failure: KvFailure) => void;
 
   constructor(parts: TxnParts, meta: TxnMeta, options: TxnOptions) {
     this.parts = parts;
@@ -119,16 +127,15 @@ export class ClusterTxn implements Txn {
     this.#optimistic = options.optimistic === true;
     this.#isBulk = options.bulk === true;
     const spanBytes = parts.settings.get(kvSettings.maxIntentsBytes);
+    this.#isStrict = options.strict === true;
+    this.kept = new KeptReads(spanBytes);
     this.locks = new SpanSet(spanBytes);
     this.intents = new SpanSet(spanBytes);
     this.refresher = new Refresher(this, meta, { movable: options.asOf === undefined });
     this.heartbeater = new Heartbeater(this);
     // The beginning was read off this node's clock.
     if (options.asOf === undefined) this.#observedClocks.set(parts.nodeId, meta.minTimestamp);
-    this.#stop = new Promise((_resolve, reject) => {
-      this.#stopNow = reject;
-    });
-    this.#stop.catch(() => undefined);
+    [this.#stop, this.#stopNow] = newStop();
   }
 
   get meta(): TxnMeta {
@@ -194,7 +201,7 @@ export class ClusterTxn implements Txn {
   }
 
   #mustLock(key: Buffer, lock: LockStrength): boolean {
-    return lock !== 'none' && !this.#locked.has(key.toString('latin1'));
+    return lock !== 'none' && !this.kept.isForUpdate(key);
   }
 
   #mustLockBefore(key: Buffer, asked: Buffer | undefined): boolean {
@@ -211,12 +218,15 @@ export class ClusterTxn implements Txn {
       for (const key of keys) this.locks.add(key, undefined);
     }
     const requests = keys.map((key): KvRequest => ({ kind: 'get', key, lock }));
-    const note = (): void => {
-      for (const key of keys) {
+    const note = (results: readonly KvResult[]): void => {
+      const mark = this.#readMark();
+      const isKept = lock !== 'none' || options.untilCommit === true;
+      for (const [i, key] of keys.entries()) {
         this.refresher.noteRead(key, undefined);
-        if (lock === 'update' && options.waitPolicy !== 'skip') {
-          this.#locked.add(key.toString('latin1'));
-        }
+        const result = results[i];
+        const isSkipped =
+          options.waitPolicy === 'skip' && result?.kind === 'get' && result.value === undefined;
+        if (isKept && !isSkipped) this.kept.key(key, lock === 'update', mark);
       }
     };
     const results = await this.#read(
@@ -277,6 +287,13 @@ export class ClusterTxn implements Txn {
       const from = reverse && rest !== undefined ? rest.end : start;
       const to = !reverse && rest !== undefined ? rest.start : end;
       this.refresher.noteRead(from, to);
+      const mark = this.#readMark();
+      if (mark.snapshot === undefined || answer?.kind !== 'scan') return;
+      if (options.untilCommit === true) this.kept.span(from, to, mark);
+      if (lock === 'none') return;
+      for (const key of answer.lockedKeys ?? answer.keys) {
+        this.kept.key(key, lock === 'update', mark);
+      }
     };
     const [result] = await this.#read(
       options,
@@ -286,6 +303,12 @@ export class ClusterTxn implements Txn {
     if (result?.kind !== 'scan') return { keys: [], values: [], resume: undefined };
     const { keys, values, resume } = result;
     return { keys, values, resume };
+  }
+
+  /** Below 'serializable' it tells since when what is read now must not change. */
+  #readMark(): ReadMark {
+    const { isSerializable, snapshot } = this.refresher;
+    return { snapshot: isSerializable ? undefined : snapshot, sequence: this.#sequence };
   }
 
   /**
@@ -326,7 +349,7 @@ export class ClusterTxn implements Txn {
       }
       await this.#recover(response);
     }
-    return this.fail({ kind: 'txn-retry', reason: 'too many changes of the read timestamp' });
+    return this.retry('too many changes of the read timestamp');
   }
 
   /** Makes room for another try after `response`, or fails. */
@@ -338,17 +361,21 @@ export class ClusterTxn implements Txn {
 
   put(key: Buffer, value: Buffer): void {
     this.#checkWritable();
-    this.buffer.put(key, { sequence: this.#nextSequence(), value });
+    this.buffer.put(key, this.#write(value));
   }
 
   delete(key: Buffer): void {
     this.#checkWritable();
-    this.buffer.put(key, { sequence: this.#nextSequence(), value: undefined });
+    this.buffer.put(key, this.#write(undefined));
   }
 
   insert(key: Buffer, value: Buffer): void {
     this.#checkWritable();
-    this.buffer.insert(key, { sequence: this.#nextSequence(), value });
+    this.buffer.insert(key, this.#write(value));
+  }
+
+  #write(value: Buffer | undefined): BufferedWrite {
+    return { sequence: this.#nextSequence(), value, snapshot: this.refresher.snapshot };
   }
 
   async checkInserts(): Promise<void> {
@@ -420,7 +447,12 @@ export class ClusterTxn implements Txn {
     this.#flushedSequence = this.#sequence;
     for (const { key } of versions) this.intents.add(key, undefined);
     const landed = flushWrites(this, buffer).then(
-      () => undefined,
+      () => {
+        // What was undone meanwhile may have been locked anew: that is another lock.
+        if (flight.rolledBack) return undefined;
+        for (const { key } of versions) this.kept.writtenDown(key, this.#savepointSequence);
+        return undefined;
+      },
       (error: unknown) => {
         // A replay of what did get there is a no-op.
         const later = this.buffer;
@@ -434,27 +466,42 @@ export class ClusterTxn implements Txn {
         return new KvFailure({ kind: 'unavailable', reason: String(error) });
       },
     );
-    this.#flight = { buffer, landed, rolledBack: false };
+    const flight: Flight = { buffer, landed, rolledBack: false };
+    this.#flight = flight;
   }
 
   savepoint(): Savepoint {
-    return { sequence: this.#sequence };
+    const sequence = this.#sequence;
+    this.#savepointSequence = sequence;
+    // What is locked from now on is locked behind it.
+    this.#nextSequence();
+    return { sequence };
   }
 
   rollbackTo(savepoint: Savepoint): void {
+    const interrupted = this.#interrupted;
+    this.#interrupted = undefined;
+    if (interrupted === 'canceled') [this.#stop, this.#stopNow] = newStop();
     this.buffer.rollbackTo(savepoint.sequence);
     if (this.#flight !== undefined) this.#flight.rolledBack = true;
+    const keepsLocks = interrupted === 'retried' && savepoint.sequence === this.#savepointSequence;
+    if (!keepsLocks) this.kept.rollbackTo(savepoint.sequence);
     if (this.#flushedSequence <= savepoint.sequence) return;
     this.refresher.ignoreSequences(savepoint.sequence + 1, this.#sequence);
   }
 
-  /** All levels run as serializable for now: a statement sees what the transaction sees. */
   beginStatement(): void {
     this.checkOpen();
+    this.#interrupted = undefined;
+    const { clock, nodeId } = this.parts;
+    const now = clock.now();
+    const isNew = this.refresher.beginStatement(now, addMicros(now, clock.maxOffsetMicros));
+    if (isNew) this.#observedClocks = new Map([[nodeId, now]]);
   }
 
   becomeSerializable(): void {
     this.checkOpen();
+    this.refresher.becomeSerializable();
   }
 
   async commit(options: { readonly trigger?: CommitTrigger } = {}): Promise<Timestamp> {
@@ -481,6 +528,10 @@ export class ClusterTxn implements Txn {
     } catch (error) {
       const known = error instanceof KvFailure && error.kvError.kind !== 'ambiguous-result';
       this.end(known ? 'aborted' : 'ambiguous');
+      // There is no statement any more that could be run again.
+      if (known && error.kvError.kind === 'statement-retry') {
+        throw new KvFailure({ ...error.kvError, kind: 'txn-retry' });
+      }
       if (known && error.kvError.kind === 'txn-aborted' && this.#ended !== undefined) {
         throw new KvFailure(this.#ended);
       }
@@ -488,9 +539,19 @@ export class ClusterTxn implements Txn {
     }
   }
 
-  /** Commit wait. */
+  /** Commit wait. No two clocks are farther apart than the maximum offset. */
   waitOut(committed: Timestamp): Promise<void> {
-    return untilPast(this.parts.env, this.parts.clock, committed);
+    const { env, clock } = this.parts;
+    const isStrict = this.#isStrict && this.#hasWritten;
+    return untilPast(
+      env,
+      clock,
+      isStrict ? addMicros(committed, clock.maxOffsetMicros) : committed,
+    );
+  }
+
+  get #hasWritten(): boolean {
+    return this.buffer.size > 0 || this.intents.size > 0;
   }
 
   async rollback(): Promise<void> {
@@ -505,7 +566,18 @@ export class ClusterTxn implements Txn {
     if (this.#committing) this.parts.background(cleanUp(this), 'cancelling a commit');
   }
 
+  cancelStatement(): void {
+    if (this.#committing) return this.cancel();
+    if (this.status !== 'open' || this.#ended !== undefined) return;
+    this.#interrupted = 'canceled';
+    this.#stopNow(new KvFailure({ kind: 'canceled' }));
+  }
+
   fixedTimestamp(): Timestamp {
+    if (!this.refresher.isSerializable) {
+      const reason = 'only a serializable transaction has one timestamp';
+      throw new KvFailure({ kind: 'invalid-request', reason });
+    }
     this.refresher.fix();
     return this.meta.readTimestamp;
   }
@@ -556,6 +628,7 @@ export class ClusterTxn implements Txn {
 
   checkOpen(): void {
     if (this.#ended !== undefined) throw new KvFailure(this.#ended);
+    if (this.#interrupted === 'canceled') throw new KvFailure({ kind: 'canceled' });
     if (this.status !== 'open') {
       throw new KvFailure({ kind: 'txn-aborted', reason: `the transaction is ${this.status}` });
     }
@@ -579,15 +652,22 @@ export class ClusterTxn implements Txn {
     return this.#sequence;
   }
 
+  /** What was read does not hold any more: the statement, or all of the transaction, has to be run anew. */
+  retry(reason: string): never {
+    if (this.refresher.isSerializable || this.meta.isolation === 'snapshot') {
+      return this.fail({ kind: 'txn-retry', reason });
+    }
+    this.#interrupted = 'retried';
+    throw new KvFailure({ kind: 'statement-retry', reason });
+  }
+
   /** Throws `error`; when it leaves nothing to go on with, the transaction ends here. */
   fail(error: KvError): never {
     const final: KvError =
       error.kind === 'refresh-failed'
         ? { kind: 'txn-retry', reason: 'a value that was read has changed' }
         : (this.disproved(error) ?? error);
-    if (final.kind === 'txn-retry' || final.kind === 'txn-aborted' || final.kind === 'deadlock') {
-      this.end('aborted');
-    }
+    if (final.kind === 'txn-retry' || final.kind === 'txn-aborted') this.end('aborted');
     throw new KvFailure(final);
   }
 
@@ -607,4 +687,14 @@ export class ClusterTxn implements Txn {
       this.parts.background(cleanUp(this), 'rolling back');
     }
   }
+}
+
+/** A promise that only ever rejects, and how to make it do so. */
+function newStop(): [Promise<never>, (failure: KvFailure) => void] {
+  let stopNow: (failure: KvFailure) => void = () => undefined;
+  const stop = new Promise<never>((_resolve, reject) => {
+    stopNow = reject;
+  });
+  stop.catch(() => undefined);
+  return [stop, stopNow];
 }

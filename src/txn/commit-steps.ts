@@ -11,6 +11,7 @@ import {
 } from '../kv/index.ts';
 import { cleanUpCommitted } from './clean-up.ts';
 import { type ClusterTxn } from './cluster-txn.ts';
+import { type RefreshRequest } from './kept-reads.ts';
 import { retryTimestamp } from './refresher.ts';
 
 /** The writes of a commit over several ranges. */
@@ -51,8 +52,28 @@ export async function moveOrFail(
 ): Promise<void> {
   const to = retryTimestamp(response);
   if (to === undefined) return txn.fail(response.error);
+  // Only the commit has to stand there: what was read below 'serializable' need not.
+  if (response.error.kind === 'txn-pushed' && !txn.refresher.isSerializable) {
+    return txn.refresher.raiseWrite(to);
+  }
   // A write that was moved needs no refresh of its own before the commit, but it saves a round then.
   await txn.refresher.refreshTo(to);
+}
+
+/** What has to hold until the commit; the writes in the buffer check themselves. */
+export function keptRefreshes(txn: ClusterTxn, to: Timestamp): RefreshRequest[] {
+  return txn.kept.refreshes(to, (key) => txn.buffer.get(key) !== undefined);
+}
+
+/** Everything that a commit at `to` rests on holds up to there, or the transaction fails. */
+export async function proveUpTo(txn: ClusterTxn, to: Timestamp): Promise<void> {
+  if (txn.refresher.isSerializable) await txn.refresher.refreshTo(to);
+  const refreshes = keptRefreshes(txn, to).filter(({ from }) => compareTimestamps(from, to) < 0);
+  if (refreshes.length === 0) return;
+  const { router } = txn.parts;
+  const response = await txn.unlessStopped(router.sendBatch(txn.header({}, false), refreshes));
+  txn.checkOpen();
+  if (response.kind === 'error') txn.fail(response.error);
 }
 
 /** The transaction is committed, as `answer` says: what it leaves is resolved behind. `intents`: where it has any. */

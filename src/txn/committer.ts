@@ -9,9 +9,15 @@
  * the transaction is committed and answered; the intents are resolved behind the answer.
  */
 import {
+  compareTimestamps,
   containsKey,
   equalTimestamps,
+  requestSpan,
+  type BatchResponse,
+  type BufferedVersion,
+  type BufferedWrite,
   type CommitTrigger,
+  type EndTxnRequest,
   type KvRequest,
   type RangeDescriptor,
   type Span,
@@ -25,8 +31,10 @@ import { type ClusterTxn } from './cluster-txn.ts';
 import {
   concludeCommit,
   isAhead,
+  keptRefreshes,
   maxMoves,
   moveOrFail,
+  proveUpTo,
   writeOf,
   type CommitPlan,
 } from './commit-steps.ts';
@@ -70,21 +78,33 @@ export async function commitWrites(
   if (first !== undefined) txn.prepareToLock(first.key);
   const writes = entries.map(({ key, write }): KvRequest => {
     const { value, sequence } = write;
+    const parts = { key, sequence, ...unchangedSince(txn, key, write) };
     const expected = txn.assumes ? txn.assumed.get(key) : undefined;
     if (expected !== undefined && txn.buffer.mustBeAbsent(key)) {
       // Either the assumption is wrong or the insert: only a real read can tell.
       return txn.fail({ kind: 'condition-failed', key, existing: expected });
     }
-    if (expected !== undefined) return { kind: 'conditional-put', key, value, expected, sequence };
-    if (value === undefined) return { kind: 'delete', key, sequence };
-    const kind = txn.buffer.mustBeAbsent(key) ? 'insert' : 'put';
-    return { kind, key, value, sequence };
+    if (expected !== undefined) return { kind: 'conditional-put', value, expected, ...parts };
+    if (value === undefined) return { kind: 'delete', ...parts };
+    return { kind: txn.buffer.mustBeAbsent(key) ? 'insert' : 'put', value, ...parts };
   });
   if (txn.intents.size === 0) {
     const committed = await commitInOnePhase(txn, writes, trigger);
     if (committed !== undefined) return committed;
   }
   return commitOverRanges(txn, writes, trigger);
+}
+
+/** Of a write by an earlier statement, or of a key that an earlier one has locked: where that stood. */
+function unchangedSince(
+  { kept, refresher }: ClusterTxn,
+  key: Buffer,
+  { snapshot }: BufferedWrite,
+): { readonly unchangedSince?: Timestamp } {
+  if (snapshot === undefined) return {};
+  const locked = kept.since(key) ?? snapshot;
+  const earlier = compareTimestamps(locked.at, snapshot.at) < 0 ? locked : snapshot;
+  return earlier === refresher.snapshot ? {} : { unchangedSince: earlier.at };
 }
 
 /** Nothing to make durable: the transaction was right at its read timestamp. */
@@ -107,16 +127,14 @@ async function commitInOnePhase(
   txn.heartbeater.muted = true;
   for (let moves = 0; moves < maxMoves; moves++) {
     txn.checkOpen();
-    const from = txn.meta.readTimestamp;
-    const reads = txn.refresher.reads();
-    const refreshes = reads.map((span): KvRequest => ({ kind: 'refresh', span, from, to: from }));
-    const end = endRequest(txn, { onePhase: true, lockSpans: [], trigger });
     const { router } = txn.parts;
-    const withReads = txn.refresher.movable && reads.length <= maxRefreshesInBatch;
-    let response = withReads
-      ? await router.sendToOneRange(txn.header({}, true), [...refreshes, ...writes, end])
-      : undefined;
-    response ??= await router.sendToOneRange(txn.header({}, false), [...writes, end]);
+    const { mayMove, refreshes } = refreshesInBatch(txn);
+    const end = endRequest(txn, { onePhase: true, lockSpans: [], trigger });
+    let response =
+      refreshes.length <= maxRefreshesInBatch
+        ? await router.sendToOneRange(txn.header({}, mayMove), [...refreshes, ...writes, end])
+        : undefined;
+    response ??= await commitBesideReads(txn, writes, end);
     if (response === undefined) {
       txn.heartbeater.muted = false;
       return undefined;
@@ -129,6 +147,39 @@ async function commitInOnePhase(
     }
   }
   return txn.fail({ kind: 'txn-retry', reason: 'too much contention at commit' });
+}
+
+/** What a commit in one phase brings along, so that its range can see to it that all of it holds where it commits. */
+function refreshesInBatch(txn: ClusterTxn): {
+  readonly mayMove: boolean;
+  readonly refreshes: readonly KvRequest[];
+} {
+  const { refresher, meta } = txn;
+  const kept = keptRefreshes(txn, meta.writeTimestamp);
+  const reads = refresher.reads();
+  // Below 'serializable' reads only matter when the range would have to move them: that is rare, and then it says so.
+  if (!refresher.isSerializable) return { mayMove: reads.length === 0, refreshes: kept };
+  if (!refresher.movable) return { mayMove: false, refreshes: kept };
+  const from = meta.readTimestamp;
+  const plain = reads.map((span): KvRequest => ({ kind: 'refresh', span, from, to: from }));
+  return { mayMove: true, refreshes: [...plain, ...kept] };
+}
+
+/** The reads are too many, or of other ranges; undefined when the writes are, too. */
+async function commitBesideReads(
+  txn: ClusterTxn,
+  writes: readonly KvRequest[],
+  end: EndTxnRequest,
+): Promise<BatchResponse | undefined> {
+  const { router } = txn.parts;
+  if (keptRefreshes(txn, txn.meta.writeTimestamp).length === 0) {
+    return router.sendToOneRange(txn.header({}, false), [...writes, end]);
+  }
+  const range = await router.rangeOf(anchorOf(txn));
+  if (!writes.every((write) => isInside(range, requestSpan(write)))) return undefined;
+  const notAbove = txn.meta.writeTimestamp;
+  await proveUpTo(txn, notAbove);
+  return router.sendToOneRange(txn.header({}, false), [...writes, { ...end, notAbove }]);
 }
 
 async function commitOverRanges(
@@ -172,7 +223,7 @@ async function commitInTwoPhases(
     txn.checkOpen();
     await reachAgreement(txn, separate, flushed);
     txn.heartbeater.muted = true;
-    const end = endRequest(txn, { lockSpans, trigger });
+    const end = endRequest(txn, { lockSpans, trigger, notAbove: txn.meta.writeTimestamp });
     const { router } = txn.parts;
     const response = await router.sendToOneRange(txn.header({}, false), [...together, end]);
     if (response?.kind === 'ok') return concludeCommit(txn, response.results.at(-1), lockSpans);
@@ -200,10 +251,9 @@ export async function reachAgreement(
   for (let moves = 0; moves < maxMoves; moves++) {
     const at = txn.meta.writeTimestamp;
     const notes = laid.map((span): KvRequest => ({ kind: 'refresh', span, from: at, to: at }));
-    await writeIntents(txn, [...laying, ...notes]);
-    if (!equalTimestamps(txn.meta.readTimestamp, txn.meta.writeTimestamp)) {
-      await txn.refresher.refreshTo(txn.meta.writeTimestamp);
-    }
+    const batch = [...laying, ...notes];
+    await writeIntents(txn, () => batch);
+    await proveUpTo(txn, txn.meta.writeTimestamp);
     if (equalTimestamps(at, txn.meta.writeTimestamp)) return;
     // An intent may stand below the commit: laid down again it would be moved up again where ranges are closed ahead.
     const spans = laying.map((write): Span => ({ start: writeOf(write).key, end: undefined }));
@@ -254,10 +304,12 @@ function joinPerRange(router: Router, spans: readonly Span[]): Span[] {
   return joined;
 }
 
-async function writeIntents(txn: ClusterTxn, writes: readonly KvRequest[]): Promise<void> {
-  if (writes.length === 0) return;
+/** `batch` is asked for whenever it is sent: another statement may have begun since. */
+async function writeIntents(txn: ClusterTxn, batch: () => readonly KvRequest[]): Promise<void> {
   for (let moves = 0; moves < maxMoves; moves++) {
     txn.checkOpen();
+    const writes = batch();
+    if (writes.length === 0) return;
     const response = await txn.unlessStopped(
       txn.parts.router.sendBatch(txn.header({}, false), writes),
     );
@@ -278,32 +330,27 @@ async function writeIntents(txn: ClusterTxn, writes: readonly KvRequest[]): Prom
 export async function flushWrites(txn: ClusterTxn, buffer: WriteBuffer): Promise<void> {
   const versions = buffer.versions();
   let next = 0;
-  const piece = (): { readonly requests: readonly KvRequest[]; readonly bytes: number } => {
-    const requests: KvRequest[] = [];
+  const piece = (): { readonly writes: readonly BufferedVersion[]; readonly bytes: number } => {
+    const writes: BufferedVersion[] = [];
     let bytes = 0;
     for (; next < versions.length; next++) {
       const version = versions[next];
       if (version === undefined) break;
-      const { key, write, insert } = version;
-      const full = requests.length >= pieceWrites || bytes >= pieceBytes;
+      const { key, write } = version;
+      const full = writes.length >= pieceWrites || bytes >= pieceBytes;
       if (full && versions[next - 1]?.key !== key) break;
-      const { value, sequence } = write;
-      requests.push(
-        value === undefined
-          ? { kind: 'delete', key, sequence }
-          : { kind: insert ? 'insert' : 'put', key, value, sequence },
-      );
-      bytes += key.length + (value?.length ?? 0);
+      writes.push(version);
+      bytes += key.length + (write.value?.length ?? 0);
     }
-    return { requests, bytes };
+    return { writes, bytes };
   };
   let failed = false;
   const worker = async (): Promise<void> => {
     while (!failed && next < versions.length) {
       try {
-        const { requests, bytes } = piece();
+        const { writes, bytes } = piece();
         await txn.paceBulk(bytes);
-        await writeIntents(txn, requests);
+        await writeIntents(txn, () => writes.map((version) => requestOf(txn, version)));
       } catch (error) {
         failed = true;
         throw error;
@@ -313,4 +360,11 @@ export async function flushWrites(txn: ClusterTxn, buffer: WriteBuffer): Promise
   // All of them have come to an end before a failure is reported.
   const ends = await Promise.allSettled(Array.from({ length: piecesAtOnce }, worker));
   for (const end of ends) if (end.status === 'rejected') throw end.reason;
+}
+
+function requestOf(txn: ClusterTxn, { key, write, insert }: BufferedVersion): KvRequest {
+  const { value, sequence } = write;
+  const parts = { key, sequence, ...unchangedSince(txn, key, write) };
+  if (value === undefined) return { kind: 'delete', ...parts };
+  return { kind: insert ? 'insert' : 'put', value, ...parts };
 }

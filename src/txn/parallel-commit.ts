@@ -29,7 +29,14 @@ import {
 } from '../kv/index.ts';
 import { makeExplicit } from './clean-up.ts';
 import { type ClusterTxn } from './cluster-txn.ts';
-import { concludeCommit, isAhead, moveOrFail, writeOf, type CommitPlan } from './commit-steps.ts';
+import {
+  concludeCommit,
+  isAhead,
+  moveOrFail,
+  proveUpTo,
+  writeOf,
+  type CommitPlan,
+} from './commit-steps.ts';
 import { anchorOf, endRequest } from './end-request.ts';
 
 /** A record names no more writes than this, nor more bytes of keys: larger commits take two rounds. */
@@ -58,14 +65,15 @@ export async function commitInParallel(
   plan: CommitPlan,
 ): Promise<Timestamp | undefined> {
   const { counters, router } = txn.parts;
-  await txn.refresher.refreshTo(txn.meta.writeTimestamp);
+  await proveUpTo(txn, txn.meta.writeTimestamp);
   txn.checkOpen();
   counters.parallelCommits++;
   const staged = txn.meta;
   const inFlightWrites = plan.elsewhere
     .map(writeOf)
     .map(({ key, sequence }) => ({ key, sequence }));
-  const stage = endRequest(txn, { lockSpans: plan.lockSpans, inFlightWrites });
+  const notAbove = staged.writeTimestamp;
+  const stage = endRequest(txn, { lockSpans: plan.lockSpans, inFlightWrites, notAbove });
   const header = txn.header({}, false);
   // Not abandoned when the client cancels: what was sent may commit.
   const [atAnchor, elsewhere] = await Promise.all([

@@ -39,7 +39,7 @@ export async function prepareTxn(
     await reachAgreement(txn, [], flushedSpans(txn, []));
     txn.heartbeater.muted = true;
     const response = await txn.parts.router.sendBatch(txn.header({}, false), [
-      endRequest(txn, { lockSpans, twoPhase: 'prepare' }),
+      endRequest(txn, { lockSpans, twoPhase: 'prepare', notAbove: txn.meta.writeTimestamp }),
     ]);
     if (response.kind === 'ok') {
       txn.end('prepared');

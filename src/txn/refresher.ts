@@ -3,6 +3,9 @@
  * t to t' is right when nothing that was read changed in (t, t']: then every read would give the same
  * at t' (traps X2, X10).
  *
+ * Under 'read-committed' that goes for one statement: the next one reads where the clock is when it begins and owes the
+ * earlier ones nothing. What those have written or locked goes on standing at their snapshots.
+ *
  * INVARIANT: `version` changes with the read timestamp; a read sent under another version, or answered
  *   during a refresh that does not know of it, does not count.
  */
@@ -12,6 +15,7 @@ import {
   laterTimestamp,
   type BatchResponse,
   type KvRequest,
+  type Snapshot,
   type Span,
   type Timestamp,
   type TxnMeta,
@@ -24,6 +28,8 @@ export class Refresher {
   readonly #reads: SpanSet;
   #meta: TxnMeta;
   #movable: boolean;
+  /** Undefined: born serializable, so nothing needs to know where a single write or lock stands. */
+  #snapshot: Snapshot | undefined;
   #version = 0;
   #refreshing: Promise<void> | undefined;
 
@@ -32,11 +38,36 @@ export class Refresher {
     this.#reads = new SpanSet(txn.parts.settings.get(kvSettings.maxRefreshSpansBytes));
     this.#meta = meta;
     this.#movable = options.movable;
+    if (meta.isolation !== 'serializable') this.#snapshot = { at: meta.readTimestamp };
   }
 
   get meta(): TxnMeta {
     const { sequence } = this.#txn;
     return this.#meta.sequence === sequence ? this.#meta : { ...this.#meta, sequence };
+  }
+
+  get isSerializable(): boolean {
+    return this.#meta.isolation === 'serializable';
+  }
+
+  /** Of the present statement. */
+  get snapshot(): Snapshot | undefined {
+    return this.#snapshot;
+  }
+
+  /** True when the statement that begins now reads at `now`, which is this node's clock, and knows no node's clock yet. */
+  beginStatement(now: Timestamp, uncertaintyLimit: Timestamp): boolean {
+    if (this.#meta.isolation !== 'read-committed') return false;
+    this.#reads.clear();
+    const readTimestamp = laterTimestamp(now, this.#meta.readTimestamp);
+    this.#snapshot = { at: readTimestamp };
+    this.#meta = { ...this.#meta, uncertaintyLimit };
+    this.#setRead(readTimestamp);
+    return true;
+  }
+
+  becomeSerializable(): void {
+    this.#meta = { ...this.#meta, isolation: 'serializable' };
   }
 
   get version(): number {
@@ -91,12 +122,16 @@ export class Refresher {
 
   /** A range laid the transaction's writes down later than was asked. */
   noteWrite(txn: TxnMeta | undefined): void {
-    if (txn === undefined) return;
-    const writeTimestamp = laterTimestamp(this.#meta.writeTimestamp, txn.writeTimestamp);
+    if (txn !== undefined) this.raiseWrite(txn.writeTimestamp);
+  }
+
+  /** The commit has to stand at `to` at least. */
+  raiseWrite(to: Timestamp): void {
+    const writeTimestamp = laterTimestamp(this.#meta.writeTimestamp, to);
     this.#meta = { ...this.#meta, writeTimestamp };
   }
 
-  /** Moves the read timestamp to `to` at least; fails the transaction with 'txn-retry' when that is not possible. */
+  /** Moves the read timestamp to `to` at least; fails as `ClusterTxn.retry` when something that was read has changed. */
   async refreshTo(to: Timestamp): Promise<void> {
     while (this.#refreshing !== undefined) await this.#refreshing;
     if (compareTimestamps(to, this.#meta.readTimestamp) <= 0) return;
@@ -124,13 +159,17 @@ export class Refresher {
       const header = this.#txn.header({}, false);
       const response = await this.#txn.unlessStopped(router.sendBatch(header, requests));
       this.#txn.checkOpen();
-      if (response.kind === 'error') return this.#txn.fail(response.error);
+      if (response.kind === 'error') {
+        if (response.error.kind !== 'refresh-failed') return this.#txn.fail(response.error);
+        return this.#txn.retry('a value that was read has changed');
+      }
     }
     this.#setRead(to);
   }
 
   #setRead(to: Timestamp): void {
     this.#version++;
+    if (this.#snapshot !== undefined) this.#snapshot.at = to;
     const writeTimestamp = laterTimestamp(this.#meta.writeTimestamp, to);
     this.#meta = { ...this.#meta, readTimestamp: to, writeTimestamp };
   }

@@ -4,12 +4,13 @@
  * its result is printed there as `<session>: <result>`.
  *
  *     setup k=v ...                committed before the script's sessions start
- *     begin S [fixed]
- *     get S key [lock=update|share] [wait=block|error|skip] [timeout=ms]
+ *     begin S [fixed] [isolation=snapshot|read-committed]
+ *     statement S | serializable S
+ *     get S key [lock=update|share] [wait=block|error|skip] [timeout=ms] [until-commit=1]
  *     scan S start end [lock=...] [rows=n] [reverse=1]
  *     put S key value | insert S key value | delete S key | check S
  *     savepoint S name | rollback-to S name
- *     commit S | rollback S | cancel S
+ *     commit S | rollback S | cancel S | cancel-statement S
  *     prepare S                    then `end S commit|abort`: says whether this ended it; `state S`
  *     show                         all rows
  *     advance ms
@@ -17,6 +18,7 @@
 import {
   KvFailure,
   type Db,
+  type IsolationLevel,
   type PreparedTxn,
   type ReadOptions,
   type Savepoint,
@@ -88,7 +90,7 @@ export function dbScriptRunner(db: Db, env: VirtualEnv): ScriptRunner {
       return drain('');
     }
     if (call.command === 'begin') {
-      const txn = db.begin({ name });
+      const txn = db.begin({ name, isolation: isolationOf(call) });
       if (first === 'fixed') txn.fixedTimestamp();
       sessions.set(name, { txn, savepoints: new Map(), prepared: undefined, pending: undefined });
       return '';
@@ -96,6 +98,8 @@ export function dbScriptRunner(db: Db, env: VirtualEnv): ScriptRunner {
     if (session === undefined) return `no session ${name}`;
     if (call.command === 'cancel') {
       session.txn.cancel();
+    } else if (call.command === 'cancel-statement') {
+      session.txn.cancelStatement();
     } else {
       if (session.pending !== undefined) return `${name} is waiting`;
       start(name, session, () => perform(db, session, call, first, second));
@@ -138,6 +142,12 @@ async function perform(
           reverse: call.options.has('reverse'),
         }),
       );
+    case 'statement':
+      txn.beginStatement();
+      return 'ok';
+    case 'serializable':
+      txn.becomeSerializable();
+      return 'ok';
     case 'put':
       txn.put(scriptKey(first), Buffer.from(second));
       return 'ok';
@@ -198,6 +208,11 @@ export async function scanPages(txn: Txn, options: ScanOptions): Promise<ScanPag
   return { keys, values, resume };
 }
 
+function isolationOf(call: ScriptCase): IsolationLevel {
+  const isolation = call.options.get('isolation');
+  return isolation === 'snapshot' || isolation === 'read-committed' ? isolation : 'serializable';
+}
+
 function readOptions(call: ScriptCase): ReadOptions {
   const lock = call.options.get('lock');
   const wait = call.options.get('wait');
@@ -205,6 +220,7 @@ function readOptions(call: ScriptCase): ReadOptions {
   return {
     ...(lock === 'update' || lock === 'share' ? { lock } : {}),
     ...(wait === 'block' || wait === 'error' || wait === 'skip' ? { waitPolicy: wait } : {}),
+    ...(call.options.has('until-commit') ? { untilCommit: true } : {}),
     ...(timeout === undefined ? {} : { lockTimeoutMs: Number(timeout) }),
   };
 }

@@ -76,16 +76,21 @@ export async function evaluateEndTxn(
     if (request.twoPhase === 'prepare') return failed({ kind: 'txn-pushed', retryAt: pushed });
   }
   const final = ctx.txn ?? txn;
-  if (
-    final.isolation === 'serializable' &&
-    !equalTimestamps(final.readTimestamp, final.writeTimestamp)
-  ) {
+  if (!mayStand(final, request.notAbove)) {
     const retryAt = final.writeTimestamp;
     return { kind: 'raise-read', to: retryAt, error: { kind: 'txn-pushed', retryAt } };
   }
   return request.twoPhase === 'prepare'
     ? prepare(ctx, final, request)
     : commit(ctx, final, request, record);
+}
+
+function mayStand(
+  { isolation, readTimestamp, writeTimestamp }: TxnMeta,
+  notAbove: Timestamp | undefined,
+): boolean {
+  if (notAbove !== undefined && compareTimestamps(writeTimestamp, notAbove) > 0) return false;
+  return isolation !== 'serializable' || equalTimestamps(readTimestamp, writeTimestamp);
 }
 
 /** Why the transaction may not commit; undefined when it may. */

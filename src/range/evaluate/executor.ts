@@ -388,7 +388,8 @@ class Executor implements RangeExecutor {
       now,
       floorWall: closed?.floor ?? 0,
       // A commit that brings its refreshes may read where it writes.
-      movesReads: onePhase && header.canForwardReadTimestamp,
+      movesReads:
+        onePhase && header.canForwardReadTimestamp && limited?.isolation === 'serializable',
     });
     const ctx = new EvaluationContext(this.#state, {
       header,

@@ -2,6 +2,7 @@
 import {
   compareTimestamps,
   KvFailure,
+  laterTimestamp,
   PageBuilder,
   type KvRequest,
   type ScanRequest,
@@ -134,6 +135,8 @@ async function scanOnce(
   const skip = ctx.header.waitPolicy === 'skip' && lock !== 'none';
   let scannedBytes = 0;
   let lockedKey: Buffer | undefined;
+  const lockedKeys: Buffer[] | undefined =
+    program !== undefined && lock !== 'none' && txn?.isolation !== 'serializable' ? [] : undefined;
   // Rows are locked one by one as they pass the program; those locked before a wait stay locked.
   const visit = (key: Buffer, value: Buffer): boolean => {
     scannedBytes += key.length + value.length;
@@ -146,6 +149,7 @@ async function scanOnce(
       lockedKey = key;
       return true;
     }
+    if (builder.grew) lockedKeys?.push(key);
     return full || scannedBytes >= maxScannedBytes;
   };
   const ended = await mvccScan(
@@ -163,7 +167,8 @@ async function scanOnce(
       const { resume } = ended;
       const read = scannedPart(request, resume);
       ctx.markRead(read.start, read.end, ctx.readTimestamp);
-      return ok({ kind: 'scan', keys: builder.keys, values: builder.values, resume });
+      const { keys, values } = builder;
+      return ok({ kind: 'scan', keys, values, resume, ...(lockedKeys && { lockedKeys }) });
     }
     case 'intents': {
       const [first] = ended.intents;
@@ -222,15 +227,14 @@ export async function evaluateRefresh(
   ctx: EvaluationContext,
   request: Extract<KvRequest, { kind: 'refresh' }>,
 ): Promise<Outcome> {
-  const to =
-    ctx.txn !== undefined && compareTimestamps(ctx.txn.readTimestamp, request.to) > 0
-      ? ctx.txn.readTimestamp
-      : request.to;
+  const { txn } = ctx;
+  const reached = request.untilCommit === true ? txn?.writeTimestamp : txn?.readTimestamp;
+  const to = laterTimestamp(reached ?? request.to, request.to);
   if (compareTimestamps(to, request.from) <= 0) return ok({ kind: 'refresh' });
   const changed = (_key: Buffer, record: Buffer): boolean => {
     const head = decodeHead(record);
     const { intent } = head;
-    if (intent !== undefined && intent.txnId !== ctx.txn?.id) {
+    if (intent !== undefined && intent.txnId !== txn?.id) {
       const finished = ctx.state.finished.get(intent.txnId);
       if (finished?.status !== 'aborted') {
         // An intent that is known to be committed is a version.

@@ -83,7 +83,8 @@ export function evaluatePush(ctx: EvaluationContext, request: Request<'push-txn'
     status !== 'prepared' &&
     (isAbandoned ||
       (pusher?.priority ?? 1) > pushee.priority ||
-      (pushKind === 'timestamp' && current.isolation !== 'serializable'));
+      // A staged commit is nobody's to move, and most likely complete: only when it was abandoned somebody goes and looks.
+      (pushKind === 'timestamp' && current.isolation !== 'serializable' && status !== 'staging'));
   if (!wins) return request.wait ? { kind: 'wait-push' } : pushResult(current, status);
   // Only its in-flight writes tell whether it is committed: whoever pushes goes and looks.
   if (record?.status === 'staging') return pushResult(current, 'staging', record);

@@ -1,5 +1,11 @@
 /** Evaluation of put, insert, delete, conditional-put, increment and clear-range. */
-import { nextTimestamp, type KvRequest, type KvResult, type TxnMeta } from '../../kv/index.ts';
+import {
+  nextTimestamp,
+  type KvRequest,
+  type KvResult,
+  type Timestamp,
+  type TxnMeta,
+} from '../../kv/index.ts';
 import { mvccGet, type MvccGet, type MvccWriteResult } from '../../storage/index.ts';
 import { unreachable } from '../../util/index.ts';
 import { failed, invalid, ok, type EvaluationContext, type Outcome } from './context.ts';
@@ -28,9 +34,9 @@ export function evaluateWrite(
   }
   switch (request.kind) {
     case 'put':
-      return write(ctx, key, request.value, request.sequence);
+      return write(ctx, request, request.value);
     case 'delete':
-      return write(ctx, key, undefined, request.sequence);
+      return write(ctx, request, undefined);
     case 'insert':
     case 'conditional-put': {
       const got = currentValue(ctx, key, request.sequence);
@@ -79,7 +85,7 @@ function writeIf(
         ctx.markRead(key, undefined, ctx.writeTimestamp);
         return failed({ kind: 'condition-failed', key, existing });
       }
-      return write(ctx, key, request.value, request.sequence);
+      return write(ctx, request, request.value);
     }
     case 'intent':
       return { kind: 'intents', intents: [got], strength: 'update' };
@@ -95,18 +101,23 @@ const written: KvResult = { kind: 'write' };
 
 function write(
   ctx: EvaluationContext,
-  key: Buffer,
+  request: WriteRequest,
   value: Buffer | undefined,
-  sequence: number,
 ): Outcome | Promise<Outcome> {
-  const result = ctx.batch.put(key, value, {
+  const result = ctx.batch.put(request.key, value, {
     timestamp: ctx.writeTimestamp,
     txn: ctx.onePhase ? undefined : intentOwner(ctx),
-    sequence,
+    sequence: request.sequence,
+    unchangedSince: request.unchangedSince ?? presentStatement(ctx),
   });
   return result instanceof Promise
-    ? result.then((later) => afterPut(ctx, later, written))
-    : afterPut(ctx, result, written);
+    ? result.then((later) => afterPut(ctx, later, written, request.unchangedSince))
+    : afterPut(ctx, result, written, request.unchangedSince);
+}
+
+/** Below 'serializable' nobody else may have changed what the present statement writes: first committer wins. */
+function presentStatement({ txn }: EvaluationContext): Timestamp | undefined {
+  return txn === undefined || txn.isolation === 'serializable' ? undefined : txn.readTimestamp;
 }
 
 /** A blind write needs no read timestamp: the refresh at commit covers what the transaction has read. */
@@ -115,7 +126,13 @@ function intentOwner(ctx: EvaluationContext): TxnMeta | undefined {
   return txn === undefined ? undefined : { ...txn, readTimestamp: txn.writeTimestamp };
 }
 
-function afterPut(ctx: EvaluationContext, result: MvccWriteResult, value: KvResult): Outcome {
+/** `before`: what was written belongs to a statement that nobody can run again. */
+function afterPut(
+  ctx: EvaluationContext,
+  result: MvccWriteResult,
+  value: KvResult,
+  before?: Timestamp,
+): Outcome {
   switch (result.kind) {
     case 'ok':
       return ok(value);
@@ -130,6 +147,12 @@ function afterPut(ctx: EvaluationContext, result: MvccWriteResult, value: KvResu
       };
     case 'newer':
       return { kind: 'raise-write', to: nextTimestamp(result.existing) };
+    case 'changed': {
+      const { key, existing } = result;
+      return before === undefined
+        ? { kind: 'raise-read', to: existing, error: { kind: 'write-too-old', key, existing } }
+        : failed({ kind: 'txn-retry', reason: 'a row that was locked or written has changed' });
+    }
     default:
       return unreachable(result);
   }

@@ -103,6 +103,10 @@ export class GuardedTxn implements Txn {
     this.#txn.cancel();
   }
 
+  cancelStatement(): void {
+    this.#txn.cancelStatement();
+  }
+
   fixedTimestamp(): Timestamp {
     return this.#txn.fixedTimestamp();
   }
