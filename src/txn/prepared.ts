@@ -32,7 +32,12 @@ export async function prepareTxn(
   txn.prepareToLock(txn.meta.anchor ?? options.anchor);
   await txn.flush();
   const { id, minTimestamp } = txn.meta;
-  await options.register({ id, anchor: anchorOf(txn), minTimestamp });
+  try {
+    await options.register({ id, anchor: anchorOf(txn), minTimestamp });
+  } catch (error) {
+    txn.end('aborted');
+    throw error;
+  }
   const lockSpans = [...txn.intents.list(), ...txn.locks.list()];
   for (let moves = 0; moves < maxMoves; moves++) {
     txn.checkOpen();

@@ -18,6 +18,9 @@
  *    commits. This implies INVARIANT 2 of descriptors.ts (traps X18, X19). A block that is neither confirmed nor
  *    lifted (its coordinator died) lapses after `holdMs`; the coordinator does not commit after that time.
  *
+ * A prepared transaction (two-phase commit) holds no pin but has used tables, too. Its row names them before its pin goes, so whoever
+ * reads the rows behind a barrier sees it, and does not commit.
+ *
  * After the commit every registered node is told the new version; the statement returns when all have it, or
  * the lease of the silent ones has run out. A new object needs no barrier, only this last step.
  *
@@ -39,6 +42,7 @@ import {
 } from '../../kv/index.ts';
 import { sqlError } from '../errors.ts';
 import { type DescriptorId } from './descriptors.ts';
+import { preparedUserOf } from './prepared-transactions.ts';
 import { rerun } from './rerun.ts';
 import { CatalogSnapshot, emptySnapshot } from './snapshot.ts';
 import { decodeVersion, updateCatalog, versionKey } from './store.ts';
@@ -422,11 +426,15 @@ export class CatalogCache {
       const isHeld = answers.every(
         (answer) => (answer as { isHeld?: boolean } | undefined)?.isHeld === true,
       );
-      if (isHeld) return { id, nodes, heldUntilMs };
+      const prepared = isHeld ? await preparedUserOf(this.db, tables) : undefined;
+      if (isHeld && prepared === undefined) return { id, nodes, heldUntilMs };
       await this.lowerBarrier({ id, nodes, heldUntilMs });
       if (this.env.clock.monotonicMs() > deadlineMs) {
         throw sqlError('lockNotAvailable', 'canceling statement due to lock timeout', {
-          detail: 'Open transactions use the table whose definition is to be changed.',
+          detail:
+            prepared === undefined
+              ? 'Open transactions use the table whose definition is to be changed.'
+              : `The prepared transaction "${prepared}" uses the table whose definition is to be changed.`,
         });
       }
       if (away.length > 0) {

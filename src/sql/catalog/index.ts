@@ -35,6 +35,13 @@ export type { Subzone } from './partitions.ts';
 export { quoteIdentifier, quoteList, quoteLiteral } from './quote.ts';
 export { defaultRoleOptions } from './roles.ts';
 export type { Role, RoleMembership, RoleOptions } from './roles.ts';
+export {
+  claimName,
+  findPrepared,
+  freeName,
+  preparedTransactions,
+} from './prepared-transactions.ts';
+export type { PreparedTransaction } from './prepared-transactions.ts';
 export { rerun } from './rerun.ts';
 export { SessionCatalog } from './session-catalog.ts';
 export type { SessionCatalogOptions, VirtualSchemas } from './session-catalog.ts';

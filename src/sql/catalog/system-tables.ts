@@ -24,6 +24,7 @@ export const systemIds = {
   settings: 6,
   roleMembers: 7,
   jobs: 8,
+  preparedTransactions: 9,
   eventlog: 12,
   rangelog: 13,
   replicationConstraintStats: 25,
@@ -180,6 +181,25 @@ export const jobsTable = systemTable(
   ['id'],
 );
 
+/** One row per name in use: of a transaction that is prepared, is about to be, or was. Its record tells which. */
+export const preparedTransactionsTable = systemTable(
+  systemIds.preparedTransactions,
+  'prepared_transactions',
+  [
+    ['global_id', 'text'],
+    ['transaction_id', 'text'],
+    /** The anchor, in hexadecimal. */
+    ['transaction_key', 'text'],
+    ['began', 'json'],
+    ['prepared', 'timestamptz'],
+    ['owner', 'text'],
+    ['database', 'text'],
+    /** Ids of the tables it may have used. */
+    ['tables', 'json'],
+  ],
+  ['global_id'],
+);
+
 /** As CockroachDB's. */
 export const eventlogTable = systemTable(
   systemIds.eventlog,
@@ -274,6 +294,7 @@ export const systemTables: readonly TableDescriptor[] = [
   settingsTable,
   roleMembersTable,
   jobsTable,
+  preparedTransactionsTable,
   eventlogTable,
   rangelogTable,
   constraintStatsTable,

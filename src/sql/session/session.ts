@@ -1090,6 +1090,7 @@ function endsBlock(statement: PreparedStatement): boolean {
   return (
     kind === 'TRANS_STMT_COMMIT' ||
     kind === 'TRANS_STMT_ROLLBACK' ||
+    kind === 'TRANS_STMT_PREPARE' ||
     kind === 'TRANS_STMT_ROLLBACK_TO'
   );
 }

@@ -5,6 +5,7 @@ import { type ClientOutput } from './client.ts';
 import { isolationNamed, modesOf } from './isolation.ts';
 import { type PreparedStatement } from './prepared.ts';
 import { type Session } from './session.ts';
+import { finishPrepared, prepareTransaction } from './two-phase.ts';
 
 export async function runTransactionStatement(
   session: Session,
@@ -45,8 +46,19 @@ export async function runTransactionStatement(
       session.transaction.rollbackTo(node.savepoint_name ?? '');
       out.complete('ROLLBACK');
       return;
+    case 'TRANS_STMT_PREPARE':
+      out.complete(await prepareTransaction(session, node.gid ?? ''));
+      return;
+    case 'TRANS_STMT_COMMIT_PREPARED':
+      await finishPrepared(session, node.gid ?? '', 'commit');
+      out.complete('COMMIT PREPARED');
+      return;
+    case 'TRANS_STMT_ROLLBACK_PREPARED':
+      await finishPrepared(session, node.gid ?? '', 'abort');
+      out.complete('ROLLBACK PREPARED');
+      return;
     default:
-      throw sqlError('featureNotSupported', 'two-phase commit is not supported');
+      throw sqlError('internalError', 'a transaction statement of an unknown kind');
   }
 }
 

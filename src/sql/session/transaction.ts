@@ -13,7 +13,14 @@
  * INVARIANT: `txn` is undefined in state idle.
  */
 import { type Env } from '../../util/index.ts';
-import { type Db, type Savepoint, type Timestamp, type Txn } from '../../kv/index.ts';
+import {
+  type Db,
+  type PreparedTxn,
+  type Savepoint,
+  type Timestamp,
+  type Txn,
+} from '../../kv/index.ts';
+import { systemKey } from '../../encoding/index.ts';
 import { type SessionCatalog, type WriterMark } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
 import { GuardedTxn } from './guarded-txn.ts';
@@ -205,6 +212,25 @@ export class SessionTransaction {
       for (const step of this.ddl.steps) await step.run();
     } finally {
       await this.#end(true);
+    }
+  }
+
+  get changesCatalog(): boolean {
+    return !this.ddl.isEmpty || this.#parts.catalog.mark() !== undefined;
+  }
+
+  /**
+   * PREPARE TRANSACTION: goes idle, whatever the outcome. `register` is told how to find the transaction while it still holds
+   * its view of the catalog.
+   */
+  async prepare(register: (prepared: PreparedTxn) => Promise<void>): Promise<void> {
+    const txn = await this.require();
+    try {
+      if (!this.isHistorical) await this.#beforeCommit();
+      await txn.prepare({ anchor: systemKey('prepared-transactions'), register });
+    } finally {
+      await this.#dropKeys();
+      await this.#end(txn.status === 'prepared');
     }
   }
 

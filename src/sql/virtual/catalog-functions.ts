@@ -20,6 +20,7 @@ import { sourceOf, type Source } from './build.ts';
 import { parseName } from './names.ts';
 import { constraintsOf } from './pg-catalog.ts';
 import { relationsOf, schemaOids, type Entry } from './relations.ts';
+import { fullXidOf } from './xid.ts';
 
 function numberOf(value: Datum | undefined): number {
   return typeof value === 'number' ? value : typeof value === 'bigint' ? Number(value) : 0;
@@ -127,7 +128,7 @@ export async function callCatalogFunction(
       await pause(context, Number(args[0]));
       return '';
     case 'txid_current':
-      return BigInt(`0x${context.txn.meta.id.slice(0, 15)}`);
+      return fullXidOf(context.txn.meta.id);
     case 'row_security_active':
       return false;
     case 'pg_stat_get_numscans':

@@ -626,7 +626,6 @@ export function pgCatalogTables(all: () => readonly VirtualTable[]): VirtualTabl
     'pg_amproc',
     'pg_opfamily',
     'pg_rules',
-    'pg_prepared_xacts',
     'pg_file_settings',
     'pg_cursors',
     'pg_prepared_statements',

@@ -1,10 +1,11 @@
 /** pg_catalog: roles, settings, sessions, sequences and statistics as of now. */
-import { type VirtualTable } from '../catalog/index.ts';
+import { preparedTransactions, type VirtualTable } from '../catalog/index.ts';
 import { lastValue } from '../ddl/index.ts';
 import { makeArray, oids, typeOps, type Datum } from '../types/index.ts';
 import { standardTable, type Record_, type Source } from './build.ts';
 import { roleOid } from './pg-catalog.ts';
 import { type VirtualProviders } from './providers.ts';
+import { xidOf } from './xid.ts';
 
 const cached = (...indexed: string[]): { readonly cached: true; readonly indexed: string[] } => ({
   cached: true,
@@ -55,6 +56,17 @@ function userRows(s: Source): Record_[] {
     }));
 }
 
+async function preparedRows({ context }: Source): Promise<Record_[]> {
+  const prepared = await preparedTransactions(context.db);
+  return prepared.map(({ gid, txn, prepared: since, owner, database }) => ({
+    transaction: xidOf(txn.id),
+    gid,
+    prepared: since,
+    owner,
+    database,
+  }));
+}
+
 export function pgSessionTables(providers: VirtualProviders): VirtualTable[] {
   return [
     standardTable('pg_catalog.pg_roles', authRows, cached('oid', 'rolname')),
@@ -63,6 +75,7 @@ export function pgSessionTables(providers: VirtualProviders): VirtualTable[] {
       (s) => authRows(s).map((row) => ({ ...row, rolpassword: null })),
       cached('oid', 'rolname'),
     ),
+    standardTable('pg_catalog.pg_prepared_xacts', preparedRows),
     standardTable('pg_catalog.pg_user', userRows),
     standardTable('pg_catalog.pg_shadow', (s) =>
       userRows(s).map((row) => ({ ...row, passwd: null })),
