@@ -2,6 +2,7 @@
 import { runAllocatorBench } from './allocator.ts';
 import { runBalanceBench } from './balance.ts';
 import { runConsensusBench } from './consensus.ts';
+import { runContentionBench } from './contention.ts';
 import { runCopyBench } from './copy.ts';
 import { runFailoverBench } from './failover.ts';
 import { runIdleBench } from './idle.ts';
@@ -17,6 +18,8 @@ const benches: Record<string, (args: readonly string[]) => Promise<void>> = {
   allocator: runAllocatorBench,
   /** How load and data spread, and what writers notice of it. */
   balance: runBalanceBench,
+  /** Transactions that want the same rows, at each isolation level. */
+  contention: runContentionBench,
   /** Rows per second loaded by COPY. */
   copy: runCopyBench,
   /** Commits below SQL on three processes, layer by layer. */

@@ -12,18 +12,9 @@
  *   --no-peer     Skein alone
  *   --profile=DIR write processor profiles of the nodes
  */
-import { type BenchCluster, skeinSql, startBenchCluster } from './cluster.ts';
-import { startPostgresPeer } from './postgres-peer.ts';
-import { findProgram, machineLine, median, mustRun, printTable, run } from './process.ts';
-
-interface Target {
-  readonly name: string;
-  readonly user: string;
-  readonly database: string;
-  readonly ports: readonly number[];
-  /** Ports that take writes. */
-  readonly writePorts: readonly number[];
-}
+import { makeTpcbTables, runTpcb } from './pgbench.ts';
+import { machineLine, median, mustRun, printTable } from './process.ts';
+import { figure, spread, startTargets, sum, type Target } from './targets.ts';
 
 interface Workload {
   readonly name: string;
@@ -37,7 +28,6 @@ interface Workload {
 }
 
 const tables = ['--tables=4', '--table-size=25000'];
-const pgbench = findProgram('pgbench', ['/usr/lib/postgresql/15/bin']) ?? 'pgbench';
 
 const workloads: readonly Workload[] = [
   sysbench('oltp_point_select', { clients: 16, writes: false, floor: 0.4 }),
@@ -51,13 +41,13 @@ const workloads: readonly Workload[] = [
     name: 'tpcb',
     clients: 16,
     floor: 0.2,
-    measure: (target, seconds) => tpcb(target, 16, seconds),
+    measure: (target, seconds) => runTpcb(target, { clients: 16, seconds }),
   },
   {
     name: 'tpcb',
     clients: 1,
     floor: undefined,
-    measure: (target, seconds) => tpcb(target, 1, seconds),
+    measure: (target, seconds) => runTpcb(target, { clients: 1, seconds }),
   },
 ];
 
@@ -69,29 +59,10 @@ export async function runSqlBench(options: readonly string[]): Promise<void> {
   const warmup = Number(value('warmup') ?? 10);
   const only = value('only');
   const wanted = workloads.filter((workload) => only === undefined || workload.name.endsWith(only));
-  const peer = options.includes('--no-peer') ? undefined : await startPostgresPeer(28432);
-  let skein: BenchCluster | undefined;
+  const withPeer = !options.includes('--no-peer');
+  const started = await startTargets({ withPeer, profileDir: value('profile') });
+  const targets = started.all;
   try {
-    skein = await startBenchCluster({ profileDir: value('profile') });
-    const targets: Target[] = [
-      {
-        name: 'Skein',
-        user: 'root',
-        database: 'bench',
-        ports: skein.ports,
-        writePorts: skein.ports,
-      },
-    ];
-    await skeinSql(skein.ports[0] ?? 0, 'CREATE DATABASE bench');
-    if (peer !== undefined) {
-      targets.push({
-        name: 'PostgreSQL',
-        user: 'postgres',
-        database: 'bench',
-        ports: peer.ports,
-        writePorts: peer.ports.slice(0, 1),
-      });
-    }
     for (const target of targets) {
       if (wanted.some((workload) => workload.name !== 'tpcb')) {
         await mustRun('sysbench', [...sysbenchArguments('oltp_read_write', target, 0), 'prepare']);
@@ -104,7 +75,7 @@ export async function runSqlBench(options: readonly string[]): Promise<void> {
       const failures = targets.map(() => 0);
       if (workload.name === 'tpcb' && !hasPgbench) {
         // Its million rows come when the other figures are taken.
-        for (const target of targets) await initialise(target);
+        for (const target of targets) await makeTpcbTables(target, 10);
         hasPgbench = true;
       }
       if (warmup > 0) for (const target of targets) await workload.measure(target, warmup);
@@ -135,21 +106,8 @@ export async function runSqlBench(options: readonly string[]): Promise<void> {
       rows,
     );
   } finally {
-    await skein?.stop();
-    await peer?.stop();
+    await started.stop();
   }
-}
-
-/**
- * The load is one transaction that begins with TRUNCATE; a node that registers anew with the catalog meanwhile
- * makes it fail with 40001. A client repeats it then, and the table says so.
- */
-async function initialise(target: Target): Promise<void> {
-  const args = ['-i', '-q', '-s', '10', ...pgbenchArguments(target, 0)];
-  const first = await run(pgbench, args);
-  if (first.status === 0) return;
-  console.error(`${target.name}: pgbench -i failed and is repeated: ${first.output.slice(-400)}`);
-  await mustRun(pgbench, args);
 }
 
 function sysbench(
@@ -175,39 +133,11 @@ function sysbench(
       );
       return {
         perSecond: sum(
-          outputs.map((output) => number(/transactions:\s+\d+\s+\(([\d.]+) per sec/, output)),
+          outputs.map((output) => figure(/transactions:\s+\d+\s+\(([\d.]+) per sec/, output)),
         ),
-        failed: sum(outputs.map((output) => number(/ignored errors:\s+(\d+)/, output))),
+        failed: sum(outputs.map((output) => figure(/ignored errors:\s+(\d+)/, output))),
       };
     },
-  };
-}
-
-async function tpcb(
-  target: Target,
-  clients: number,
-  seconds: number,
-): Promise<{ perSecond: number; failed: number }> {
-  const outputs = await Promise.all(
-    spread(clients, target.writePorts).map(({ port, clients: share }) =>
-      mustRun(pgbench, [
-        '-n',
-        '-M',
-        'prepared',
-        '-c',
-        String(share),
-        '-j',
-        '1',
-        '-T',
-        String(seconds),
-        '--max-tries=100',
-        ...pgbenchArguments(target, target.ports.indexOf(port)),
-      ]),
-    ),
-  );
-  return {
-    perSecond: sum(outputs.map((output) => number(/tps = ([\d.]+)/, output))),
-    failed: sum(outputs.map((output) => number(/number of failed transactions: (\d+)/, output))),
   };
 }
 
@@ -221,28 +151,4 @@ function sysbenchArguments(script: string, target: Target, node: number): string
     `--pgsql-user=${target.user}`,
     `--pgsql-db=${target.database}`,
   ];
-}
-
-function pgbenchArguments(target: Target, node: number): string[] {
-  return ['-h', '127.0.0.1', '-p', String(target.ports[node]), '-U', target.user, target.database];
-}
-
-function spread(
-  clients: number,
-  ports: readonly number[],
-): { readonly port: number; readonly clients: number }[] {
-  return ports
-    .map((port, i) => ({
-      port,
-      clients: Math.floor(clients / ports.length) + (i < clients % ports.length ? 1 : 0),
-    }))
-    .filter((share) => share.clients > 0);
-}
-
-function number(pattern: RegExp, text: string): number {
-  return Number(pattern.exec(text)?.[1] ?? 0);
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
 }
