@@ -7,13 +7,13 @@
  * seeds draw (left out with `--only`), nor in the run that found a mutant, without which that proves nothing.
  * Ends with code 1 when it has one, or when a mutant is not found.
  */
-const { spawn, spawnSync } = require('child_process');
-const { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } = require('fs');
-const { tmpdir } = require('os');
+const { spawn } = require('child_process');
+const { rmSync } = require('fs');
 const { join } = require('path');
 const { parseArgs } = require('util');
-const { prepare, root } = require('../../scripts/prepare.cjs');
-const { mutants, patched } = require('./mutants.cjs');
+const { prepare } = require('../../scripts/prepare.cjs');
+const { buildMutant } = require('./build.cjs');
+const { mutants } = require('./mutants.cjs');
 
 /** Real time after which a run does not end: a spinning node. */
 const stuckMs = 180_000;
@@ -33,24 +33,9 @@ const unmutated = { name: '-', wrong: 'nothing', patches: [] };
 /** All builds, removed in the end. */
 const folders = [];
 
-/** A new folder with a build of the sources behind the patches of a mutant. */
-function build({ name, patches }) {
-  const folder = mkdtempSync(join(tmpdir(), `skein-mutant-${name}-`));
+function build(mutant) {
+  const folder = buildMutant(mutant);
   folders.push(folder);
-  cpSync(join(root, 'src'), join(folder, 'src'), { recursive: true });
-  for (const file of ['package.json', 'tsconfig.json', 'tsconfig.build.json']) {
-    cpSync(join(root, file), join(folder, file));
-  }
-  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
-  for (const patch of patches) {
-    const path = join(folder, patch.file);
-    writeFileSync(path, patched(readFileSync(path, 'utf8'), patch));
-  }
-  // A patch may leave an import unused: that is no error here.
-  const tsc = join(root, 'node_modules', '.bin', 'tsc');
-  const args = ['-p', 'tsconfig.build.json', '--noUnusedLocals', 'false'];
-  const { status, stdout } = spawnSync(tsc, args, { cwd: folder, encoding: 'utf8' });
-  if (status !== 0) throw new Error(`a mutant does not build:\n${stdout}`);
   return folder;
 }
 

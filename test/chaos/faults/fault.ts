@@ -2,6 +2,7 @@
  * What a fault is. Its class draws all that chance decides in advance, so the schedule of a run is known before it
  * begins; roles (the leaseholder, who is up) are looked up when it happens.
  */
+import { shuffledMachines } from '../../../src/sim/faults/draws.ts';
 import { type SeededRandom } from '../../../src/sim/random.ts';
 import { type ChaosCluster } from '../cluster.ts';
 
@@ -42,11 +43,7 @@ export function drawDuration(random: SeededRandom): number {
 
 /** `count` of the nodes that founded the cluster. */
 export function drawNodes(random: SeededRandom, { nodes }: Scene, count: number): number[] {
-  const order = Array.from({ length: nodes }, (_, node) => node);
-  for (let i = nodes - 1; i > 0; i--) {
-    const other = random.between(0, i);
-    [order[i], order[other]] = [order[other] ?? 0, order[i] ?? 0];
-  }
+  const order = shuffledMachines(random, { machines: nodes, lateMachines: 0 });
   return order.slice(0, count);
 }
 
