@@ -1,5 +1,5 @@
 /** What is wrong with a history of appends before any order between transactions is looked at. */
-import { type KeyVersions } from './append-versions.ts';
+import { inferVersions, type KeyVersions } from './append-versions.ts';
 import { type Finding } from './history.ts';
 import { describe, type AppendTransaction } from './append-history.ts';
 
@@ -24,37 +24,43 @@ export function appendAnomalies(
 type Found = (anomaly: string, text: string) => void;
 
 /**
- * A transaction must see what it has read and appended before ('internal'), and no element that it is yet to
- * append ('future-read').
+ * A transaction must see what it has appended, behind what was there ('internal'), what it has read before
+ * ('non-repeatable-read'), and no element that it is yet to append ('future-read').
  */
 function within(history: readonly AppendTransaction[], index: number, found: Found): void {
   const ops = history[index]?.what ?? [];
-  /** `whole`: not only what the list ends with. */
-  const known = new Map<number, { whole: boolean; list: readonly number[] }>();
+  const known = new Map<number, KnownList>();
   for (const [i, op] of ops.entries()) {
-    const before = known.get(op.key);
+    const { before, own } = known.get(op.key) ?? { before: undefined, own: [] };
     if (op.kind === 'append') {
-      const { whole, list } = before ?? { whole: false, list: [] };
-      known.set(op.key, { whole, list: [...list, op.element] });
+      known.set(op.key, { before, own: [...own, op.element] });
       continue;
     }
     const { key, list } = op;
     if (list === undefined) continue;
-    const expected = before?.list ?? [];
-    const seen = before?.whole === true ? list : list.slice(list.length - expected.length);
-    if (before !== undefined && !isEqual(seen, expected)) {
-      found('internal', describe(history, index));
-      return;
-    }
+    const ownFrom = list.length - own.length;
     const later = ops
       .slice(i)
       .some((each) => each.kind === 'append' && each.key === key && list.includes(each.element));
-    if (later) {
-      found('future-read', describe(history, index));
+    const anomaly = !isEqual(list.slice(Math.max(0, ownFrom)), own)
+      ? 'internal'
+      : before !== undefined && !isEqual(list.slice(0, ownFrom), before)
+        ? 'non-repeatable-read'
+        : later
+          ? 'future-read'
+          : undefined;
+    if (anomaly !== undefined) {
+      found(anomaly, describe(history, index));
       return;
     }
-    known.set(key, { whole: true, list });
+    known.set(key, { before: list.slice(0, ownFrom), own });
   }
+}
+
+/** What a transaction has read of a key, and what it has appended. */
+interface KnownList {
+  readonly before: readonly number[] | undefined;
+  readonly own: readonly number[];
 }
 
 /**
@@ -131,6 +137,45 @@ function lostUpdates(history: readonly AppendTransaction[], found: Found): void 
       else found('lost-update', `${describe(history, other)}; ${describe(history, index)}`);
     }
   }
+}
+
+/**
+ * Reads that miss what was acknowledged before their transaction began. As a cycle that is G-single-item-realtime; but where a
+ * level permits such cycles, those of two transactions are still wrong.
+ */
+export function staleReads(history: readonly AppendTransaction[]): Finding[] {
+  const findings: Finding[] = [];
+  for (const { writers, order, readers } of inferVersions(history).values()) {
+    const observed = new Set(order);
+    /** By length of a list, the element behind it that was acknowledged first. */
+    let missed: Acknowledged | undefined;
+    const firstMissed: (Acknowledged | undefined)[] = [];
+    const note = (writer: number | undefined): void => {
+      const writes = writer === undefined ? undefined : history[writer];
+      if (writer === undefined || writes?.outcome !== 'ok') return;
+      const { completed } = writes;
+      if (missed === undefined || completed < missed.completed) missed = { writer, completed };
+    };
+    for (const [element, writer] of writers) if (!observed.has(element)) note(writer);
+    for (let length = order.length; length >= 0; length--) {
+      firstMissed[length] = missed;
+      note(writers.get(order[length - 1] ?? NaN));
+    }
+    for (const [last, indexes] of readers) {
+      const first = firstMissed[last === undefined ? 0 : order.indexOf(last) + 1];
+      for (const reader of indexes) {
+        if (first === undefined || first.completed > (history[reader]?.invoked ?? 0)) continue;
+        const text = `${describe(history, first.writer)}; ${describe(history, reader)}`;
+        findings.push({ anomaly: 'stale-read', text });
+      }
+    }
+  }
+  return findings;
+}
+
+interface Acknowledged {
+  readonly writer: number;
+  readonly completed: number;
 }
 
 function isEqual(a: readonly number[], b: readonly number[]): boolean {

@@ -1,33 +1,44 @@
 /**
  * Who must come before whom (Adya 1999): write-write, write-read and read-write (anti-)dependencies from the
- * versions; the order within a process; and real time where two transactions meet at a key: who begins after a
- * write of the key is known comes after it, and so does a write after the reads that have been answered.
- * More is not promised, because clocks may differ (uncertainty interval, timestamp cache), unless the history has to be strict: ranges with
- * global_reads. Then every transaction comes after all that have ended before it.
+ * versions, and the orders between transactions that a database may keep, too.
  */
 import { type KeyVersions } from './append-versions.ts';
 import { type Dependency } from './dependency-cycles.ts';
 import { type AppendTransaction } from './append-history.ts';
 
+/**
+ * Which orders have to agree with the data, each with those before it: none; that within a process; real time where
+ * two transactions meet at a key (who begins after a write of the key is known comes after it, and so does a write
+ * after the reads that have been answered); real time throughout (every transaction comes after all that have ended before
+ * it began), which is promised to ranges with global_reads alone: clocks may differ.
+ */
+export type KeptOrder = 'data' | 'process' | 'conflicts' | 'realtime';
+
 /** Edges between different transactions that have, or may have, happened. */
 export function inferDependencies(
   history: readonly AppendTransaction[],
   versions: ReadonlyMap<number, KeyVersions>,
-  isStrict = false,
+  kept: KeptOrder,
 ): Dependency[] {
   const edges: Dependency[] = [];
   const add = (from: number | undefined, to: number, kind: Dependency['kind']): void => {
     if (from !== undefined && from !== to) edges.push({ from, to, kind });
   };
   for (const key of versions.values()) dataDependencies(history, key, add);
+  if (kept === 'data') return edges;
+  processOrder(history, add);
+  if (kept === 'process') return edges;
+  realTime(history, events(history, versions, kept === 'realtime'), add);
+  return edges;
+}
+
+function processOrder(history: readonly AppendTransaction[], add: Add): void {
   const latest = new Map<number, number>();
   for (const [index, { process, outcome }] of history.entries()) {
     if (outcome !== 'ok') continue;
     add(latest.get(process), index, 'process');
     latest.set(process, index);
   }
-  realTime(history, events(history, versions, isStrict), add);
-  return edges;
 }
 
 type Add = (from: number | undefined, to: number, kind: Dependency['kind']) => void;

@@ -57,10 +57,10 @@ function lower(values: Int32Array, at: number, to: number | undefined): void {
   values[at] = Math.min(values[at] ?? 0, to ?? 0);
 }
 
-/** So many starts with a cycle are compared. */
-const candidatesMax = 64;
+/** A search is made from so many starts. */
+const startsMax = 64;
 
-/** A short cycle that is closed by one of `closing`; undefined when there is none. */
+/** A short cycle that is closed by one of `closing`; undefined when there is none from the first starts. */
 export function shortestCycle<Edge>(
   vertices: number,
   arcs: readonly Arc<Edge>[],
@@ -74,16 +74,13 @@ export function shortestCycle<Edge>(
     else ends.push(each);
   }
   let best: Edge[] | undefined;
-  let candidates = 0;
-  for (const [start, ends] of byStart) {
+  for (const [start, ends] of [...byStart].slice(0, startsMax)) {
     const reachedBy = breadthFirst(leaving, start);
     for (const { to, edge } of ends) {
       const path = pathTo(reachedBy, to);
       if (path === undefined) continue;
-      candidates++;
       if (best === undefined || path.length + 1 < best.length) best = [edge, ...path];
     }
-    if (candidates >= candidatesMax) break;
   }
   return best;
 }

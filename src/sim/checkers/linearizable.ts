@@ -43,8 +43,7 @@ export function isLinearizable<Op>(
   };
 
   let state = model.initial;
-  let done = 0n;
-  const visited = new Set<string>();
+  const configurations = new Configurations(calls);
   const stack: { readonly call: number; readonly state: string }[] = [];
   let entry = next[head] ?? head;
   for (let steps = 0; next[head] !== head; steps++) {
@@ -55,7 +54,7 @@ export function isLinearizable<Op>(
       const last = stack.pop();
       if (last === undefined) return 'no';
       state = last.state;
-      done &= ~(1n << BigInt(last.call));
+      configurations.flip(last.call);
       putBack(calls + last.call);
       putBack(last.call);
       entry = next[last.call] ?? head;
@@ -63,18 +62,62 @@ export function isLinearizable<Op>(
     }
     const after =
       model.step(state, operation.what) ?? (operation.outcome === 'info' ? state : undefined);
-    const configuration = `${(done | (1n << BigInt(entry))).toString(36)} ${after}`;
-    if (after === undefined || visited.has(configuration)) {
+    if (after === undefined || !configurations.visit(entry, after)) {
       entry = next[entry] ?? head;
       continue;
     }
-    visited.add(configuration);
     stack.push({ call: entry, state });
     state = after;
-    done |= 1n << BigInt(entry);
     take(entry);
     take(calls + entry);
     entry = next[head] ?? head;
   }
   return 'yes';
+}
+
+/** Which operations are in the order and what state they lead to: whatever led there, what follows is the same. */
+class Configurations {
+  /** A bit for each operation that is in the order, and a hash of them all. */
+  readonly #done: Uint32Array;
+  #hash = 0;
+  readonly #states = new Map<string, number>();
+  readonly #visited = new Map<number, { readonly done: Uint32Array; readonly state: number }[]>();
+
+  constructor(operations: number) {
+    this.#done = new Uint32Array((operations >>> 5) + 1);
+  }
+
+  /** Takes an operation into the order, or out of it again. */
+  flip(operation: number): void {
+    this.#done[operation >>> 5] = (this.#done[operation >>> 5] ?? 0) ^ (1 << (operation & 31));
+    this.#hash ^= scrambled(operation + 1);
+  }
+
+  /** Takes an operation into the order; false, and nothing is done, when what this leads to was visited before. */
+  visit(operation: number, after: string): boolean {
+    const state = this.#states.get(after) ?? this.#states.size;
+    this.#states.set(after, state);
+    this.flip(operation);
+    const name = this.#hash ^ scrambled(~state);
+    const alike = this.#visited.get(name) ?? [];
+    if (alike.some((each) => each.state === state && isEqual(each.done, this.#done))) {
+      this.flip(operation);
+      return false;
+    }
+    alike.push({ done: this.#done.slice(), state });
+    this.#visited.set(name, alike);
+    return true;
+  }
+}
+
+function isEqual(a: Uint32Array, b: Uint32Array): boolean {
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+/** Spreads small numbers over 32 bits (the finalizer of MurmurHash3). */
+function scrambled(value: number): number {
+  let hash = Math.imul(value ^ (value >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return hash ^ (hash >>> 16);
 }

@@ -5,23 +5,22 @@
  * relation has no cycle.
  */
 import { appendAnomalies } from './append-anomalies.ts';
-import { inferDependencies } from './append-dependencies.ts';
+import { inferDependencies, type KeptOrder } from './append-dependencies.ts';
 import { describe, type AppendTransaction } from './append-history.ts';
 import { inferVersions } from './append-versions.ts';
 import { findCycles, type Dependency } from './dependency-cycles.ts';
 import { type Finding } from './history.ts';
 
 /**
- * Every anomaly found, with its transactions; empty when the history is serializable, and in an order that
- * agrees with each process and, where transactions conflict (`isStrict`: always), with real time. No element may be
- * appended twice to a key.
+ * Every anomaly found, with its transactions; empty when the history is serializable, in an order that agrees
+ * with `kept`. No element may be appended twice to a key.
  */
 export function checkListAppend(
   history: readonly AppendTransaction[],
-  isStrict = false,
+  kept: KeptOrder = 'conflicts',
 ): Finding[] {
   const versions = inferVersions(history);
-  const cycles = findCycles(history.length, inferDependencies(history, versions, isStrict));
+  const cycles = findCycles(history.length, inferDependencies(history, versions, kept));
   return [
     ...appendAnomalies(history, versions),
     ...cycles.map(({ anomaly, dependencies }) => ({

@@ -91,7 +91,7 @@ export class ListAppend implements Workload {
   async conclude(): Promise<void> {
     for (const { anomaly, text } of checkListAppend(
       this.#history.operations,
-      this.#options.isStrict,
+      this.#options.isStrict === true ? 'realtime' : 'conflicts',
     )) {
       this.#context.violation(`${anomaly}: ${text}`);
     }

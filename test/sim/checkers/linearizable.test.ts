@@ -7,6 +7,7 @@ import { checkRegisters, register, type RegisterOp } from '../../../src/sim/chec
 
 const corpus = new URL('../../../../../shared/corpus/linearizable', import.meta.url).pathname;
 const stepsMax = 2_000_000;
+const keyStepsMax = 400_000;
 
 /** `0-3 w1` writes, `r1` reads, `r` reads nothing, `c12+` sets 1 to 2, `c12-` found something else; `?` is unknown. */
 function history(text: string): Recorded<RegisterOp>[] {
@@ -131,8 +132,7 @@ describe.skipIf(!existsSync(corpus))('published histories (only where they are t
               ? state
               : undefined,
     };
-    // Those of 50 clients take long.
-    for (const name of readdirSync(`${corpus}/kv`).filter((each) => !each.startsWith('c50'))) {
+    for (const name of readdirSync(`${corpus}/kv`)) {
       const lines = readFileSync(`${corpus}/kv/${name}`, 'utf8').split('\n');
       const byKey = new Map<
         string,
@@ -147,12 +147,11 @@ describe.skipIf(!existsSync(corpus))('published histories (only where they are t
         if (kind !== '') events.push({ process: Number(process), type, op: { kind, value } });
       }
       const verdicts = [...byKey.values()].map((events) =>
-        isLinearizable(pair(events), strings, stepsMax),
+        isLinearizable(pair(events), strings, keyStepsMax),
       );
-      expect(
-        verdicts.every((verdict) => verdict === 'yes'),
-        name,
-      ).toBe(name.includes('-ok'));
+      // Some keys of the long bad history take very long to refute; others show that it is bad.
+      const verdict = verdicts.includes('no') ? 'no' : [...new Set(verdicts)].join();
+      expect(verdict, name).toBe(name.includes('-ok') ? 'yes' : 'no');
     }
   });
 });

@@ -3,17 +3,8 @@
  * again is another attempt, with values of its own: whoever repeats what may have happened can no longer tell what did.
  */
 import { type Outcome } from '../../checkers/history.ts';
+import { type IsolationLevel } from '../../checkers/isolation.ts';
 import { codeOf, type SqlQueries, type SqlResult } from '../../sql-session.ts';
-
-/** 'strict' is serializable with tables whose transactions agree with real time throughout (`global_reads`). */
-export const isolationLevels = [
-  'serializable',
-  'repeatable read',
-  'read committed',
-  'strict',
-] as const;
-
-export type IsolationLevel = (typeof isolationLevels)[number];
 
 export class AttemptFailure extends Error {
   /** 'fail' only where it is proven that nothing was committed. */

@@ -1,8 +1,9 @@
 /** The bank workload (Jepsen): transfers between accounts that lie in two tables, and reads of all of them. */
+import { type IsolationLevel } from '../../checkers/isolation.ts';
 import { bankCodec, checkBank, type BankOperation } from '../../checkers/bank.ts';
 import { type SqlRandom } from '../../sql-program.ts';
 import { type SqlQueries } from '../../sql-session.ts';
-import { transact, type IsolationLevel } from './attempt.ts';
+import { transact } from './attempt.ts';
 import { type CheckedWorkload, type Step } from './workload.ts';
 
 const accounts = 8;

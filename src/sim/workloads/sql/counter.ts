@@ -1,6 +1,7 @@
 /** The counter workload (Jepsen): additions of one and sometimes of minus one, which nothing may repeat or lose, and reads. */
+import { type IsolationLevel } from '../../checkers/isolation.ts';
 import { checkCounter, counterCodec, type CounterOp } from '../../checkers/counter.ts';
-import { execute, transact, type IsolationLevel } from './attempt.ts';
+import { execute, transact } from './attempt.ts';
 import { type CheckedWorkload, type Step } from './workload.ts';
 
 export function counter(isolation: IsolationLevel): CheckedWorkload<CounterOp> {

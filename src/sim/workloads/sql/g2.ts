@@ -1,11 +1,12 @@
 /** The G2 workload (Adya; Jepsen): two transactions per key look for rows with a predicate, and insert if there is none. */
+import { type IsolationLevel } from '../../checkers/isolation.ts';
 import {
   checkWriteSkew,
   writeSkewCodec,
   type WriteSkewOperation,
 } from '../../checkers/write-skew.ts';
 import { type SqlRandom } from '../../sql-program.ts';
-import { transact, type IsolationLevel } from './attempt.ts';
+import { transact } from './attempt.ts';
 import { type CheckedWorkload, type Step } from './workload.ts';
 
 const tables = ['skew_a', 'skew_b'] as const;

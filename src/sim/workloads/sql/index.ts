@@ -1,6 +1,6 @@
 /** The workloads that are checked over SQL, by name. */
+import { type IsolationLevel } from '../../checkers/isolation.ts';
 import { historyOf, type HistoryEvent } from '../../checkers/history-files.ts';
-import { type IsolationLevel } from './attempt.ts';
 import { bank } from './bank.ts';
 import { counter } from './counter.ts';
 import { g2 } from './g2.ts';
@@ -13,7 +13,7 @@ import { sequential } from './sequential.ts';
 import { set } from './set.ts';
 import { type CheckedWorkload } from './workload.ts';
 
-export { isolationLevels, type IsolationLevel } from './attempt.ts';
+export { isolationLevels, type IsolationLevel } from '../../checkers/isolation.ts';
 export type { Verdict, WorkloadRun } from './run.ts';
 
 const workloads = {

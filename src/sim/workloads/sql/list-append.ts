@@ -2,15 +2,17 @@
  * The list-append workload (Jepsen): transactions of reads of lists and appends of unique elements, on a few popular keys
  * in several tables that are replaced when their lists are long.
  */
+import { permittedOfAppends, type IsolationLevel } from '../../checkers/isolation.ts';
 import {
   appendCodec,
   type AppendTransaction,
   type MicroOp,
 } from '../../checkers/append-history.ts';
+import { staleReads } from '../../checkers/append-anomalies.ts';
 import { checkListAppend } from '../../checkers/list-append.ts';
 import { type SqlRandom } from '../../sql-program.ts';
 import { type SqlQueries } from '../../sql-session.ts';
-import { transact, type IsolationLevel } from './attempt.ts';
+import { transact } from './attempt.ts';
 import { type CheckedWorkload, type Step } from './workload.ts';
 
 const tables = ['append_0', 'append_1', 'append_2'] as const;
@@ -57,8 +59,12 @@ export function listAppend(isolation: IsolationLevel): CheckedWorkload<Ops> {
       }
       return steps;
     },
-    permitted: permittedAnomalies[isolation],
-    check: (history) => checkListAppend(history, isolation === 'strict'),
+    permitted: permittedOfAppends(isolation),
+    check(history) {
+      if (isolation === 'read committed')
+        return [...checkListAppend(history), ...staleReads(history)];
+      return checkListAppend(history, isolation === 'strict' ? 'realtime' : 'conflicts');
+    },
   };
 }
 
@@ -133,19 +139,3 @@ class ActiveKeys {
     return { kind: 'append', key: slot.key, element: this.#elements++ };
   }
 }
-
-const cycles = ['', '-process', '-realtime'];
-const writeSkew = cycles.map((order) => `G2-item${order}`);
-
-/** Adya's levels: what each does not promise. */
-const permittedAnomalies: Record<IsolationLevel, readonly string[]> = {
-  strict: [],
-  serializable: [],
-  'repeatable read': writeSkew,
-  'read committed': [
-    ...writeSkew,
-    ...cycles.flatMap((order) => [`G-single-item${order}`, `G-nonadjacent-item${order}`]),
-    'internal',
-    'lost-update',
-  ],
-};

@@ -1,6 +1,7 @@
 /** The long-fork workload (Jepsen): the keys of a group, in several tables, are each written once and read together. */
+import { type IsolationLevel } from '../../checkers/isolation.ts';
 import { checkLongFork, longForkCodec, type LongForkOperation } from '../../checkers/long-fork.ts';
-import { execute, transact, type IsolationLevel } from './attempt.ts';
+import { execute, transact } from './attempt.ts';
 import { type CheckedWorkload, type Step } from './workload.ts';
 
 const tables = ['fork_0', 'fork_1', 'fork_2'] as const;

@@ -1,10 +1,11 @@
 /** The monotonic workload (Jepsen): each insert adds one to the largest number in several tables. */
+import { type IsolationLevel } from '../../checkers/isolation.ts';
 import {
   checkMonotonic,
   monotonicCodec,
   type MonotonicOperation,
 } from '../../checkers/monotonic.ts';
-import { execute, transact, type IsolationLevel } from './attempt.ts';
+import { execute, transact } from './attempt.ts';
 import { type CheckedWorkload, type Step } from './workload.ts';
 
 const tables = ['monotonic_0', 'monotonic_1', 'monotonic_2'] as const;

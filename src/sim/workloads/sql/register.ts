@@ -1,8 +1,9 @@
 /** The register workload (Jepsen): reads, writes and compare-and-sets of a few values on a few keys at a time. */
+import { type IsolationLevel } from '../../checkers/isolation.ts';
 import { checkRegisters, registerCodec, type KeyedRegisterOp } from '../../checkers/register.ts';
 import { type SqlRandom } from '../../sql-program.ts';
 import { type SqlQueries } from '../../sql-session.ts';
-import { execute, transact, type IsolationLevel } from './attempt.ts';
+import { execute, transact } from './attempt.ts';
 import { type CheckedWorkload, type Step } from './workload.ts';
 
 const activeKeys = 4;

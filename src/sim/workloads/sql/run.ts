@@ -1,10 +1,10 @@
 /** A checked workload under way: its history so far, and in the end what is wrong with it. Holds no clock and no timer. */
+import { type IsolationLevel } from '../../checkers/isolation.ts';
 import { type Finding, type Outcome, type Recorded } from '../../checkers/history.ts';
 import { eventsOf, type HistoryEvent } from '../../checkers/history-files.ts';
 import { type SqlRandom } from '../../sql-program.ts';
 import { type SqlQueries } from '../../sql-session.ts';
 import { History } from '../history.ts';
-import { type IsolationLevel } from './attempt.ts';
 import { type CheckedWorkload, type Step } from './workload.ts';
 
 export interface Verdict {

@@ -2,8 +2,9 @@
  * The set workload (Jepsen): elements that are each added once, and reads of all of them while ranges are split and
  * move: in one statement, or page by page in one transaction.
  */
+import { type IsolationLevel } from '../../checkers/isolation.ts';
 import { checkSet, setCodec, type SetOp } from '../../checkers/set.ts';
-import { execute, transact, type IsolationLevel } from './attempt.ts';
+import { execute, transact } from './attempt.ts';
 import { type CheckedWorkload, type Step } from './workload.ts';
 
 /** Odd numbers above it are rounded by whoever takes them for 8 byte floats. */

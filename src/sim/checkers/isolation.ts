@@ -1,0 +1,29 @@
+/** Isolation levels, and which anomalies of list appends each of them permits (Adya 1999). */
+
+/** 'strict' is serializable with transactions that agree with real time throughout (`global_reads`). */
+export const isolationLevels = [
+  'serializable',
+  'repeatable read',
+  'read committed',
+  'strict',
+] as const;
+
+export type IsolationLevel = (typeof isolationLevels)[number];
+
+/** REPEATABLE READ is snapshot isolation: write skew alone. READ COMMITTED takes a snapshot for each statement. */
+export function permittedOfAppends(isolation: IsolationLevel): readonly string[] {
+  if (isolation === 'read committed') return [...skews, ...readSkews];
+  return isolation === 'repeatable read' ? skews : [];
+}
+
+const skews = withOrders('G2-item');
+const readSkews = [
+  ...withOrders('G-single-item'),
+  ...withOrders('G-nonadjacent-item'),
+  'lost-update',
+  'non-repeatable-read',
+];
+
+function withOrders(anomaly: string): string[] {
+  return [anomaly, `${anomaly}-process`, `${anomaly}-realtime`];
+}
