@@ -88,6 +88,12 @@ function pair<Op>(events: readonly { process: number; type: string; op: Op }[]):
   return found;
 }
 
+interface KvEvent {
+  readonly process: number;
+  readonly type: string;
+  readonly op: { readonly kind: string; readonly value: string };
+}
+
 const published =
   '002 005 007 018 025 031 038 045 048 049 051 053 056 067 075 076 080 087 092 098 100 101 102';
 
@@ -134,10 +140,7 @@ describe.skipIf(!existsSync(corpus))('published histories (only where they are t
     };
     for (const name of readdirSync(`${corpus}/kv`)) {
       const lines = readFileSync(`${corpus}/kv/${name}`, 'utf8').split('\n');
-      const byKey = new Map<
-        string,
-        { process: number; type: string; op: { kind: string; value: string } }[]
-      >();
+      const byKey = new Map<string, KvEvent[]>();
       for (const line of lines) {
         const [, process, type = '', kind = '', key = '', value = ''] =
           /:process (\d+), :type :(\w+), :f :(\w+), :key "(.*?)", :value "?(.*?)"?\}/.exec(line) ??
@@ -146,12 +149,17 @@ describe.skipIf(!existsSync(corpus))('published histories (only where they are t
         byKey.set(key, events);
         if (kind !== '') events.push({ process: Number(process), type, op: { kind, value } });
       }
-      const verdicts = [...byKey.values()].map((events) =>
-        isLinearizable(pair(events), strings, keyStepsMax),
-      );
-      // Some keys of the long bad history take very long to refute; others show that it is bad.
-      const verdict = verdicts.includes('no') ? 'no' : [...new Set(verdicts)].join();
-      expect(verdict, name).toBe(name.includes('-ok') ? 'yes' : 'no');
+      const verdictOf = (events: readonly KvEvent[]): string =>
+        isLinearizable(pair(events), strings, keyStepsMax);
+      const keys = [...byKey.values()];
+      if (name.includes('-ok'))
+        expect(new Set(keys.map(verdictOf)), name).toEqual(new Set(['yes']));
+      // Some keys take very long to refute; others show that the history is bad.
+      else
+        expect(
+          keys.some((events) => verdictOf(events) === 'no'),
+          name,
+        ).toBe(true);
     }
   });
 });

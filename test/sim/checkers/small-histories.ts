@@ -14,18 +14,16 @@ export function smallHistory(
   { isReadInTheEnd }: { readonly isReadInTheEnd: boolean },
 ): AppendTransaction[] {
   const keys = random.between(1, 3);
-  const odds = random.pick([0, 0.3, 0.8]);
-  const isTorn = random.pick([0, 0, 0.2, 0.5]);
+  const oldShare = random.pick([0, 0.3, 0.8]);
+  const tornShare = random.pick([0, 0, 0.2, 0.5]);
   /** After each commit. */
   const states: Lists[] = [Array.from({ length: keys }, () => [])];
   let element = 0;
   const transactions = Array.from({ length: random.between(2, 5) }, () => {
     const now = states.at(-1) ?? [];
-    const from = random.chance(odds) ? random.pick(states) : now;
+    const from = random.chance(oldShare) ? random.pick(states) : now;
     const own = from.map((list) =>
-      from === now && random.chance(odds)
-        ? list.slice(0, random.between(0, list.length))
-        : [...list],
+      random.chance(tornShare) ? list.slice(0, random.between(0, list.length)) : [...list],
     );
     const what = Array.from({ length: random.between(1, 3) }, (): MicroOp => {
       const key = random.between(0, keys - 1);
