@@ -42,7 +42,7 @@ export async function declareCursor(
   if (statement.kind !== 'query') {
     throw sqlError('syntaxError', 'a cursor can only be declared for a query');
   }
-  await session.planOf(statement);
+  await session.planner.plan(statement);
   const portal: Portal = {
     name,
     statement,
@@ -76,7 +76,7 @@ export async function fetchFromCursor(
   let left = wantedRows(node, portal);
   const isMove = node.ismove === true;
   const skip = node.direction === 'FETCH_ABSOLUTE' || node.direction === 'FETCH_RELATIVE';
-  let { run: source, rows } = await session.takeRows(portal, Math.min(left, fetchBatchRows));
+  let { run: source, rows } = await session.runner.takeRows(portal, Math.min(left, fetchBatchRows));
   if (!isMove) {
     const formats = portal.formats.length > 0 ? portal.formats : run.formats;
     run.out.beginResult(source.result.columns, formats, run.describe);

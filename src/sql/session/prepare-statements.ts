@@ -24,7 +24,7 @@ export async function prepareStatement(
   const types = argtypes.map((type) => ('TypeName' in type ? typeOidOf(type.TypeName) : 0));
   const statement = makeStatement(name, text, innerStatement(query, text), types);
   if (statement.kind !== 'query') throw sqlError('syntaxError', 'only queries can be prepared');
-  await session.planOf(statement);
+  await session.planner.plan(statement);
   session.statements.set(name, statement);
   return 'PREPARE';
 }
@@ -36,9 +36,9 @@ export async function executePrepared(
 ): Promise<string> {
   const statement = session.statement(node.name ?? '');
   const params = await argumentValues(session, statement, node.params ?? []);
-  const result = await session.startQuery(statement, params);
+  const result = await session.runner.startQuery(statement, params);
   if (result.columns.length > 0) run.out.beginResult(result.columns, run.formats, run.describe);
-  return session.drain(result, run.out);
+  return session.runner.drain(result, run.out);
 }
 
 export function executeColumns(session: Session, node: ExecuteStmt): readonly ResultColumn[] {
@@ -51,7 +51,7 @@ async function argumentValues(
   statement: PreparedStatement,
   args: readonly Node[],
 ): Promise<readonly Datum[]> {
-  const plan = await session.planOf(statement);
+  const plan = await session.planner.plan(statement);
   const { parameterTypes } = plan;
   if (args.length !== parameterTypes.length) {
     throw sqlError(
@@ -69,7 +69,7 @@ async function argumentValues(
   const select: Node = {
     SelectStmt: { targetList, limitOption: 'LIMIT_OPTION_DEFAULT', op: 'SETOP_NONE' },
   };
-  const result = await session.startQuery(
+  const result = await session.runner.startQuery(
     makeStatement('', '', innerStatement(select, ''), []),
     [],
   );

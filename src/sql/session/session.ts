@@ -2,46 +2,33 @@
  * Session: one client's conversation. It owns the transaction, the settings, the prepared statements
  * and the portals, and runs one statement at a time.
  *
- * A statement that stands alone (autocommit) runs in a transaction of its own; when that has to
- * restart and nothing has left for the client yet, the statement is run again. In a transaction block
- * under READ COMMITTED a statement that was overtaken is run again on a new snapshot, on the same terms; and a
- * transaction that cannot commit is replayed, where the client cannot tell the difference (see replay.ts). Nothing is
- * run again once a commit may have happened.
+ * How a statement is planned stands in `planner.ts`, how it runs, and when it runs again, in `statement-runner.ts`.
  *
  * INVARIANT: at most one of the asynchronous methods runs at a time; only `cancel` may come between.
  */
-import { type Node } from '@pgsql/types';
-import { sleep, type TimerHandle } from '../../util/index.ts';
-import { type Txn } from '../../kv/index.ts';
+import { type TimerHandle } from '../../util/index.ts';
 import { followerLagMicros, SessionCatalog, sessionDefaults } from '../catalog/index.ts';
 import { sqlError, SqlFailure, sqlStates } from '../errors.ts';
 import { characterPosition, type ParsedStatement } from '../parse/index.ts';
-import { type PreparedPlan } from '../plan/types.ts';
 import { type ClientAddress } from '../functions/index.ts';
-import { type Datum, findZone, type Row, timestampOfWall } from '../types/index.ts';
+import { type Datum, findZone } from '../types/index.ts';
 import { type SessionHost } from '../virtual/index.ts';
 import { type ClientOutput, type ResultFormats } from './client.ts';
-import { DigestOutput, failureDigest } from './answer-digest.ts';
-import { controlColumns, runControl } from './control.ts';
-import { runCopy } from './copy/copy.ts';
+import { controlColumns } from './control.ts';
 import { SessionEval, type SessionIdentity } from './eval-context.ts';
-import { isStatementRetry, toSqlFailure } from './kv-errors.ts';
+import { toSqlFailure } from './kv-errors.ts';
 import { type TransactionModes } from './isolation.ts';
 import { findLiterals, type LiteralText } from './literals.ts';
-import { PastReads, type Past } from './past-reads.ts';
-import { PlanCache } from './plan-cache.ts';
-import { makeStatement, type Portal, PortalRun, type PreparedStatement } from './prepared.ts';
-import { isAgain, replay } from './replay.ts';
-import { type RetryKind } from './retry-stats.ts';
+import { PastReads } from './past-reads.ts';
+import { StatementPlanner } from './planner.ts';
+import { makeStatement, type Portal, type PreparedStatement } from './prepared.ts';
+import { isAgain } from './replay.ts';
 import { type SessionServices } from './services.ts';
 import { SessionSettings } from './settings.ts';
 import { showTable } from './show-table.ts';
-import { nodeName, statementName } from './statement-kind.ts';
+import { StatementRunner } from './statement-runner.ts';
 import { makeTemplate, TemplateCache, templateParams } from './templates.ts';
 import { SessionTransaction } from './transaction.ts';
-import { runTransactionStatement } from './transaction-statements.ts';
-import { type ResultColumn, type StatementContext, type StatementResult } from './types.ts';
-import { upsertAsInsert } from './upsert.ts';
 
 export interface SessionOptions {
   readonly user: string;
@@ -78,18 +65,15 @@ export class Session {
   readonly startedMicros: number;
   lastQuery = '';
   queryStartMicros = 0;
-  readonly #plans: PlanCache;
+  readonly planner: StatementPlanner;
+  readonly runner: StatementRunner;
   readonly #templates: TemplateCache;
   #cancelReason: 'user' | 'timeout' | 'closed' | undefined;
   #isRunning = false;
   #isClosed = false;
   #timeout: TimerHandle | undefined;
-  #output: ClientOutput | undefined;
-  #context: StatementContext | undefined;
-  /** Of the statement that runs, or ran last. */
-  #statementText = '';
-  /** Why the transaction of this message was not replayed. */
-  #refusal: string | undefined;
+  /** Where notices go. */
+  output: ClientOutput | undefined;
 
   constructor(services: SessionServices, options: SessionOptions) {
     this.services = services;
@@ -124,13 +108,14 @@ export class Session {
       settings: this.settings,
       replayBytes: services.limits.replayBytes,
       followerReadTimestamp: () => this.past.followerReadTimestamp(),
-      checkCanceled: () => this.#checkCanceled(),
+      checkCanceled: () => this.checkCanceled(),
     });
     this.host = services.createEvalHost({
       catalog: this.catalog,
       context: () => {
-        if (this.#context === undefined) throw sqlError('internalError', 'no statement is running');
-        return this.#context;
+        const { context } = this.runner;
+        if (context === undefined) throw sqlError('internalError', 'no statement is running');
+        return context;
       },
     });
     this.settings.format.regName = (type, oid) => this.host.nameOf(type, oid);
@@ -147,7 +132,8 @@ export class Session {
       eval: this.eval,
       followerLagMicros: () => followerLagMicros(services.catalogCache.current),
     });
-    this.#plans = new PlanCache(services.limits.cachedPlans);
+    this.planner = new StatementPlanner(this);
+    this.runner = new StatementRunner(this);
     this.#templates = new TemplateCache(services.limits.cachedPlans);
   }
 
@@ -211,7 +197,7 @@ export class Session {
     if (template === undefined) return false;
     let params: Datum[] | undefined;
     try {
-      this.#setClock();
+      this.runner.setClock();
       params = templateParams(template, shape.literals, this.settings.format);
     } catch (error) {
       if (!(error instanceof SqlFailure)) throw error;
@@ -219,7 +205,7 @@ export class Session {
     // The long way finds the right words for what is wrong with a literal.
     if (params === undefined) return false;
     try {
-      await this.#runStatement(
+      await this.runner.run(
         template.statement,
         { params, formats: textFormats, describe: true, out },
         true,
@@ -236,7 +222,7 @@ export class Session {
     this.#templates.add(shape, template);
     if (template === undefined) return;
     try {
-      await this.#plan(template.statement);
+      await this.planner.plan(template.statement);
     } catch (error) {
       if (!(error instanceof SqlFailure)) throw error;
       this.#templates.refuse(shape);
@@ -246,7 +232,7 @@ export class Session {
   async #runAlone(parsed: ParsedStatement, out: ClientOutput): Promise<void> {
     const statement = this.#adHoc(parsed);
     try {
-      await this.#runStatement(
+      await this.runner.run(
         statement,
         { params: noParams, formats: textFormats, describe: true, out },
         true,
@@ -273,8 +259,8 @@ export class Session {
       else if (before === 'explicit') begun = undefined;
       const run: Run = { params: noParams, formats: textFormats, describe: true, out };
       try {
-        await this.#runStatement(this.#adHoc(parsed), run, isLast && before === 'idle');
-        if (isLast && this.transaction.state === 'implicit') await this.#commit();
+        await this.runner.run(this.#adHoc(parsed), run, isLast && before === 'idle');
+        if (isLast && this.transaction.state === 'implicit') await this.runner.commit();
       } catch (error) {
         const mayRestart =
           begun !== undefined && this.transaction.state !== 'explicit' && isAgain(error);
@@ -285,10 +271,10 @@ export class Session {
         ) {
           throw located(error, parsed);
         }
-        await this.#rollback();
+        await this.runner.rollback();
         attempts++;
-        this.#noteRetry('restart', error);
-        await this.#pause(attempts);
+        this.runner.noteRetry('restart', error);
+        await this.runner.pause(attempts);
         i = (begun?.at ?? 0) - 1;
       }
     }
@@ -316,8 +302,8 @@ export class Session {
         throw sqlError('syntaxError', 'cannot insert multiple commands into a prepared statement');
       }
       const statement = makeStatement(name, text, parsed[0], types);
-      this.#checkNotFailed(statement);
-      if (statement.kind === 'query') await this.#plan(statement);
+      this.checkNotFailed(statement);
+      if (statement.kind === 'query') await this.planner.plan(statement);
       this.statements.set(name, statement);
     } catch (error) {
       throw await this.#failed(error);
@@ -352,14 +338,14 @@ export class Session {
   /** Describe of a statement: its parameter types and columns, with the plan brought up to date. */
   async describeStatement(name: string, out: ClientOutput): Promise<PreparedStatement> {
     const statement = this.statement(name);
-    this.#checkNotFailed(statement);
+    this.checkNotFailed(statement);
     await this.#describe(statement, out);
     return statement;
   }
 
   async describePortal(name: string, out: ClientOutput): Promise<Portal> {
     const portal = this.portal(name);
-    this.#checkNotFailed(portal.statement);
+    this.checkNotFailed(portal.statement);
     await this.#describe(portal.statement, out);
     return portal;
   }
@@ -369,7 +355,7 @@ export class Session {
     try {
       switch (statement.kind) {
         case 'query':
-          await this.#plan(statement);
+          await this.planner.plan(statement);
           statement.isDescribed = true;
           break;
         case 'control':
@@ -397,7 +383,7 @@ export class Session {
     params: readonly Datum[],
     formats: ResultFormats,
   ): Portal {
-    this.#checkNotFailed(statement);
+    this.checkNotFailed(statement);
     if (name !== '') {
       if (this.portals.has(name)) {
         throw sqlError('duplicateCursor', `cursor "${name}" already exists`);
@@ -457,7 +443,7 @@ export class Session {
         portal.isDone = true;
         const run: Run = { params: portal.params, formats: portal.formats, describe: false, out };
         const alone = isLast && this.transaction.state === 'idle';
-        await this.#runStatement(statement, run, alone);
+        await this.runner.run(statement, run, alone);
       }
     } catch (error) {
       throw await this.#failed(
@@ -469,13 +455,12 @@ export class Session {
   }
 
   async #executePart(portal: Portal, maxRows: number, out: ClientOutput): Promise<void> {
-    this.#checkNotFailed(portal.statement);
-    this.#statementText = portal.statement.text;
+    this.checkNotFailed(portal.statement);
     if (portal.isDone) {
       out.complete('SELECT 0');
       return;
     }
-    const { run, rows } = await this.takeRows(portal, maxRows);
+    const { run, rows } = await this.runner.takeRows(portal, maxRows);
     out.beginResult(run.result.columns, portal.formats, false);
     const wait = out.rows(rows);
     if (wait !== undefined) await wait;
@@ -489,36 +474,6 @@ export class Session {
     // The tag of a SELECT counts the rows of this Execute only.
     out.complete(tag.startsWith('SELECT ') ? `SELECT ${rows.length}` : tag);
     await run.result.close();
-  }
-
-  /** The next rows of a portal. The first ones are read anew when its statement was overtaken. */
-  async takeRows(portal: Portal, count: number): Promise<{ run: PortalRun; rows: Row[] }> {
-    for (let attempt = 1; ; attempt++) {
-      const isNew = portal.run === undefined;
-      try {
-        const run = await this.#openPortal(portal);
-        return { run, rows: await run.take(count) };
-      } catch (error) {
-        if (!isNew || !isStatementRetry(error) || attempt > this.services.limits.retries) {
-          throw error;
-        }
-        portal.run = undefined;
-        this.#noteRetry('statement-retry', error);
-        this.transaction.undoStatement();
-        await this.#pause(attempt);
-      }
-    }
-  }
-
-  /** Starts the portal's statement if it is not running yet, in the open (or a new implicit) transaction. */
-  async #openPortal(portal: Portal): Promise<PortalRun> {
-    if (portal.run !== undefined) return portal.run;
-    if (this.transaction.state === 'idle') this.transaction.open('implicit');
-    this.transaction.log.refuse('a portal was read in parts');
-    const result = await this.#startQuery(portal.statement, portal.params, false);
-    portal.run = new PortalRun(result);
-    if (portal.statement.plan?.isReadOnly === false) await portal.run.complete();
-    return portal.run;
   }
 
   async closePortal(name: string): Promise<void> {
@@ -540,7 +495,7 @@ export class Session {
   async #commitPipeline(out: ClientOutput): Promise<void> {
     this.#start(out);
     try {
-      await this.#commit();
+      await this.runner.commit();
     } catch (error) {
       throw await this.#failed(error);
     } finally {
@@ -553,396 +508,10 @@ export class Session {
     return this.#failed(error);
   }
 
-  // Running statements.
-
-  /** `alone`: outside any block, and nothing follows in the same message. */
-  async #runStatement(statement: PreparedStatement, run: Run, alone: boolean): Promise<void> {
-    this.#checkNotFailed(statement);
-    this.services.counters.statements++;
-    this.#statementText = statement.text;
-    if (statement.kind === 'transaction') {
-      await this.#runTransactionStatement(statement, run.out);
-      return;
-    }
-    if (!alone || this.transaction.state === 'explicit') {
-      if (this.transaction.state === 'idle') this.transaction.open('implicit');
-      await this.#runInTransaction(statement, run);
-      return;
-    }
-    const mark = run.out.mark();
-    this.past.begin();
-    for (let attempt = 0; ; attempt++) {
-      try {
-        this.transaction.open('implicit', attempt === 0 && statement.kind === 'query');
-        await this.#runOnce(statement, run, true);
-        return;
-      } catch (error) {
-        // What follows from an assumption is not believed before it is found again without one.
-        const unsure = this.transaction.assumesStill;
-        await this.#rollback();
-        if (unsure && this.#cancelReason === undefined && run.out.rewind(mark)) continue;
-        if (this.past.mustStepBack(error) && run.out.rewind(mark)) continue;
-        if (!isAgain(error) || attempt >= this.services.limits.retries) throw error;
-        if (statement.kind === 'copy' || !run.out.rewind(mark)) throw error;
-        this.#noteRetry('restart', error);
-        await this.#pause(attempt + 1);
-      }
-    }
-  }
-
-  /** SAVEPOINT and the like belong to what a replay does again. */
-  async #runTransactionStatement(statement: PreparedStatement, out: ClientOutput): Promise<void> {
-    const { transaction } = this;
-    if (!isSavepointStatement(statement)) return runTransactionStatement(this, statement, out);
-    const isLogged = transaction.log.accepts(statement, transaction.modes);
-    const digest = new DigestOutput(out);
-    await runTransactionStatement(this, statement, digest);
-    if (isLogged) {
-      transaction.log.add({ statement, params: noParams, formats: [], digest: digest.digest() });
-    }
-  }
-
-  /**
-   * Among others. What was overtaken goes back to the statement's beginning (READ COMMITTED); when the transaction is
-   * lost, all statements before it are replayed first.
-   */
-  async #runInTransaction(statement: PreparedStatement, run: Run): Promise<void> {
-    const { transaction } = this;
-    const { params, formats } = run;
-    const mark = run.out.mark();
-    const isLogged = transaction.log.accepts(statement, transaction.modes);
-    for (let attempt = 1; ; attempt++) {
-      const out = isLogged ? new DigestOutput(run.out) : run.out;
-      this.#output = out;
-      const note = (digest: string): void =>
-        transaction.log.add({ statement, params, formats, digest });
-      try {
-        await this.#runOnce(statement, { ...run, out }, false);
-        if (out instanceof DigestOutput) note(out.digest());
-        return;
-      } catch (error) {
-        if (!(await this.#mayRunAgain(statement, run.out, { error, attempt, mark }))) {
-          if (isLogged) note(failureDigest(toSqlFailure(error)));
-          throw error;
-        }
-        await this.#pause(attempt);
-      } finally {
-        this.#output = run.out;
-      }
-    }
-  }
-
-  /** Prepares another run of a statement that failed in a transaction, if that is possible. */
-  async #mayRunAgain(
-    statement: PreparedStatement,
-    out: ClientOutput,
-    failed: { readonly error: unknown; readonly attempt: number; readonly mark: number },
-  ): Promise<boolean> {
-    const { error, attempt, mark } = failed;
-    if (attempt > this.services.limits.retries || !this.#canRunAgain(statement)) return false;
-    if (!isAgain(error) || !out.rewind(mark)) return false;
-    if (!isStatementRetry(error)) return this.#replay(error);
-    this.#noteRetry('statement-retry', error);
-    this.transaction.undoStatement();
-    return true;
-  }
-
-  /** Not what takes data from the client, leaves work to the commit, or goes on with an open portal. */
-  #canRunAgain(statement: PreparedStatement): boolean {
-    switch (statement.kind) {
-      case 'query':
-        return true;
-      case 'control':
-        return statementName(statement) === 'ExecuteStmt';
-      case 'utility':
-        return this.#shown(statement) !== undefined;
-      default:
-        return false;
-    }
-  }
-
-  /** True: the open transaction is a new one, in which everything was done again. */
-  async #replay(cause: unknown): Promise<boolean> {
-    if (this.transaction.log.modes === undefined) return false;
-    const refused = await replay({
-      transaction: this.transaction,
-      catalogVersion: () => this.catalog.snapshot.version,
-      run: ({ statement, params, formats }, out) => {
-        this.#output = out;
-        return statement.kind === 'transaction'
-          ? runTransactionStatement(this, statement, out)
-          : this.#runOnce(statement, { params, formats, describe: false, out }, false);
-      },
-      pause: (attempt) => this.#pause(attempt),
-      maxTries: this.services.limits.retries,
-    });
-    if (refused === undefined) this.#noteRetry('replay', cause);
-    else this.#noteRetry('refused', refused);
-    this.#refusal = refused;
-    return refused === undefined;
-  }
-
-  async #runOnce(statement: PreparedStatement, run: Run, alone: boolean): Promise<void> {
-    const { out } = run;
-    let tag: string;
-    switch (statement.kind) {
-      case 'query': {
-        const result = await this.#startQuery(statement, run.params, alone);
-        if (result.columns.length > 0) out.beginResult(result.columns, run.formats, run.describe);
-        tag = await this.#drain(result, out);
-        break;
-      }
-      case 'utility': {
-        const result = await this.#startUtility(statement, alone);
-        if (result.columns.length > 0) out.beginResult(result.columns, run.formats, run.describe);
-        tag = await this.#drain(result, out);
-        break;
-      }
-      case 'control':
-        tag = await runControl(this, statement, run);
-        break;
-      case 'copy':
-        tag = await runCopy(this, statement, run, alone);
-        break;
-      default:
-        return;
-    }
-    if (alone) await this.#commit();
-    out.complete(tag);
-  }
-
-  async #drain(result: StatementResult, out: ClientOutput): Promise<string> {
-    const hasRows = result.columns.length > 0;
-    while (true) {
-      const batch = await result.next();
-      if (batch === undefined) break;
-      if (hasRows && batch.length > 0) {
-        const wait = out.rows(batch);
-        if (wait !== undefined) await wait;
-      }
-      if (this.#cancelReason !== undefined) this.#checkCanceled();
-    }
-    return result.tag();
-  }
-
-  async #startQuery(
-    statement: PreparedStatement,
-    params: readonly Datum[],
-    alone: boolean,
-  ): Promise<StatementResult> {
-    const past = this.#past(statement, alone);
-    const txn = await this.transaction.require(past);
-    const plan = await this.#plan(statement);
-    if (this.transaction.readOnly && !plan.isReadOnly) throw readOnlyError(statement);
-    if (!plan.isRepeatable) this.transaction.log.refuse('a volatile function was called');
-    await this.beginStatement(txn);
-    // A lone point read needs no timestamp of its own; AS OF SYSTEM TIME has one.
-    const autocommit = alone && past === undefined && !this.transaction.isHistorical;
-    const context = this.#makeContext(
-      autocommit && !plan.isReadOnly ? this.transaction.guarded(txn) : txn,
-      params,
-      autocommit,
-    );
-    return plan.execute(context);
-  }
-
-  #past(statement: PreparedStatement, alone: boolean): Past | undefined {
-    const parsed = statement.parsed?.statement;
-    if (parsed?.kind !== 'postgres' || parsed.asOf === undefined) return undefined;
-    return this.past.ofStatement(parsed.asOf, {
-      alone,
-      inBlock: this.transaction.state === 'explicit',
-    });
-  }
-
-  async #startUtility(statement: PreparedStatement, alone: boolean): Promise<StatementResult> {
-    const { parsed } = statement;
-    if (parsed === undefined) throw sqlError('internalError', 'an empty statement is not run');
-    if (this.transaction.readOnly && this.#shown(statement) === undefined) {
-      throw readOnlyError(statement);
-    }
-    const txn = await this.transaction.require();
-    await this.beginStatement(txn);
-    const context = this.#makeContext(txn, noParams, alone);
-    const { text } = parsed;
-    return this.services.runUtility(
-      parsed.statement.kind === 'cluster'
-        ? { kind: 'cluster', statement: parsed.statement.statement, text }
-        : { kind: 'postgres', node: selectIntoAsCreate(parsed.statement.node), text },
-      context,
-    );
-  }
-
-  /** A statement takes its snapshot: what open portals have not read yet, they read first. */
-  async beginStatement(txn: Txn): Promise<void> {
-    if (this.portals.size > 0 && txn.meta.isolation === 'read-committed') {
-      for (const portal of this.portals.values()) await portal.run?.complete();
-    }
-    this.transaction.beginStatement(txn);
-  }
-
-  /** Undefined for what changes something. */
-  #shown({ parsed }: PreparedStatement): ReturnType<SessionServices['shownBy']> {
-    if (parsed?.statement.kind !== 'cluster') return undefined;
-    return this.services.shownBy(parsed.statement.statement);
-  }
-
-  /** The statement's plan, made anew when the catalog or a setting it depends on has changed. */
-  async #plan(statement: PreparedStatement): Promise<PreparedPlan> {
-    const version = this.catalog.version;
-    const { planEpoch } = this.settings;
-    const known = statement.plan;
-    if (
-      known !== undefined &&
-      known.catalogVersion === version &&
-      statement.planEpoch === planEpoch
-    ) {
-      return known;
-    }
-    const plan = await this.#makePlan(statement, version, planEpoch);
-    if (statement.isDescribed && !sameColumns(statement.columns, plan.columns)) {
-      throw sqlError('featureNotSupported', 'cached plan must not change result type');
-    }
-    statement.plan = plan;
-    statement.planEpoch = planEpoch;
-    statement.parameterTypes = plan.parameterTypes;
-    statement.columns = plan.columns;
-    return plan;
-  }
-
-  async #makePlan(
-    statement: PreparedStatement,
-    version: number,
-    planEpoch: number,
-  ): Promise<PreparedPlan> {
-    const parsed = statement.parsed;
-    if (parsed?.statement.kind !== 'postgres') throw sqlError('internalError', 'nothing to plan');
-    const types = statement.parameterTypes;
-    const cached = this.#plans.get(parsed, types, version, planEpoch);
-    if (cached !== undefined) return cached;
-    const node = parsed.statement.upsert
-      ? await upsertAsInsert(parsed.statement.node, this.catalog)
-      : parsed.statement.node;
-    this.#setClock();
-    const plan = await this.services.planStatement({
-      statement: node,
-      // Once inferred they stay: values were already read as these types.
-      parameterTypes: types,
-      catalog: this.catalog,
-      eval: this.eval,
-    });
-    // Planning may have looked at tables while the catalog moved on.
-    if (plan.catalogVersion === this.catalog.version) {
-      this.#plans.set(parsed, types, planEpoch, plan);
-    }
-    return plan;
-  }
-
-  /** Plans and starts a query on behalf of another statement (EXECUTE, DECLARE, COPY (query)). */
-  startQuery(statement: PreparedStatement, params: readonly Datum[]): Promise<StatementResult> {
-    return this.#startQuery(statement, params, false);
-  }
-
-  planOf(statement: PreparedStatement): Promise<PreparedPlan> {
-    return this.#plan(statement);
-  }
-
-  drain(result: StatementResult, out: ClientOutput): Promise<string> {
-    return this.#drain(result, out);
-  }
-
-  /** A context for work the session does itself (COPY). */
-  makeContext(txn: Txn, params: readonly Datum[]): StatementContext {
-    return this.#makeContext(txn, params, false);
-  }
-
-  #makeContext(txn: Txn, params: readonly Datum[], autocommit: boolean): StatementContext {
-    this.#setClock();
-    const context: StatementContext = {
-      env: this.services.env,
-      db: this.services.db,
-      txn,
-      autocommit,
-      catalog: this.catalog,
-      eval: this.eval,
-      gossip: this.services.gossip,
-      reports: this.services.reports,
-      advisor: this.services.advisor,
-      control: this.services.control,
-      jobs: this.services.jobs,
-      eventLog: this.services.eventLog,
-      params,
-      readOnly: this.transaction.readOnly,
-      checkCanceled: this.#checkCanceledBound,
-      notice: this.#noticeBound,
-      memoryLimitBytes: this.services.limits.statementMemoryBytes,
-      ddl: this.transaction.ddl,
-    };
-    this.#context = context;
-    return context;
-  }
-
-  #setClock(): void {
-    const start =
-      this.transaction.state === 'idle'
-        ? this.services.env.clock.wallMicros()
-        : this.transaction.startWallMicros;
-    const micros = timestampOfWall(start);
-    this.eval.statementMicros = micros;
-    this.eval.nowMicros = micros;
-    this.settings.format.nowMicros = micros;
-  }
-
   notice(severity: 'NOTICE' | 'WARNING' | 'INFO', code: string, message: string): void {
     const lowest = this.settings.get('client_min_messages');
     if (lowest === 'error' || (lowest === 'warning' && severity === 'NOTICE')) return;
-    this.#output?.notice(severity, code, message);
-  }
-
-  readonly #checkCanceledBound = (): void => this.#checkCanceled();
-  readonly #noticeBound: StatementContext['notice'] = (severity, code, message) =>
-    this.notice(severity, code, message);
-
-  // Ends of transactions.
-
-  async #commit(): Promise<void> {
-    if (this.portals.size > 0) await this.closePortals();
-    try {
-      await this.#commitKeys();
-    } catch (error) {
-      await this.transaction.rollback();
-      throw error;
-    }
-    await this.transaction.finish();
-    this.services.counters.commits++;
-  }
-
-  /** A commit that definitely did not happen is tried again after a replay. */
-  async #commitKeys(): Promise<void> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        await this.transaction.commitKeys();
-        return;
-      } catch (error) {
-        if (attempt > this.services.limits.retries || !isAgain(error)) throw error;
-        if (!(await this.#replay(error))) throw error;
-        await this.#pause(attempt);
-      }
-    }
-  }
-
-  async #rollback(): Promise<void> {
-    if (this.portals.size > 0) await this.closePortals();
-    if (this.transaction.txn !== undefined) this.services.counters.rollbacks++;
-    await this.transaction.rollback();
-  }
-
-  commit(): Promise<void> {
-    return this.#commit();
-  }
-
-  rollback(): Promise<void> {
-    return this.#rollback();
+    this.output?.notice(severity, code, message);
   }
 
   /** Portals and cursors end with their transaction. */
@@ -959,8 +528,7 @@ export class Session {
     let failure = toSqlFailure(error);
     if (failure.code === '57014') failure = this.#canceledFailure(failure);
     if (failure.code === sqlStates.serializationFailure) {
-      const refusal = this.#refusal === undefined ? '' : `; not replayed: ${this.#refusal}`;
-      this.#noteRetry('error', `${reasonOf(failure)}${refusal}`);
+      this.runner.noteFailure(failure);
     }
     if (failure.code === 'XX000') {
       this.services.env.log.error({ error }, 'a statement failed unexpectedly');
@@ -968,12 +536,12 @@ export class Session {
     if (this.transaction.state === 'explicit') {
       if (!this.transaction.failed) await this.transaction.fail();
     } else if (this.transaction.state === 'implicit') {
-      await this.#rollback();
+      await this.runner.rollback();
     }
     return failure;
   }
 
-  #checkNotFailed(statement: PreparedStatement): void {
+  checkNotFailed(statement: PreparedStatement): void {
     if (this.transaction.state !== 'explicit' || !this.transaction.failed) return;
     if (statement.kind === 'empty' || endsBlock(statement)) return;
     throw sqlError(
@@ -991,11 +559,11 @@ export class Session {
     this.transaction.txn?.cancel();
   }
 
-  checkCanceled(): void {
-    this.#checkCanceled();
+  get isCanceled(): boolean {
+    return this.#cancelReason !== undefined;
   }
 
-  #checkCanceled(): void {
+  checkCanceled(): void {
     if (this.#cancelReason !== undefined) {
       throw this.#canceledFailure(
         sqlError('queryCanceled', 'canceling statement due to user request'),
@@ -1012,8 +580,7 @@ export class Session {
   #start(out: ClientOutput): void {
     if (this.#isClosed) throw sqlError('adminShutdown', 'the session has ended');
     this.#isRunning = true;
-    this.#output = out;
-    this.#refusal = undefined;
+    this.output = out;
     this.#cancelReason = undefined;
     const { statementTimeoutMs } = this.settings;
     if (statementTimeoutMs > 0 && this.#timeout === undefined) {
@@ -1034,22 +601,9 @@ export class Session {
     this.#timeout = undefined;
   }
 
-  #noteRetry(kind: RetryKind, cause: unknown): void {
-    const { retries, env } = this.services;
-    const reason = typeof cause === 'string' ? cause : reasonOf(toSqlFailure(cause));
-    retries.note(kind, this.#statementText, reason, env.clock.wallMicros());
-  }
-
-  async #pause(attempt: number): Promise<void> {
-    if (attempt <= 2) return;
-    const { env } = this.services;
-    await sleep(env, Math.min(100, 2 ** attempt * env.random.float()));
-    this.#checkCanceled();
-  }
-
   /** DISCARD PLANS. */
   forgetPlans(): void {
-    this.#plans.clear();
+    this.planner.clear();
     this.#templates.clear();
     for (const statement of this.statements.values()) statement.plan = undefined;
   }
@@ -1060,27 +614,13 @@ export class Session {
     this.#isClosed = true;
     this.#stop();
     try {
-      await this.#rollback();
+      await this.runner.rollback();
       await this.host.close();
     } catch (error) {
       this.services.env.log.warn({ error }, 'rollback of an ended session failed');
     }
     this.statements.clear();
   }
-}
-
-/** SELECT ... INTO t is an old way to write CREATE TABLE t AS SELECT. */
-function selectIntoAsCreate(node: Node): Node {
-  if (!('SelectStmt' in node) || node.SelectStmt.intoClause === undefined) return node;
-  const { intoClause: into, ...select } = node.SelectStmt;
-  return {
-    CreateTableAsStmt: {
-      query: { SelectStmt: select },
-      into,
-      objtype: 'OBJECT_TABLE',
-      is_select_into: true,
-    },
-  };
 }
 
 function endsBlock(statement: PreparedStatement): boolean {
@@ -1093,41 +633,6 @@ function endsBlock(statement: PreparedStatement): boolean {
     kind === 'TRANS_STMT_PREPARE' ||
     kind === 'TRANS_STMT_ROLLBACK_TO'
   );
-}
-
-function isSavepointStatement({ parsed }: PreparedStatement): boolean {
-  const statement = parsed?.statement;
-  if (statement?.kind !== 'postgres' || !('TransactionStmt' in statement.node)) return false;
-  const { kind } = statement.node.TransactionStmt;
-  return (
-    kind === 'TRANS_STMT_SAVEPOINT' ||
-    kind === 'TRANS_STMT_RELEASE' ||
-    kind === 'TRANS_STMT_ROLLBACK_TO'
-  );
-}
-
-function reasonOf({ message, fields }: SqlFailure): string {
-  return fields.detail?.replace(/^restart transaction: /, '') ?? message;
-}
-
-function sameColumns(a: readonly ResultColumn[], b: readonly ResultColumn[]): boolean {
-  return (
-    a.length === b.length &&
-    a.every((column, i) => column.typeOid === b[i]?.typeOid && column.name === b[i].name)
-  );
-}
-
-function readOnlyError(statement: PreparedStatement): SqlFailure {
-  const parsed = statement.parsed?.statement;
-  const name = parsed?.kind === 'postgres' ? writingName(parsed.node) : 'this statement';
-  return sqlError('readOnlySqlTransaction', `cannot execute ${name} in a read-only transaction`);
-}
-
-function writingName(node: Node): string {
-  if ('SelectStmt' in node && (node.SelectStmt.lockingClause?.length ?? 0) > 0) {
-    return 'SELECT FOR UPDATE';
-  }
-  return nodeName(node).replace(/Stmt$/, '').toUpperCase();
 }
 
 /** The text the plan was made from is not the text that was sent: its positions mean nothing there. */

@@ -79,13 +79,13 @@ async function commit(session: Session, node: TransactionStmt): Promise<string> 
   if (transaction.state !== 'explicit') {
     refuseChainOutside(node, 'COMMIT');
     session.notice('WARNING', '25P01', 'there is no transaction in progress');
-    if (transaction.state === 'implicit') await session.commit();
+    if (transaction.state === 'implicit') await session.runner.commit();
     return 'COMMIT';
   }
   const { failed, modes } = transaction;
   // A commit that fails leaves no block behind.
-  if (failed) await session.rollback();
-  else await session.commit();
+  if (failed) await session.runner.rollback();
+  else await session.runner.commit();
   if (node.chain === true) transaction.chain(modes);
   return failed ? 'ROLLBACK' : 'COMMIT';
 }
@@ -95,11 +95,11 @@ async function rollback(session: Session, node: TransactionStmt): Promise<void> 
   if (transaction.state !== 'explicit') {
     refuseChainOutside(node, 'ROLLBACK');
     session.notice('WARNING', '25P01', 'there is no transaction in progress');
-    if (transaction.state === 'implicit') await session.rollback();
+    if (transaction.state === 'implicit') await session.runner.rollback();
     return;
   }
   const { modes } = transaction;
-  await session.rollback();
+  await session.runner.rollback();
   if (node.chain === true) transaction.chain(modes);
 }
 

@@ -47,11 +47,11 @@ async function copyFrom(
     throw sqlError('featureNotSupported', 'COPY FROM ... WHERE is not supported');
   }
   const txn = await session.transaction.require();
-  await session.beginStatement(txn);
+  await session.runner.beginStatement(txn);
   const { table, schemaName } = await targetTable(session, copy);
   const columns = listedColumns(table, copy.attlist ?? []);
   for (const name of [options.forceNotNull, options.forceNull]) checkListed(name, columns);
-  const context = session.makeContext(txn, []);
+  const context = session.runner.makeContext(txn, []);
   const count = await copyIn({
     session,
     context,
@@ -60,7 +60,7 @@ async function copyFrom(
     columns,
     options,
     out: run.out,
-    commit: alone ? () => session.commit() : undefined,
+    commit: alone ? () => session.runner.commit() : undefined,
   });
   return `COPY ${count}`;
 }
@@ -137,7 +137,7 @@ async function copyTo(
   const query = copy.query ?? (await selectOf(session, copy));
   const inner = makeStatement('', text, innerStatement(query, text), []);
   if (inner.kind !== 'query') throw sqlError('featureNotSupported', 'COPY query must have rows');
-  const result = await session.startQuery(inner, []);
+  const result = await session.runner.startQuery(inner, []);
   if (result.columns.length === 0) {
     throw sqlError('featureNotSupported', 'COPY query must have a RETURNING clause');
   }

@@ -253,7 +253,7 @@ class InsertSink implements RowSink {
     this.#values = [];
     this.#rows = 0;
     const { session } = this.#target;
-    const result = await session.startQuery(statement, values);
+    const result = await session.runner.startQuery(statement, values);
     while ((await result.next()) !== undefined);
     await result.close();
     await this.#target.context.txn.flushIfLarge();

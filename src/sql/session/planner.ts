@@ -1,0 +1,81 @@
+/** The plans of a session's statements, kept until the catalog or a setting they depend on has changed. */
+import { sqlError } from '../errors.ts';
+import { type PreparedPlan } from '../plan/types.ts';
+import { PlanCache } from './plan-cache.ts';
+import { type PreparedStatement } from './prepared.ts';
+import { type Session } from './session.ts';
+import { type ResultColumn } from './types.ts';
+import { upsertAsInsert } from './upsert.ts';
+
+export class StatementPlanner {
+  readonly #session: Session;
+  readonly #plans: PlanCache;
+
+  constructor(session: Session) {
+    this.#session = session;
+    this.#plans = new PlanCache(session.services.limits.cachedPlans);
+  }
+
+  /** The statement's plan, made anew when the catalog or a setting it depends on has changed. */
+  async plan(statement: PreparedStatement): Promise<PreparedPlan> {
+    const version = this.#session.catalog.version;
+    const { planEpoch } = this.#session.settings;
+    const known = statement.plan;
+    if (
+      known !== undefined &&
+      known.catalogVersion === version &&
+      statement.planEpoch === planEpoch
+    ) {
+      return known;
+    }
+    const plan = await this.#makePlan(statement, version, planEpoch);
+    if (statement.isDescribed && !sameColumns(statement.columns, plan.columns)) {
+      throw sqlError('featureNotSupported', 'cached plan must not change result type');
+    }
+    statement.plan = plan;
+    statement.planEpoch = planEpoch;
+    statement.parameterTypes = plan.parameterTypes;
+    statement.columns = plan.columns;
+    return plan;
+  }
+
+  async #makePlan(
+    statement: PreparedStatement,
+    version: number,
+    planEpoch: number,
+  ): Promise<PreparedPlan> {
+    const parsed = statement.parsed;
+    if (parsed?.statement.kind !== 'postgres') throw sqlError('internalError', 'nothing to plan');
+    const types = statement.parameterTypes;
+    const cached = this.#plans.get(parsed, types, version, planEpoch);
+    if (cached !== undefined) return cached;
+    const node = parsed.statement.upsert
+      ? await upsertAsInsert(parsed.statement.node, this.#session.catalog)
+      : parsed.statement.node;
+    this.#session.runner.setClock();
+    const plan = await this.#session.services.planStatement({
+      statement: node,
+      // Once inferred they stay: values were already read as these types.
+      parameterTypes: types,
+      catalog: this.#session.catalog,
+      eval: this.#session.eval,
+    });
+    // Planning may have looked at tables while the catalog moved on.
+    if (plan.catalogVersion === this.#session.catalog.version) {
+      this.#plans.set(parsed, types, planEpoch, plan);
+    }
+    return plan;
+  }
+
+  /** Forgets the plans of statements that have no name. */
+  clear(): void {
+    this.#plans.clear();
+  }
+}
+
+function sameColumns(a: readonly ResultColumn[], b: readonly ResultColumn[]): boolean {
+  return (
+    a.length === b.length &&
+    a.every((column, i) => column.typeOid === b[i]?.typeOid && column.name === b[i].name)
+  );
+}
