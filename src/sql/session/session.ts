@@ -556,7 +556,9 @@ export class Session {
   cancel(reason: 'user' | 'timeout' | 'closed' = 'user'): void {
     if (!this.#isRunning || this.#cancelReason !== undefined) return;
     this.#cancelReason = reason;
-    this.transaction.txn?.cancel();
+    // What a savepoint saves goes on behind ROLLBACK TO.
+    if (reason === 'closed') this.transaction.txn?.cancel();
+    else this.transaction.txn?.cancelStatement();
   }
 
   get isCanceled(): boolean {

@@ -388,6 +388,7 @@ export class StatementRunner {
   }
 
   async pause(attempt: number): Promise<void> {
+    this.#session.checkCanceled();
     if (attempt <= 2) return;
     const { env } = this.#services;
     await sleep(env, Math.min(100, 2 ** attempt * env.random.float()));

@@ -29,13 +29,13 @@ export async function prepareTransaction(session: Session, gid: string): Promise
   }
   if (transaction.state === 'idle') return 'ROLLBACK';
   if (transaction.failed) {
-    await session.rollback();
+    await session.runner.rollback();
     return 'ROLLBACK';
   }
   try {
     await prepare(session, gid);
   } catch (error) {
-    await session.rollback();
+    await session.runner.rollback();
     throw error;
   }
   return 'PREPARE TRANSACTION';
