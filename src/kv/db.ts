@@ -114,6 +114,13 @@ export interface Txn {
   /** Sends buffered writes out as intents when they exceed the buffer limit; executors call it between batches. */
   flushIfLarge(): Promise<void>;
 
+  /**
+   * Holds `key`, which nobody gives a value, for as long as the transaction lives or until it goes back to an earlier savepoint, whatever
+   * becomes of leaseholders and the locks in their memory: an intent that leaves nothing behind. Waits for others like a write.
+   */
+  hold(key: Buffer): Promise<void>;
+  holds(key: Buffer): boolean;
+
   savepoint(): Savepoint;
   /**
    * Undoes all writes since, and gives up the locks taken since behind the caller's back: but not when a statement failed with

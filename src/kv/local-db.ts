@@ -71,6 +71,8 @@ export class LocalDb implements Db {
   readonly nodeId: NodeId;
   readonly rowPrograms: RowProgramCompiler | undefined;
   readonly prepared = new LocalPrepared();
+  /** Keys that are held (`Txn.hold`), by whom. */
+  readonly held = new SortedMap<LocalOwner>();
   readonly #timers: Timers | undefined;
   readonly #data = new SortedMap<Version[]>();
   readonly #locks = new SortedMap<KeyLock>();

@@ -31,6 +31,7 @@ export class LocalTxn implements Txn, LocalOwner {
   readonly assumes = false;
   readonly #db: LocalDb;
   readonly #options: TxnOptions;
+  #held: { readonly key: Buffer; readonly sequence: number }[] = [];
   readonly #buffer = new WriteBuffer();
   #isolation: IsolationLevel;
   /** Of the present statement, or of all of them. */
@@ -105,6 +106,7 @@ export class LocalTxn implements Txn, LocalOwner {
     this.#checkOpen();
     while (true) {
       await this.#passPrepared(options, options);
+      if ((options.lock ?? 'none') !== 'none') await this.#passHeld(options, options);
       const pass = this.#scanOnce(options);
       if (pass.kind === 'page') return pass.page;
       await pass.wait;
@@ -197,6 +199,19 @@ export class LocalTxn implements Txn, LocalOwner {
     this.#checkOpen();
   }
 
+  async hold(key: Buffer): Promise<void> {
+    this.#checkWritable();
+    if (this.holds(key)) return;
+    this.#sequence++;
+    await this.#lockForRead(key, 'update', {});
+    this.#held.push({ key, sequence: this.#sequence });
+    this.#db.held.set(key, this);
+  }
+
+  holds(key: Buffer): boolean {
+    return this.status === 'open' && this.#held.some((held) => held.key.equals(key));
+  }
+
   savepoint(): Savepoint {
     // What is locked from now on is locked behind it.
     this.#savepointSequence = this.#sequence++;
@@ -205,6 +220,7 @@ export class LocalTxn implements Txn, LocalOwner {
 
   rollbackTo(savepoint: Savepoint): void {
     this.#buffer.rollbackTo(savepoint.sequence);
+    this.#letGo(({ sequence }) => sequence > savepoint.sequence);
     const keepsLocks =
       this.#interrupted === 'retried' && savepoint.sequence === this.#savepointSequence;
     this.#interrupted = undefined;
@@ -297,6 +313,33 @@ export class LocalTxn implements Txn, LocalOwner {
   #write(timestamp: Timestamp): void {
     for (const { key, write } of this.#buffer.entries()) {
       this.#db.write(key, write.value, timestamp);
+    }
+  }
+
+  #letGo(given: (held: { readonly sequence: number }) => boolean): void {
+    const gone = this.#held.filter(given);
+    this.#held = this.#held.filter((held) => !given(held));
+    for (const { key } of gone) this.#db.held.delete(key);
+    this.#db.release(
+      this,
+      gone.map(({ key }) => key),
+    );
+  }
+
+  /** A locking scan meets held keys, as it would meet their intents. */
+  async #passHeld({ start, end }: ScanOptions, options: ReadOptions): Promise<void> {
+    for (;;) {
+      let held: Buffer | undefined;
+      this.#db.held.visit(start, end, (key, owner) => {
+        if (owner === this) return false;
+        held = key;
+        return true;
+      });
+      if (held === undefined) return;
+      if (options.waitPolicy === 'error') notAvailable(held);
+      await this.#db.lock(held, this, 'share', options.lockTimeoutMs ?? 0);
+      this.#db.release(this, [held]);
+      this.#checkOpen();
     }
   }
 
@@ -460,6 +503,7 @@ export class LocalTxn implements Txn, LocalOwner {
     this.status = status;
     const error: KvError = { kind: 'txn-aborted', reason: 'the transaction has ended' };
     this.#db.stopWaiting(this, error);
+    this.#letGo(() => true);
     this.#db.release(
       this,
       this.#locked.map(({ key }) => key),

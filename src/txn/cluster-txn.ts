@@ -43,8 +43,9 @@ import { addressOf, userTablesStart } from '../encoding/index.ts';
 import { type Env, type Pace } from '../util/index.ts';
 import { type Assumptions } from './assumptions.ts';
 import { cleanUp } from './clean-up.ts';
-import { commitWrites, flushWrites } from './committer.ts';
+import { commitWrites, flushWrites, writeIntents } from './committer.ts';
 import { Heartbeater } from './heartbeater.ts';
+import { HeldKeys } from './held-keys.ts';
 import { KeptReads, type ReadMark } from './kept-reads.ts';
 import { prepareTxn } from './prepared.ts';
 import { Refresher, retryTimestamp } from './refresher.ts';
@@ -98,6 +99,7 @@ export class ClusterTxn implements Txn {
   /** Values that were assumed, by key: each is checked by the write of its key. */
   readonly assumed = new SortedMap<Buffer>();
   status: Txn['status'] = 'open';
+  readonly #held = new HeldKeys();
   readonly #optimistic: boolean;
   readonly #isBulk: boolean;
   readonly #readOnlyAsOf: boolean;
@@ -470,6 +472,22 @@ export class ClusterTxn implements Txn {
     this.#flight = flight;
   }
 
+  async hold(key: Buffer): Promise<void> {
+    this.#checkWritable();
+    if (this.#held.has(key)) return;
+    await this.flushed();
+    this.prepareToLock(key);
+    const sequence = this.#nextSequence();
+    this.#flushedSequence = sequence;
+    this.intents.add(key, undefined);
+    await writeIntents(this, () => [{ kind: 'delete', key, sequence }]);
+    this.#held.add(key, sequence);
+  }
+
+  holds(key: Buffer): boolean {
+    return this.status === 'open' && this.#held.has(key);
+  }
+
   savepoint(): Savepoint {
     const sequence = this.#sequence;
     this.#savepointSequence = sequence;
@@ -483,6 +501,7 @@ export class ClusterTxn implements Txn {
     this.#interrupted = undefined;
     if (interrupted === 'canceled') [this.#stop, this.#stopNow] = newStop();
     this.buffer.rollbackTo(savepoint.sequence);
+    this.#held.rollbackTo(savepoint.sequence);
     if (this.#flight !== undefined) this.#flight.rolledBack = true;
     const keepsLocks = interrupted === 'retried' && savepoint.sequence === this.#savepointSequence;
     if (!keepsLocks) this.kept.rollbackTo(savepoint.sequence);
@@ -524,6 +543,7 @@ export class ClusterTxn implements Txn {
       this.checkConflict();
       if (this.#isBulk) await this.paceBulk(this.buffer.bytes);
       this.#committing = true;
+      this.refresher.dropWrites(this.#held.spans);
       return await end();
     } catch (error) {
       const known = error instanceof KvFailure && error.kvError.kind !== 'ambiguous-result';

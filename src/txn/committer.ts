@@ -305,7 +305,10 @@ function joinPerRange(router: Router, spans: readonly Span[]): Span[] {
 }
 
 /** `batch` is asked for whenever it is sent: another statement may have begun since. */
-async function writeIntents(txn: ClusterTxn, batch: () => readonly KvRequest[]): Promise<void> {
+export async function writeIntents(
+  txn: ClusterTxn,
+  batch: () => readonly KvRequest[],
+): Promise<void> {
   for (let moves = 0; moves < maxMoves; moves++) {
     txn.checkOpen();
     const writes = batch();

@@ -15,6 +15,7 @@ import {
   laterTimestamp,
   type BatchResponse,
   type KvRequest,
+  type SequenceSpan,
   type Snapshot,
   type Span,
   type Timestamp,
@@ -105,6 +106,13 @@ export class Refresher {
   ignoreSequences(from: number, to: number): void {
     const ignored = this.#meta.ignoredSequences.filter((span) => span.from < from);
     this.#meta = { ...this.#meta, ignoredSequences: [...ignored, { from, to }] };
+  }
+
+  /** At the end of the transaction: these writes leave nothing. */
+  dropWrites(spans: readonly SequenceSpan[]): void {
+    if (spans.length === 0) return;
+    const ignoredSequences = [...this.#meta.ignoredSequences, ...spans];
+    this.#meta = { ...this.#meta, ignoredSequences };
   }
 
   /** The timestamps may not move any more: somebody has been told of them. */

@@ -9,6 +9,7 @@
  *     get S key [lock=update|share] [wait=block|error|skip] [timeout=ms] [until-commit=1]
  *     scan S start end [lock=...] [rows=n] [reverse=1]
  *     put S key value | insert S key value | delete S key | check S
+ *     hold S key
  *     savepoint S name | rollback-to S name
  *     commit S | rollback S | cancel S | cancel-statement S
  *     prepare S                    then `end S commit|abort`: says whether this ended it; `state S`
@@ -169,6 +170,9 @@ async function perform(
     case 'commit':
       await txn.commit();
       return 'committed';
+    case 'hold':
+      await txn.hold(scriptKey(first));
+      return 'held';
     case 'prepare':
       await txn.prepare({
         anchor: scriptKey('k0'),

@@ -70,6 +70,14 @@ export class GuardedTxn implements Txn {
     return this.#txn.flushIfLarge();
   }
 
+  hold(key: Buffer): Promise<void> {
+    return this.#txn.hold(key);
+  }
+
+  holds(key: Buffer): boolean {
+    return this.#txn.holds(key);
+  }
+
   savepoint(): Savepoint {
     return this.#txn.savepoint();
   }
