@@ -133,7 +133,8 @@ export type KvRequest =
       readonly kind: 'push-txn';
       readonly anchor: Buffer;
       readonly pushee: TxnMeta;
-      readonly pusher: TxnMeta | undefined;
+      /** Undefined: somebody who is no transaction. */
+      readonly pusher: TxnWaiter | undefined;
       readonly pushKind: 'abort' | 'timestamp' | 'touch';
       readonly pushTo: Timestamp;
       readonly wait: boolean;
@@ -257,6 +258,12 @@ export interface FrozenRange {
   readonly handover: Handover;
 }
 
+/** Waits for another transaction to get at `key`. */
+export interface TxnWaiter {
+  readonly txn: TxnMeta;
+  readonly key: Buffer;
+}
+
 export interface FinishedTxn {
   readonly id: TxnId;
   readonly epoch: number;
@@ -357,9 +364,7 @@ export type KvResult =
   | {
       readonly kind: 'query-txn';
       readonly record: TxnRecord | undefined;
-      readonly waiters: readonly TxnId[];
-      /** The same transactions as they came: where to ask who waits for them. */
-      readonly waiting?: readonly TxnMeta[];
+      readonly waiters: readonly TxnWaiter[];
       /** Without a record: how the transaction is known to have ended. */
       readonly finished?: FinishedTxn;
     }

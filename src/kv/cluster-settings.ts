@@ -255,6 +255,11 @@ export const kvSettings = {
     'a store that was silent for so long is dead: its replicas are made anew elsewhere',
     { defaultValue: 300_000, min: 75_000 },
   ),
+  contentionThreshold: duration(
+    'sql.contention.event_store.duration_threshold',
+    'a wait for another transaction is remembered in skein_internal.transaction_contention_events when it took at least so long',
+    { defaultValue: 0 },
+  ),
 } as const;
 
 /** The value of a stored text; undefined stands for the default. */

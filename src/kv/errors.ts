@@ -34,7 +34,8 @@ export type KvError =
   | { readonly kind: 'statement-retry'; readonly reason: string }
   /** The transaction must restart from its beginning (SQLSTATE 40001). */
   | { readonly kind: 'txn-retry'; readonly reason: string }
-  | { readonly kind: 'deadlock'; readonly cycle: readonly TxnId[] }
+  /** Each waits for the next one, the last for the first, which gets the error. */
+  | { readonly kind: 'deadlock'; readonly cycle: readonly DeadlockMember[] }
   /** Wait policy 'error' met a lock, or the lock timeout passed. */
   | { readonly kind: 'lock-not-available'; readonly key: Buffer; readonly timedOut: boolean }
   /** A conditional write found something else; `existing` is the value found. */
@@ -65,6 +66,12 @@ export type KvError =
   | { readonly kind: 'corruption'; readonly reason: string }
   /** The request itself makes no sense (an admin request with impossible arguments). */
   | { readonly kind: 'invalid-request'; readonly reason: string };
+
+export interface DeadlockMember {
+  readonly txnId: TxnId;
+  /** What it waits for; undefined: not known. */
+  readonly key: Buffer | undefined;
+}
 
 /** How a KvError travels through promise code. Decide on `kvError.kind`, never on the message. */
 export class KvFailure extends Error {

@@ -22,6 +22,7 @@ export type {
   ScanRequest,
   ScanResult,
   Sender,
+  TxnWaiter,
   WaitPolicy,
 } from './api.ts';
 export { untilPast } from './commit-wait.ts';
@@ -42,7 +43,7 @@ export { decodeDescriptor, encodeDescriptor } from './descriptor-codec.ts';
 export type { RangeDescriptor, ReplicaDescriptor, ReplicaKind } from './descriptor.ts';
 export { firstRangeIn } from './first-range.ts';
 export { KvFailure } from './errors.ts';
-export type { KvError } from './errors.ts';
+export type { DeadlockMember, KvError } from './errors.ts';
 export {
   HlcClock,
   addMicros,
@@ -93,6 +94,12 @@ export type {
   RangeConformance,
   ReportName,
   ReportedConformance,
+  ContentionEvent,
+  LockWait,
+  ReportedLock,
+  ReportedSession,
+  StoreReportName,
+  StoreReportRows,
   ReportProviders,
   ReportRows,
   SplitDecision,

@@ -456,8 +456,12 @@ export class LocalDb implements Db {
       return false;
     };
     while (search(start)) {
-      const cycle = path.map((owner) => owner.id);
       const victim = path.reduce((a, b) => (isYounger(b, a) ? b : a));
+      const first = path.indexOf(victim);
+      const cycle = [...path.slice(first), ...path.slice(0, first)].map(({ id: txnId }) => ({
+        txnId,
+        key: undefined,
+      }));
       this.stopWaiting(victim, { kind: 'deadlock', cycle });
       if (victim === start) return;
       blockers.delete(victim);

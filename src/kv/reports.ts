@@ -6,10 +6,18 @@
  */
 import { type RangeInfo } from './api.ts';
 import { type RangeDescriptor } from './descriptor.ts';
-import { type NodeId, type RangeId, type StoreId } from './ids.ts';
+import { type LockStrength } from './api.ts';
+import { type Timestamp } from './hlc.ts';
+import { type NodeId, type RangeId, type StoreId, type TxnId } from './ids.ts';
+import { type IsolationLevel } from './txn.ts';
 
-/** One row type per report; who adds a report adds its provider (`Store.reports`) and its table. */
-export interface ReportRows {
+/** One row type per report; who adds a report adds its provider (`Store.reports`, or that of the node) and its table. */
+export interface ReportRows extends StoreReportRows {
+  /** Those of the node's clients that have a transaction. */
+  readonly sessions: ReportedSession;
+}
+
+export interface StoreReportRows {
   /** The ranges that a store of the node holds the lease of. */
   readonly ranges: RangeInfo;
   readonly 'split-decisions': SplitDecision;
@@ -17,6 +25,49 @@ export interface ReportRows {
   readonly 'allocator-decisions': AllocatorDecision;
   /** Of the ranges that a store leads, and of those of which it knows no leader. */
   readonly conformance: ReportedConformance;
+  /** As far as the lock tables of leaseholders know; the contended ones first, if they are too many. */
+  readonly locks: ReportedLock;
+  /** Waits of lately, the oldest first. */
+  readonly contention: ContentionEvent;
+}
+
+export interface ReportedSession {
+  /** As in pg_stat_activity. */
+  readonly pid: number;
+  readonly database: string;
+  readonly txnId: TxnId;
+}
+
+/** Somebody holds a key, or waits for it. */
+export interface ReportedLock {
+  readonly rangeId: RangeId;
+  readonly key: Buffer;
+  readonly txnId: TxnId;
+  readonly isolation: IsolationLevel;
+  readonly strength: Exclude<LockStrength, 'none'>;
+  /** An intent. Those that nobody came across are not known. */
+  readonly isReplicated: boolean;
+  readonly isGranted: boolean;
+  /** Somebody waits for the key. */
+  readonly isContended: boolean;
+  /** Where the transaction would write. */
+  readonly timestamp: Timestamp;
+  /** For how long it has been held or waited for, as far as this leaseholder knows. */
+  readonly durationMs: number;
+}
+
+/** A wait for a lock or an intent that is over. */
+export interface LockWait {
+  readonly key: Buffer;
+  /** Undefined: not a transaction. */
+  readonly waitingTxnId: TxnId | undefined;
+  readonly blockingTxnId: TxnId;
+  readonly durationMs: number;
+}
+
+export interface ContentionEvent extends LockWait {
+  /** Wall microseconds of its end. */
+  readonly at: number;
 }
 
 export interface ConstraintViolation {
@@ -91,7 +142,11 @@ export interface AllocatorDecision {
 
 export type ReportName = keyof ReportRows;
 
-export type ReportProviders = { readonly [K in ReportName]: () => readonly ReportRows[K][] };
+export type StoreReportName = keyof StoreReportRows;
+
+export type ReportProviders = {
+  readonly [K in StoreReportName]: () => readonly StoreReportRows[K][];
+};
 
 export interface CollectedReport<K extends ReportName> {
   readonly rows: readonly { readonly nodeId: NodeId; readonly row: ReportRows[K] }[];

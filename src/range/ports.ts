@@ -23,10 +23,12 @@ import {
   type RowProgramCompiler,
   type Sender,
   type StoreId,
+  type LockWait,
   type Timestamp,
 } from '../kv/index.ts';
 import { type EngineReader, type EngineWrite, type MvccStats } from '../storage/index.ts';
 import { type Env } from '../util/index.ts';
+import { type LockUse } from './concurrency/lock-table.ts';
 import { type RangeLoad } from './load/range-load.ts';
 import { type ClosedTimestamp } from './closed/closed-timestamp.ts';
 
@@ -80,6 +82,8 @@ export interface ReplicaPort {
   readonly closed: ClosedTimestamp;
   /** Called in the step in which the evaluation of a write begins: writes stand above `closed.floor`, and tell when they end. */
   openForWrites(): ClosedTimestamp;
+  /** A transaction has waited for another one. */
+  noteContention(wait: LockWait): void;
   /** A parallel commit whose coordinator was silent has been ended from here. */
   countRecovery(status: 'committed' | 'aborted'): void;
   /** Proposes under the lease with `leaseSequence`; resolves when the command is applied on this replica. */
@@ -125,6 +129,8 @@ export interface RangeExecutor {
   quiesce(): Promise<() => void>;
   /** The same for requests that touch one of these keys. */
   exclude(keys: readonly Buffer[]): Promise<() => void>;
+  /** Who holds and who waits for the keys of the range; may be many. */
+  locks(): Iterable<LockUse>;
   /** What was asked of the range lately, for decisions by load. */
   readonly load: RangeLoad;
   /**

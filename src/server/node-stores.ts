@@ -3,8 +3,8 @@ import {
   type BatchRequest,
   type BatchResponse,
   type HlcClock,
-  type ReportName,
-  type ReportRows,
+  type StoreReportName,
+  type StoreReportRows,
   type Sender,
   type StoreId,
 } from '../kv/index.ts';
@@ -61,7 +61,7 @@ export class NodeStores implements Sender {
     return undefined;
   }
 
-  report<K extends ReportName>(name: K): readonly ReportRows[K][] {
+  report<K extends StoreReportName>(name: K): readonly StoreReportRows[K][] {
     return this.#stores.flatMap((store) => {
       if (!Object.hasOwn(store.reports, name)) throw new Error(`there is no report "${name}"`);
       return store.reports[name]();

@@ -361,7 +361,9 @@ export class SkeinNode {
     this.#db = db;
     serveNodeControl(transport, this);
     serveBatches(transport, stores);
-    serveReports(transport, (name) => stores.report(name));
+    serveReports(transport, (name) =>
+      name === 'sessions' ? (this.#sql?.sessions() ?? []) : stores.report(name),
+    );
     const clusterSettings = this.#clusterSettings;
     const advisor = new NodePlacementAdvisor({ transport, gossip, stores, clusterSettings });
     advisor.serve();

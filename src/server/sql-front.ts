@@ -8,6 +8,7 @@ import {
   type NodeId,
   type PlacementAdvisor,
   type RangeEvents,
+  type ReportedSession,
   type Transport,
   type ZoneConfig,
 } from '../kv/index.ts';
@@ -51,6 +52,8 @@ export interface SqlFront {
   stop(): Promise<void>;
   /** Counters, and gauges whose names begin with `open`. */
   metrics(): Readonly<Record<string, number>>;
+  /** Those with a transaction. */
+  sessions(): readonly ReportedSession[];
   /** Writes down what happens to ranges. */
   readonly rangeEvents: RangeEvents;
   /** Writes down what happens to nodes. */
@@ -143,6 +146,7 @@ export async function openSqlFront(parts: SqlFrontParts): Promise<SqlFront> {
       });
       await Promise.race([left, sleep(env, leaveMs)]);
     },
+    sessions: () => service.openTransactions(),
     metrics: () => ({
       openConnections: listener.connectionCount,
       openSessions: service.sessionCount,

@@ -106,6 +106,10 @@ class TestReplica implements ReplicaPort {
     // Nothing is collected here.
   }
 
+  noteContention(): void {
+    // Nobody asks.
+  }
+
   countRecovery(status: 'committed' | 'aborted'): void {
     this.cluster.recovered[status]++;
   }

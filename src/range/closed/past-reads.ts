@@ -38,7 +38,7 @@ import { type Replica } from '../replica/replica.ts';
 
 /** Of an executor that nobody has asked for anything: plain reads look at it and change nothing. */
 const idle = {
-  locks: new LockTable(),
+  locks: new LockTable(() => 0),
   reads: new TimestampCache(zeroTimestamp),
   tombstones: new TxnTombstones(zeroTimestamp),
   pushes: new TxnWaitQueue(),

@@ -12,6 +12,7 @@ import {
   type BatchHeader,
   type FinishedTxn,
   type KvError,
+  type KvRequest,
   type Timestamp,
   type TxnId,
   type TxnMeta,
@@ -33,6 +34,8 @@ const manyIntents = 32;
 const pollMs = 100;
 /** A waiting push answers after this long; its sender pushes again while it is still interested. */
 export const maxPushWaitMs = 1_000;
+
+type PushRequest = Extract<KvRequest, { kind: 'push-txn' }>;
 
 export class ConflictWaits {
   readonly #port: ReplicaPort;
@@ -69,13 +72,25 @@ export class ConflictWaits {
       waiter.holdersChanged = () => this.#startPushing(waiter, pushing);
       this.#startPushing(waiter, pushing);
     }
+    const [blocker] = this.#blockersOf(waiter);
     const timer = this.#timeout(header, () => {
       const error: KvError = { kind: 'lock-not-available', key, timedOut: true };
       this.#locks.giveUp(waiter, { kind: 'failed', error });
     });
     const outcome = await waiter.outcome;
     timer?.cancel();
+    if (blocker !== undefined) this.#note(key, txn, blocker.id, waiter.sinceMs);
     return outcome.kind === 'failed' ? outcome.error : undefined;
+  }
+
+  #note(key: Buffer, waiting: TxnMeta | undefined, blocking: TxnId, sinceMs: number): void {
+    const durationMs = this.#port.env.clock.monotonicMs() - sinceMs;
+    this.#port.noteContention({
+      key,
+      waitingTxnId: waiting?.id,
+      blockingTxnId: blocking,
+      durationMs,
+    });
   }
 
   /** Wait policy 'error': fails unless the holders turn out to be finished. */
@@ -86,7 +101,7 @@ export class ConflictWaits {
   ): Promise<KvError | undefined> {
     for (const blocker of this.#locks.blockers(key, txn, strength)) {
       const outcome = await this.#pusher.push(blocker, {
-        pusher: txn,
+        pusher: { txn, key },
         kind: 'touch',
         to: blocker.writeTimestamp,
         wait: false,
@@ -129,7 +144,7 @@ export class ConflictWaits {
       this.#blockersOf(waiter).find((blocker) => blocker.id === id);
     for (let blocker = inTheWay(); blocker !== undefined; blocker = inTheWay()) {
       const outcome = await this.#pusher.push(blocker, {
-        pusher: txn,
+        pusher: { txn, key },
         kind: 'abort',
         to: blocker.writeTimestamp,
         wait: true,
@@ -187,6 +202,7 @@ export class ConflictWaits {
     const timer = this.#timeout(header, () => {
       timedOut = true;
     });
+    const sinceMs = this.#port.env.clock.monotonicMs();
     const holder = this.#locks.holderOf(first.key, first.intent.txnId);
     const keys = intents
       .filter(({ intent }) => intent.txnId === first.intent.txnId)
@@ -198,7 +214,7 @@ export class ConflictWaits {
       while (!changed && holder !== undefined) {
         if (timedOut) return { kind: 'lock-not-available', key: first.key, timedOut: true };
         const push = this.#pusher.push(holder.txn, {
-          pusher: reader,
+          pusher: reader && { txn: reader, key: first.key },
           kind: writes ? 'abort' : 'timestamp',
           to: readTimestamp,
           wait: true,
@@ -226,11 +242,12 @@ export class ConflictWaits {
       return undefined;
     } finally {
       timer?.cancel();
+      this.#note(first.key, reader, first.intent.txnId, sinceMs);
     }
   }
 
   /** At the anchor: waits a while for news of `pushee`. An error ends the push. */
-  async forPushee(pushee: TxnMeta, pusher: TxnMeta | undefined): Promise<KvError | undefined> {
+  async forPushee({ pushee, pusher }: PushRequest): Promise<KvError | undefined> {
     const { env } = this.#port;
     let news = false;
     let wake: () => void = () => undefined;
@@ -248,16 +265,12 @@ export class ConflictWaits {
     try {
       await Promise.race([woken, sleep(env, pollMs)]);
       if (news || pusher === undefined) return undefined;
-      const cycle = await findCycle(pusher, pushee, (txn) => this.#waitersOf(txn));
-      if (news || cycle === undefined || victimOf(cycle)?.id !== pusher.id) return undefined;
-      return { kind: 'deadlock', cycle: cycle.map((txn) => txn.id) };
+      const cycle = await findCycle(pusher, pushee, (txn) => this.#pusher.waitersOf(txn));
+      if (news || cycle === undefined || victimOf(cycle) !== pusher.txn.id) return undefined;
+      return { kind: 'deadlock', cycle: cycle.map(({ txn, key }) => ({ txnId: txn.id, key })) };
     } finally {
       this.#pushes.leave(pushee.id, waiter);
     }
-  }
-
-  #waitersOf(txn: TxnMeta): Promise<readonly TxnMeta[]> {
-    return this.#pusher.waitersOf(txn);
   }
 
   #timeout(header: BatchHeader, fn: () => void): TimerHandle | undefined {

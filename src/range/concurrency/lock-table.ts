@@ -29,6 +29,7 @@ export type HeldStrength = Exclude<LockStrength, 'none'>;
 
 export interface Holder {
   readonly txn: TxnMeta;
+  readonly sinceMs: number;
   /** The unreplicated lock; undefined when only an intent is known. */
   strength: HeldStrength | undefined;
   intent: boolean;
@@ -45,13 +46,15 @@ export class Waiter {
   readonly key: Buffer;
   readonly txn: TxnMeta;
   readonly strength: HeldStrength;
+  readonly sinceMs: number;
   readonly outcome: Promise<WaitOutcome>;
   settled = false;
   /** Called when the key has other holders than before. */
   holdersChanged: (() => void) | undefined;
   readonly #resolve: (outcome: WaitOutcome) => void;
 
-  constructor(key: Buffer, txn: TxnMeta, strength: HeldStrength) {
+  constructor(key: Buffer, txn: TxnMeta, strength: HeldStrength, sinceMs: number) {
+    this.sinceMs = sinceMs;
     this.key = key;
     this.txn = txn;
     this.strength = strength;
@@ -76,9 +79,28 @@ interface Lock {
   observers: (() => void)[];
 }
 
+/** Somebody holds a key, or waits for it. */
+export interface LockUse {
+  readonly key: Buffer;
+  readonly txn: TxnMeta;
+  readonly strength: HeldStrength;
+  /** An intent. */
+  readonly isReplicated: boolean;
+  readonly isGranted: boolean;
+  /** Somebody waits. */
+  readonly isContended: boolean;
+  /** On the monotonic clock. */
+  readonly sinceMs: number;
+}
+
 export class LockTable {
   readonly #locks = new SortedMap<Lock>();
   readonly #byTxn = new Map<TxnId, Set<Lock>>();
+  readonly #monotonicMs: () => number;
+
+  constructor(monotonicMs: () => number) {
+    this.#monotonicMs = monotonicMs;
+  }
 
   /** Number of keys that are held. */
   get size(): number {
@@ -132,7 +154,7 @@ export class LockTable {
   /** Queues up. The key has a conflicting holder or a queue. An upgrade goes to the front. */
   wait(key: Buffer, txn: TxnMeta, strength: HeldStrength): Waiter {
     const lock = this.#locks.get(key) ?? this.#make(key);
-    const waiter = new Waiter(key, txn, strength);
+    const waiter = new Waiter(key, txn, strength, this.#monotonicMs());
     if (lock.holders.has(txn.id)) lock.queue.unshift(waiter);
     else lock.queue.push(waiter);
     this.#settle(lock);
@@ -165,7 +187,9 @@ export class LockTable {
       return;
     }
     this.#index(lock, intent.txnId);
-    lock.holders.set(intent.txnId, { txn: ownerOf(intent), strength: undefined, intent: true });
+    const sinceMs = this.#monotonicMs();
+    const txn = ownerOf(intent);
+    lock.holders.set(intent.txnId, { txn, sinceMs, strength: undefined, intent: true });
     for (const waiter of lock.queue) waiter.holdersChanged?.();
   }
 
@@ -216,6 +240,19 @@ export class LockTable {
     for (const lock of locks) {
       for (const waiter of lock.queue) waiter.settle({ kind: 'failed', error });
       notify(lock);
+    }
+  }
+
+  /** Who holds and who waits, in the order of the keys; intents that nobody came across are not known. */
+  *uses(): Generator<LockUse> {
+    for (const { key, holders, queue } of this.#all()) {
+      const isContended = queue.length > 0;
+      for (const { txn, strength = 'update', intent, sinceMs } of holders.values()) {
+        yield { key, txn, strength, isReplicated: intent, isGranted: true, isContended, sinceMs };
+      }
+      for (const { txn, strength, sinceMs } of queue) {
+        yield { key, txn, strength, isReplicated: false, isGranted: false, isContended, sinceMs };
+      }
     }
   }
 
@@ -279,7 +316,8 @@ export class LockTable {
       return;
     }
     this.#index(lock, txn.id);
-    lock.holders.set(txn.id, { txn, strength, intent: false });
+    const sinceMs = this.#monotonicMs();
+    lock.holders.set(txn.id, { txn, sinceMs, strength, intent: false });
   }
 
   #drop(lock: Lock, txnId: TxnId): void {

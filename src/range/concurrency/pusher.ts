@@ -18,6 +18,7 @@ import {
   type TxnId,
   type TxnMeta,
   type TxnRecord,
+  type TxnWaiter,
 } from '../../kv/index.ts';
 import { type ReplicaPort } from '../ports.ts';
 import { type FinishedTxns } from './finished-txns.ts';
@@ -47,7 +48,7 @@ export class Pusher {
   async push(
     pushee: TxnMeta,
     how: {
-      readonly pusher: TxnMeta | undefined;
+      readonly pusher: TxnWaiter | undefined;
       readonly kind: 'abort' | 'timestamp' | 'touch';
       readonly to: Timestamp;
       readonly wait: boolean;
@@ -86,11 +87,11 @@ export class Pusher {
     });
   }
 
-  async waitersOf(txn: TxnMeta): Promise<readonly TxnMeta[]> {
+  async waitersOf(txn: TxnMeta): Promise<readonly TxnWaiter[]> {
     if (txn.anchor === undefined) return [];
     const answer = await this.#ask({ kind: 'query-txn', anchor: txn.anchor, txnId: txn.id });
     if (answer.kind === 'failed' || answer.result.kind !== 'query-txn') return [];
-    return answer.result.waiting ?? [];
+    return answer.result.waiters;
   }
 
   /** Whoever waits here for the same transaction learns of the one recovery under way. */

@@ -10,10 +10,17 @@
  * INVARIANT: an entry exists while somebody waits, and a while after, so that the age of a
  * transaction without a record can be measured.
  */
-import { compareTimestamps, type FinishedTxn, type TxnId, type TxnMeta } from '../../kv/index.ts';
+import {
+  compareTimestamps,
+  type FinishedTxn,
+  type TxnId,
+  type TxnMeta,
+  type TxnWaiter,
+} from '../../kv/index.ts';
 
 export interface PushWaiter {
-  readonly pusher: TxnMeta | undefined;
+  /** Undefined: not a transaction. */
+  readonly pusher: TxnWaiter | undefined;
   readonly wake: () => void;
 }
 
@@ -54,10 +61,10 @@ export class TxnWaitQueue {
   }
 
   /** The transactions that wait for `pushee` here, each once. */
-  waitersOf(pushee: TxnId): TxnMeta[] {
-    const found = new Map<TxnId, TxnMeta>();
+  waitersOf(pushee: TxnId): TxnWaiter[] {
+    const found = new Map<TxnId, TxnWaiter>();
     for (const { pusher } of this.#entries.get(pushee)?.waiters ?? []) {
-      if (pusher !== undefined) found.set(pusher.id, pusher);
+      if (pusher !== undefined) found.set(pusher.txn.id, pusher);
     }
     return [...found.values()];
   }
@@ -93,45 +100,49 @@ export class TxnWaitQueue {
 const maxSearched = 256;
 
 /**
- * Searches the wait-for graph backwards from `pusher` for `pushee`. Returns the cycle, pushee last, or
- * undefined. `waitersOf` asks the anchor of a transaction who waits for it.
+ * Searches the wait-for graph backwards from `pusher` for `pushee`. Returns the cycle or undefined: each member waits for
+ * the next, the last for `pusher`. `waitersOf` asks the anchor of a transaction who waits for it.
  */
 export async function findCycle(
-  pusher: TxnMeta,
+  pusher: TxnWaiter,
   pushee: TxnMeta,
-  waitersOf: (txn: TxnMeta) => Promise<readonly TxnMeta[]>,
-): Promise<TxnMeta[] | undefined> {
-  const cameFrom = new Map<TxnId, TxnMeta | undefined>([[pusher.id, undefined]]);
-  const frontier: TxnMeta[] = [pusher];
+  waitersOf: (txn: TxnMeta) => Promise<readonly TxnWaiter[]>,
+): Promise<TxnWaiter[] | undefined> {
+  const waitsFor = new Map<TxnId, TxnWaiter | undefined>([[pusher.txn.id, undefined]]);
+  const frontier: TxnWaiter[] = [pusher];
   for (let i = 0; i < frontier.length && i < maxSearched; i++) {
-    const txn = frontier[i];
-    if (txn === undefined) break;
-    for (const waiter of await waitersOf(txn)) {
-      if (cameFrom.has(waiter.id)) continue;
-      cameFrom.set(waiter.id, txn);
-      if (waiter.id !== pushee.id) {
+    const member = frontier[i];
+    if (member === undefined) break;
+    for (const waiter of await waitersOf(member.txn)) {
+      if (waitsFor.has(waiter.txn.id)) continue;
+      waitsFor.set(waiter.txn.id, member);
+      if (waiter.txn.id !== pushee.id) {
         frontier.push(waiter);
         continue;
       }
-      const cycle: TxnMeta[] = [];
-      for (let at: TxnMeta | undefined = waiter; at !== undefined; at = cameFrom.get(at.id)) {
+      const cycle: TxnWaiter[] = [pusher];
+      let at: TxnWaiter | undefined = waiter;
+      while (at !== undefined && at !== pusher) {
         cycle.push(at);
+        at = waitsFor.get(at.txn.id);
       }
-      return cycle.reverse();
+      return cycle;
     }
   }
   return undefined;
 }
 
 /** The member of a cycle that has to fail: all members come to the same answer. */
-export function victimOf(cycle: readonly TxnMeta[]): TxnMeta | undefined {
-  return cycle.reduce<TxnMeta | undefined>((victim, txn) => {
-    if (victim === undefined) return txn;
-    if (txn.priority !== victim.priority) return txn.priority < victim.priority ? txn : victim;
-    const age = compareTimestamps(txn.minTimestamp, victim.minTimestamp);
-    if (age !== 0) return age > 0 ? txn : victim;
-    return txn.id > victim.id ? txn : victim;
-  }, undefined);
+export function victimOf(cycle: readonly TxnWaiter[]): TxnId | undefined {
+  return cycle
+    .map(({ txn }) => txn)
+    .reduce<TxnMeta | undefined>((victim, txn) => {
+      if (victim === undefined) return txn;
+      if (txn.priority !== victim.priority) return txn.priority < victim.priority ? txn : victim;
+      const age = compareTimestamps(txn.minTimestamp, victim.minTimestamp);
+      if (age !== 0) return age > 0 ? txn : victim;
+      return txn.id > victim.id ? txn : victim;
+    }, undefined)?.id;
 }
 
 /** A finished transaction as resolution needs it. */

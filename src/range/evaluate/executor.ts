@@ -37,7 +37,7 @@ import { FinishedTxns } from '../concurrency/finished-txns.ts';
 import { handOver, takeOver } from '../concurrency/handover.ts';
 import { IntentSweeper } from '../concurrency/intent-sweeper.ts';
 import { Latches } from '../concurrency/latches.ts';
-import { LockTable } from '../concurrency/lock-table.ts';
+import { LockTable, type LockUse } from '../concurrency/lock-table.ts';
 import { Pusher } from '../concurrency/pusher.ts';
 import { TimestampCache } from '../concurrency/timestamp-cache.ts';
 import { TxnTombstones } from '../concurrency/txn-tombstones.ts';
@@ -99,7 +99,7 @@ class Executor implements RangeExecutor {
     const finished = new FinishedTxns((txn, key) => sweeper.note(txn, key));
     this.#state = {
       port,
-      locks: new LockTable(),
+      locks: new LockTable(() => port.env.clock.monotonicMs()),
       reads: new TimestampCache(lowWater.reads),
       tombstones: new TxnTombstones(lowWater.txns),
       pushes: new TxnWaitQueue(),
@@ -166,6 +166,10 @@ class Executor implements RangeExecutor {
 
   get lowWater(): LowWater {
     return { reads: this.#state.reads.ceiling, txns: this.#state.tombstones.ceiling };
+  }
+
+  locks(): Iterable<LockUse> {
+    return this.#state.locks.uses();
   }
 
   handOver(): Handover {
@@ -361,7 +365,7 @@ class Executor implements RangeExecutor {
       case 'wait-push': {
         const push = requests.find((request) => request.kind === 'push-txn');
         assert(push?.kind === 'push-txn', 'only a push waits for a pushee');
-        return this.#waits.forPushee(push.pushee, push.pusher);
+        return this.#waits.forPushee(push);
       }
       default:
         return unreachable(conflict);

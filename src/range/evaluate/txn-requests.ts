@@ -82,7 +82,7 @@ export function evaluatePush(ctx: EvaluationContext, request: Request<'push-txn'
   const wins =
     status !== 'prepared' &&
     (isAbandoned ||
-      (pusher?.priority ?? 1) > pushee.priority ||
+      (pusher?.txn.priority ?? 1) > pushee.priority ||
       // A staged commit is nobody's to move, and most likely complete: only when it was abandoned somebody goes and looks.
       (pushKind === 'timestamp' && current.isolation !== 'serializable' && status !== 'staging'));
   if (!wins) return request.wait ? { kind: 'wait-push' } : pushResult(current, status);
@@ -127,15 +127,13 @@ function pushResult(pushee: TxnMeta, status: TxnStatus, staged?: TxnRecord): Out
 
 export function evaluateQueryTxn(ctx: EvaluationContext, request: Request<'query-txn'>): Outcome {
   const { tombstones, pushes } = ctx.state;
-  const waiting = pushes.waitersOf(request.txnId);
   const record = readRecord(ctx.batch, request.anchor, request.txnId);
   const finished = record === undefined ? tombstones.finished(request.txnId) : undefined;
   return ok({
     kind: 'query-txn',
     record,
     ...(finished === undefined ? {} : { finished }),
-    waiters: waiting.map((txn) => txn.id),
-    waiting,
+    waiters: pushes.waitersOf(request.txnId),
   });
 }
 

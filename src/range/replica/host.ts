@@ -5,6 +5,7 @@ import {
   type Db,
   type ClusterSettings,
   type HlcClock,
+  type LockWait,
   type NodeId,
   type RangeDescriptor,
   type RangeEvent,
@@ -90,6 +91,8 @@ export interface ReplicaHost {
   ): PreparedRight;
   /** Everything up to the command is in the engine, and nothing after it. */
   beginChecksum(replica: Replica, trigger: ChecksumTrigger): void;
+  /** See `ReplicaPort`. */
+  noteContention(wait: LockWait): void;
   /** The descriptor (already set) changed; `removed`: this store is not in it any more. */
   descriptorChanged(replica: Replica, removed: boolean): void;
   /** The leaseholder has applied a change of its range. */

@@ -18,6 +18,7 @@ import {
   type BatchRequest,
   type BatchResponse,
   type KvError,
+  type LockWait,
   type NodeId,
   type RangeDescriptor,
   type RangeFeedEnd,
@@ -195,6 +196,10 @@ export class Replica implements ReplicaPort, RaftHost {
 
   raiseGcThreshold(threshold: Timestamp): void {
     this.lease.raiseGcThreshold(threshold);
+  }
+
+  noteContention(wait: LockWait): void {
+    this.host.noteContention(wait);
   }
 
   countRecovery(status: 'committed' | 'aborted'): void {

@@ -10,6 +10,7 @@ import { DecisionLog } from '../queues/decision-log.ts';
 import { Recent } from '../queues/recent.ts';
 import { rangeInfo } from '../replica/admin.ts';
 import { reportConformance } from './conformance.ts';
+import { reportLocks } from './lock-report.ts';
 import { type Store } from './store.ts';
 
 /** So many decisions of a kind are kept for those who ask. */
@@ -31,12 +32,14 @@ export function noDecisions(storeId: StoreId, clock: Clock): Decisions {
 }
 
 export function reportsOf(store: Store): ReportProviders {
-  const { decisions, replicas } = store;
+  const { contention, decisions, env, replicas } = store;
   return {
     'split-decisions': () => decisions.splits.list(),
     'merge-decisions': () => decisions.merges.list(),
     'allocator-decisions': () => decisions.allocator.list(),
     conformance: () => reportConformance(store),
+    locks: () => reportLocks(replicas.values(), env.clock),
+    contention: () => contention.list(),
     ranges: () => [...replicas.values()].filter(({ holdsLease }) => holdsLease).map(rangeInfo),
   };
 }

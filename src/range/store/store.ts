@@ -18,6 +18,7 @@ import {
   type ClusterSettings,
   type Db,
   type HlcClock,
+  type LockWait,
   type NodeId,
   type RangeDescriptor,
   type RangeEvent,
@@ -63,6 +64,7 @@ import { SideTransport } from '../closed/side-transport.ts';
 import { StoreFeeds } from '../feed/store-feeds.ts';
 import { StoreLiveness, type StoreAddress } from './liveness-driver.ts';
 import { Intake } from './intake.ts';
+import { ContentionEvents } from './lock-report.ts';
 import { loadReplicas } from './load.ts';
 import {
   measureStore,
@@ -116,6 +118,7 @@ export class Store implements ReplicaHost {
   readonly queues: Queues;
   readonly splitThreshold: SplitThreshold;
   readonly decisions: Decisions;
+  readonly contention: ContentionEvents;
   readonly reports: ReportProviders;
   /** Loading: ranges whose installation (or subsumption by one) a crash interrupted, and how it is finished: after the replay. */
   readonly installing = new Map<RangeId, () => Promise<void>>();
@@ -230,6 +233,7 @@ export class Store implements ReplicaHost {
     });
     this.#feeds = new StoreFeeds(this);
     this.decisions = noDecisions(storeId, env.clock);
+    this.contention = new ContentionEvents(env.clock, this.clusterSettings);
     this.reports = reportsOf(this);
     this.protectedTimes = new ProtectedTimes(env, deps.db);
     this.queues = new Queues(this);
@@ -471,6 +475,10 @@ export class Store implements ReplicaHost {
 
   noteEvents(events: readonly RangeEvent[]): void {
     for (const event of events) this.deps.rangeEvents?.note(event, this.storeId);
+  }
+
+  noteContention(wait: LockWait): void {
+    this.contention.note(wait);
   }
 
   beginChecksum(replica: Replica, trigger: ChecksumTrigger): void {

@@ -25,7 +25,7 @@ export function isStatementRetry(error: unknown): boolean {
   return error instanceof KvFailure && error.kvError.kind === 'statement-retry';
 }
 
-const restartHint = 'The transaction might succeed if retried.';
+export const restartHint = 'The transaction might succeed if retried.';
 
 export function sqlErrorOfKv(error: KvError): SqlFailure {
   switch (error.kind) {
@@ -62,7 +62,7 @@ export function sqlErrorOfKv(error: KvError): SqlFailure {
       );
     case 'deadlock':
       return sqlError('deadlockDetected', 'deadlock detected', {
-        detail: `Transactions wait for each other: ${error.cycle.join(' -> ')}.`,
+        detail: `Transactions wait for each other: ${error.cycle.map(({ txnId }) => txnId).join(' -> ')}.`,
         hint: restartHint,
       });
     case 'lock-not-available':

@@ -1,4 +1,5 @@
 /** The sessions of one node: who may open one, and how a cancel request finds the right one. */
+import { type ReportedSession } from '../../kv/index.ts';
 import { sqlError } from '../errors.ts';
 import { type ClientAddress } from '../functions/index.ts';
 import { type SessionServices } from './services.ts';
@@ -139,6 +140,21 @@ export class SqlService {
   /** Counters, and gauges whose names begin with `open`. */
   metrics(): Readonly<Record<string, number>> {
     return { openSessions: this.#sessions.size, ...this.services.counters };
+  }
+
+  /** The sessions that have a transaction. */
+  openTransactions(): ReportedSession[] {
+    return [...this.#sessions.values()].flatMap(({ identity, transaction }) =>
+      transaction.txn === undefined
+        ? []
+        : [
+            {
+              pid: identity.backendPid,
+              database: identity.database,
+              txnId: transaction.txn.meta.id,
+            },
+          ],
+    );
   }
 
   get sessions(): Iterable<Session> {

@@ -16,6 +16,7 @@ import { type SessionHost } from '../virtual/index.ts';
 import { type ClientOutput, type ResultFormats } from './client.ts';
 import { controlColumns } from './control.ts';
 import { SessionEval, type SessionIdentity } from './eval-context.ts';
+import { deadlockFailure } from './deadlocks.ts';
 import { toSqlFailure } from './kv-errors.ts';
 import { type TransactionModes } from './isolation.ts';
 import { findLiterals, type LiteralText } from './literals.ts';
@@ -525,6 +526,8 @@ export class Session {
   /** After an error: an implicit transaction is rolled back, an explicit one fails. Returns what the client sees. */
   async #failed(error: unknown): Promise<SqlFailure> {
     this.services.counters.failedStatements++;
+    // While those who take part still wait for each other.
+    const deadlock = deadlockFailure(error, this.catalog.snapshot, this.services.reports);
     let failure = toSqlFailure(error);
     if (failure.code === '57014') failure = this.#canceledFailure(failure);
     if (failure.code === sqlStates.serializationFailure) {
@@ -538,7 +541,7 @@ export class Session {
     } else if (this.transaction.state === 'implicit') {
       await this.runner.rollback();
     }
-    return failure;
+    return (await deadlock) ?? failure;
   }
 
   checkNotFailed(statement: PreparedStatement): void {

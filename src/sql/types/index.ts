@@ -72,3 +72,4 @@ export {
   typmodFromArgs,
 } from './typmod.ts';
 export { timestampOfWall, unixEpochMicros, wallOfTimestamp } from './calendar.ts';
+export { uuidFromHex } from './scalar-text.ts';

@@ -3,7 +3,7 @@
  * lock is held by a transaction of its own that stays open until the unlock. So they exclude each other over all
  * nodes, take part in deadlock detection, and vanish with a node that dies.
  */
-import { KeyWriter, systemKey } from '../../encoding/index.ts';
+import { KeyReader, KeyWriter, systemKey } from '../../encoding/index.ts';
 import { KvFailure, type Db, type Txn } from '../../kv/index.ts';
 import { type Datum } from '../types/index.ts';
 
@@ -67,8 +67,27 @@ export class AdvisoryLocks {
   }
 }
 
+const prefix = systemKey('advisory-lock/');
+
+/** Columns of pg_locks for the key of an advisory lock; undefined: it is none. */
+export function advisoryLockOf(
+  key: Buffer,
+): { readonly classid: number; readonly objid: number; readonly objsubid: number } | undefined {
+  if (!key.subarray(0, prefix.length).equals(prefix)) return undefined;
+  const reader = new KeyReader(key, prefix.length);
+  const isPair = reader.byte() === 2;
+  const first = BigInt.asUintN(64, reader.bigint());
+  const second = isPair ? BigInt.asUintN(64, reader.bigint()) : first;
+  const low = (value: bigint): number => Number(value & 0xffff_ffffn);
+  return {
+    classid: low(isPair ? first : first >> 32n),
+    objid: low(second),
+    objsubid: isPair ? 2 : 1,
+  };
+}
+
 function lockKey(args: readonly Datum[]): Buffer {
-  const writer = new KeyWriter().raw(systemKey('advisory-lock/')).byte(args.length);
+  const writer = new KeyWriter().raw(prefix).byte(args.length);
   for (const arg of args) {
     if (typeof arg === 'bigint' || typeof arg === 'number') writer.bigint(BigInt(arg));
   }

@@ -1,4 +1,5 @@
 /** Virtual tables from a shape and a function that makes rows as objects. */
+import { type CollectedReport, type ReportName } from '../../kv/index.ts';
 import { type CatalogSnapshot, type SessionCatalog, type VirtualTable } from '../catalog/index.ts';
 import { sessionCatalogOf } from '../ddl/index.ts';
 import { type StatementContext } from '../session/types.ts';
@@ -14,6 +15,14 @@ export interface Source {
   readonly snapshot: CatalogSnapshot;
   /** 0 when the session's database was dropped. */
   readonly databaseId: number;
+}
+
+/** What all nodes say; nothing from those that do not answer. */
+export async function reported<K extends ReportName>(
+  { context }: Source,
+  name: K,
+): Promise<CollectedReport<K>['rows']> {
+  return (await context.reports?.collect(name))?.rows ?? [];
 }
 
 export type RowMaker = (source: Source) => readonly Record_[] | Promise<readonly Record_[]>;

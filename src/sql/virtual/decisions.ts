@@ -1,14 +1,6 @@
 /** Why the cluster did what it did, or did nothing: what every store remembers of its decisions. */
-import { type ReportName, type ReportRows } from '../../kv/index.ts';
 import { timestampOfWall } from '../types/index.ts';
-import { type Record_, type Source } from './build.ts';
-
-async function reported<K extends ReportName>(
-  s: Source,
-  name: K,
-): Promise<readonly { readonly nodeId: number; readonly row: ReportRows[K] }[]> {
-  return (await s.context.reports?.collect(name))?.rows ?? [];
-}
+import { reported, type Record_, type Source } from './build.ts';
 
 export const splitDecisionsShape =
   'decided_at:timestamptz node_id:int8 store_id:int8 range_id:int8 cause:text is_split:bool split_key:bytea reason:text range_size:int8 queries_per_second:float8';

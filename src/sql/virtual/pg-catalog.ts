@@ -598,7 +598,6 @@ export function pgCatalogTables(all: () => readonly VirtualTable[]): VirtualTabl
     'pg_publication_namespace',
     'pg_publication_tables',
     'pg_subscription',
-    'pg_locks',
     'pg_enum',
     'pg_range',
     'pg_event_trigger',

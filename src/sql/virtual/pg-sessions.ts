@@ -3,6 +3,7 @@ import { preparedTransactions, type VirtualTable } from '../catalog/index.ts';
 import { lastValue } from '../ddl/index.ts';
 import { makeArray, oids, typeOps, type Datum } from '../types/index.ts';
 import { standardTable, type Record_, type Source } from './build.ts';
+import { pgLockRows } from './locks.ts';
 import { roleOid } from './pg-catalog.ts';
 import { type VirtualProviders } from './providers.ts';
 import { xidOf } from './xid.ts';
@@ -141,6 +142,7 @@ export function pgSessionTables(providers: VirtualProviders): VirtualTable[] {
         backend_type: 'client backend',
       })),
     ),
+    standardTable('pg_catalog.pg_locks', pgLockRows),
     standardTable('pg_catalog.pg_sequences', async (s) => {
       const rows: Record_[] = [];
       for (const sequence of s.snapshot.contents(s.databaseId).sequences) {

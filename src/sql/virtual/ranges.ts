@@ -1,9 +1,10 @@
 /** skein_internal.ranges, ranges_no_leases: all ranges of the cluster, with what their leaseholders say of them and without. */
-import { decodeIndexPrefix, keyMax, keyMin } from '../../encoding/index.ts';
+import { keyMax, keyMin } from '../../encoding/index.ts';
 import { type NodeId } from '../../kv/index.ts';
 import { enforcedUntil, keyText, localities, rangePictures, replicaNodes } from '../ddl/index.ts';
 import { makeArray, oids, type Datum } from '../types/index.ts';
-import { type Record_, type RowMaker, type Source } from './build.ts';
+import { type Record_, type RowMaker } from './build.ts';
+import { placeOf } from './locks.ts';
 
 const placeShape =
   'range_id:int8 start_key:bytea start_pretty:text end_key:bytea end_pretty:text database_name:text table_name:text index_name:text replicas:_int8 replica_localities:_text store_ids:_int8 voting_replicas:_int8 non_voting_replicas:_int8 learner_replicas:_int8 split_enforced_until:timestamp';
@@ -24,7 +25,7 @@ export function rangeRows(isDetailed: boolean): RowMaker {
         start_pretty: keyText(snapshot, range.startKey),
         end_key: range.endKey,
         end_pretty: keyText(snapshot, range.endKey),
-        ...namesAt(s, range.startKey),
+        ...placeOf(s, range.startKey),
         replicas: int8s(nodes),
         replica_localities: makeArray(oids.text, nodes.map(localityOf)),
         store_ids: makeArray(
@@ -55,17 +56,4 @@ export function rangeRows(isDetailed: boolean): RowMaker {
 
 function int8s(nodes: readonly NodeId[]): Datum {
   return makeArray(oids.int8, nodes.map(BigInt));
-}
-
-/** What the first key of a range belongs to. */
-function namesAt({ snapshot }: Source, key: Buffer): Record_ {
-  const place = decodeIndexPrefix(key);
-  const table = place === undefined ? undefined : snapshot.tableById(place.tableId);
-  if (table === undefined) return {};
-  const index = [table.primaryIndex, ...table.indexes].find(({ id }) => id === place?.indexId);
-  return {
-    database_name: snapshot.byId(table.databaseId)?.name ?? null,
-    table_name: table.name,
-    index_name: index?.name ?? null,
-  };
 }

@@ -11,6 +11,12 @@ import {
 } from './decisions.ts';
 import { columnsOf, virtualTable, type Record_, type Source } from './build.ts';
 import { conformanceRows, conformanceShape } from './conformance.ts';
+import {
+  clusterLockRows,
+  clusterLocksShape,
+  contentionEventRows,
+  contentionEventsShape,
+} from './locks.ts';
 import { type RetryInfo, type VirtualProviders } from './providers.ts';
 import { timestampOfWall } from '../types/index.ts';
 import { rangeRows, rangesNoLeasesShape, rangesShape } from './ranges.ts';
@@ -72,6 +78,14 @@ export function skeinInternalTables(providers: VirtualProviders): VirtualTable[]
     virtualTable(schema, 'node_membership', 13_021, nodeMembershipShape, nodeMembershipRows),
     virtualTable(schema, 'merge_decisions', 13_023, mergeDecisionsShape, mergeDecisionRows),
     virtualTable(schema, 'store_membership', 13_024, storeMembershipShape, storeMembershipRows),
+    virtualTable(schema, 'cluster_locks', 13_025, clusterLocksShape, clusterLockRows),
+    virtualTable(
+      schema,
+      'transaction_contention_events',
+      13_026,
+      contentionEventsShape,
+      contentionEventRows,
+    ),
     virtualTable(schema, 'split_decisions', 13_005, splitDecisionsShape, splitDecisionRows),
     virtualTable(schema, 'statement_retries', 13_030, retriesShape, (s) =>
       retryRows(s, providers.retries?.() ?? []),

@@ -30,8 +30,8 @@ function txnOf(name: string): TxnMeta {
 }
 
 runScripts(new URL('testdata/locks', import.meta.url).pathname, () => {
-  const table = new LockTable();
-  const right = new LockTable();
+  const table = new LockTable(() => 0);
+  const right = new LockTable(() => 0);
   const waiters = new Map<string, Waiter>();
   const events: string[] = [];
   const describeTable = (which: LockTable): string =>

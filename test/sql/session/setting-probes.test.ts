@@ -175,6 +175,20 @@ const reconciliations = stores(1, async (cluster) => {
   return reconcile.mock.calls.length;
 });
 
+/** Is a wait of a second for a lock remembered? */
+const contentionEvents = stores(1, async (cluster) => {
+  const { store } = cluster.machine(1);
+  const { db } = store.deps;
+  const [holder, waiter] = [db.begin(), db.begin()];
+  await cluster.time.settleOf(holder.get(row(1), { lock: 'update' }));
+  const waiting = waiter.get(row(1), { lock: 'update' });
+  await cluster.time.run(1000);
+  await cluster.time.settleOf(holder.rollback());
+  await cluster.time.settleOf(waiting);
+  await cluster.time.settleOf(waiter.rollback());
+  return store.contention.list().length;
+});
+
 const loadThreshold = stores(1, async (cluster) => cluster.machine(1).store.loadSplitThreshold);
 
 /** Requests of 10 ms each, per second, from which on a range may be split. */
@@ -416,6 +430,10 @@ const probes: Readonly<Record<string, Probe>> = {
   'server.time_until_store_dead': {
     between: ['300000', '60000'],
     look: stores(1, async (cluster) => cluster.machine(1).store.timeUntilDeadMs),
+  },
+  'sql.contention.event_store.duration_threshold': {
+    between: ['0', '60000'],
+    look: contentionEvents,
   },
   'sql.defaults.default_transaction_isolation': {
     between: ['read committed', 'serializable'],

@@ -1,0 +1,95 @@
+/** Who holds and who waits, over nodes: deadlocks, pg_locks, skein_internal.cluster_locks, transaction_contention_events. */
+import { expect, it } from 'vitest';
+import pg from 'pg';
+import { Cluster } from '../../src/index.ts';
+import { until } from './replicated.ts';
+
+async function connect(cluster: Cluster, node: number): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: cluster.url(node) });
+  client.on('error', () => {});
+  await client.connect();
+  return client;
+}
+
+async function pidOf(client: pg.Client): Promise<number> {
+  const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+  return rows[0]?.pid ?? 0;
+}
+
+it('locks and deadlocks show who takes part, on whatever nodes', async () => {
+  const cluster = await Cluster.start({ nodes: 3 });
+  try {
+    const clients = await Promise.all([0, 1, 2].map((node) => connect(cluster, node)));
+    const [a, b, look] = clients as [pg.Client, pg.Client, pg.Client];
+    await look.query('CREATE TABLE t (id int PRIMARY KEY, v int)');
+    await look.query('INSERT INTO t VALUES (1, 0), (2, 0)');
+    await look.query('ALTER TABLE t SPLIT AT VALUES (2)');
+    const [pidA, pidB] = [await pidOf(a), await pidOf(b)];
+    for (const client of [a, b]) await client.query('BEGIN');
+    await a.query('SELECT * FROM t WHERE id = 1 FOR UPDATE');
+    await b.query('SELECT * FROM t WHERE id = 2 FOR UPDATE');
+    const waiting = a.query('SELECT * FROM t WHERE id = 2 FOR UPDATE');
+    const locks = async (): Promise<unknown[]> => {
+      const { rows } = await look.query(
+        `SELECT locktype, pid, mode, granted FROM pg_locks WHERE relation = 't'::regclass
+         ORDER BY pid, granted DESC, locktype`,
+      );
+      return rows;
+    };
+    await until(async () =>
+      (await locks()).some((row) => Reflect.get(Object(row), 'granted') === false),
+    );
+    const mode = 'AccessExclusiveLock';
+    const relation = { locktype: 'relation', mode: 'RowShareLock', granted: true };
+    expect(await locks()).toEqual([
+      { ...relation, pid: pidA },
+      { locktype: 'tuple', pid: pidA, mode, granted: true },
+      { locktype: 'tuple', pid: pidA, mode, granted: false },
+      { ...relation, pid: pidB },
+      { locktype: 'tuple', pid: pidB, mode, granted: true },
+    ]);
+    const cluster_locks = await look.query(
+      `SELECT table_name, right(lock_key_pretty, 2) AS key, lock_strength, durability, granted, contended
+       FROM skein_internal.cluster_locks WHERE table_name = 't' ORDER BY lock_key, granted DESC`,
+    );
+    const lock = { table_name: 't', lock_strength: 'Exclusive', durability: 'Unreplicated' };
+    expect(cluster_locks.rows).toEqual([
+      { ...lock, key: '/1', granted: true, contended: false },
+      { ...lock, key: '/2', granted: true, contended: true },
+      { ...lock, key: '/2', granted: false, contended: true },
+    ]);
+    // The younger one of the two fails, and says who was in whose way.
+    const failure = await b.query('SELECT * FROM t WHERE id = 1 FOR UPDATE').then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    expect(failure).toMatchObject({ code: '40P01', message: 'deadlock detected' });
+    const detail = String(Reflect.get(Object(failure), 'detail')).replace(
+      /\/Table\/\d+/g,
+      '/Table/t',
+    );
+    expect(detail.split('\n')).toEqual([
+      `Process ${pidB} waits for ExclusiveLock on /Table/t/1/1; blocked by process ${pidA}.`,
+      `Process ${pidA} waits for ExclusiveLock on /Table/t/1/2; blocked by process ${pidB}.`,
+    ]);
+    await b.query('ROLLBACK');
+    await waiting;
+    await a.query('COMMIT');
+    const events = await look.query(
+      `SELECT contending_pretty_key, contention_duration > '0' AS waited
+       FROM skein_internal.transaction_contention_events WHERE table_name = 't' AND contending_pretty_key LIKE '%/2'`,
+    );
+    expect(events.rows).toEqual([expect.objectContaining({ waited: true })]);
+    await a.query('SELECT pg_advisory_lock(7), pg_advisory_lock(1, 2)');
+    const advisory = await look.query(
+      `SELECT classid, objid, objsubid, mode FROM pg_locks WHERE locktype = 'advisory' ORDER BY objsubid`,
+    );
+    expect(advisory.rows).toEqual([
+      { classid: 0, objid: 7, objsubid: 1, mode: 'ExclusiveLock' },
+      { classid: 1, objid: 2, objsubid: 2, mode: 'ExclusiveLock' },
+    ]);
+    for (const client of clients) await client.end();
+  } finally {
+    await cluster.stop();
+  }
+}, 60_000);
