@@ -42,7 +42,7 @@ export interface TxnOptions {
 export interface ReadOptions {
   readonly lock?: LockStrength;
   readonly waitPolicy?: WaitPolicy;
-  /** 0 or absent = wait without limit. */
+  /** 0: wait without limit; absent: as the statement does, see `Txn.beginStatement`. */
   readonly lockTimeoutMs?: number;
   /** `get` only: the transaction is going to write this key, so its commit can check what was read. */
   readonly mayAssume?: boolean;
@@ -132,8 +132,9 @@ export interface Txn {
   /**
    * Starts a new statement: under 'read-committed' it gets a snapshot of its own, as of now, and may fail with
    * 'statement-retry'. What earlier statements locked or wrote is checked by the commit all the same. No call is under way.
+   * `lockTimeoutMs`: longest wait for a lock of its reads and checks; 0 or absent: without limit.
    */
-  beginStatement(): void;
+  beginStatement(options?: { readonly lockTimeoutMs?: number }): void;
   /**
    * For changes of the catalog under a weaker level: from the present statement on the transaction is serializable. Later
    * `beginStatement` calls change nothing; all that was and will be read since the last effective one is of one snapshot, and

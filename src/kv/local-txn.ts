@@ -33,6 +33,8 @@ export class LocalTxn implements Txn, LocalOwner {
   readonly #options: TxnOptions;
   #held: { readonly key: Buffer; readonly sequence: number }[] = [];
   readonly #buffer = new WriteBuffer();
+  /** Of the statement under way. */
+  #lockTimeoutMs = 0;
   #isolation: IsolationLevel;
   /** Of the present statement, or of all of them. */
   #snapshot: Snapshot;
@@ -238,8 +240,9 @@ export class LocalTxn implements Txn, LocalOwner {
     );
   }
 
-  beginStatement(): void {
+  beginStatement(options: { readonly lockTimeoutMs?: number } = {}): void {
     this.#checkOpen();
+    this.#lockTimeoutMs = options.lockTimeoutMs ?? 0;
     this.#interrupted = undefined;
     if (this.#isolation !== 'read-committed') return;
     this.#snapshot = { at: this.#db.clock.now() };
@@ -348,7 +351,7 @@ export class LocalTxn implements Txn, LocalOwner {
     for (;;) {
       const key = this.#db.prepared.firstKey(span, undefined, this.#readTimestamp);
       if (key === undefined) return;
-      await this.#db.lock(key, this, 'share', options.lockTimeoutMs ?? 0);
+      await this.#db.lock(key, this, 'share', options.lockTimeoutMs ?? this.#lockTimeoutMs);
       this.#db.release(this, [key]);
       this.#checkOpen();
     }
@@ -436,7 +439,7 @@ export class LocalTxn implements Txn, LocalOwner {
 
   #lock(key: Buffer, strength: LockStrength, options: ReadOptions): Promise<void> | undefined {
     this.#locked.push({ key, sequence: this.#sequence });
-    return this.#db.lock(key, this, strength, options.lockTimeoutMs ?? 0);
+    return this.#db.lock(key, this, strength, options.lockTimeoutMs ?? this.#lockTimeoutMs);
   }
 
   #isFree(key: Buffer, strength: LockStrength): boolean {

@@ -109,6 +109,8 @@ export class ClusterTxn implements Txn {
   /** One per snapshot: what was sent for an earlier statement and is answered late must not count for this one (trap X3). */
   #observedClocks = new Map<NodeId, Timestamp>();
   #savepointSequence = 0;
+  /** Of the statement under way. */
+  #lockTimeoutMs = 0;
   #flushedSequence = 0;
   /** Writes on their way out as intents: one buffer at a time. */
   #flight: Flight | undefined;
@@ -323,11 +325,12 @@ export class ClusterTxn implements Txn {
     note: (results: readonly KvResult[]) => void,
   ): Promise<readonly KvResult[]> {
     while (this.#firstRead !== undefined) await this.#firstRead;
+    const { lockTimeoutMs = this.#lockTimeoutMs } = options;
     for (let moves = 0; moves < maxMoves; moves++) {
       this.checkOpen();
       const mayMove = this.refresher.mayBeMovedByRange;
       const sentAt = this.refresher.version;
-      const work = send(this.header(options, mayMove));
+      const work = send({ ...this.header(options, mayMove), lockTimeoutMs });
       const settled = work.then(
         () => undefined,
         () => undefined,
@@ -509,8 +512,9 @@ export class ClusterTxn implements Txn {
     this.refresher.ignoreSequences(savepoint.sequence + 1, this.#sequence);
   }
 
-  beginStatement(): void {
+  beginStatement(options: { readonly lockTimeoutMs?: number } = {}): void {
     this.checkOpen();
+    this.#lockTimeoutMs = options.lockTimeoutMs ?? 0;
     this.#interrupted = undefined;
     const { clock, nodeId } = this.parts;
     const now = clock.now();
@@ -612,7 +616,7 @@ export class ClusterTxn implements Txn {
     return {
       txn: this.meta,
       waitPolicy: options.waitPolicy ?? 'block',
-      lockTimeoutMs: options.lockTimeoutMs ?? 0,
+      lockTimeoutMs: 0,
       consistency: 'txn',
       canForwardReadTimestamp: mayMove,
       observedClocks: this.#observedClocks,

@@ -4,6 +4,7 @@
  *
  * Commands of the scripts: `sql [session] [user=name] [db=name]` runs the input, `quiet` tells only its error (for rows
  * that differ from run to run), `copy` takes the first line as statement and the rest as its data.
+ * `start` begins to run the input in a session that is going to wait for another one, `cancel` cancels it, `end` tells what came out of it.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -29,6 +30,7 @@ async function newService(): Promise<TestService> {
 runScripts(join(import.meta.dirname, 'testdata'), async () => {
   const { service } = await newService();
   const sessions = new Map<string, Session>();
+  const running = new Map<string, Promise<TextAnswer>>();
   return async (step) => {
     const name = step.args[0] ?? 'a';
     let session = sessions.get(name);
@@ -40,6 +42,21 @@ runScripts(join(import.meta.dirname, 'testdata'), async () => {
       });
       sessions.set(name, session);
     }
+    switch (step.command) {
+      case 'start':
+        running.set(name, runText(session, step.input));
+        await turns();
+        return '';
+      case 'cancel':
+        session.cancel();
+        return '';
+      case 'end': {
+        const answer = running.get(name);
+        return answer === undefined ? 'nothing was started' : show(await answer);
+      }
+      default:
+        break;
+    }
     if (step.command === 'copy') {
       const [statement = '', ...lines] = step.input.split('\n');
       return show(await runText(session, statement, lines.map((line) => `${line}\n`).join('')));
@@ -48,6 +65,15 @@ runScripts(join(import.meta.dirname, 'testdata'), async () => {
     return show(step.command === 'quiet' ? { ...answer, results: [] } : answer);
   };
 });
+
+/** What runs comes to where it has to wait; should it not, the results are the same. */
+async function turns(): Promise<void> {
+  for (let i = 0; i < 20; i++) {
+    await new Promise((resolve) => {
+      setImmediate(resolve);
+    });
+  }
+}
 
 function show(answer: TextAnswer): string {
   const lines = [...answer.notices];
@@ -63,7 +89,9 @@ function show(answer: TextAnswer): string {
   const { error } = answer;
   if (error !== undefined) {
     lines.push(`error ${error.code} ${error.message}`);
-    const { detail, hint, position, where } = error.fields;
+    // Transactions that wait for each other are not called the same from run to run.
+    const { detail, hint, position, where } =
+      error.code === '40P01' ? { ...error.fields, detail: undefined } : error.fields;
     for (const [label, value] of Object.entries({ detail, hint, position, where })) {
       if (value !== undefined) lines.push(`  ${label}: ${value}`);
     }

@@ -86,8 +86,8 @@ export class GuardedTxn implements Txn {
     this.#txn.rollbackTo(savepoint);
   }
 
-  beginStatement(): void {
-    this.#txn.beginStatement();
+  beginStatement(options?: Parameters<Txn['beginStatement']>[0]): void {
+    this.#txn.beginStatement(options);
   }
 
   becomeSerializable(): void {

@@ -255,6 +255,7 @@ export class Session {
       const parsed = statements[i];
       if (parsed === undefined) continue;
       const isLast = i === statements.length - 1;
+      if (i > 0) this.#startTimeout();
       const before = this.transaction.state;
       if (before === 'idle') begun = { at: i, mark: out.mark() };
       else if (before === 'explicit') begun = undefined;
@@ -587,12 +588,17 @@ export class Session {
     this.#isRunning = true;
     this.output = out;
     this.#cancelReason = undefined;
+    this.#startTimeout();
+  }
+
+  /** The time of a statement begins. */
+  #startTimeout(): void {
+    this.#timeout?.cancel();
     const { statementTimeoutMs } = this.settings;
-    if (statementTimeoutMs > 0 && this.#timeout === undefined) {
-      this.#timeout = this.services.env.timers.after(statementTimeoutMs, () =>
-        this.cancel('timeout'),
-      );
-    }
+    this.#timeout =
+      statementTimeoutMs === 0
+        ? undefined
+        : this.services.env.timers.after(statementTimeoutMs, () => this.cancel('timeout'));
   }
 
   #noteQuery(text: string): void {

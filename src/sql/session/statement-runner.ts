@@ -261,8 +261,13 @@ export class StatementRunner {
     if (this.#transaction.readOnly && !plan.isReadOnly) throw readOnlyError(statement);
     if (!plan.isRepeatable) this.#transaction.log.refuse('a volatile function was called');
     await this.beginStatement(txn);
-    // A lone point read needs no timestamp of its own; AS OF SYSTEM TIME has one.
-    const autocommit = alone && past === undefined && !this.#transaction.isHistorical;
+    // A lone point read needs no timestamp of its own; AS OF SYSTEM TIME has one. What waits for locks together with
+    // the commit would wait without limit.
+    const autocommit =
+      alone &&
+      past === undefined &&
+      !this.#transaction.isHistorical &&
+      this.#session.settings.lockTimeoutMs === 0;
     const context = this.makeContext(
       autocommit && !plan.isReadOnly ? this.#transaction.guarded(txn) : txn,
       params,

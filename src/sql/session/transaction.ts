@@ -176,7 +176,7 @@ export class SessionTransaction {
 
   /** The next statement reads, writes and locks from here on. */
   beginStatement(txn: Txn): void {
-    txn.beginStatement();
+    txn.beginStatement({ lockTimeoutMs: this.#parts.settings.lockTimeoutMs });
     this.hasQueried = true;
     this.#statement = { kv: txn.savepoint(), settings: this.#parts.settings.mark() };
   }
