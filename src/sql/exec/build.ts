@@ -228,7 +228,11 @@ class Builder {
           this.build(node.step, outer, false),
         );
       case 'lock':
-        return lockPlan(this.build(node.input, outer, false), node.targets);
+        return lockPlan(
+          this.build(node.input, outer, false),
+          node.targets,
+          node.limit === undefined ? undefined : compile(node.limit, this.#env([], outer)),
+        );
       case 'hash-join':
       case 'merge-join':
       case 'lookup-join':

@@ -191,15 +191,10 @@ async function applyAction(
       typeOfColumn(child, id),
     ),
   );
-  const rows = await childRows(
-    child,
-    key.columnIds,
-    wanted,
-    rt,
-    action === 'no action' || action === 'restrict' ? 1 : undefined,
-  );
+  const isCheck = action === 'no action' || action === 'restrict';
+  const rows = await childRows(child, key.columnIds, wanted, rt, isCheck ? 'share' : 'update');
   if (rows.length === 0) return;
-  if (action === 'no action' || action === 'restrict') {
+  if (isCheck) {
     const replaced =
       action === 'no action' &&
       (await rowExists(parent, key.referencedColumnIds, old, parent, key.referencedColumnIds, rt));
@@ -242,13 +237,16 @@ async function applyAction(
   await mutations.apply();
 }
 
-/** Rows of `table` whose columns have these values. */
+/**
+ * Rows of `table` whose columns have these values; the first one is enough for a lock of 'share'. With a lock, although the lock of the parent keeps new ones away: what
+ * was committed since the snapshot counts (a weaker level would not find out), and rows that go at the same time are waited for.
+ */
 async function childRows(
   table: TableDescriptor,
   columnIds: readonly number[],
   values: Row,
   rt: Runtime,
-  limit: number | undefined,
+  lock: 'share' | 'update',
 ): Promise<Datum[][]> {
   const codecs = tableCodec(table);
   const primary = must(codecs.indexes[0]);
@@ -280,7 +278,7 @@ async function childRows(
   const own = positionsOf(table, columnIds);
   let rest: { start: Buffer; end: Buffer } | undefined = { start, end: must(prefixEnd(start)) };
   while (rest !== undefined) {
-    const page = await rt.txn.scan({ ...rest, maxRows: 512 });
+    const page = await rt.txn.scan({ ...rest, maxRows: 512, lock });
     rest = page.resume;
     let pairs = page.keys.map((key, i) => ({ key, value: must(page.values[i]) }));
     if (codec !== primary) {
@@ -289,7 +287,7 @@ async function childRows(
         decodeKey(key, value, target);
         return primary.encodeKey(target);
       });
-      const found = await rt.txn.getMany(keys);
+      const found = await rt.txn.getMany(keys, { lock });
       pairs = keys.flatMap((key, i) => {
         const value = found[i];
         return value === undefined ? [] : [{ key, value }];
@@ -307,7 +305,7 @@ async function childRows(
         )
       )
         rows.push(row);
-      if (limit !== undefined && rows.length >= limit) return rows;
+      if (lock === 'share' && rows.length > 0) return rows;
     }
     await rt.breathe();
   }

@@ -9,7 +9,7 @@ import { type VirtualTable } from '../../catalog/types.ts';
 import { type Compiled } from '../expr/compile.ts';
 import { collectRows, LateOperator, type Operator, type Plan } from '../operator.ts';
 import { batchRows, rowBytes, type RowSet, type Runtime } from '../runtime.ts';
-import { evaluateAll, passes } from './basic.ts';
+import { evaluateAll, passes, rowCount } from './basic.ts';
 import { rowText } from './compare.ts';
 import { typeOps } from '../../types/index.ts';
 
@@ -307,7 +307,12 @@ export function recursivePlan(
 
 // FOR UPDATE, FOR SHARE.
 
-export function lockPlan(input: Plan, targets: LockRel['targets']): Plan {
+/** `limit`: rows that are wanted at most; each batch locks only as many as are still missing. */
+export function lockPlan(
+  input: Plan,
+  targets: LockRel['targets'],
+  limit: Compiled | undefined,
+): Plan {
   const lockers = targets.map((target) => {
     const primary = must(tableCodec(target.table).indexes[0]);
     const positions = target.keyColumns.map((id) => input.layout.indexOf(id));
@@ -324,12 +329,19 @@ export function lockPlan(input: Plan, targets: LockRel['targets']): Plan {
     layout: input.layout,
     open(rt) {
       const source = input.open(rt);
+      let read: readonly Row[] = [];
+      let missing: number | undefined;
       return {
         async next() {
-          for (;;) {
-            const batch = await source.next();
-            if (batch === undefined) return undefined;
-            let rows = [...batch];
+          missing ??= (await rowCount(limit, rt, 'LIMIT')) ?? Number.POSITIVE_INFINITY;
+          while (missing > 0) {
+            if (read.length === 0) {
+              const batch = await source.next();
+              if (batch === undefined) return undefined;
+              read = batch;
+            }
+            let rows = read.slice(0, missing);
+            read = read.slice(missing);
             for (const locker of lockers) {
               const keys = rows.map((row) => locker.key(row));
               const present = keys.filter((key) => key !== undefined);
@@ -337,9 +349,11 @@ export function lockPlan(input: Plan, targets: LockRel['targets']): Plan {
               let at = 0;
               rows = rows.filter((_row, i) => keys[i] === undefined || values[at++] !== undefined);
             }
+            missing -= rows.length;
             if (rows.length > 0) return rows;
             await rt.breathe();
           }
+          return undefined;
         },
         close: () => source.close(),
       };

@@ -1,7 +1,15 @@
 /** Logical to physical: chooses access paths and join methods, avoids sorts that an index already gives. */
-import { unreachable } from '../../../util/index.ts';
+import { must, unreachable } from '../../../util/index.ts';
 import { columnExpr, conjuncts, type Expr } from '../expr.ts';
-import { type AggregateRel, type LimitRel, type Rel, type SortKey } from '../logical.ts';
+import {
+  type AggregateRel,
+  type DeleteRel,
+  type LimitRel,
+  type LockRel,
+  type Rel,
+  type SortKey,
+  type UpdateRel,
+} from '../logical.ts';
 import { isVolatile, needsAwait } from '../rules/predicates.ts';
 import { canPush } from '../../exec/pushdown/pushable.ts';
 import { chooseAccess, satisfies } from './access.ts';
@@ -166,8 +174,7 @@ function plan(rel: Rel, wish: Wish, statistics: TableStatistics): Phys {
     case 'insert':
     case 'update':
     case 'delete': {
-      const input =
-        rel.kind === 'insert' ? sub(rel.input) : lockTarget(sub(rel.input), rel.table.id);
+      const input = rel.kind === 'insert' ? sub(rel.input) : lockTarget(sub(rel.input), rel);
       const { rows } = input.estimate;
       const estimate = { rows, cost: input.estimate.cost + rows * unit.lookup };
       if (rel.kind === 'insert') return { kind: 'insert', input, rel, estimate, order: [] };
@@ -351,31 +358,37 @@ function planLock(
   wish: Wish,
   statistics: TableStatistics,
 ): Phys {
-  const input = plan(rel.input, wish, statistics);
+  const skips = rel.targets.some(({ lock }) => lock.waitPolicy === 'skip');
+  const input = plan(rel.input, skips ? { ...wish, limit: undefined } : wish, statistics);
   const [target] = rel.targets;
   if (rel.targets.length === 1 && target !== undefined) {
     const locked = lockPoint(input, target.table.id, (scan) => ({ ...scan, lock: target.lock }));
     if (locked !== undefined) return locked;
   }
-  return {
-    kind: 'lock',
-    input,
-    targets: rel.targets,
-    estimate: scaled(input, 1, input.estimate.rows * unit.lookup),
-    order: input.order,
-  };
+  return lockNode(input, rel.targets, skips ? wish.limit : undefined);
+}
+
+function lockNode(input: Phys, targets: LockRel['targets'], limit: Expr | undefined): Phys {
+  const estimate = scaled(input, 1, input.estimate.rows * unit.lookup);
+  return { kind: 'lock', input, targets, limit, estimate, order: input.order };
 }
 
 /**
- * UPDATE and DELETE lock what they read when every row that is read is one they write: it spares
- * retries under contention.
+ * UPDATE and DELETE lock what they write: while they read it when every row that is read is one of those,
+ * otherwise before they write it. What is locked is what was read: a newer version begins the statement anew.
  */
-function lockTarget(node: Phys, tableId: number): Phys {
-  if (node.kind !== 'scan' || node.table.id !== tableId || node.lookup) return node;
-  const exact = node.isPoint || node.filter.every((condition) => canPush(condition));
-  return exact
-    ? { ...node, lock: { strength: 'update', waitPolicy: 'block', isTarget: true } }
-    : node;
+function lockTarget(node: Phys, { table, row }: UpdateRel | DeleteRel): Phys {
+  const lock = { strength: 'update', waitPolicy: 'block' } as const;
+  const isExact =
+    node.kind === 'scan' &&
+    node.table.id === table.id &&
+    !node.lookup &&
+    (node.isPoint || node.filter.every((condition) => canPush(condition)));
+  if (isExact) return { ...node, lock: { ...lock, isTarget: true } };
+  const keyColumns = table.primaryIndex.columns.map(({ columnId }) =>
+    must(row[table.columns.findIndex((column) => column.id === columnId)]),
+  );
+  return lockNode(node, [{ table, keyColumns, lock }], undefined);
 }
 
 function lockPoint(

@@ -211,6 +211,8 @@ export interface LockNode extends Node {
   readonly kind: 'lock';
   readonly input: Phys;
   readonly targets: LockRel['targets'];
+  /** Of SKIP LOCKED: how many rows are wanted at most, so that no more are locked. */
+  readonly limit: Expr | undefined;
 }
 export interface InsertNode extends Node {
   readonly kind: 'insert';
