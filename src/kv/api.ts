@@ -161,6 +161,16 @@ export type KvRequest =
   /** Makes the intents and locks of a finished (or pushed) transaction in `span` values, or removes them. */
   | { readonly kind: 'resolve-locks'; readonly span: Span; readonly txn: FinishedTxn }
   /**
+   * Of an open transaction that has gone back to a savepoint: gives up its unreplicated locks in `span` that it took behind
+   * sequence `since`, and whatever it still waits for in this range.
+   */
+  | {
+      readonly kind: 'release-locks';
+      readonly span: Span;
+      readonly txnId: TxnId;
+      readonly since: number;
+    }
+  /**
    * Non-transactional removal of all versions in [start, end): data of dropped objects. Nothing is read below `threshold` in
    * the ranges concerned from then on: who could see the object then must not find it empty.
    */
@@ -370,7 +380,7 @@ export type KvResult =
     }
   | { readonly kind: 'query-intent'; readonly found: boolean }
   | { readonly kind: 'recover-txn'; readonly record: TxnRecord }
-  | { readonly kind: 'resolve-locks' }
+  | { readonly kind: 'resolve-locks' | 'release-locks' }
   | { readonly kind: 'clear-range' }
   | { readonly kind: 'admin'; readonly range: RangeDescriptor }
   /** Undefined: the range stays where it is. */

@@ -45,6 +45,7 @@ export function requestSpan(request: KvRequest): Span {
       return { start: request.start, end: request.end };
     case 'refresh':
     case 'resolve-locks':
+    case 'release-locks':
       return isLocalKey(request.span.start) ? point(addressOf(request.span.start)) : request.span;
     case 'end-txn':
     case 'push-txn':

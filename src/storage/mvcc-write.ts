@@ -138,7 +138,8 @@ class Batch implements MvccBatch {
       case 'prepared': {
         // Of an epoch that has not been heard of here: the news is old, leave the intent alone.
         if (intent.epoch > txn.epoch) return true;
-        if (intent.epoch < txn.epoch) {
+        const undone = txn.status === 'pending' && isUndone(intent, txn.ignoredSequences);
+        if (intent.epoch < txn.epoch || undone) {
           this.#withoutIntent(engineKey, stored, head);
           return true;
         }
@@ -151,12 +152,7 @@ class Batch implements MvccBatch {
       case 'committed': {
         if (intent.epoch > txn.epoch) return true;
         const write =
-          intent.epoch === txn.epoch
-            ? newestVisible(intent, {
-                sequence: Number.MAX_SAFE_INTEGER,
-                ignoredSequences: txn.ignoredSequences,
-              })
-            : undefined;
+          intent.epoch === txn.epoch ? newestKept(intent, txn.ignoredSequences) : undefined;
         if (write === undefined) {
           this.#withoutIntent(engineKey, stored, head);
           return true;
@@ -199,6 +195,18 @@ class Batch implements MvccBatch {
     this.#sum.version(engineKey, stored, 1);
     this.#pending.set(engineKey, stored);
   }
+}
+
+/** What a commit makes of an intent; undefined: nothing, everything was rolled back to savepoints. */
+function newestKept(
+  intent: Intent,
+  ignoredSequences: FinishedTxn['ignoredSequences'],
+): ReturnType<typeof newestVisible> {
+  return newestVisible(intent, { sequence: Number.MAX_SAFE_INTEGER, ignoredSequences });
+}
+
+function isUndone(intent: Intent, ignored: FinishedTxn['ignoredSequences']): boolean {
+  return ignored.length > 0 && newestKept(intent, ignored) === undefined;
 }
 
 function changedSince(

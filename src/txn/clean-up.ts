@@ -4,6 +4,7 @@
  */
 import {
   recordKeyOf,
+  zeroTimestamp,
   type EndTxnRequest,
   type EndTxnResult,
   type FinishedTxn,
@@ -16,6 +17,7 @@ import {
 import { type ClusterTxn, type TxnParts } from './cluster-txn.ts';
 import { endRequest, withoutTxn } from './end-request.ts';
 import { isInside } from './router.ts';
+import { fewPerRange } from './spans-per-range.ts';
 
 /** Spans resolved by one batch. */
 const spansPerBatch = 256;
@@ -91,6 +93,29 @@ export async function makeExplicit(
     else env.log.warn(details, 'a parallel commit is left to be recovered');
     return;
   }
+}
+
+/** Behind a rollback to the savepoint with sequence `since`: locks that were taken after it are free. */
+export async function releaseLocks(
+  { meta, locks, parts }: ClusterTxn,
+  since: number,
+): Promise<void> {
+  const requests = fewPerRange(parts.router, locks.list()).map((span): KvRequest => ({
+    kind: 'release-locks',
+    span,
+    txnId: meta.id,
+    since,
+  }));
+  const response = await parts.router.sendBatch(withoutTxn, requests);
+  if (response.kind === 'ok') return;
+  const { kind } = response.error;
+  parts.env.log.warn({ txn: meta.id, error: kind }, 'locks are kept until their transaction ends');
+}
+
+/** Intents of which a rollback to a savepoint has left nothing go; the others stay as they are. */
+export async function removeUndone({ meta, intents, parts }: ClusterTxn): Promise<void> {
+  const open = { ...finished(meta, 'pending'), timestamp: zeroTimestamp };
+  await resolve(parts, fewPerRange(parts.router, intents.list()), open);
 }
 
 /** All ranges at once; each of them in pages of its own making. */

@@ -42,7 +42,7 @@ import {
 import { addressOf, userTablesStart } from '../encoding/index.ts';
 import { type Env, type Pace } from '../util/index.ts';
 import { type Assumptions } from './assumptions.ts';
-import { cleanUp } from './clean-up.ts';
+import { cleanUp, releaseLocks, removeUndone } from './clean-up.ts';
 import { commitWrites, flushWrites, writeIntents } from './committer.ts';
 import { Heartbeater } from './heartbeater.ts';
 import { HeldKeys } from './held-keys.ts';
@@ -112,6 +112,10 @@ export class ClusterTxn implements Txn {
   /** Of the statement under way. */
   #lockTimeoutMs = 0;
   #flushedSequence = 0;
+  /** When a lock was last asked for. */
+  #lockedSequence = 0;
+  /** Locks that a rollback to a savepoint gives up: settled when they are free. */
+  #releasing: Promise<void> | undefined;
   /** Writes on their way out as intents: one buffer at a time. */
   #flight: Flight | undefined;
   #sequence = 0;
@@ -218,7 +222,7 @@ export class ClusterTxn implements Txn {
     if (first === undefined) return [];
     const lock = options.lock ?? 'none';
     if (lock !== 'none') {
-      this.prepareToLock(first);
+      await this.#prepareToLockRead(first);
       for (const key of keys) this.locks.add(key, undefined);
     }
     const requests = keys.map((key): KvRequest => ({ kind: 'get', key, lock }));
@@ -271,7 +275,7 @@ export class ClusterTxn implements Txn {
     const { start, end } = options;
     if (start.compare(end) >= 0) return { keys: [], values: [], resume: undefined };
     if (lock !== 'none') {
-      this.prepareToLock(start);
+      await this.#prepareToLockRead(start);
       this.locks.add(start, end);
     }
     const reverse = options.reverse === true;
@@ -420,6 +424,15 @@ export class ClusterTxn implements Txn {
     if (!this.parts.settings.get(kvSettings.writePipelining)) await this.flushed();
   }
 
+  async #prepareToLockRead(key: Buffer): Promise<void> {
+    if (this.#releasing !== undefined) {
+      await this.#releasing;
+      this.checkOpen();
+    }
+    this.prepareToLock(key);
+    this.#lockedSequence = this.#sequence;
+  }
+
   /** Sends all buffered writes out as intents and waits until they are there. */
   async flush(): Promise<void> {
     await this.flushed();
@@ -436,6 +449,7 @@ export class ClusterTxn implements Txn {
       if (this.#flight === flight) this.#flight = undefined;
       if (failure !== undefined && !flight.rolledBack) throw failure;
     }
+    await this.#releasing;
     this.checkOpen();
   }
 
@@ -507,9 +521,29 @@ export class ClusterTxn implements Txn {
     this.#held.rollbackTo(savepoint.sequence);
     if (this.#flight !== undefined) this.#flight.rolledBack = true;
     const keepsLocks = interrupted === 'retried' && savepoint.sequence === this.#savepointSequence;
-    if (!keepsLocks) this.kept.rollbackTo(savepoint.sequence);
-    if (this.#flushedSequence <= savepoint.sequence) return;
-    this.refresher.ignoreSequences(savepoint.sequence + 1, this.#sequence);
+    const hasFlushed = this.#flushedSequence > savepoint.sequence;
+    if (hasFlushed) this.refresher.ignoreSequences(savepoint.sequence + 1, this.#sequence);
+    if (keepsLocks) return;
+    this.kept.rollbackTo(savepoint.sequence);
+    if (this.#lockedSequence > savepoint.sequence) this.#release(savepoint.sequence);
+    if (hasFlushed) this.parts.background(this.#removeUndone(), 'undoing writes');
+  }
+
+  /** Behind the caller's back, but before this transaction locks anything again or waits for a lock. */
+  #release(since: number): void {
+    const before = this.#releasing;
+    const work = Promise.resolve(before).then(() => releaseLocks(this, since));
+    const releasing = work.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#releasing = releasing;
+    this.parts.background(work, 'giving up locks');
+  }
+
+  async #removeUndone(): Promise<void> {
+    await this.#flight?.landed;
+    await removeUndone(this);
   }
 
   beginStatement(options: { readonly lockTimeoutMs?: number } = {}): void {

@@ -19,13 +19,12 @@ import {
   type CommitTrigger,
   type EndTxnRequest,
   type KvRequest,
-  type RangeDescriptor,
   type Span,
   type Timestamp,
   type WriteBuffer,
 } from '../kv/index.ts';
 import { addressOf } from '../encoding/index.ts';
-import { compareBytes, emptyBytes, maxBytes, nextKey } from '../util/index.ts';
+import { emptyBytes } from '../util/index.ts';
 import { cleanUp } from './clean-up.ts';
 import { type ClusterTxn } from './cluster-txn.ts';
 import {
@@ -40,7 +39,8 @@ import {
 } from './commit-steps.ts';
 import { anchorOf, endRequest } from './end-request.ts';
 import { commitInParallel, mayCommitInParallel } from './parallel-commit.ts';
-import { isInside, type Router } from './router.ts';
+import { isInside } from './router.ts';
+import { fewPerRange } from './spans-per-range.ts';
 
 /** More refreshes than this do not travel with the commit; they are made when it needs them. */
 const maxRefreshesInBatch = 256;
@@ -51,8 +51,6 @@ const piecesAtOnce = 4;
 /** More than this is not written together with the commit: it would be one command. */
 const onePhaseWrites = 4_000;
 const onePhaseBytes = 1 << 20;
-/** Spans of earlier intents beyond this are joined per range before the commit. */
-const maxNotes = 16;
 
 export async function commitWrites(
   txn: ClusterTxn,
@@ -257,51 +255,24 @@ export async function reachAgreement(
     if (equalTimestamps(at, txn.meta.writeTimestamp)) return;
     // An intent may stand below the commit: laid down again it would be moved up again where ranges are closed ahead.
     const spans = laying.map((write): Span => ({ start: writeOf(write).key, end: undefined }));
-    laid = fewPerRange(txn, [...laid, ...spans]);
+    laid = fewPerRange(txn.parts.router, [...laid, ...spans]);
     laying = [];
   }
   txn.fail({ kind: 'txn-retry', reason: 'too much contention at commit' });
 }
 
-/**
- * Where intents were written before the commit. Many spans of one range are joined: a split that the
- * cache does not know of makes the joined span a mismatch, which is then routed again.
- */
+/** Where intents were written before the commit. */
 export function flushedSpans(txn: ClusterTxn, writes: readonly KvRequest[]): readonly Span[] {
   const now = new Set(writes.map((write) => writeOf(write).key.toString('latin1')));
   const spans = txn.intents
     .list()
     .filter((span) => span.end !== undefined || !now.has(span.start.toString('latin1')));
-  return fewPerRange(txn, spans);
-}
-
-function fewPerRange(txn: ClusterTxn, spans: readonly Span[]): readonly Span[] {
-  if (spans.length <= maxNotes) return spans;
-  const sorted = spans.toSorted((a, b) => compareBytes(a.start, b.start));
-  return joinPerRange(txn.parts.router, sorted);
+  return fewPerRange(txn.parts.router, spans);
 }
 
 /** The right side of a merge cannot answer, and nobody asks it again: whoever reads its keys later asks the left side. */
 function isFrozen({ start }: Span, trigger: CommitTrigger | undefined): boolean {
   return trigger?.kind === 'merge' && containsKey(trigger.right, addressOf(start));
-}
-
-/** `spans` in key order. */
-function joinPerRange(router: Router, spans: readonly Span[]): Span[] {
-  const joined: Span[] = [];
-  let range: RangeDescriptor | undefined;
-  for (const span of spans) {
-    const last = joined.at(-1);
-    if (last !== undefined && range !== undefined && isInside(range, span)) {
-      const ends = [last.end ?? nextKey(last.start), span.end ?? nextKey(span.start)] as const;
-      joined[joined.length - 1] = { start: last.start, end: maxBytes(...ends) };
-      continue;
-    }
-    range = router.cachedRangeOf(span.start);
-    if (range !== undefined && !isInside(range, span)) range = undefined;
-    joined.push(span);
-  }
-  return joined;
 }
 
 /** `batch` is asked for whenever it is sent: another statement may have begun since. */

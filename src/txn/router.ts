@@ -573,6 +573,7 @@ function clip(request: KvRequest, start: Buffer, end: Buffer | undefined): KvReq
   switch (request.kind) {
     case 'refresh':
     case 'resolve-locks':
+    case 'release-locks':
       return { ...request, span: { start, end } };
     case 'clear-range':
     case 'scan':

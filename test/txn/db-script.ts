@@ -8,7 +8,7 @@
  *     statement S | serializable S
  *     get S key [lock=update|share] [wait=block|error|skip] [timeout=ms] [until-commit=1]
  *     scan S start end [lock=...] [rows=n] [reverse=1]
- *     put S key value | insert S key value | delete S key | check S
+ *     put S key value | insert S key value | delete S key | check S | flush S
  *     hold S key
  *     savepoint S name | rollback-to S name
  *     commit S | rollback S | cancel S | cancel-statement S
@@ -161,6 +161,9 @@ async function perform(
     case 'check':
       await txn.checkInserts();
       return 'checked';
+    case 'flush':
+      await txn.flush();
+      return 'ok';
     case 'savepoint':
       session.savepoints.set(first, txn.savepoint());
       return 'ok';

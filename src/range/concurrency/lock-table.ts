@@ -223,6 +223,30 @@ export class LockTable {
     }
   }
 
+  /** `txnId` has gone back to a savepoint: what it locked in `span` behind sequence `since` is free; its intents stay. */
+  releaseSince(txnId: TxnId, { start, end }: Span, since: number): void {
+    for (const lock of this.#byTxn.get(txnId) ?? []) {
+      const holder = lock.holders.get(txnId);
+      if (holder === undefined || holder.txn.sequence <= since) continue;
+      const isInside =
+        end === undefined
+          ? lock.key.equals(start)
+          : compareBytes(lock.key, start) >= 0 && compareBytes(lock.key, end) < 0;
+      if (!isInside) continue;
+      holder.strength = undefined;
+      if (!holder.intent) this.#drop(lock, txnId);
+    }
+  }
+
+  /** The intent of `txnId` on `key` is gone; its unreplicated lock stays. */
+  intentGone(txnId: TxnId, key: Buffer): void {
+    const lock = this.#locks.get(key);
+    const holder = lock?.holders.get(txnId);
+    if (lock === undefined || holder === undefined) return;
+    holder.intent = false;
+    if (holder.strength === undefined) this.#drop(lock, txnId);
+  }
+
   /** Fails all waits of `txnId`. */
   failWaits(txnId: TxnId, error: KvError): void {
     for (const lock of this.#all()) {

@@ -26,7 +26,7 @@ import {
   type TxnStatus,
 } from '../../kv/index.ts';
 import { addressOf } from '../../encoding/index.ts';
-import { headKey } from '../../storage/index.ts';
+import { decodeHead, headKey } from '../../storage/index.ts';
 import { finishedFrom } from '../concurrency/txn-wait-queue.ts';
 import {
   failed,
@@ -232,13 +232,20 @@ export async function resolveKeys(
     if (resolved instanceof Promise) await resolved;
   }
   const { locks } = ctx.state;
+  if (finished.status === 'committed' || finished.status === 'aborted') {
+    ctx.afterApply.push(() => locks.release(finished.id, span));
+    return;
+  }
+  const gone = keys.filter((key) => !hasIntent(ctx, key));
   ctx.afterApply.push(() => {
-    if (finished.status === 'committed' || finished.status === 'aborted') {
-      locks.release(finished.id, span);
-    } else {
-      for (const key of keys) locks.intentMoved(key);
-    }
+    for (const key of keys) locks.intentMoved(key);
+    for (const key of gone) locks.intentGone(finished.id, key);
   });
+}
+
+function hasIntent({ batch }: EvaluationContext, key: Buffer): boolean {
+  const stored = batch.get(headKey(key));
+  return stored !== undefined && decodeHead(stored).intent !== undefined;
 }
 
 export function aborted(reason: string): Outcome {

@@ -10,6 +10,7 @@ import {
   evaluateQueryIntent,
   evaluateQueryTxn,
   evaluateRecover,
+  evaluateRelease,
   evaluateResolve,
 } from './txn-requests.ts';
 import { evaluateClearRange, evaluateIncrement, evaluateWrite } from './writes.ts';
@@ -44,6 +45,8 @@ export function evaluate(ctx: EvaluationContext, request: KvRequest): Outcome | 
       return evaluateRecover(ctx, request);
     case 'resolve-locks':
       return evaluateResolve(ctx, request);
+    case 'release-locks':
+      return evaluateRelease(ctx, request);
     case 'clear-range':
       return evaluateClearRange(ctx, request);
     default:

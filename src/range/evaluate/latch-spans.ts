@@ -90,6 +90,8 @@ function addSpans(
     case 'resolve-locks':
       write(request.span.start, request.span.end, zeroTimestamp);
       return;
+    case 'release-locks':
+      return;
     case 'clear-range':
       write(request.start, request.end, zeroTimestamp);
       return;

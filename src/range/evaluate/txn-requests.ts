@@ -212,3 +212,16 @@ export async function evaluateResolve(
   }
   return ok({ kind: 'resolve-locks' });
 }
+
+/** Locks in memory need no latches. */
+export function evaluateRelease(
+  ctx: EvaluationContext,
+  request: Request<'release-locks'>,
+): Outcome {
+  const { span, txnId, since } = request;
+  ctx.afterApply.push(() => {
+    ctx.state.locks.failWaits(txnId, { kind: 'canceled' });
+    ctx.state.locks.releaseSince(txnId, span, since);
+  });
+  return ok({ kind: 'release-locks' });
+}
