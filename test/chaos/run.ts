@@ -15,6 +15,8 @@ import { type Attempt, Clients } from './clients.ts';
 import { ChaosCluster } from './cluster.ts';
 import { Connection } from './connection.ts';
 import { planFaults } from './faults/index.ts';
+import { type Target } from './faults/fault.ts';
+import { splitTable } from './faults/ranges.ts';
 import { type JournalEntry, Nemesis } from './nemesis.ts';
 import { alarms, settle } from './settle.ts';
 import { vacuities } from './vacuity.ts';
@@ -78,9 +80,10 @@ export async function runChaos(
   });
   watch.started(cluster);
   try {
+    const sql: Target['sql'] = (text, values) => throughAny(cluster, text, values);
     const workload = startWorkload(options.workload, options.isolation, nowMs);
-    await withConnection(cluster.url(0), async (sql) => {
-      for (const statement of workload.setup) await sql.query(statement);
+    await withConnection(cluster.url(0), async (connection) => {
+      for (const statement of workload.setup) await connection.query(statement);
     });
     const clients = new Clients({
       clients: options.nodes * clientsPerNode,
@@ -90,14 +93,14 @@ export async function runChaos(
       nowMs,
     });
     await pause(calmMs);
-    await spread(cluster, workload.tables);
+    await spread(sql, workload.tables);
     const nemesis = new Nemesis({
       plan,
       nowMs,
       target: {
         cluster,
         tables: workload.tables,
-        sql: (text, values) => throughAny(cluster, text, values),
+        sql,
       },
     });
     await pause(durationMs);
@@ -135,20 +138,11 @@ export async function runChaos(
 }
 
 /** Every table in several ranges, whose leases are at several nodes. */
-async function spread(cluster: ChaosCluster, tables: readonly string[]): Promise<void> {
-  await withConnection(cluster.url(0), async (sql) => {
-    for (const table of tables) {
-      const { rows } = await sql.query<{ column_name: string }>(
-        'SELECT column_name FROM information_schema.columns WHERE table_name = $1 ORDER BY ordinal_position LIMIT 1',
-        [table],
-      );
-      const key = rows[0]?.column_name ?? '';
-      await sql.query(
-        `ALTER TABLE ${table} SPLIT AT SELECT ${key} FROM ${table} ORDER BY random() LIMIT 2`,
-      );
-      await sql.query(`ALTER TABLE ${table} SCATTER`);
-    }
-  });
+async function spread(sql: Target['sql'], tables: readonly string[]): Promise<void> {
+  for (const table of tables) {
+    await splitTable(sql, table, 'random');
+    await sql(`ALTER TABLE ${table} SCATTER`);
+  }
 }
 
 /** Through the first node that takes it. A node that stands still is one that does not. */
@@ -162,7 +156,7 @@ async function throughAny<Row extends object>(
     try {
       return await withConnection(
         cluster.url(node),
-        async (sql) => (await sql.query<Row>(text, values)).rows,
+        async (connection) => (await connection.query<Row>(text, values)).rows,
       );
     } catch (error) {
       failure = error;

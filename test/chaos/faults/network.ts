@@ -78,6 +78,20 @@ export const network = {
   'deaf-leaseholder': (random): Fault =>
     ofTheLeaseholder(random, (holder, others) => linksBetween(others, [holder], 'one-way')),
 
+  /** The leaseholder of a range reaches all but the other replicas of it. */
+  'cut-followers': (random): Fault => {
+    const drawn = { place: random.float(), forMs: drawDuration(random) };
+    return {
+      drawn,
+      async run(target) {
+        const { leaseholder, nodes } = pickAt(await rangesOf(target, drawn.place), drawn.place);
+        const followers = nodes.filter((node) => node !== leaseholder);
+        const what = `${named([leaseholder])} from ${named(followers)}`;
+        await cutFor(target, linksBetween([leaseholder], followers), what, drawn.forMs);
+      },
+    };
+  },
+
   /** A gateway that has no replica cannot reach the leaseholder, which serves all others. */
   'cut-gateway': (random): Fault => {
     const drawn = { place: random.float(), forMs: drawDuration(random) };

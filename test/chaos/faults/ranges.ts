@@ -34,27 +34,27 @@ function often(operate: (target: Target, place: number) => Promise<string>): Fau
   };
 }
 
-async function keyColumns(target: Target, table: string): Promise<string> {
-  const rows = await target.sql<{ attname: string }>(
-    `SELECT a.attname FROM pg_index AS i JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
-      WHERE i.indrelid = $1::regclass AND i.indisprimary ORDER BY a.attnum LIMIT 1`,
-    [table],
-  );
-  return rows.map(({ attname }) => attname).join(', ');
-}
-
 /** In the middle, or just below the last key, where inserts go. */
 async function split(target: Target, place: number): Promise<string> {
   const table = pickAt(target.tables, place);
-  const key = await keyColumns(target, table);
-  const order =
-    place * target.tables.length - Math.floor(place * target.tables.length) < 0.5
-      ? `${key} DESC`
-      : 'random()';
-  await target.sql(
-    `ALTER TABLE ${table} SPLIT AT SELECT ${key} FROM ${table} ORDER BY ${order} LIMIT 1`,
+  const where = fraction(place * target.tables.length) < 0.5 ? 'last' : 'random';
+  await splitTable((text, values) => target.sql(text, values), table, where);
+  return `split of ${table}, ${where} key`;
+}
+
+/** By rows of it, at most two; a table without rows stays as it is. */
+export async function splitTable(
+  sql: Target['sql'],
+  table: string,
+  where: 'last' | 'random',
+): Promise<void> {
+  const [first] = await sql<{ column_name: string }>(
+    `SELECT column_name FROM information_schema.columns WHERE table_name = $1 ORDER BY ordinal_position LIMIT 1`,
+    [table],
   );
-  return `split of ${table} by ${order}`;
+  const key = first?.column_name ?? '';
+  const order = where === 'last' ? `${key} DESC LIMIT 1` : 'random() LIMIT 2';
+  await sql(`ALTER TABLE ${table} SPLIT AT SELECT ${key} FROM ${table} ORDER BY ${order}`);
 }
 
 async function merge(target: Target, place: number): Promise<string> {
@@ -105,6 +105,10 @@ export const ranges = {
     const operations = [split, split, merge, transfer, transfer, relocate, scatter];
     const operation = pickAt(operations, place);
     // The rest of the number chooses what it happens to.
-    return operation(target, (place * operations.length) % 1);
+    return operation(target, fraction(place * operations.length));
   }),
 } satisfies Record<string, FaultClass>;
+
+function fraction(number: number): number {
+  return number - Math.floor(number);
+}
