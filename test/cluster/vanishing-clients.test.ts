@@ -28,10 +28,10 @@ const noKey = (): never => {
   throw new Error('nothing is cancelled here');
 };
 
-/** Speaks these lines as one piece each, the next one when the last was answered as it says; then it is gone. */
+/** Speaks these lines as one piece each, the next one when the answer to the last has these bytes in it; then it is gone. */
 async function vanishAfter(
   node: number,
-  steps: readonly (readonly [string, RegExp])[],
+  steps: readonly (readonly [string, string])[],
 ): Promise<void> {
   const { hostname, port } = new URL(cluster.url(node));
   const socket: Socket = createConnection(Number(port), hostname);
@@ -42,12 +42,12 @@ async function vanishAfter(
     wake();
   });
   for (const [line, answer] of [
-    ['Startup user=root database=defaultdb', /Z\0{3}\x05I/] as const,
+    ['Startup user=root database=defaultdb', 'Z\0\0\0\x05I'] as const,
     ...steps,
   ]) {
     heard = '';
     socket.write(Buffer.concat(line.split('\n').map((each) => encodeLine(each, noKey))));
-    while (!answer.test(heard)) {
+    while (!heard.includes(answer)) {
       await new Promise<void>((resolve) => {
         wake = resolve;
       });
@@ -65,7 +65,7 @@ async function left(): Promise<{ locks: number; intents: number; changed: number
   return must(rows[0]);
 }
 
-const inTransaction = /Z\0{3}\x05T/;
+const inTransaction = 'Z\0\0\0\x05T';
 
 it.each([
   [
@@ -83,38 +83,38 @@ it.each([
   ],
   [
     'behind a savepoint, failed',
-    [["Query begin; update t set v = 'new'; savepoint s; select 1 / 0", /Z\0{3}\x05E/]],
+    [["Query begin; update t set v = 'new'; savepoint s; select 1 / 0", 'Z\0\0\0\x05E']],
   ],
   [
     'with a portal half read',
     [
       ['Query begin; select * from t where id < 60 for update', inTransaction],
-      ['Parse | select * from t\nBind \nExecute  7\nFlush', /s\0{3}\x04/],
+      ['Parse | select * from t\nBind \nExecute  7\nFlush', 's\0\0\0\x04'],
     ],
   ],
   [
     'in the middle of COPY',
     [
-      ['Query copy t from stdin', /G/],
-      ['CopyData 500\\tnew\\n\nCopyData 501\\tnew\\n', /^/],
+      ['Query copy t from stdin', 'G\0'],
+      ['CopyData 500\\tnew\\n\nCopyData 501\\tnew\\n', ''],
     ],
   ],
   [
     'in the middle of COPY, in a block',
     [
       ["Query begin; update t set v = 'new' where id = 70", inTransaction],
-      ['Query copy t from stdin', /G/],
-      ['CopyData 500\\tnew\\n', /^/],
+      ['Query copy t from stdin', 'G\0'],
+      ['CopyData 500\\tnew\\n', ''],
     ],
   ],
   [
     'while it waits for a lock',
     [
       ["Query begin; update t set v = 'new' where id = 1", inTransaction],
-      ["Query update t set v = 'new' where id = 99", /^/],
+      ["Query update t set v = 'new' where id = 99", ''],
     ],
   ],
-] satisfies [string, [string, RegExp][]][])(
+] satisfies [string, [string, string][]][])(
   'a client that vanishes %s leaves nothing',
   async (_when, steps) => {
     const holder = new pg.Client({ connectionString: cluster.url(1) });
@@ -140,7 +140,7 @@ it('a client that vanishes after it has sent COMMIT has committed all or nothing
     const changes = `update t set v = '${text}' where id in (1, 2, 98, 99)`;
     await vanishAfter(i % 3, [
       [`Query begin; ${changes}`, inTransaction],
-      ['Query commit', /^/],
+      ['Query commit', ''],
     ]);
     await until(async () => {
       const { locks, intents } = await left();
