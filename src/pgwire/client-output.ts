@@ -96,6 +96,10 @@ export class WireOutput implements ClientOutput {
     }
   }
 
+  flush(): Promise<void> | undefined {
+    return this.#port.flush();
+  }
+
   complete(tag: string): void {
     writeCommandComplete(this.#port.buffer, tag);
   }

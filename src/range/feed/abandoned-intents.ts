@@ -3,6 +3,7 @@
  * keeps alive, are settled; one that is alive goes on, and the feed waits for it, unless its isolation level lets its
  * timestamp be moved.
  */
+import { compareTimestamps } from '../../kv/index.ts';
 import { type Intent } from '../../storage/index.ts';
 import { ownerOf } from '../concurrency/lock-table.ts';
 import { FinishedTxns } from '../concurrency/finished-txns.ts';
@@ -48,7 +49,10 @@ export class AbandonedIntents {
     const { clock, descriptor } = this.#replica;
     const how = { pusher: undefined, kind: 'timestamp', to: clock.now(), wait: false } as const;
     const outcome = await this.#pusher.push(ownerOf(intent), how);
-    if (outcome.kind === 'failed' || outcome.pushee.status === 'staging') return;
+    if (outcome.kind === 'failed') return;
+    const { status, timestamp } = outcome.pushee;
+    const hasEnded = status === 'committed' || status === 'aborted';
+    if (!hasEnded && compareTimestamps(timestamp, intent.timestamp) <= 0) return;
     const { startKey, endKey } = descriptor;
     await this.#pusher.resolveHere([{ start: startKey, end: endKey }], outcome.pushee);
   }

@@ -32,6 +32,7 @@ export {
 export { objectName } from './object-name.ts';
 export { indexesOf, partitionSpans, partitionValues, subzoneOf } from './partitions.ts';
 export type { Subzone } from './partitions.ts';
+export { holdsPrivilege, rolesOf } from './privileges.ts';
 export { quoteIdentifier, quoteList, quoteLiteral } from './quote.ts';
 export { defaultRoleOptions } from './roles.ts';
 export type { Role, RoleMembership, RoleOptions } from './roles.ts';
@@ -63,6 +64,7 @@ export { CatalogSnapshot, emptySnapshot, isImplicitKey } from './snapshot.ts';
 export type { CatalogData, NamedRelation, RelationDescriptor } from './snapshot.ts';
 export {
   deleteRow,
+  descriptorKey,
   newDescriptorId,
   newestRows,
   oldestRows,

@@ -163,14 +163,18 @@ export function deleteDescriptor(txn: Txn, id: DescriptorId): void {
   deleteRow(txn, descriptorTable, [BigInt(id), null]);
 }
 
+/** Where the row of a descriptor stands. */
+export function descriptorKey(id: DescriptorId): Buffer {
+  return primary(descriptorTable).encodeKey([BigInt(id), null]);
+}
+
 /** One descriptor as `txn` sees it: later changes of it make the transaction restart. */
 export async function readDescriptor(txn: Txn, id: DescriptorId): Promise<Descriptor | undefined> {
-  const index = primary(descriptorTable);
-  const key = index.encodeKey([BigInt(id), null]);
+  const key = descriptorKey(id);
   const value = await txn.get(key);
   if (value === undefined) return undefined;
   const row: Datum[] = [null, null];
-  index.decoder([0, 1])(key, value, row);
+  primary(descriptorTable).decoder([0, 1])(key, value, row);
   return decodeDescriptor(row);
 }
 

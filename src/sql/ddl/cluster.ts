@@ -1,4 +1,5 @@
 /** The cluster statements, each handed to the file of its idea. */
+import { sqlError } from '../errors.ts';
 import { type ClusterStatement } from '../parse/index.ts';
 import { type StatementResult } from '../session/types.ts';
 import { showAdvice } from './advice.ts';
@@ -55,6 +56,8 @@ export async function runCluster(
       return alterPartitions(statement, context);
     case 'configure-zone':
       return configureZone(statement, context);
+    case 'changefeed':
+      throw sqlError('internalError', 'sessions run changefeeds themselves');
   }
 }
 

@@ -3,6 +3,7 @@
  * tells which statement it is, the others read it.
  */
 import { indexTarget, type Source } from './parts.ts';
+import { changefeed } from './changefeed-parser.ts';
 import { controlJobs, showJobs } from './jobs-parser.ts';
 import { alterMembers } from './membership-parser.ts';
 import { alterRange, alterRanges, showRanges } from './ranges-parser.ts';
@@ -37,7 +38,7 @@ function clusterStatement(source: Source): ClusterStatement | undefined {
   if (reader.take('reset', 'cluster', 'setting')) return resetSetting(reader);
   if (reader.take('alter')) return alter(source);
   if (reader.take('explain', 'alter')) return explain(source);
-  return createPartitioned(source) ?? controlJobs(source);
+  return changefeed(reader) ?? createPartitioned(source) ?? controlJobs(source);
 }
 
 /** Of changes of placement alone. */

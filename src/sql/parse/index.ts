@@ -11,6 +11,7 @@ export {
 export { scan } from './scanner.ts';
 export { showSchema } from './show-sources.ts';
 export type { DecommissionChecks, MembershipStatement } from './membership-parser.ts';
+export type { ChangefeedStatement } from './changefeed-parser.ts';
 export type { JobIds, JobStatement } from './jobs-parser.ts';
 export type {
   IndexTarget,

@@ -16,7 +16,13 @@ export const defaultMaxStatementBytes = 16 * 1024 * 1024;
 
 const firstWord = /[A-Za-z]+/y;
 /** Statements that begin so are, or may be, none of PostgreSQL's. */
-const ownVerbs: ReadonlySet<string> = new Set(['show', 'pause', 'resume', 'cancel']);
+const ownVerbs: ReadonlySet<string> = new Set([
+  'show',
+  'pause',
+  'resume',
+  'cancel',
+  'experimental',
+]);
 
 /**
  * The statements of a query string, blank ones left out. Node locations are UTF-8 byte offsets in the

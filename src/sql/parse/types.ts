@@ -2,6 +2,7 @@
  * One tree type for SQL text: PostgreSQL's own parse tree (libpg-query) plus the cluster statements
  * that its grammar lacks, recognised by a small hand-written parser beforehand.
  */
+import { type ChangefeedStatement } from './changefeed-parser.ts';
 import { type JobStatement } from './jobs-parser.ts';
 import { type MembershipStatement } from './membership-parser.ts';
 import { type Node } from '@pgsql/types';
@@ -33,6 +34,7 @@ export type ClusterStatement =
   | RangeStatement
   | JobStatement
   | MembershipStatement
+  | ChangefeedStatement
   | { readonly kind: 'show-cluster-setting'; readonly name: string }
   | { readonly kind: 'show-cluster-settings'; readonly all: boolean }
   | {

@@ -54,6 +54,10 @@ export class DigestOutput implements ClientOutput {
     return this.#out.rows(rows);
   }
 
+  flush(): Promise<void> | undefined {
+    return this.#out.flush();
+  }
+
   complete(tag: string): void {
     this.#add(tag);
     this.#out.complete(tag);
@@ -113,6 +117,7 @@ export function failureDigest({ code, message }: SqlFailure): string {
 export const silentOutput: ClientOutput = {
   beginResult: () => {},
   rows: () => undefined,
+  flush: () => undefined,
   complete: () => {},
   emptyQuery: () => {},
   suspended: () => {},

@@ -32,7 +32,7 @@ const microsPerDay = 86_400_000_000;
 export function asOfTimestamp(node: Node, context: AsOfContext): AsOf {
   const now = context.clock.now();
   if ('FuncCall' in node) return byFunction(node.FuncCall, now, context);
-  return { kind: 'exact', at: past(parse(literal(node), now, context.eval), now) };
+  return { kind: 'exact', at: pastTimestamp(literal(node), now, context.eval) };
 }
 
 function byFunction(call: FuncCall, now: Timestamp, context: AsOfContext): AsOf {
@@ -56,12 +56,17 @@ function byFunction(call: FuncCall, now: Timestamp, context: AsOfContext): AsOf 
       return { kind: 'bounded', oldest: past(addMicros(now, -micros), now), nearestOnly };
     }
     case 'with_min_timestamp': {
-      const oldest = past(parse(literal(first), now, context.eval), now);
+      const oldest = pastTimestamp(literal(first), now, context.eval);
       return { kind: 'bounded', oldest, nearestOnly };
     }
     default:
       throw invalid();
   }
+}
+
+/** One of the forms that are text. */
+export function pastTimestamp(text: string, now: Timestamp, context: EvalContext): Timestamp {
+  return past(parse(text, now, context), now);
 }
 
 function past(at: Timestamp, now: Timestamp): Timestamp {
@@ -89,7 +94,7 @@ function parse(text: string, now: Timestamp, context: EvalContext): Timestamp {
   return { wall: wallOfTimestamp(micros), logical: 0 };
 }
 
-function intervalMicros(text: string, context: EvalContext): number {
+export function intervalMicros(text: string, context: EvalContext): number {
   const interval = asInterval(typeOps(oids.interval).parse(text, -1, context));
   return Number(interval.micros) + (interval.days + interval.months * 30) * microsPerDay;
 }

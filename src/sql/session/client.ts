@@ -14,6 +14,8 @@ export interface ClientOutput {
   beginResult(columns: readonly ResultColumn[], formats: ResultFormats, describe: boolean): void;
   /** A promise when the client is behind: wait for it before producing more. */
   rows(rows: readonly Row[]): Promise<void> | undefined;
+  /** All that was said leaves now; a promise when the client is behind. */
+  flush(): Promise<void> | undefined;
   complete(tag: string): void;
   emptyQuery(): void;
   suspended(): void;

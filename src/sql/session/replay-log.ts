@@ -67,6 +67,8 @@ export class ReplayLog {
         this.refuse('the schema or the cluster was changed or shown');
         return false;
       case 'empty':
+      // It is refused in a transaction.
+      case 'changefeed':
         return false;
     }
   }

@@ -14,6 +14,7 @@ import { type ClientAddress } from '../functions/index.ts';
 import { type Datum, findZone } from '../types/index.ts';
 import { type SessionHost } from '../virtual/index.ts';
 import { type ClientOutput, type ResultFormats } from './client.ts';
+import { changefeedColumns } from './changefeed.ts';
 import { controlColumns } from './control.ts';
 import { SessionEval, type SessionIdentity } from './eval-context.ts';
 import { deadlockFailure } from './deadlocks.ts';
@@ -75,6 +76,8 @@ export class Session {
   #timeout: TimerHandle | undefined;
   /** Where notices go. */
   output: ClientOutput | undefined;
+  /** What a cancel request stops, beside the transaction, while the statement runs that has set it. */
+  onCancel: (() => void) | undefined;
 
   constructor(services: SessionServices, options: SessionOptions) {
     this.services = services;
@@ -363,6 +366,9 @@ export class Session {
         case 'control':
           statement.columns = controlColumns(this, statement);
           break;
+        case 'changefeed':
+          statement.columns = changefeedColumns;
+          break;
         case 'utility':
           if (statement.parsed?.statement.kind === 'cluster') {
             statement.columns = this.services.columnsOf(statement.parsed.statement.statement);
@@ -563,6 +569,7 @@ export class Session {
     // What a savepoint saves goes on behind ROLLBACK TO.
     if (reason === 'closed') this.transaction.txn?.cancel();
     else this.transaction.txn?.cancelStatement();
+    this.onCancel?.();
   }
 
   get isCanceled(): boolean {
@@ -608,6 +615,7 @@ export class Session {
 
   #stop(): void {
     this.#isRunning = false;
+    this.onCancel = undefined;
     this.#timeout?.cancel();
     this.#timeout = undefined;
   }

@@ -9,6 +9,8 @@ export type StatementKind =
   /** Run by the session itself: SET, SHOW, PREPARE, FETCH, ... */
   | 'control'
   | 'copy'
+  /** Goes on until it is cancelled. */
+  | 'changefeed'
   /** Planned and executed. */
   | 'query'
   /** Schema changes, cluster statements. */
@@ -45,7 +47,9 @@ const query = new Set([
 
 export function kindOfStatement(parsed: ParsedStatement | undefined): StatementKind {
   if (parsed === undefined) return 'empty';
-  if (parsed.statement.kind === 'cluster') return 'utility';
+  if (parsed.statement.kind === 'cluster') {
+    return parsed.statement.statement.kind === 'changefeed' ? 'changefeed' : 'utility';
+  }
   const { node } = parsed.statement;
   const name = nodeName(node);
   if (name === 'TransactionStmt') return 'transaction';

@@ -14,6 +14,7 @@ import { sqlError, type SqlFailure } from '../errors.ts';
 import { type Datum, type Row, timestampOfWall } from '../types/index.ts';
 import { DigestOutput, failureDigest } from './answer-digest.ts';
 import { type ClientOutput } from './client.ts';
+import { runChangefeed } from './changefeed.ts';
 import { runControl } from './control.ts';
 import { runCopy } from './copy/copy.ts';
 import { isStatementRetry, toSqlFailure } from './kv-errors.ts';
@@ -57,7 +58,9 @@ export class StatementRunner {
       await this.#runTransactionStatement(statement, run.out);
       return;
     }
-    if (!alone || this.#transaction.state === 'explicit') {
+    // Nothing follows what has no end.
+    const isEndless = statement.kind === 'changefeed' && this.#transaction.state === 'idle';
+    if (!(alone || isEndless) || this.#transaction.state === 'explicit') {
       if (this.#transaction.state === 'idle') this.#transaction.open('implicit');
       await this.#runInTransaction(statement, run);
       return;
@@ -199,6 +202,8 @@ export class StatementRunner {
       case 'copy':
         tag = await runCopy(this.#session, statement, run, alone);
         break;
+      case 'changefeed':
+        return runChangefeed(this.#session, statement, run, alone);
       default:
         return;
     }

@@ -3,9 +3,11 @@ import { must, prefixEnd, sleep } from '../../util/index.ts';
 import { indexPrefix, tableKeyPrefix } from '../../encoding/index.ts';
 import {
   displayExpression,
+  holdsPrivilege,
   indexDefinition,
   qualifiedNames,
   quoteIdentifier,
+  rolesOf,
   ruleOid,
   type Descriptor,
   type TableDescriptor,
@@ -384,20 +386,14 @@ function privilege(source: Source, name: string, args: readonly Datum[]): Datum 
     .toLowerCase()
     .split(',')
     .map((word) => word.trim().replace(/ with grant option$/, ''));
-  const role = source.snapshot.data.roles.get(user);
-  if (role?.options.superuser === true) return true;
-  const roles = rolesOf(source, user);
-  if (name === 'pg_has_role') return roles.has(userOf(source, object));
+  const { snapshot } = source;
+  if (snapshot.data.roles.get(user)?.options.superuser === true) return true;
+  if (name === 'pg_has_role') return rolesOf(snapshot, user).has(userOf(source, object));
   const target = objectOf(source, name, object);
   if (target === undefined) return true;
-  if (roles.has(target.owner)) return true;
   return wanted.some(
     (word) =>
-      (target.privileges ?? []).some(
-        (grant) =>
-          grant.privilege === (word === 'temp' ? 'temporary' : word) &&
-          (grant.grantee === 'public' || roles.has(grant.grantee)),
-      ) ||
+      holdsPrivilege(snapshot, user, target, word === 'temp' ? 'temporary' : word) ||
       (target.kind === 'database' && (word === 'connect' || word.startsWith('temp'))) ||
       (target.kind === 'schema' && target.name === 'public' && word === 'usage'),
   );
@@ -408,16 +404,6 @@ function userOf(source: Source, value: Datum | undefined): string {
   if (name !== undefined && (name === 'public' || source.snapshot.data.roles.has(name)))
     return name;
   throw sqlError('undefinedObject', `role "${name ?? numberOf(value)}" does not exist`);
-}
-
-/** The role and everything it belongs to. */
-function rolesOf(source: Source, user: string): Set<string> {
-  const roles = new Set([user]);
-  for (const name of roles) {
-    for (const entry of source.snapshot.data.memberships)
-      if (entry.member === name) roles.add(entry.role);
-  }
-  return roles;
 }
 
 /** Undefined for what is built in and open to all. Throws when a name does not exist. */

@@ -63,6 +63,10 @@ class Collector implements ClientOutput {
     return undefined;
   }
 
+  flush(): undefined {
+    return undefined;
+  }
+
   complete(tag: string): void {
     this.results.push({ columns: this.#columns.map(({ name }) => name), rows: this.#rows, tag });
     this.#columns = [];

@@ -30,6 +30,7 @@ const output: ClientOutput = {
     for (const row of rows) said.push(`row ${JSON.stringify(row[0])}`);
     return undefined;
   },
+  flush: () => undefined,
   complete: (tag) => said.push(tag),
   emptyQuery: () => said.push('empty'),
   suspended: () => said.push('suspended'),

@@ -1,0 +1,3 @@
+export { Changefeed } from './changefeed.ts';
+export { changefeedOptions } from './options.ts';
+export { changefeedTables } from './targets.ts';
