@@ -48,6 +48,8 @@ export interface TransactionParts {
   readonly followerReadTimestamp: () => Timestamp;
   /** Longest log of a transaction that may be replayed. */
   readonly replayBytes: number;
+  /** Called when a transaction is over. */
+  readonly ended: () => Promise<void>;
   /** Throws 57014 when the statement was cancelled. */
   readonly checkCanceled: () => void;
 }
@@ -248,7 +250,10 @@ export class SessionTransaction {
   }
 
   async #end(committed: boolean): Promise<void> {
-    if (this.txn !== undefined) await this.#parts.catalog.finish();
+    if (this.txn !== undefined) {
+      await this.#parts.catalog.finish();
+      await this.#parts.ended();
+    }
     this.#parts.settings.end(committed);
     this.state = 'idle';
     this.readOnly = false;

@@ -55,6 +55,12 @@ async function prepare(session: Session, gid: string): Promise<void> {
   }
   await session.closePortals();
   const own = await transaction.require();
+  if (session.host.holdsForBoth(own)) {
+    throw sqlError(
+      'featureNotSupported',
+      'cannot PREPARE while holding both session-level and transaction-level locks on the same object',
+    );
+  }
   let claimed: PreparedTransaction | undefined;
   try {
     await transaction.prepare(async (txn) => {

@@ -1,105 +1,243 @@
 /**
- * Advisory locks. A transaction's lock is a lock on a key that the transaction itself holds; a session's
- * lock is held by a transaction of its own that stays open until the unlock. So they exclude each other over all
- * nodes, take part in deadlock detection, and vanish with a node that dies.
+ * The advisory locks of one session (PostgreSQL, chapter "Advisory Locks").
+ *
+ * A transaction's lock is held by that transaction: it goes with its end or a rollback to an earlier savepoint, and a transaction
+ * that has lost it (nothing was heard of its node for seconds) cannot commit. A session's lock is held by a transaction of its own
+ * that stays open until the unlock. A session is never in its own way: whatever it has at all it has for either purpose.
+ *
+ * INVARIANT: of one session, one transaction at most has or wants the lock on a `main` key; others of it stand beside.
  */
-import { KeyReader, KeyWriter, systemKey } from '../../encoding/index.ts';
 import { KvFailure, type Db, type Txn } from '../../kv/index.ts';
-import { type Datum } from '../types/index.ts';
+import { sleep, type Env } from '../../util/index.ts';
+import { LockKeys, type AdvisoryLock } from './advisory-keys.ts';
+import { hasLock, takeBeside, takeLock, type LockMode } from './advisory-protocol.ts';
 
 const maxLocks = 1000;
+const pollMs = 100;
+const sessionIdBytes = 8;
+
+interface SessionLock {
+  readonly keys: LockKeys;
+  /** The first one has the lock on the `main` key or wants it; what they hold together is of `mode`. */
+  txns: readonly Txn[];
+  mode: LockMode;
+  /** How often the session has taken it in each mode. */
+  readonly counts: { share: number; update: number };
+  /** The open transaction has asked for it, too. */
+  hasRider: boolean;
+}
+
+export interface Taking {
+  readonly mode: LockMode;
+  readonly wait: boolean;
+  readonly scope: 'session' | 'transaction';
+  /** Of the statement that asks. */
+  readonly txn: Txn;
+  /** Throws when the statement was cancelled. */
+  readonly checkCanceled: () => void;
+}
 
 export class AdvisoryLocks {
+  readonly #env: Env;
   readonly #db: Db;
-  readonly #held = new Map<string, { readonly txn: Txn; count: number }>();
+  readonly #id: Buffer;
+  readonly #held = new Map<string, SessionLock>();
 
-  constructor(db: Db) {
+  constructor(env: Env, db: Db) {
+    this.#env = env;
     this.#db = db;
+    this.#id = env.random.bytes(sessionIdBytes);
   }
 
-  /** Takes a lock; false when `wait` is false and somebody else holds it. */
-  async take(
-    args: readonly Datum[],
-    options: { readonly shared: boolean; readonly wait: boolean; readonly txn: Txn | undefined },
+  /** False when `wait` is false and another session has it. */
+  async take(lock: AdvisoryLock, taking: Taking): Promise<boolean> {
+    const keys = new LockKeys(lock, this.#id);
+    const held = await this.#find(keys);
+    const isGranted =
+      taking.scope === 'session'
+        ? await this.#takeForSession(keys, held, taking)
+        : await this.#takeForTransaction(keys, held, taking);
+    return isGranted;
+  }
+
+  async #takeForTransaction(
+    keys: LockKeys,
+    held: SessionLock | undefined,
+    { mode, wait, txn, checkCanceled }: Taking,
   ): Promise<boolean> {
-    const key = lockKey(args);
-    const read = {
-      lock: options.shared ? ('share' as const) : ('update' as const),
-      waitPolicy: options.wait ? ('block' as const) : ('error' as const),
-    };
-    if (options.txn !== undefined) return granted(options.txn.get(key, read));
-    const name = `${options.shared ? 's' : 'x'}${key.toString('latin1')}`;
-    const held = this.#held.get(name);
-    if (held !== undefined) {
-      held.count++;
+    if (hasLock(txn, keys, mode)) return true;
+    if (held === undefined || hasLock(txn, keys, 'share')) return takeLock(txn, keys, mode, wait);
+    if (!covers(held.mode, mode)) {
+      if (!(await this.#upgrade(held, wait, checkCanceled))) return false;
+    }
+    held.hasRider = true;
+    return true;
+  }
+
+  async #takeForSession(
+    keys: LockKeys,
+    held: SessionLock | undefined,
+    { mode, wait, txn, checkCanceled }: Taking,
+  ): Promise<boolean> {
+    if (held !== undefined && covers(held.mode, mode)) {
+      held.counts[mode]++;
       return true;
     }
-    if (this.#held.size >= maxLocks)
-      throw new KvFailure({ kind: 'too-large', reason: 'too many advisory locks' });
-    const txn = this.#db.begin({ name: 'advisory lock' });
-    try {
-      const isGranted = await granted(txn.get(key, read));
-      if (isGranted) this.#held.set(name, { txn, count: 1 });
-      else await txn.rollback();
-      return isGranted;
-    } catch (error) {
-      await txn.rollback();
-      throw error;
+    if (hasLock(txn, keys, 'share')) {
+      if (!hasLock(txn, keys, mode) && !(await takeLock(txn, keys, mode, wait))) return false;
+      const own = await this.#own((other) => takeBeside(other, txn, keys, mode).then(() => true));
+      if (own !== undefined) this.#add(keys, held, own, mode);
+      return own !== undefined;
     }
+    if (held !== undefined) {
+      if (!(await this.#upgrade(held, wait, checkCanceled))) return false;
+      held.counts[mode]++;
+      return true;
+    }
+    const own = await this.#own((other) =>
+      this.#unlessCanceled(other, takeLock(other, keys, mode, wait), checkCanceled),
+    );
+    if (own !== undefined) this.#add(keys, undefined, own, mode);
+    return own !== undefined;
   }
 
-  /** False when the session does not hold it. */
-  async release(args: readonly Datum[], shared: boolean): Promise<boolean> {
-    const name = `${shared ? 's' : 'x'}${lockKey(args).toString('latin1')}`;
-    const held = this.#held.get(name);
-    if (held === undefined) return false;
-    held.count--;
-    if (held.count > 0) return true;
-    this.#held.delete(name);
-    await held.txn.rollback();
+  #add(keys: LockKeys, held: SessionLock | undefined, own: Txn, mode: LockMode): void {
+    const counts = held?.counts ?? { share: 0, update: 0 };
+    counts[mode]++;
+    const txns = [...(held?.txns ?? []), own];
+    this.#held.set(nameOf(keys), { keys, txns, mode, counts, hasRider: held?.hasRider ?? false });
+  }
+
+  /** The session shares it and wants it for itself. */
+  async #upgrade(held: SessionLock, wait: boolean, checkCanceled: () => void): Promise<boolean> {
+    const [first] = held.txns;
+    if (first === undefined) return false;
+    const before = first.savepoint();
+    try {
+      const taking = takeLock(first, held.keys, 'update', wait);
+      if (!(await this.#unlessCanceled(first, taking, checkCanceled))) return false;
+    } catch (error) {
+      if (first.status === 'open') first.rollbackTo(before);
+      throw error;
+    }
+    held.mode = 'update';
+    return true;
+  }
+
+  /** A transaction of the session's own, when `body` gets what it wants. */
+  async #own(body: (txn: Txn) => Promise<boolean>): Promise<Txn | undefined> {
+    if (this.#held.size >= maxLocks) {
+      throw new KvFailure({ kind: 'too-large', reason: 'too many advisory locks' });
+    }
+    const txn = this.#db.begin({ name: 'advisory lock' });
+    let isGranted = false;
+    try {
+      isGranted = await body(txn);
+    } finally {
+      if (!isGranted) await txn.rollback();
+    }
+    return isGranted ? txn : undefined;
+  }
+
+  async #unlessCanceled<T>(txn: Txn, work: Promise<T>, checkCanceled: () => void): Promise<T> {
+    let isDone = false;
+    const watched = work.finally(() => {
+      isDone = true;
+    });
+    watched.catch(() => undefined);
+    while (!isDone) {
+      await Promise.race([watched, sleep(this.#env, pollMs)]);
+      try {
+        checkCanceled();
+      } catch (error) {
+        txn.cancelStatement();
+        await watched.catch(() => undefined);
+        throw error;
+      }
+    }
+    return watched;
+  }
+
+  /** What the session has of it; not what it has lost: its node was not heard of for seconds. */
+  async #find(keys: LockKeys): Promise<SessionLock | undefined> {
+    const held = this.#held.get(nameOf(keys));
+    if (held === undefined || held.txns.every(({ status }) => status === 'open')) return held;
+    await this.#drop(held);
+    return undefined;
+  }
+
+  /** False when the session does not hold it in this mode. */
+  async release(lock: AdvisoryLock, mode: LockMode): Promise<boolean> {
+    const held = await this.#find(new LockKeys(lock, this.#id));
+    if (held === undefined || held.counts[mode] === 0) return false;
+    held.counts[mode]--;
+    await this.#letGo(held);
     return true;
   }
 
   async releaseAll(): Promise<void> {
-    const all = [...this.#held.values()];
-    this.#held.clear();
-    for (const { txn } of all) await txn.rollback();
+    for (const held of this.#held.values()) {
+      held.counts.share = 0;
+      held.counts.update = 0;
+      await this.#letGo(held);
+    }
+  }
+
+  /** The transaction that was open has ended. */
+  async transactionEnded(): Promise<void> {
+    for (const held of this.#held.values()) {
+      if (!held.hasRider) continue;
+      held.hasRider = false;
+      await this.#letGo(held);
+    }
+  }
+
+  /** A lock that is held for the session and for `txn`, too: PostgreSQL cannot prepare such a transaction. */
+  isShared(txn: Txn): boolean {
+    return [...this.#held.values()].some(
+      ({ keys, hasRider }) => hasRider || hasLock(txn, keys, 'share'),
+    );
+  }
+
+  /** Gives up what nobody in the session needs any more. */
+  async #letGo(held: SessionLock): Promise<void> {
+    const { counts, hasRider, keys } = held;
+    if (hasRider || counts.update > 0) return;
+    if (counts.share === 0) return this.#drop(held);
+    if (held.mode === 'share') return;
+    const [first] = held.txns;
+    const own =
+      first &&
+      (await this.#own((other) => takeBeside(other, first, keys, 'share').then(() => true)));
+    if (own === undefined) return;
+    const before = held.txns;
+    held.txns = [own];
+    held.mode = 'share';
+    await end(before);
+  }
+
+  async #drop(held: SessionLock): Promise<void> {
+    this.#held.delete(nameOf(held.keys));
+    await end(held.txns);
   }
 }
 
-const prefix = systemKey('advisory-lock/');
-
-/** Columns of pg_locks for the key of an advisory lock; undefined: it is none. */
-export function advisoryLockOf(
-  key: Buffer,
-): { readonly classid: number; readonly objid: number; readonly objsubid: number } | undefined {
-  if (!key.subarray(0, prefix.length).equals(prefix)) return undefined;
-  const reader = new KeyReader(key, prefix.length);
-  const isPair = reader.byte() === 2;
-  const first = BigInt.asUintN(64, reader.bigint());
-  const second = isPair ? BigInt.asUintN(64, reader.bigint()) : first;
-  const low = (value: bigint): number => Number(value & 0xffff_ffffn);
-  return {
-    classid: low(isPair ? first : first >> 32n),
-    objid: low(second),
-    objsubid: isPair ? 2 : 1,
-  };
+/** A commit has let go of everything when it is answered, and there is nothing to commit. */
+async function end(txns: readonly Txn[]): Promise<void> {
+  for (const txn of txns) {
+    try {
+      if (txn.status === 'open') await txn.commit();
+    } catch (error) {
+      // It was lost before, or goes when its heartbeats are missed.
+      if (!(error instanceof KvFailure)) throw error;
+    }
+  }
 }
 
-function lockKey(args: readonly Datum[]): Buffer {
-  const writer = new KeyWriter().raw(prefix).byte(args.length);
-  for (const arg of args) {
-    if (typeof arg === 'bigint' || typeof arg === 'number') writer.bigint(BigInt(arg));
-  }
-  return writer.finish();
+function covers(has: LockMode, wanted: LockMode): boolean {
+  return has === 'update' || wanted === 'share';
 }
 
-async function granted(reading: Promise<unknown>): Promise<boolean> {
-  try {
-    await reading;
-    return true;
-  } catch (error) {
-    if (error instanceof KvFailure && error.kvError.kind === 'lock-not-available') return false;
-    throw error;
-  }
+function nameOf({ main }: LockKeys): string {
+  return main.toString('latin1');
 }

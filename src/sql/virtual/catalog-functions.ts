@@ -17,6 +17,7 @@ import { sqlError } from '../errors.ts';
 import { allFunctions } from '../functions/index.ts';
 import { type StatementContext } from '../session/types.ts';
 import { formatType, typeByOid, type Datum } from '../types/index.ts';
+import { callAdvisoryFunction } from './advisory-functions.ts';
 import { type AdvisoryLocks } from './advisory-locks.ts';
 import { sourceOf, type Source } from './build.ts';
 import { parseName } from './names.ts';
@@ -52,7 +53,7 @@ export async function callCatalogFunction(
 ): Promise<Datum> {
   const source = sourceOf(context);
   if (name.startsWith('has_') || name === 'pg_has_role') return privilege(source, name, args);
-  if (name.includes('advisory')) return advisory(name, args, context, locks);
+  if (name.includes('advisory')) return callAdvisoryFunction(name, args, context, locks);
   if (name.endsWith('_is_visible')) return isVisible(source, name, args[0]);
   switch (name) {
     case 'pg_get_indexdef':
@@ -346,28 +347,6 @@ async function pause(context: StatementContext, seconds: number): Promise<void> 
     if (!(restMs > 0)) return;
     await sleep(context.env, Math.min(restMs, sleepSliceMs));
   }
-}
-
-async function advisory(
-  name: string,
-  args: readonly Datum[],
-  context: StatementContext,
-  locks: AdvisoryLocks,
-): Promise<Datum> {
-  const shared = name.endsWith('_shared');
-  if (name === 'pg_advisory_unlock_all') {
-    await locks.releaseAll();
-    return '';
-  }
-  if (name.startsWith('pg_advisory_unlock')) {
-    const released = await locks.release(args, shared);
-    if (!released) context.notice('WARNING', '01000', "you don't own a lock of this kind");
-    return released;
-  }
-  const wait = !name.startsWith('pg_try');
-  const txn = name.includes('_xact_') ? context.txn : undefined;
-  const granted = await locks.take(args, { shared, wait, txn });
-  return wait ? '' : granted;
 }
 
 // Privileges.

@@ -1,4 +1,5 @@
 /** The asynchronous side of evaluation: sequences, names and oids, catalog functions, row ids. One per session. */
+import { type Txn } from '../../kv/index.ts';
 import { SessionCatalog, type SequenceDescriptor } from '../catalog/index.ts';
 import { setValue } from '../ddl/index.ts';
 import { SequenceValues } from './sequence-values.ts';
@@ -26,13 +27,17 @@ export interface SessionHost extends EvalHost {
   nameOf(typeOid: number, value: number): string | undefined;
   /** Gives back what the session holds beyond its transactions (advisory locks); DISCARD ALL and the session's end. */
   close(): Promise<void>;
+  /** The open transaction is over, one way or another. */
+  transactionEnded(): Promise<void>;
+  /** Some advisory lock is held for `txn` and for the session. */
+  holdsForBoth(txn: Txn): boolean;
 }
 
 export function createEvalHost(inputs: EvalHostInputs): SessionHost {
   const { catalog } = inputs;
   const { cache } = catalog;
   const current = new Map<number, bigint>();
-  const locks = new AdvisoryLocks(cache.db);
+  const locks = new AdvisoryLocks(cache.env, cache.db);
   const values = new SequenceValues(cache.db, inputs.context);
   let last: number | undefined;
 
@@ -93,6 +98,8 @@ export function createEvalHost(inputs: EvalHostInputs): SessionHost {
       return kind === undefined ? undefined : lookupName(catalog, kind, value);
     },
     close: () => locks.releaseAll(),
+    transactionEnded: () => locks.transactionEnded(),
+    holdsForBoth: (txn) => locks.isShared(txn),
   };
 }
 

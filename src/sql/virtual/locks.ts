@@ -6,8 +6,9 @@ import { decodeIndexPrefix } from '../../encoding/index.ts';
 import { type ReportedLock, type TxnId } from '../../kv/index.ts';
 import { keyText } from '../ddl/index.ts';
 import { Interval, timestampOfWall, uuidFromHex, type Datum } from '../types/index.ts';
-import { advisoryLockOf } from './advisory-locks.ts';
+import { advisoryLockOf } from './advisory-keys.ts';
 import { reported, type Record_, type Source } from './build.ts';
+import { xidOf } from './xid.ts';
 
 export const clusterLocksShape =
   'range_id:int8 table_id:int8 database_name:text schema_name:text table_name:text index_name:text lock_key:bytea lock_key_pretty:text txn_id:uuid ts:timestamp lock_strength:text durability:text granted:bool contended:bool duration:interval isolation_level:text';
@@ -114,11 +115,6 @@ const granted = { mode: 'ExclusiveLock', granted: true } as const;
 function tupleMode({ strength, isReplicated }: ReportedLock): string {
   if (strength === 'share') return 'RowShareLock';
   return isReplicated ? 'ExclusiveLock' : 'AccessExclusiveLock';
-}
-
-/** A transaction has a longer name than an xid can hold: the beginning of it. */
-function xidOf(txnId: string): number {
-  return parseInt(txnId.slice(0, 8), 16);
 }
 
 /** What a key belongs to. */
