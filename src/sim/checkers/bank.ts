@@ -1,6 +1,6 @@
 /** Money that is moved between accounts: every read of all of them sees the same total. */
 import { type Finding, type Recorded } from './history.ts';
-import { describeOperation } from './describe.ts';
+import { findingsAmong } from './describe.ts';
 import { int, listOf, operations, orNull, tuple, type OperationOf } from './shape.ts';
 
 const shapes = {
@@ -28,12 +28,12 @@ export function checkBank(
   history: readonly Recorded<BankOperation>[],
   { accounts, total }: Accounts,
 ): Finding[] {
-  const findings: Finding[] = [];
+  const { findings, found } = findingsAmong(bankCodec);
   for (const operation of history) {
     const { what, outcome } = operation;
     if (what.kind !== 'read' || what.value === null || outcome !== 'ok') continue;
     for (const anomaly of anomaliesOf(what.value, { accounts, total })) {
-      findings.push({ anomaly, text: describeOperation(operation, bankCodec) });
+      found(anomaly, operation);
     }
   }
   return findings;

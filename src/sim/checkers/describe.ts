@@ -1,6 +1,21 @@
 /** How operations are shown in findings. */
-import { type Recorded } from './history.ts';
+import { type Finding, type Recorded } from './history.ts';
 import { isList, type Codec, type Json } from './shape.ts';
+
+/** Where a checker notes what it found, each with the operations that show it. */
+export function findingsAmong<What>(codec: Codec<What>): {
+  readonly findings: Finding[];
+  readonly found: (anomaly: string, ...shown: readonly (Recorded<What> | undefined)[]) => void;
+} {
+  const findings: Finding[] = [];
+  return {
+    findings,
+    found(anomaly, ...shown) {
+      const text = shown.map((each) => describeOperation(each, codec)).join('; ');
+      findings.push({ anomaly, text });
+    },
+  };
+}
 
 /** `transfer [0 1 5] (process 1, ok, from 1204 ms)` */
 export function describeOperation<What>(

@@ -1,5 +1,5 @@
 /** Groups of keys that are each written once: whatever is read of a group, one read has all that the other has. */
-import { describeOperation } from './describe.ts';
+import { findingsAmong } from './describe.ts';
 import { grouped } from './grouped.ts';
 import { type Finding, type Recorded } from './history.ts';
 import { int, listOf, operations, orNull, tuple, type OperationOf } from './shape.ts';
@@ -26,11 +26,7 @@ export function checkLongFork(history: readonly Operation[]): Finding[] {
 }
 
 function checkGroup(group: readonly Operation[]): Finding[] {
-  const findings: Finding[] = [];
-  const found = (anomaly: string, ...shown: readonly (Operation | undefined)[]): void => {
-    const text = shown.map((each) => describeOperation(each, longForkCodec)).join('; ');
-    findings.push({ anomaly, text });
-  };
+  const { findings, found } = findingsAmong(longForkCodec);
   const writes = new Map<number, Operation>();
   for (const each of group) if (each.what.kind === 'write') writes.set(each.what.value[1], each);
   const states: { readonly keys: ReadonlySet<number>; readonly read: Operation }[] = [];

@@ -1,5 +1,5 @@
 /** Clients that insert one more than the largest number there is: what is there are the numbers from 1 on, each once. */
-import { describeOperation } from './describe.ts';
+import { findingsAmong } from './describe.ts';
 import { type Finding, type Recorded } from './history.ts';
 import { int, listOf, operations, orNull, type OperationOf } from './shape.ts';
 
@@ -20,9 +20,7 @@ export const monotonicCodec = operations(shapes);
  *   lost           acknowledged, and missing in a read that began later
  */
 export function checkMonotonic(history: readonly Recorded<MonotonicOperation>[]): Finding[] {
-  const findings: Finding[] = [];
-  const show = (operation: Recorded<MonotonicOperation> | undefined): string =>
-    describeOperation(operation, monotonicCodec);
+  const { findings, found } = findingsAmong(monotonicCodec);
   const inserted = new Map<number, Recorded<MonotonicOperation>>();
   /** The largest number known at each moment at which that changed. */
   const known = new RisingMaximum<Recorded<MonotonicOperation>>();
@@ -35,7 +33,7 @@ export function checkMonotonic(history: readonly Recorded<MonotonicOperation>[])
     if (kind === 'insert') {
       const other = inserted.get(value);
       if (other !== undefined) {
-        findings.push({ anomaly: 'duplicate', text: `${show(other)}; ${show(operation)}` });
+        found('duplicate', other, operation);
       }
       inserted.set(value, operation);
       known.raise(operation.completed, value, operation);
@@ -51,15 +49,15 @@ export function checkMonotonic(history: readonly Recorded<MonotonicOperation>[])
       if (before === undefined || before.value < value) continue;
       // Two that are equal are duplicates already.
       if (before.value === value && before.from.what.kind === 'insert') continue;
-      findings.push({ anomaly: 'not-rising', text: `${show(before.from)}; ${show(operation)}` });
+      found('not-rising', before.from, operation);
       continue;
     }
     const numbers = new Set(value);
     const largest = Math.max(0, ...value);
-    if (numbers.size < value.length) findings.push({ anomaly: 'duplicate', text: show(operation) });
-    if (numbers.size < largest) findings.push({ anomaly: 'gap', text: show(operation) });
+    if (numbers.size < value.length) found('duplicate', operation);
+    if (numbers.size < largest) found('gap', operation);
     if (before !== undefined && before.value > largest) {
-      findings.push({ anomaly: 'lost', text: `${show(before.from)}; ${show(operation)}` });
+      found('lost', before.from, operation);
     }
   }
   return findings;

@@ -1,5 +1,5 @@
 /** Rows that one client writes one after the other: who sees a later one sees all before it (sequential consistency). */
-import { describeOperation } from './describe.ts';
+import { findingsAmong } from './describe.ts';
 import { type Finding, type Recorded } from './history.ts';
 import { bool, int, listOf, operations, orNull, tuple, type OperationOf } from './shape.ts';
 
@@ -15,17 +15,14 @@ export const sequentialCodec = operations(shapes);
 
 /** 'out-of-order': a row was there, and one that was written before it and read after it was not. */
 export function checkSequential(history: readonly Recorded<SequentialOperation>[]): Finding[] {
-  const findings: Finding[] = [];
+  const { findings, found } = findingsAmong(sequentialCodec);
   for (const operation of history) {
     const { what, outcome } = operation;
     if (what.kind !== 'read' || outcome !== 'ok') continue;
     const seen = what.value[1] ?? [];
     const first = seen.indexOf(true);
     if (first >= 0 && seen.includes(false, first)) {
-      findings.push({
-        anomaly: 'out-of-order',
-        text: describeOperation(operation, sequentialCodec),
-      });
+      found('out-of-order', operation);
     }
   }
   return findings;

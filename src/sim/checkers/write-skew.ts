@@ -2,7 +2,7 @@
  * Two transactions per key, each of which looks for rows of either and inserts its own only if there is none: predicate
  * write skew (Adya's G2) lets both.
  */
-import { describeOperation } from './describe.ts';
+import { findingsAmong } from './describe.ts';
 import { type Finding, type Recorded } from './history.ts';
 import { bool, int, operations, orNull, tuple, type OperationOf } from './shape.ts';
 
@@ -16,16 +16,14 @@ export const writeSkewCodec = operations(shapes);
 
 /** 'G2': both sides of a key have inserted. */
 export function checkWriteSkew(history: readonly Recorded<WriteSkewOperation>[]): Finding[] {
-  const findings: Finding[] = [];
+  const { findings, found } = findingsAmong(writeSkewCodec);
   const inserted = new Map<number, Recorded<WriteSkewOperation>>();
   for (const operation of history) {
     const [key, , done] = operation.what.value;
     if (operation.outcome !== 'ok' || done !== true) continue;
     const other = inserted.get(key);
     inserted.set(key, operation);
-    if (other === undefined) continue;
-    const both = [other, operation].map((each) => describeOperation(each, writeSkewCodec));
-    findings.push({ anomaly: 'G2', text: both.join('; ') });
+    if (other !== undefined) found('G2', other, operation);
   }
   return findings;
 }

@@ -1,16 +1,25 @@
 /** The workloads that are checked over SQL, by name. */
 import { type IsolationLevel } from '../../checkers/isolation.ts';
 import { historyOf, type HistoryEvent } from '../../checkers/history-files.ts';
+import { appendSchemaChange } from './append-schema-change.ts';
 import { bank } from './bank.ts';
+import { comments } from './comments.ts';
 import { counter } from './counter.ts';
+import { followerReads } from './follower-reads.ts';
+import { foreignKey } from './foreign-key.ts';
 import { g2 } from './g2.ts';
 import { listAppend } from './list-append.ts';
+import { lockHolders } from './locks.ts';
 import { longFork } from './long-fork.ts';
 import { monotonic } from './monotonic.ts';
+import { multiKeyAcid } from './multi-key-acid.ts';
+import { queue } from './queue.ts';
 import { register } from './register.ts';
 import { startRun, verdictOn, type Verdict, type WorkloadRun } from './run.ts';
 import { sequential } from './sequential.ts';
 import { set } from './set.ts';
+import { txnCycle } from './txn-cycle.ts';
+import { unique } from './unique.ts';
 import { type CheckedWorkload } from './workload.ts';
 
 export { isolationLevels, type IsolationLevel } from '../../checkers/isolation.ts';
@@ -25,7 +34,16 @@ const workloads = {
   'long-fork': entry(longFork),
   g2: entry(g2),
   sequential: entry(sequential),
+  'multi-key-acid': entry(multiKeyAcid),
+  comments: entry(comments),
   counter: entry(counter),
+  'txn-cycle': entry(txnCycle),
+  queue: entry(queue),
+  unique: entry(unique),
+  'foreign-key': entry(foreignKey),
+  locks: entry(lockHolders),
+  'follower-reads': entry(followerReads),
+  'append-schema-change': entry(appendSchemaChange),
 };
 
 export type CheckedWorkloadName = keyof typeof workloads;

@@ -21,7 +21,7 @@ const appendsPerKey = 64;
 const opsMax = 4;
 const finalReadKeys = 20;
 
-type Ops = AppendTransaction['what'];
+export type AppendOps = AppendTransaction['what'];
 
 interface Manner {
   /** Of reads. */
@@ -31,7 +31,7 @@ interface Manner {
   readonly pause: boolean;
 }
 
-export function listAppend(isolation: IsolationLevel): CheckedWorkload<Ops> {
+export function listAppend(isolation: IsolationLevel): CheckedWorkload<AppendOps> {
   const keys = new ActiveKeys();
   return {
     tables,
@@ -53,7 +53,7 @@ export function listAppend(isolation: IsolationLevel): CheckedWorkload<Ops> {
     finalReads() {
       const reads = keys.all.map((key): MicroOp => ({ kind: 'read', key, list: undefined }));
       const manner: Manner = { by: 'key', lock: '', append: 'upsert', pause: false };
-      const steps: Step<Ops>[] = [];
+      const steps: Step<AppendOps>[] = [];
       for (let i = 0; i < reads.length; i += finalReadKeys) {
         steps.push(attempt(reads.slice(i, i + finalReadKeys), manner, isolation));
       }
@@ -68,7 +68,7 @@ export function listAppend(isolation: IsolationLevel): CheckedWorkload<Ops> {
   };
 }
 
-function attempt(ops: Ops, manner: Manner, isolation: IsolationLevel): Step<Ops> {
+function attempt(ops: AppendOps, manner: Manner, isolation: IsolationLevel): Step<AppendOps> {
   return {
     what: ops,
     run: (sql) =>
