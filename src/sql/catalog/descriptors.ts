@@ -33,6 +33,8 @@ export interface DatabaseDescriptor {
   readonly owner: string;
   readonly comment?: string;
   readonly privileges?: readonly PrivilegeGrant[];
+  /** Session variables that sessions of this database start with. */
+  readonly settings?: Readonly<Record<string, string>>;
 }
 
 export interface SchemaDescriptor {

@@ -1,6 +1,5 @@
 /** CREATE, ALTER and DROP ROLE, membership in roles. */
 import {
-  type AlterRoleSetStmt,
   type AlterRoleStmt,
   type CreateRoleStmt,
   type DropRoleStmt,
@@ -12,7 +11,7 @@ import { defaultRoleOptions, rootUser, type Role, type RoleOptions } from '../ca
 import { sqlError } from '../errors.ts';
 import { type StatementResult } from '../session/types.ts';
 import { done, type Ddl } from './context.ts';
-import { constantText, defBool, defText } from './nodes.ts';
+import { defBool, defText } from './nodes.ts';
 import { roleName } from './owners.ts';
 import { passwordVerifier, saltBytes } from './passwords.ts';
 
@@ -73,7 +72,7 @@ function storedPassword(ddl: Ddl, text: string | undefined): string | null {
   return passwordVerifier(text, ddl.context.env.random.bytes(saltBytes));
 }
 
-function requireAdmin(ddl: Ddl, what: string): void {
+export function requireAdmin(ddl: Ddl, what: string): void {
   const user = ddl.catalog.snapshot.data.roles.get(ddl.context.eval.currentUser);
   if (user?.options.superuser === true || user?.options.createRole === true) return;
   throw sqlError('insufficientPrivilege', `permission denied to ${what}`);
@@ -158,29 +157,6 @@ export async function alterRole(ddl: Ddl, stmt: AlterRoleStmt): Promise<Statemen
     }
   } else join(ddl, name, memberships);
   recordRole(ddl, 'alter', name, stmt.options);
-  return done('ALTER ROLE');
-}
-
-/** ALTER ROLE ... SET: kept with the role; sessions of that role start with it. */
-export async function alterRoleSet(ddl: Ddl, stmt: AlterRoleSetStmt): Promise<StatementResult> {
-  if (stmt.role === undefined || stmt.database !== undefined) {
-    throw sqlError(
-      'featureNotSupported',
-      'settings for all roles or for one database are not supported',
-    );
-  }
-  const name = roleName(ddl, stmt.role);
-  const role = ddl.catalog.snapshot.data.roles.get(name);
-  if (role === undefined) throw sqlError('undefinedObject', `role "${name}" does not exist`);
-  const settings: Record<string, string> = { ...role.options.settings };
-  const key = stmt.setstmt?.name ?? '';
-  if (stmt.setstmt?.kind === 'VAR_RESET_ALL')
-    for (const each of Object.keys(settings)) delete settings[each];
-  else if (stmt.setstmt?.kind === 'VAR_SET_VALUE') {
-    settings[key] = (stmt.setstmt.args ?? []).map((node) => constantText(node) ?? '').join(', ');
-  } else delete settings[key];
-  ddl.writer.putRole({ ...role, options: { ...role.options, settings } });
-  ddl.context.events.record('alter_role', 0, { RoleName: name, SetInfo: [key] });
   return done('ALTER ROLE');
 }
 

@@ -1,4 +1,5 @@
 /** Which statement goes where. */
+import { alterDatabaseSet, alterRoleSet } from './setting-defaults.ts';
 import { type Node } from '@pgsql/types';
 import { sqlError } from '../errors.ts';
 import { StatementEvents } from '../events/index.ts';
@@ -20,7 +21,7 @@ import { grant } from './grants.ts';
 import { createIndex } from './indexes.ts';
 import { rangeName, nameText } from './nodes.ts';
 import { rename, setSchema } from './rename.ts';
-import { alterRole, alterRoleSet, createRole, dropRole, grantRole } from './roles.ts';
+import { alterRole, createRole, dropRole, grantRole } from './roles.ts';
 import { alterSequence, createSequence } from './sequences.ts';
 import { truncateTables } from './truncate.ts';
 import { type RunUtility } from './types.ts';
@@ -79,6 +80,9 @@ async function runPostgres(node: Node, context: UtilityContext): Promise<Stateme
   }
   if ('CreateRoleStmt' in node) return createRole(await ddl('CREATE ROLE'), node.CreateRoleStmt);
   if ('AlterRoleStmt' in node) return alterRole(await ddl('ALTER ROLE'), node.AlterRoleStmt);
+  if ('AlterDatabaseSetStmt' in node) {
+    return alterDatabaseSet(await ddl('ALTER DATABASE'), node.AlterDatabaseSetStmt);
+  }
   if ('AlterRoleSetStmt' in node)
     return alterRoleSet(await ddl('ALTER ROLE'), node.AlterRoleSetStmt);
   if ('DropRoleStmt' in node) return dropRole(await ddl('DROP ROLE'), node.DropRoleStmt);

@@ -80,12 +80,15 @@ export class SqlService {
           `role "${user}" is not permitted to log in`,
         );
       }
-      if ((await catalog.findDatabase(database)) === undefined) {
+      const descriptor = await catalog.findDatabase(database);
+      if (descriptor === undefined) {
         throw sqlError('invalidCatalogName', `database "${database}" does not exist`);
       }
       session.settings.force('is_superuser', role.options.superuser ? 'on' : 'off');
-      for (const [name, value] of Object.entries(role.options.settings ?? {})) {
-        if (!given.has(name.toLowerCase())) session.settings.setDefault(name, value);
+      for (const defaults of [descriptor.settings, role.options.settings]) {
+        for (const [name, value] of Object.entries(defaults ?? {})) {
+          if (!given.has(name.toLowerCase())) session.settings.setDefault(name, value);
+        }
       }
     } finally {
       await catalog.finish();

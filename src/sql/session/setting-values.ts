@@ -2,7 +2,8 @@
 import { unreachable } from '../../util/index.ts';
 import { sqlError } from '../errors.ts';
 import { isolationLevels, isolationNamed } from './isolation.ts';
-import { type SettingDefinition } from './setting-definitions.ts';
+import { type SettingDefinition, settingDefinitions } from './setting-definitions.ts';
+import { findZone } from '../types/index.ts';
 
 const trueWords = ['on', 'true', 'yes', '1', 't', 'y', 'tr', 'tru', 'ye'];
 const falseWords = ['off', 'false', 'no', '0', 'f', 'n', 'of', 'fa', 'fal', 'fals'];
@@ -13,6 +14,19 @@ const unitFactors: Readonly<Record<string, Readonly<Record<string, number>>>> = 
   kB: { B: 1 / 1024, kB: 1, MB: 1024, GB: 1024 * 1024, TB: 1024 * 1024 * 1024 },
   '8kB': { kB: 1 / 8, MB: 128, GB: 131_072, TB: 134_217_728 },
 };
+
+/** Throws 42704, 55P02 and 22023 for what a session cannot be set to. */
+export function checkSetting(name: string, value: string): void {
+  const definition = settingDefinitions.get(name.toLowerCase());
+  if (definition === undefined) {
+    if (/^[a-z_][\w$]*\.[\w$.]+$/i.test(name)) return;
+    throw sqlError('undefinedObject', `unrecognized configuration parameter "${name}"`);
+  }
+  if (definition.readOnly) {
+    throw sqlError('cantChangeRuntimeParam', `parameter "${definition.name}" cannot be changed`);
+  }
+  canonicalSetting(definition, value, definition.initial, (zone) => findZone(zone)?.name);
+}
 
 /** What SHOW prints: the canonical form. Throws 22023. */
 export function canonicalSetting(

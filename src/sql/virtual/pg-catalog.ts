@@ -618,7 +618,6 @@ export function pgCatalogTables(all: () => readonly VirtualTable[]): VirtualTabl
     'pg_ts_parser',
     'pg_ts_template',
     'pg_transform',
-    'pg_db_role_setting',
     'pg_largeobject_metadata',
     'pg_init_privs',
     'pg_amop',

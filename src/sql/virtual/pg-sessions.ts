@@ -42,6 +42,27 @@ function authRows(s: Source): Record_[] {
   }));
 }
 
+/** ALTER DATABASE ... SET and ALTER ROLE ... SET; 0 stands for all. */
+function defaultRows({ snapshot }: Source): Record_[] {
+  const { descriptors, roles } = snapshot.data;
+  const row = (
+    setdatabase: number,
+    setrole: number,
+    settings: Readonly<Record<string, string>> | undefined,
+  ): Record_[] => {
+    const pairs = Object.entries(settings ?? {}).map((pair) => pair.join('='));
+    return pairs.length === 0
+      ? []
+      : [{ setdatabase, setrole, setconfig: makeArray(oids.text, pairs) }];
+  };
+  return [
+    ...[...descriptors.values()].flatMap((descriptor) =>
+      descriptor.kind === 'database' ? row(descriptor.id, 0, descriptor.settings) : [],
+    ),
+    ...[...roles.values()].flatMap(({ oid, options }) => row(0, oid, options.settings)),
+  ];
+}
+
 function userRows(s: Source): Record_[] {
   return [...s.snapshot.data.roles.values()]
     .filter(({ options }) => options.login)
@@ -71,6 +92,7 @@ async function preparedRows({ context }: Source): Promise<Record_[]> {
 export function pgSessionTables(providers: VirtualProviders): VirtualTable[] {
   return [
     standardTable('pg_catalog.pg_roles', authRows, cached('oid', 'rolname')),
+    standardTable('pg_catalog.pg_db_role_setting', defaultRows, cached()),
     standardTable(
       'pg_catalog.pg_authid',
       (s) => authRows(s).map((row) => ({ ...row, rolpassword: null })),
