@@ -27,13 +27,13 @@ import {
 import { filterPlan, limitPlan, projectPlan, valuesPlan } from './operators/basic.ts';
 import { compareKeys, compileKeys, type CompiledKey } from './operators/compare.ts';
 import { hashJoinPlan, lookupJoinPlan, loopJoinPlan, mergeJoinPlan } from './operators/join.ts';
+import { lockPlan, nowaitPlan } from './operators/locks.ts';
 import { compileScan, tableReader } from './operators/scan.ts';
 import { distinctPlan, setOpPlan, sortPlan } from './operators/sort.ts';
 import {
   type CompiledFunction,
   ctePlan,
   functionPlan,
-  lockPlan,
   projectSetPlan,
   recursivePlan,
   virtualPlan,
@@ -123,8 +123,10 @@ class Builder {
 
   #build(node: Phys, outer: Outer, isTop: boolean): Plan {
     switch (node.kind) {
-      case 'scan':
-        return compileScan(node, this.#env([], outer));
+      case 'scan': {
+        const scan = compileScan(node, this.#env([], outer));
+        return node.lock?.waitPolicy === 'error' ? nowaitPlan(scan, node.table) : scan;
+      }
       case 'virtual-scan': {
         const layout = node.rel.columns.map((column) => column.id);
         const none = this.#env([], outer);

@@ -1,15 +1,14 @@
-/** Rows that do not come from tables: functions, virtual tables, WITH queries; and row locks. */
+/** Rows that do not come from tables: functions, virtual tables, WITH queries. */
 import { must } from '../../../util/index.ts';
 import { type StatementContext } from '../../session/types.ts';
-import { tableCodec } from '../../row/index.ts';
 import { type Datum, RecordDatum, type Row } from '../../types/index.ts';
 import { type ColumnId } from '../../plan/expr.ts';
-import { type FunctionRel, type LockRel, type SetCall } from '../../plan/logical.ts';
+import { type FunctionRel, type SetCall } from '../../plan/logical.ts';
 import { type VirtualTable } from '../../catalog/types.ts';
 import { type Compiled } from '../expr/compile.ts';
 import { collectRows, LateOperator, type Operator, type Plan } from '../operator.ts';
 import { batchRows, rowBytes, type RowSet, type Runtime } from '../runtime.ts';
-import { evaluateAll, passes, rowCount } from './basic.ts';
+import { evaluateAll, passes } from './basic.ts';
 import { rowText } from './compare.ts';
 import { typeOps } from '../../types/index.ts';
 
@@ -300,62 +299,6 @@ export function recursivePlan(
         close() {
           work = [];
         },
-      };
-    },
-  };
-}
-
-// FOR UPDATE, FOR SHARE.
-
-/** `limit`: rows that are wanted at most; each batch locks only as many as are still missing. */
-export function lockPlan(
-  input: Plan,
-  targets: LockRel['targets'],
-  limit: Compiled | undefined,
-): Plan {
-  const lockers = targets.map((target) => {
-    const primary = must(tableCodec(target.table).indexes[0]);
-    const positions = target.keyColumns.map((id) => input.layout.indexOf(id));
-    return {
-      options: { lock: target.lock.strength, waitPolicy: target.lock.waitPolicy },
-      key: (row: Row): Buffer | undefined => {
-        const values = positions.map((position) => row[position] ?? null);
-        // The padded side of an outer join has no row to lock.
-        return values.includes(null) ? undefined : primary.encodeKeyPrefix(values);
-      },
-    };
-  });
-  return {
-    layout: input.layout,
-    open(rt) {
-      const source = input.open(rt);
-      let read: readonly Row[] = [];
-      let missing: number | undefined;
-      return {
-        async next() {
-          missing ??= (await rowCount(limit, rt, 'LIMIT')) ?? Number.POSITIVE_INFINITY;
-          while (missing > 0) {
-            if (read.length === 0) {
-              const batch = await source.next();
-              if (batch === undefined) return undefined;
-              read = batch;
-            }
-            let rows = read.slice(0, missing);
-            read = read.slice(missing);
-            for (const locker of lockers) {
-              const keys = rows.map((row) => locker.key(row));
-              const present = keys.filter((key) => key !== undefined);
-              const values = await rt.txn.getMany(present, locker.options);
-              let at = 0;
-              rows = rows.filter((_row, i) => keys[i] === undefined || values[at++] !== undefined);
-            }
-            missing -= rows.length;
-            if (rows.length > 0) return rows;
-            await rt.breathe();
-          }
-          return undefined;
-        },
-        close: () => source.close(),
       };
     },
   };
