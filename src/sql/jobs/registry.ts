@@ -90,8 +90,8 @@ export class JobRegistry {
   readonly #running = new Map<bigint, Running>();
   /** How attempts of this node ended that could not even write that down. */
   readonly #unwritten = new Map<bigint, string>();
-  /** Made by `createOwn`, not begun yet. */
-  readonly #own = new Set<bigint>();
+  /** Made by `createOwn` in these transactions, not begun yet: the session has to last. */
+  readonly #own = new Map<bigint, Txn>();
   #lookTimer: TimerHandle | undefined;
   #beatTimer: TimerHandle | undefined;
   #looking: Promise<void> | undefined;
@@ -138,7 +138,7 @@ export class JobRegistry {
     const claim = this.#session.name ?? (await this.#session.renew());
     this.#beatSoon();
     const job = await createJob(db, env, txn, { ...spec, claim });
-    this.#own.add(job.id);
+    this.#own.set(job.id, txn);
     return job;
   }
 
@@ -391,7 +391,10 @@ export class JobRegistry {
   }
 
   async #beat(): Promise<void> {
-    if (this.#running.size === 0) {
+    for (const [id, { status }] of this.#own) {
+      if (status === 'aborted' || status === 'ambiguous') this.#own.delete(id);
+    }
+    if (this.#running.size === 0 && this.#own.size === 0) {
       await this.#session.end();
       return;
     }
