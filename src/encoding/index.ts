@@ -19,4 +19,5 @@ export {
   userTablesStart,
   txnRecordKey,
   writeIndexPrefix,
+  txnOfRecordKey,
 } from './keyspace.ts';

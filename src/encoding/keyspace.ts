@@ -45,6 +45,15 @@ export function txnRecordKey(anchor: Buffer, txnId: string): Buffer {
   return local(anchor).byte(0x01).raw(Buffer.from(txnId, 'hex')).finish();
 }
 
+/** Undefined: it is not the key of a transaction record. */
+export function txnOfRecordKey(key: Buffer): string | undefined {
+  if (!isLocalKey(key)) return undefined;
+  const reader = new KeyReader(key, 1);
+  reader.bytes();
+  const isRecord = reader.byte() === 0x01 && key.length - reader.position === 16;
+  return isRecord ? key.toString('hex', reader.position) : undefined;
+}
+
 export function rangeDescriptorKey(startKey: Buffer): Buffer {
   return local(startKey).byte(0x02).finish();
 }

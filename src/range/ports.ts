@@ -15,6 +15,7 @@ import {
   type BatchResponse,
   type CommitTrigger,
   type Handover,
+  type FinishedTxn,
   type HlcClock,
   type KvError,
   type NodeId,
@@ -24,7 +25,10 @@ import {
   type Sender,
   type StoreId,
   type LockWait,
+  type Span,
   type Timestamp,
+  type TxnMeta,
+  type TxnRecord,
 } from '../kv/index.ts';
 import { type EngineReader, type EngineWrite, type MvccStats } from '../storage/index.ts';
 import { type Env } from '../util/index.ts';
@@ -129,6 +133,13 @@ export interface RangeExecutor {
   quiesce(): Promise<() => void>;
   /** The same for requests that touch one of these keys. */
   exclude(keys: readonly Buffer[]): Promise<() => void>;
+  /**
+   * Asks what became of a transaction of which something was found here, which aborts it if it was abandoned. When it has
+   * ended, what it left in `spans` of this range is resolved. Undefined: it goes on, or nobody knows.
+   */
+  settle(txn: TxnMeta, spans: readonly Span[]): Promise<FinishedTxn | undefined>;
+  /** Resolves what the record of a committed transaction names, on all ranges, then removes it if `drops`. False: not all was done. */
+  resolveCommitted(record: TxnRecord, drops: boolean): Promise<boolean>;
   /** Who holds and who waits for the keys of the range; may be many. */
   locks(): Iterable<LockUse>;
   /** What was asked of the range lately, for decisions by load. */

@@ -13,6 +13,7 @@ import {
   type FinishedTxn,
   type KvError,
   type KvRequest,
+  type Span,
   type Timestamp,
   type TxnId,
   type TxnMeta,
@@ -244,6 +245,18 @@ export class ConflictWaits {
       timer?.cancel();
       this.#note(first.key, reader, first.intent.txnId, sinceMs);
     }
+  }
+
+  /** See `RangeExecutor.settle`. Priority above all pushers: only who was abandoned gives way. */
+  async settle(txn: TxnMeta, spans: readonly Span[]): Promise<FinishedTxn | undefined> {
+    const outcome = await this.#pusher.push(
+      { ...txn, priority: Number.MAX_SAFE_INTEGER },
+      { pusher: undefined, kind: 'abort', to: txn.minTimestamp, wait: false },
+    );
+    if (outcome.kind === 'failed' || !isFinal(outcome.pushee)) return undefined;
+    this.#locks.releaseUnreplicated(txn.id);
+    if (spans.length > 0) await this.#pusher.resolveHere(spans, outcome.pushee);
+    return outcome.pushee;
   }
 
   /** At the anchor: waits a while for news of `pushee`. An error ends the push. */

@@ -24,6 +24,8 @@ import { type ReplicaPort } from '../ports.ts';
 import { type FinishedTxns } from './finished-txns.ts';
 import { finishedFrom } from './txn-wait-queue.ts';
 
+const spansPerBatch = 256;
+
 export type PushOutcome =
   /** Committed, aborted, or pending with a moved timestamp. */
   | { readonly kind: 'known'; readonly pushee: FinishedTxn }
@@ -129,17 +131,28 @@ export class Pusher {
    * where it has committed (trap X5).
    */
   #resolveBehind(spans: readonly Span[], txn: FinishedTxn): void {
-    const requests = spans.map((span): KvRequest => ({ kind: 'resolve-locks', span, txn }));
-    this.#send(requests).then(
-      (response) => {
-        if (response.kind === 'error') this.#unresolved(txn, response.error.kind);
-      },
-      (error: unknown) => this.#unresolved(txn, String(error)),
+    this.resolveEverywhere(spans, txn).catch((error: unknown) =>
+      this.#unresolved(txn, String(error)),
     );
   }
 
+  /** On whatever ranges; true when all of it is replicated (trap T5). */
+  async resolveEverywhere(spans: readonly Span[], txn: FinishedTxn): Promise<boolean> {
+    for (let i = 0; i < spans.length; i += spansPerBatch) {
+      const requests = spans
+        .slice(i, i + spansPerBatch)
+        .map((span): KvRequest => ({ kind: 'resolve-locks', span, txn }));
+      const response = await this.#send(requests);
+      if (response.kind === 'error') {
+        this.#unresolved(txn, response.error.kind);
+        return false;
+      }
+    }
+    return true;
+  }
+
   #unresolved({ id }: FinishedTxn, error: string): void {
-    this.#port.env.log.warn({ txn: id, error }, 'intents of a recovered transaction remain');
+    this.#port.env.log.warn({ txn: id, error }, 'intents of a transaction that has ended remain');
   }
 
   async #ask(

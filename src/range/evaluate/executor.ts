@@ -16,6 +16,7 @@ import {
   containsKey,
   containsRequest,
   laterTimestamp,
+  recordKeyOf,
   isPlainRead,
   untilPast,
   zeroTimestamp,
@@ -29,6 +30,7 @@ import {
   type Span,
   type Timestamp,
   type TxnMeta,
+  type TxnRecord,
 } from '../../kv/index.ts';
 import { createMvccBatch, mvccGet } from '../../storage/index.ts';
 import { assert, unreachable, yieldTurn } from '../../util/index.ts';
@@ -41,7 +43,7 @@ import { LockTable, type LockUse } from '../concurrency/lock-table.ts';
 import { Pusher } from '../concurrency/pusher.ts';
 import { TimestampCache } from '../concurrency/timestamp-cache.ts';
 import { TxnTombstones } from '../concurrency/txn-tombstones.ts';
-import { TxnWaitQueue } from '../concurrency/txn-wait-queue.ts';
+import { finishedFrom, TxnWaitQueue } from '../concurrency/txn-wait-queue.ts';
 import { RangeLoad } from '../load/range-load.ts';
 import { type LowWater, type RangeExecutor, type ReplicaPort } from '../ports.ts';
 import { EvaluationContext, raiseWrite, type Outcome, type RangeState } from './context.ts';
@@ -85,6 +87,7 @@ class Executor implements RangeExecutor {
   readonly #state: RangeState;
   readonly #latches = new Latches();
   readonly #waits: ConflictWaits;
+  readonly #pusher: Pusher;
   readonly load: RangeLoad;
   readonly #sweeper: IntentSweeper;
   /** Requests under way, whether they hold latches or not. */
@@ -106,6 +109,7 @@ class Executor implements RangeExecutor {
       finished,
     };
     const pusher = new Pusher(port, finished, (batch) => this.#resolve(batch));
+    this.#pusher = pusher;
     this.#waits = new ConflictWaits({ ...this.#state, pusher });
     this.load = new RangeLoad(port.env, () => port.loadSplitThreshold);
   }
@@ -166,6 +170,18 @@ class Executor implements RangeExecutor {
 
   get lowWater(): LowWater {
     return { reads: this.#state.reads.ceiling, txns: this.#state.tombstones.ceiling };
+  }
+
+  settle(txn: TxnMeta, spans: readonly Span[]): Promise<FinishedTxn | undefined> {
+    return this.#waits.settle(txn, spans);
+  }
+
+  async resolveCommitted({ meta, lockSpans }: TxnRecord, drops: boolean): Promise<boolean> {
+    const finished = finishedFrom(meta, 'committed');
+    const isDone = await this.#pusher.resolveEverywhere(lockSpans, finished);
+    if (!isDone || !drops || meta.anchor === undefined) return isDone;
+    const start = recordKeyOf(meta.anchor, meta.id);
+    return this.#pusher.resolveEverywhere([{ start, end: undefined }], finished);
   }
 
   locks(): Iterable<LockUse> {

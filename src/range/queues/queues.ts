@@ -18,6 +18,7 @@ import { reconcileProtection } from './protection-queue.ts';
 import { checkMembership, doubtOf } from './replica-gc-queue.ts';
 import { ReplicateQueue } from './replicate-queue.ts';
 import { SplitQueue } from './split-queue.ts';
+import { TxnRemainsQueue } from './txn-remains-queue.ts';
 
 /** A look at a range with nothing to do takes a microsecond or two. */
 const looksPerPass = 1_000;
@@ -31,6 +32,7 @@ export class Queues {
   readonly #replicas: ReplicateQueue;
   readonly #merges: MergeQueue;
   readonly #consistency: ConsistencyQueue;
+  readonly #txnRemains: TxnRemainsQueue;
   /** Where the way around all replicas has got to; it meets those that are added meanwhile. */
   #walk: Iterator<Replica>;
   /** Ranges to look at first: something about them changed. */
@@ -50,6 +52,7 @@ export class Queues {
     );
     this.#merges = new MergeQueue(store);
     this.#consistency = new ConsistencyQueue(store);
+    this.#txnRemains = new TxnRemainsQueue(store);
     this.#walk = store.replicas.values();
   }
 
@@ -179,6 +182,7 @@ export class Queues {
     replica.retireExecutor();
     if (replica.holdsLease) {
       this.#membership.delete(replica.rangeId);
+      this.#txnRemains.visit(replica);
       if (!store.deps.zonesKnown()) return;
       if (await this.#splits.visit(replica)) this.#urgent.add(replica.rangeId);
       this.#replicas.visit(replica);

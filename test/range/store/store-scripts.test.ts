@@ -29,7 +29,7 @@ import { flipNewestValue, showChecks, showConformance } from './consistency-comm
 import { closedEverywhere, readPast, writeLate } from './past-commands.ts';
 import { readNow, setGlobalReads, writeNow } from './global-commands.ts';
 import { type Tampering } from './tampered-transport.ts';
-import { OpenTxns } from './txn-commands.ts';
+import { OpenTxns, remains } from './txn-commands.ts';
 
 const directory = new URL('testdata', import.meta.url).pathname;
 
@@ -366,7 +366,9 @@ class Runner {
       case 'lay':
         return this.txns.lay(this.it, args[0] ?? '', userKey(args[1] ?? ''), args[2] ?? '');
       case 'commit':
-        return this.txns.commit(this.it, args[0] ?? '');
+        return this.outcome(this.txns.commit(args[0] ?? ''));
+      case 'remains':
+        return remains(this.it);
       case 'rollback':
         return this.txns.rollback(this.it, args[0] ?? '');
       case 'equal':

@@ -1,5 +1,7 @@
 /** Commands of scripts about transactions that stay open while their ranges change hands. */
+import { localSpanOf, txnOfRecordKey } from '../../../src/encoding/index.ts';
 import { KvFailure, type Txn } from '../../../src/kv/index.ts';
+import { unversionedSpan } from '../../../src/storage/index.ts';
 import { type Cluster } from './cluster.ts';
 
 /** How long a lock may take until it counts as waited for. */
@@ -35,12 +37,10 @@ export class OpenTxns {
     return cluster.time.settleOf(txn.flush().then(() => 'laid down', showFailure));
   }
 
-  commit(cluster: Cluster, name: string): Promise<string> {
-    return cluster.time.settleOf(
-      this.#txn(name)
-        .commit()
-        .then(() => 'committed', showFailure),
-    );
+  commit(name: string): Promise<string> {
+    return this.#txn(name)
+      .commit()
+      .then(() => 'committed', showFailure);
   }
 
   rollback(cluster: Cluster, name: string): Promise<string> {
@@ -56,6 +56,25 @@ export class OpenTxns {
     if (txn === undefined) throw new Error(`no transaction ${name}`);
     return txn;
   }
+}
+
+/** What transactions have left at the leaseholders. */
+export async function remains(cluster: Cluster): Promise<string> {
+  let intents = 0;
+  let records = 0;
+  for (const { engine, store } of cluster.live()) {
+    for (const replica of store.replicas.values()) {
+      if (!replica.holdsLease) continue;
+      intents += replica.stats.intentCount;
+      const { startKey, endKey } = replica.descriptor;
+      const local = localSpanOf(startKey, endKey);
+      const iterator = engine.iterate(unversionedSpan(local.start, local.end));
+      const rows = await iterator.next(1_000);
+      records += rows.filter(([key]) => txnOfRecordKey(key.subarray(1)) !== undefined).length;
+      await iterator.close();
+    }
+  }
+  return `${intents} intents, ${records} records`;
 }
 
 function showFailure(error: unknown): string {
