@@ -7,7 +7,14 @@
  * key's queue; a commit locks what it writes, checks in one synchronous step that nothing it read
  * has changed since, and lays all writes down at a new timestamp.
  */
-import { assert, emptyBytes, nextKey, type TimerHandle, type Timers } from '../util/index.ts';
+import {
+  assert,
+  compareBytes,
+  emptyBytes,
+  nextKey,
+  type TimerHandle,
+  type Timers,
+} from '../util/index.ts';
 import {
   type LockStrength,
   type RangeCheck,
@@ -75,6 +82,12 @@ export class LocalDb implements Db {
   readonly held = new SortedMap<LocalOwner>();
   readonly #timers: Timers | undefined;
   readonly #data = new SortedMap<Version[]>();
+  /** What reads below their thresholds would miss. */
+  readonly #cleared: {
+    readonly start: Buffer;
+    readonly end: Buffer;
+    readonly threshold: Timestamp;
+  }[] = [];
   readonly #locks = new SortedMap<KeyLock>();
   /** Start keys of the ranges that `split` made, with their range ids. */
   readonly #splits = new SortedMap<{ readonly id: number; stickyUntil: Timestamp }>();
@@ -270,7 +283,8 @@ export class LocalDb implements Db {
     throw new KvFailure({ kind: 'invalid-request', reason: 'there is only one node' });
   }
 
-  async clearRange(start: Buffer, end: Buffer): Promise<void> {
+  async clearRange(start: Buffer, end: Buffer, threshold: Timestamp): Promise<void> {
+    this.#cleared.push({ start, end, threshold });
     const keys: Buffer[] = [];
     this.#data.visit(start, end, (key) => {
       keys.push(key);
@@ -285,6 +299,7 @@ export class LocalDb implements Db {
   }
 
   readAt(key: Buffer, timestamp: Timestamp): Buffer | undefined {
+    this.#checkCleared(key, nextKey(key), timestamp);
     return versionAt(this.#data.get(key), timestamp)?.value;
   }
 
@@ -294,6 +309,7 @@ export class LocalDb implements Db {
     timestamp: Timestamp,
     maxRows: number,
   ): { readonly keys: Buffer[]; readonly values: Buffer[]; readonly more: boolean } {
+    this.#checkCleared(span.start, span.end, timestamp);
     const keys: Buffer[] = [];
     const values: Buffer[] = [];
     const visit = (key: Buffer, versions: Version[]): boolean => {
@@ -307,6 +323,15 @@ export class LocalDb implements Db {
       ? this.#data.visitReverse(span.start, span.end, visit)
       : this.#data.visit(span.start, span.end, visit);
     return { keys, values, more };
+  }
+
+  #checkCleared(from: Buffer, to: Buffer, timestamp: Timestamp): void {
+    for (const { start, end, threshold } of this.#cleared) {
+      const isMissed = compareTimestamps(timestamp, threshold) < 0;
+      if (isMissed && compareBytes(from, end) < 0 && compareBytes(start, to) < 0) {
+        throw new KvFailure({ kind: 'below-gc-threshold', timestamp, threshold });
+      }
+    }
   }
 
   /** The first key of [start, end) (`end` undefined: of `start` alone) with a version above `after`. */

@@ -349,6 +349,16 @@ for (const { name, make } of stacks) {
       expect(rows.values.map(String)).toEqual(['0', '1', '2', '7', '8', '9']);
     });
 
+    test('clearRange leaves no empty past below its threshold', async (db) => {
+      await fill(db, 10);
+      const before = db.clock.now();
+      await db.clearRange(key('k003'), key('k007'), db.clock.now());
+      const past = db.begin({ asOf: before });
+      expect(await failureOf(past.get(key('k004')))).toBe('below-gc-threshold');
+      const alsoPast = db.begin({ asOf: before });
+      expect(await failureOf(scanPages(alsoPast, all))).toBe('below-gc-threshold');
+    });
+
     test('moving replicas of the only store is refused', async (db) => {
       await fill(db, 1);
       const change = db.changeReplicas(key('k000'), { add: [], remove: [] });

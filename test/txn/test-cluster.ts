@@ -10,6 +10,7 @@ import {
   asReplicaId,
   asStoreId,
   ClusterSettings,
+  compareTimestamps,
   encodeDescriptor,
   gossipKeys,
   HlcClock,
@@ -66,6 +67,7 @@ class TestReplica implements ReplicaPort {
   leaseStart: Timestamp;
   hasLease = true;
   executor: RangeExecutor;
+  #gcThreshold = zeroTimestamp;
 
   constructor(cluster: TestCluster, descriptor: RangeDescriptor, leaseStart: Timestamp) {
     this.cluster = cluster;
@@ -102,8 +104,8 @@ class TestReplica implements ReplicaPort {
     return this.closed;
   }
 
-  raiseGcThreshold(): void {
-    // Nothing is collected here.
+  raiseGcThreshold(threshold: Timestamp): void {
+    this.#gcThreshold = laterTimestamp(this.#gcThreshold, threshold);
   }
 
   noteContention(): void {
@@ -114,8 +116,11 @@ class TestReplica implements ReplicaPort {
     this.cluster.recovered[status]++;
   }
 
-  checkLease(): KvError | undefined {
-    return this.hasLease ? undefined : this.#notLeaseholder();
+  checkLease(timestamp: Timestamp): KvError | undefined {
+    if (!this.hasLease) return this.#notLeaseholder();
+    const threshold = this.#gcThreshold;
+    if (compareTimestamps(timestamp, threshold) >= 0) return undefined;
+    return { kind: 'below-gc-threshold', timestamp, threshold };
   }
 
   #notLeaseholder(): KvError {
