@@ -43,7 +43,7 @@ const queuedBytesMax = 4 << 20;
 /** An answer waits a second for events, at most. */
 const callTimeoutMs = 5_000;
 const retryMs = 50;
-const stuckAfterMs = 10_000;
+const stuckAfterMs = 5_000;
 /** Parts that look for their range at the same time. */
 const placedAtOnce = 16;
 
