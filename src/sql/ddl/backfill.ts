@@ -44,10 +44,8 @@ export async function readChunk(
   return { rows, resume: page.resume?.start };
 }
 
-export async function isEmptyTable(txn: Txn, table: TableDescriptor): Promise<boolean> {
-  const span = indexSpan(table.id, table.primaryIndex.id);
-  const page = await txn.scan({ ...span, maxRows: 1 });
-  return page.keys.length === 0;
+export function isEmptyTable(txn: Txn, table: TableDescriptor): Promise<boolean> {
+  return isSmallTable(txn, table, 0);
 }
 
 /** True when the table has at most `limit` rows; reads no more than that. */
