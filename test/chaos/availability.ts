@@ -4,6 +4,8 @@ import { type JournalEntry } from './nemesis.ts';
 
 export interface Window {
   readonly name: string;
+  /** When somebody set out to do it, and when it had struck. */
+  readonly beganMs: number;
   readonly fromMs: number;
   readonly toMs: number;
   /** Longest time without an acknowledged write that lies within it. */
@@ -37,15 +39,15 @@ export function availabilityOf(
     .sort((a, b) => a - b);
   const windows = journal
     .filter(({ struck }) => struck.length > 0)
-    .map(({ name, struck, healedMs }): Window => {
+    .map(({ name, beganMs, struck, healedMs }): Window => {
       const fromMs = struck[0]?.atMs ?? 0;
       const toMs = Math.min(healedMs ?? endMs, endMs);
       const next = acknowledged.find((atMs) => atMs >= toMs) ?? endMs;
       const silenceMs = longestSilence(acknowledged, fromMs, toMs);
-      return { name, fromMs, toMs, silenceMs, silenceAfterMs: next - toMs };
+      return { name, beganMs, fromMs, toMs, silenceMs, silenceAfterMs: next - toMs };
     });
-  const isInside = ({ beganMs, endedMs }: Attempt): boolean =>
-    windows.some(({ fromMs, toMs }) => beganMs < toMs && endedMs > fromMs);
+  const isInside = (attempt: Attempt): boolean =>
+    windows.some(({ beganMs, toMs }) => attempt.beganMs < toMs && attempt.endedMs > beganMs);
   const served = attempts.filter(({ isConflict }) => !isConflict);
   const isOk = ({ outcome }: Attempt): boolean => outcome === 'ok';
   return {
