@@ -56,7 +56,7 @@ export function sqlErrorOfKv(error: KvError): SqlFailure {
         'serializationFailure',
         'could not serialize access due to concurrent update',
         {
-          detail: `restart transaction: ${error.kind}`,
+          detail: `restart transaction: ${error.kind === 'statement-retry' ? error.reason : error.kind}`,
           hint: restartHint,
         },
       );
