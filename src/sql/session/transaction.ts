@@ -167,7 +167,8 @@ export class SessionTransaction {
             name: 'sql',
             isolation: kvIsolation(this.isolation),
             strict: settings.newTransaction.strict,
-            optimistic: this.#optimistic,
+            // What was assumed is locked together with the commit, which waits without limit.
+            optimistic: this.#optimistic && this.#parts.settings.lockTimeoutMs === 0,
           }
         : { name: 'sql', asOf, nearest: past?.nearest === true },
     );

@@ -238,8 +238,9 @@ async function applyAction(
 }
 
 /**
- * Rows of `table` whose columns have these values; the first one is enough for a lock of 'share'. With a lock, although the lock of the parent keeps new ones away: what
- * was committed since the snapshot counts (a weaker level would not find out), and rows that go at the same time are waited for.
+ * Rows of `table` whose columns have these values; the first one is enough for a lock of 'share'. What is found has to hold
+ * until the commit under every isolation level. Where an index leads there it is locked, too: what was committed
+ * since the snapshot counts, and rows that go at the same time are waited for.
  */
 async function childRows(
   table: TableDescriptor,
@@ -262,6 +263,7 @@ async function childRows(
         .every((column) => columnIds.includes(column.columnId)),
   );
   const codec = entry ?? primary;
+  const options = entry === undefined ? { untilCommit: true } : { lock, untilCommit: true };
   const prefix =
     entry === undefined
       ? []
@@ -278,7 +280,7 @@ async function childRows(
   const own = positionsOf(table, columnIds);
   let rest: { start: Buffer; end: Buffer } | undefined = { start, end: must(prefixEnd(start)) };
   while (rest !== undefined) {
-    const page = await rt.txn.scan({ ...rest, maxRows: 512, lock });
+    const page = await rt.txn.scan({ ...rest, ...options, maxRows: 512 });
     rest = page.resume;
     let pairs = page.keys.map((key, i) => ({ key, value: must(page.values[i]) }));
     if (codec !== primary) {
@@ -287,7 +289,7 @@ async function childRows(
         decodeKey(key, value, target);
         return primary.encodeKey(target);
       });
-      const found = await rt.txn.getMany(keys, { lock });
+      const found = await rt.txn.getMany(keys, options);
       pairs = keys.flatMap((key, i) => {
         const value = found[i];
         return value === undefined ? [] : [{ key, value }];
