@@ -5,6 +5,7 @@
  * INVARIANT 1: the versions of a key rise in sequence; the last one is what the transaction sees.
  * INVARIANT 2: an insert over the transaction's own live value is a conflict at once; one over its own
  *   deletion needs no check.
+ * INVARIANT 3: all versions of a key stand at the snapshot of the first: what follows may build on it.
  */
 import { emptyBytes, nextKey } from '../util/index.ts';
 import { type ScanOptions, type ScanPage } from './db.ts';
@@ -64,8 +65,10 @@ export class WriteBuffer {
 
   put(key: Buffer, write: BufferedWrite): void {
     const versions = this.#writes.get(key);
-    if (versions === undefined) this.#writes.set(key, [write]);
-    else versions.push(write);
+    const first = versions?.[0];
+    if (versions === undefined || first === undefined) this.#writes.set(key, [write]);
+    else if (first.snapshot === write.snapshot) versions.push(write);
+    else versions.push({ ...write, snapshot: first.snapshot });
     const bytes = key.length + (write.value?.length ?? 0) + entryOverheadBytes;
     this.#journal.push({ sequence: write.sequence, key, bytes });
     this.#bytes += bytes;
