@@ -126,8 +126,8 @@ export type KvRequest =
     }
   /**
    * Sent by whoever is blocked by `pushee`, to the pushee's anchor. 'abort' makes the lock go away,
-   * 'timestamp' moves the pushee's write timestamp above `pushTo`, 'touch' only asks. Waits in the
-   * transaction wait queue unless it can be decided at once; that queue finds deadlocks (trap X13).
+   * 'timestamp' moves the pushee's write timestamp above `pushTo`, 'touch' only asks; one that was abandoned is aborted by any
+   * of them. Waits in the transaction wait queue unless it can be decided at once; that queue finds deadlocks (trap X13).
    */
   | {
       readonly kind: 'push-txn';

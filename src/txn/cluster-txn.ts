@@ -497,7 +497,11 @@ export class ClusterTxn implements Txn {
     const sequence = this.#nextSequence();
     this.#flushedSequence = sequence;
     this.intents.add(key, undefined);
-    await writeIntents(this, () => [{ kind: 'delete', key, sequence }]);
+    await Promise.all([
+      writeIntents(this, () => [{ kind: 'delete', key, sequence }]),
+      this.heartbeater.ensureRecord(),
+    ]);
+    this.checkOpen();
     this.#held.add(key, sequence);
   }
 

@@ -4,6 +4,7 @@
  * so short transactions send none and need no record. Long ones want theirs early: without a record they do not
  * survive a change of the lease at their anchor (trap X5).
  */
+import { KvFailure } from '../kv/index.ts';
 import { type TimerHandle } from '../util/index.ts';
 import { type ClusterTxn } from './cluster-txn.ts';
 
@@ -15,6 +16,7 @@ export class Heartbeater {
   #stopped = false;
   /** A heartbeat was sent: there may be a record. */
   hasBeaten = false;
+  #hasRecord = false;
   /** While the commit is under way its answer alone decides. */
   muted = false;
 
@@ -33,12 +35,22 @@ export class Heartbeater {
     this.#beatInBackground();
   }
 
+  /** Resolves when the record is there, so that the transaction outlives its anchor's leaseholder (trap X5). */
+  async ensureRecord(): Promise<void> {
+    if (this.#hasRecord || this.#stopped) return;
+    this.#timer?.cancel();
+    await this.#beat();
+    if (this.#hasRecord || this.#stopped) return;
+    throw new KvFailure({ kind: 'unavailable', reason: 'the record of the transaction' });
+  }
+
   stop(): void {
     this.#stopped = true;
     this.#timer?.cancel();
   }
 
   #schedule(): void {
+    this.#timer?.cancel();
     this.#timer = this.#txn.parts.env.timers.after(heartbeatMs, () => this.#beatInBackground());
   }
 
@@ -55,6 +67,7 @@ export class Heartbeater {
     ]);
     if (this.#stopped) return;
     const result = response.kind === 'ok' ? response.results[0] : undefined;
+    this.#hasRecord ||= result?.kind === 'heartbeat-txn' && result.status === 'pending';
     if (result?.kind === 'heartbeat-txn' && result.status === 'aborted' && !this.muted) {
       this.#txn.abortedByOthers();
       return;

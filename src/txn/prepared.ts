@@ -119,7 +119,7 @@ export async function stateOfPrepared(
     anchor,
     pushee: pusheeOf(prepared),
     pusher: undefined,
-    pushKind: 'abort',
+    pushKind: 'touch',
     pushTo: minTimestamp,
     wait: false,
   });
@@ -129,14 +129,13 @@ export async function stateOfPrepared(
   return status === 'committed' || status === 'aborted' ? 'ended' : 'open';
 }
 
-/** Priority above all pushers: only a transaction that was abandoned gives way. */
 function pusheeOf({ id, anchor, minTimestamp }: PreparedTxn): TxnMeta {
   return {
     id,
     anchor,
     epoch: 0,
     isolation: 'serializable',
-    priority: Number.MAX_SAFE_INTEGER,
+    priority: 1,
     readTimestamp: minTimestamp,
     writeTimestamp: minTimestamp,
     minTimestamp,

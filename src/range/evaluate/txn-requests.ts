@@ -75,8 +75,8 @@ export function evaluatePush(ctx: EvaluationContext, request: Request<'push-txn'
   const status: TxnStatus = record?.status ?? 'pending';
   const quietMs =
     record === undefined ? nowMs - firstSeenMs : (ctx.now.wall - record.lastHeartbeat.wall) / 1000;
-  const isAbandoned = quietMs >= abandonedAfterMs;
-  if (pushKind === 'touch') return pushResult(current, status);
+  const isAbandoned = quietMs >= abandonedAfterMs && status !== 'prepared';
+  if (pushKind === 'touch' && !isAbandoned) return pushResult(current, status);
   const movedAlready = compareTimestamps(current.writeTimestamp, pushTo) > 0;
   if (pushKind === 'timestamp' && movedAlready) return pushResult(current, status);
   const wins =
