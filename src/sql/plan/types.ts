@@ -32,7 +32,7 @@ export interface PreparedPlan {
   /** Empty when the statement returns no rows. */
   readonly columns: readonly ResultColumn[];
   readonly isReadOnly: boolean;
-  /** Run again over the same keys it has the same rows and writes the same: no volatile function, no computed table. */
+  /** Run again over the same keys, given the same drawn values, it has the same rows and writes the same. */
   readonly isRepeatable: boolean;
   /** Starts one execution; all effects happen while the result is drained. */
   execute(context: StatementContext): Promise<StatementResult>;

@@ -6,6 +6,7 @@ import {
   type EvalHost,
 } from '../functions/registry-types.ts';
 import { type FormatSettings, timestampOfWall } from '../types/index.ts';
+import { type DrawnValues } from './drawn-values.ts';
 import { type SessionSettings } from './settings.ts';
 
 export interface SessionIdentity {
@@ -24,6 +25,7 @@ export class SessionEval implements EvalContext {
   readonly #identity: SessionIdentity;
   readonly #schemas: () => readonly string[];
   readonly host: EvalHost;
+  readonly #drawn: DrawnValues;
   readonly #followerLagMicros: () => number;
   statementMicros = 0n;
   nowMicros = 0n;
@@ -34,7 +36,8 @@ export class SessionEval implements EvalContext {
     settings: SessionSettings;
     identity: SessionIdentity;
     schemas: () => readonly string[];
-    host: EvalHost;
+    host: EvalHost & { uniqueRowId(): bigint };
+    drawn: DrawnValues;
     followerLagMicros: () => number;
   }) {
     this.#env = options.env;
@@ -42,7 +45,8 @@ export class SessionEval implements EvalContext {
     this.#format = options.settings.format;
     this.#identity = options.identity;
     this.#schemas = options.schemas;
-    this.host = options.host;
+    this.#drawn = options.drawn;
+    this.host = drawing(options.host, options.drawn);
     this.#followerLagMicros = options.followerLagMicros;
   }
 
@@ -91,10 +95,22 @@ export class SessionEval implements EvalContext {
   }
 
   clockMicros(): bigint {
-    return timestampOfWall(this.#env.clock.wallMicros());
+    const known = this.#drawn.again('clock');
+    if (typeof known === 'bigint') return known;
+    const micros = timestampOfWall(this.#env.clock.wallMicros());
+    this.#drawn.keep('clock', micros);
+    return micros;
   }
 
   random(): number {
+    const known = this.#drawn.again('random');
+    if (typeof known === 'number') return known;
+    const value = this.#newRandom();
+    this.#drawn.keep('random', value);
+    return value;
+  }
+
+  #newRandom(): number {
     if (this.#seedState === undefined) return this.#env.random.float();
     // Mulberry32: small, and the same sequence for the same seed.
     this.#seedState = (this.#seedState + 0x6d2b79f5) | 0;
@@ -108,7 +124,11 @@ export class SessionEval implements EvalContext {
   }
 
   randomBytes(length: number): Buffer {
-    return this.#env.random.bytes(length);
+    const known = this.#drawn.again('bytes');
+    if (Buffer.isBuffer(known) && known.length === length) return Buffer.from(known);
+    const bytes = this.#env.random.bytes(length);
+    this.#drawn.keep('bytes', Buffer.from(bytes));
+    return bytes;
   }
 
   setting(name: string): string | undefined {
@@ -118,4 +138,26 @@ export class SessionEval implements EvalContext {
   setSetting(name: string, value: string, isLocal: boolean): string {
     return this.settings.set(name, value, isLocal);
   }
+}
+
+/** Numbers of sequences and row ids are drawn. */
+function drawing(host: EvalHost & { uniqueRowId(): bigint }, drawn: DrawnValues): EvalHost {
+  return {
+    ...host,
+    async nextval(sequence) {
+      const what = `nextval ${sequence}`;
+      const known = drawn.again(what);
+      if (typeof known === 'bigint') return known;
+      const value = await host.nextval(sequence);
+      drawn.keep(what, value);
+      return value;
+    },
+    uniqueRowId() {
+      const known = drawn.again('row id');
+      if (typeof known === 'bigint') return known;
+      const value = host.uniqueRowId();
+      drawn.keep('row id', value);
+      return value;
+    },
+  };
 }

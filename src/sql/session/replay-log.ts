@@ -8,6 +8,7 @@
  */
 import { type Datum } from '../types/datum.ts';
 import { type ResultFormats } from './client.ts';
+import { DrawnValues } from './drawn-values.ts';
 import { type TransactionModes } from './isolation.ts';
 import { type PreparedStatement } from './prepared.ts';
 import { statementName } from './statement-kind.ts';
@@ -22,6 +23,8 @@ export interface ReplayStep {
 
 /** Of a step, beside its text and parameters. */
 const stepBytes = 200;
+/** Of a drawn value. */
+const drawnBytes = 64;
 
 /** Change nothing that a replay would have to change again, and tell nothing that comes from the keys. */
 const withoutTrace = new Set([
@@ -37,6 +40,7 @@ export class ReplayLog {
   readonly #maxBytes: number;
   #bytes = 0;
   steps: ReplayStep[] = [];
+  readonly drawn = new DrawnValues();
   /** Why there is no replay. */
   refused: string | undefined;
   /** How the transaction began; undefined before its first statement, and for statements that stand alone. */
@@ -50,6 +54,7 @@ export class ReplayLog {
   accepts(statement: PreparedStatement, modes: TransactionModes): boolean {
     this.modes ??= modes;
     if (this.refused !== undefined) return false;
+    this.drawn.isOn = true;
     switch (statement.kind) {
       case 'query':
       case 'transaction':
@@ -76,7 +81,8 @@ export class ReplayLog {
   add(step: ReplayStep): void {
     if (this.refused !== undefined) return;
     this.#bytes += stepBytes + step.statement.text.length + bytesOf(step.params);
-    if (this.#bytes > this.#maxBytes) this.refuse('the transaction is too long');
+    if (this.#bytes + this.drawn.count * drawnBytes > this.#maxBytes)
+      this.refuse('the transaction is too long');
     else this.steps.push(step);
   }
 
@@ -84,6 +90,7 @@ export class ReplayLog {
   refuse(reason: string): void {
     this.refused ??= reason;
     this.steps = [];
+    this.drawn.clear();
   }
 
   clear(): void {
@@ -92,6 +99,7 @@ export class ReplayLog {
     this.refused = undefined;
     this.#bytes = 0;
     this.steps = [];
+    this.drawn.clear();
   }
 }
 

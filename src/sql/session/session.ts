@@ -130,6 +130,7 @@ export class Session {
       identity: this.identity,
       schemas: () => this.catalog.searchPath,
       host: this.host,
+      drawn: this.transaction.log.drawn,
       followerLagMicros: () => followerLagMicros(services.catalogCache.current),
     });
     this.past = new PastReads({

@@ -264,7 +264,7 @@ export class StatementRunner {
     const txn = await this.#transaction.require(past);
     const plan = await this.#session.planner.plan(statement);
     if (this.#transaction.readOnly && !plan.isReadOnly) throw readOnlyError(statement);
-    if (!plan.isRepeatable) this.#transaction.log.refuse('a volatile function was called');
+    if (!plan.isRepeatable) this.#transaction.log.refuse('something was asked for that may change');
     await this.beginStatement(txn);
     // A lone point read needs no timestamp of its own; AS OF SYSTEM TIME has one. What waits for locks together with
     // the commit would wait without limit.

@@ -88,7 +88,9 @@ export class SessionTransaction {
   #asOf: Timestamp | undefined;
   #optimistic = false;
   /** Where the statement that runs, or ran last, began. */
-  #statement: { readonly kv: Savepoint; readonly settings: number } | undefined;
+  #statement:
+    | { readonly kv: Savepoint; readonly settings: number; readonly drawn: number }
+    | undefined;
 
   constructor(parts: TransactionParts) {
     this.#parts = parts;
@@ -181,7 +183,11 @@ export class SessionTransaction {
   beginStatement(txn: Txn): void {
     txn.beginStatement({ lockTimeoutMs: this.#parts.settings.lockTimeoutMs });
     this.hasQueried = true;
-    this.#statement = { kv: txn.savepoint(), settings: this.#parts.settings.mark() };
+    this.#statement = {
+      kv: txn.savepoint(),
+      settings: this.#parts.settings.mark(),
+      drawn: this.log.drawn.mark(),
+    };
   }
 
   /** Takes back what the statement has done since it began, so that it can be run anew. */
@@ -189,6 +195,7 @@ export class SessionTransaction {
     if (this.#statement === undefined) return;
     this.txn?.rollbackTo(this.#statement.kv);
     this.#parts.settings.rollbackTo(this.#statement.settings);
+    this.log.drawn.rewind(this.#statement.drawn);
   }
 
   /** For an executor that commits by itself: its commit keeps the catalog's rules. */
@@ -270,6 +277,7 @@ export class SessionTransaction {
     if (this.txn !== undefined) await this.#parts.catalog.finish();
     this.#parts.settings.rollbackTo(0);
     if (this.log.modes !== undefined) this.#setModes(this.log.modes);
+    this.log.drawn.rewind(0);
     this.#forget();
   }
 

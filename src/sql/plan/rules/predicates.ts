@@ -32,10 +32,20 @@ export function isVolatileRel(rel: Rel): boolean {
   return found;
 }
 
-/** Volatile for what it does, not for what comes out of it. */
-const repeatableCalls = new Set(['set_config']);
+/** Volatile, but they do the same again, or the session gives them the same values again (`drawn-values.ts`). */
+const repeatableCalls = new Set([
+  'set_config',
+  'clock_timestamp',
+  'timeofday',
+  'random',
+  'random_normal',
+  'gen_random_uuid',
+  'uuid_generate_v4',
+  'nextval',
+  'unique_rowid',
+]);
 
-/** False when a second run over the same keys may have other rows or write other values. */
+/** False when a second run over the same keys, given the same drawn values, may have other rows or write other values. */
 export function isRepeatable(rel: Rel): boolean {
   let repeatable = true;
   visitAllRels(rel, (node) => {
