@@ -1,6 +1,6 @@
 /** Isolation levels, and which anomalies of list appends each of them permits (Adya 1999). */
 
-/** 'strict' is serializable with transactions that agree with real time throughout (`global_reads`). */
+/** 'strict' is serializable, and in an order that agrees with real time throughout (`strict_serializability`). */
 export const isolationLevels = [
   'serializable',
   'repeatable read',
@@ -9,6 +9,10 @@ export const isolationLevels = [
 ] as const;
 
 export type IsolationLevel = (typeof isolationLevels)[number];
+
+export function isSerializable(isolation: IsolationLevel): boolean {
+  return isolation === 'serializable' || isolation === 'strict';
+}
 
 /** REPEATABLE READ is snapshot isolation: write skew alone. READ COMMITTED takes a snapshot for each statement. */
 export function permittedOfAppends(isolation: IsolationLevel): readonly string[] {

@@ -3,7 +3,6 @@
  * again is another attempt, with values of its own: whoever repeats what may have happened can no longer tell what did.
  */
 import { type Outcome } from '../../checkers/history.ts';
-import { type IsolationLevel } from '../../checkers/isolation.ts';
 import { codeOf, type SqlQueries, type SqlResult } from '../../sql-session.ts';
 
 export class AttemptFailure extends Error {
@@ -22,12 +21,11 @@ export class AttemptFailure extends Error {
 /** BEGIN, `body`, COMMIT. Throws AttemptFailure. */
 export async function transact<T>(
   sql: SqlQueries,
-  isolation: IsolationLevel,
   body: (sql: SqlQueries) => Promise<T>,
 ): Promise<T> {
   let value: T;
   try {
-    await sql.query(begin[isolation]);
+    await sql.query('BEGIN');
     value = await body(sql);
   } catch (error) {
     // Nothing commits that was not asked to; on a broken connection the node rolls back by itself.
@@ -56,10 +54,3 @@ export async function execute<Row extends object>(
 
 /** Refused as it stands, a violated constraint, a transaction that must be tried again, a failed one. */
 const provesNothingHappened = /^(0A000|22|23|25P02|40001|40P01|42|55P03)/;
-
-const begin: Record<IsolationLevel, string> = {
-  serializable: 'BEGIN ISOLATION LEVEL SERIALIZABLE',
-  strict: 'BEGIN ISOLATION LEVEL SERIALIZABLE',
-  'repeatable read': 'BEGIN ISOLATION LEVEL REPEATABLE READ',
-  'read committed': 'BEGIN ISOLATION LEVEL READ COMMITTED',
-};

@@ -25,7 +25,7 @@ export function bank(isolation: IsolationLevel): CheckedWorkload<BankOperation> 
     ]),
     codec: bankCodec,
     next: (random) => (random.chance(0.5) ? transfer(random, isolation) : read(random, isolation)),
-    finalReads: () => [readAtOnce(isolation)],
+    finalReads: () => [readAtOnce()],
     permitted: [],
     check: (history) => checkBank(history, { accounts, total: accounts * initialBalance }),
   };
@@ -42,7 +42,7 @@ function transfer(random: SqlRandom, isolation: IsolationLevel): Step<BankOperat
   return {
     what,
     async run(sql) {
-      await transact(sql, isolation, async (txn) => {
+      await transact(sql, async (txn) => {
         if (manner === 'in place') await moveInPlace(txn, from, to, amount);
         else await readAndMove(txn, what.value, manner === 'locking' ? ' FOR UPDATE' : '');
       });
@@ -90,9 +90,9 @@ async function readAndMove(
 
 function read(random: SqlRandom, isolation: IsolationLevel): Step<BankOperation> {
   // In READ COMMITTED each statement sees a state of its own.
-  if (isolation === 'read committed' || random.chance(0.5)) return readAtOnce(isolation);
+  if (isolation === 'read committed' || random.chance(0.5)) return readAtOnce();
   const pause = random.chance(0.3) ? 'SELECT pg_sleep(0.1)' : undefined;
-  return readWith(isolation, async (sql) => {
+  return readWith(async (sql) => {
     const rows: Row[] = [];
     for (const table of tables) {
       rows.push(...(await sql.query<Row>(`SELECT id, balance FROM ${table}`)).rows);
@@ -102,19 +102,16 @@ function read(random: SqlRandom, isolation: IsolationLevel): Step<BankOperation>
   });
 }
 
-function readAtOnce(isolation: IsolationLevel): Step<BankOperation> {
+function readAtOnce(): Step<BankOperation> {
   const union = tables.map((table) => `SELECT id, balance FROM ${table}`).join(' UNION ALL ');
-  return readWith(isolation, async (sql) => (await sql.query<Row>(union)).rows);
+  return readWith(async (sql) => (await sql.query<Row>(union)).rows);
 }
 
-function readWith(
-  isolation: IsolationLevel,
-  rowsOf: (sql: SqlQueries) => Promise<readonly Row[]>,
-): Step<BankOperation> {
+function readWith(rowsOf: (sql: SqlQueries) => Promise<readonly Row[]>): Step<BankOperation> {
   return {
     what: { kind: 'read', value: null },
     async run(sql) {
-      const rows = await transact(sql, isolation, rowsOf);
+      const rows = await transact(sql, rowsOf);
       return { kind: 'read', value: rows.map(({ id, balance }) => [id, balance] as const) };
     },
   };

@@ -1,5 +1,4 @@
 /** Reads AS OF SYSTEM TIME at any replica, while what they read goes on changing: the past must not. */
-import { type IsolationLevel } from '../../checkers/isolation.ts';
 import {
   checkPastReads,
   pastReadsCodec,
@@ -13,7 +12,7 @@ const counters = 6;
 /** Times that are read again. */
 const timesKept = 10;
 
-export function followerReads(isolation: IsolationLevel): CheckedWorkload<PastReadsOperation> {
+export function followerReads(): CheckedWorkload<PastReadsOperation> {
   const times: string[] = [];
   const timeOf = (random: SqlRandom): string | undefined =>
     times.length === 0 ? undefined : random.pick(times.slice(-timesKept));
@@ -25,7 +24,7 @@ export function followerReads(isolation: IsolationLevel): CheckedWorkload<PastRe
     ],
     codec: pastReadsCodec,
     next(random) {
-      if (random.chance(0.5)) return add(random.between(0, counters - 1), isolation);
+      if (random.chance(0.5)) return add(random.between(0, counters - 1));
       const time = random.chance(0.1) ? undefined : timeOf(random);
       return time === undefined ? askTime((now) => times.push(now)) : readAt(time);
     },
@@ -35,12 +34,12 @@ export function followerReads(isolation: IsolationLevel): CheckedWorkload<PastRe
   };
 }
 
-function add(counter: number, isolation: IsolationLevel): Step<PastReadsOperation> {
+function add(counter: number): Step<PastReadsOperation> {
   const what = { kind: 'add', value: counter } as const;
   return {
     what,
     async run(sql) {
-      await transact(sql, isolation, (txn) =>
+      await transact(sql, (txn) =>
         txn.query('UPDATE past SET value = value + 1 WHERE id = $1', [counter]),
       );
       return what;

@@ -4,14 +4,13 @@ import {
   foreignKeyCodec,
   type ForeignKeyOperation,
 } from '../../checkers/foreign-key.ts';
-import { type IsolationLevel } from '../../checkers/isolation.ts';
 import { AttemptFailure, execute, transact } from './attempt.ts';
 import { type CheckedWorkload, type Step } from './workload.ts';
 
 /** Parents that operations choose from: the latest. */
 const window = 4;
 
-export function foreignKey(isolation: IsolationLevel): CheckedWorkload<ForeignKeyOperation> {
+export function foreignKey(): CheckedWorkload<ForeignKeyOperation> {
   let parents = 0;
   let children = 0;
   return {
@@ -27,7 +26,7 @@ export function foreignKey(isolation: IsolationLevel): CheckedWorkload<ForeignKe
       if (kind === 'parent' || parents === 0) return parent(parents++);
       if (kind === 'read') return read;
       const chosen = random.between(Math.max(0, parents - window), parents - 1);
-      return kind === 'child' ? child(children++, chosen, isolation) : remove(chosen, isolation);
+      return kind === 'child' ? child(children++, chosen) : remove(chosen);
     },
     finalReads: () => [read],
     permitted: [],
@@ -47,12 +46,12 @@ function parent(id: number): Step<ForeignKeyOperation> {
 }
 
 /** Without its parent it is refused (23503): then it has failed. */
-function child(id: number, parentId: number, isolation: IsolationLevel): Step<ForeignKeyOperation> {
+function child(id: number, parentId: number): Step<ForeignKeyOperation> {
   const what = { kind: 'child', value: [id, parentId] } as const;
   return {
     what,
     async run(sql) {
-      await transact(sql, isolation, (txn) =>
+      await transact(sql, (txn) =>
         txn.query('INSERT INTO children VALUES ($1, $2)', [id, parentId]),
       );
       return what;
@@ -60,13 +59,13 @@ function child(id: number, parentId: number, isolation: IsolationLevel): Step<Fo
   };
 }
 
-function remove(id: number, isolation: IsolationLevel): Step<ForeignKeyOperation> {
+function remove(id: number): Step<ForeignKeyOperation> {
   const gone = (done: boolean): ForeignKeyOperation => ({ kind: 'remove', value: [id, done] });
   return {
     what: { kind: 'remove', value: [id, null] },
     async run(sql) {
       try {
-        const { rowCount } = await transact(sql, isolation, (txn) =>
+        const { rowCount } = await transact(sql, (txn) =>
           txn.query('DELETE FROM parents WHERE id = $1', [id]),
         );
         return gone(rowCount === 1);

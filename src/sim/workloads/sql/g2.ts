@@ -1,5 +1,5 @@
 /** The G2 workload (Adya; Jepsen): two transactions per key look for rows with a predicate, and insert if there is none. */
-import { type IsolationLevel } from '../../checkers/isolation.ts';
+import { isSerializable, type IsolationLevel } from '../../checkers/isolation.ts';
 import {
   checkWriteSkew,
   writeSkewCodec,
@@ -36,17 +36,17 @@ export function g2(isolation: IsolationLevel): CheckedWorkload<WriteSkewOperatio
       const side = pending === undefined ? 0 : 1;
       const key = pending ?? keys++;
       pending = side === 0 ? key : undefined;
-      return insertIfNone(random, key, side, isolation);
+      return insertIfNone(random, key, side);
     },
     finalReads: () => [],
-    permitted: isolation === 'serializable' || isolation === 'strict' ? [] : ['G2'],
+    permitted: isSerializable(isolation) ? [] : ['G2'],
     check: checkWriteSkew,
   };
 }
 
 function insertIfNone(
   random: SqlRandom,
-  ...[key, side, isolation]: readonly [number, 0 | 1, IsolationLevel]
+  ...[key, side]: readonly [number, 0 | 1]
 ): Step<WriteSkewOperation> {
   const search = random.pick(searches);
   // The two sides have to meet.
@@ -54,7 +54,7 @@ function insertIfNone(
   return {
     what: { kind: 'insert', value: [key, side, null] },
     run: (sql) =>
-      transact(sql, isolation, async (txn) => {
+      transact(sql, async (txn) => {
         for (const table of tables) {
           const { rows } = await txn.query(search(table, key));
           if (rows.length > 0) return { kind: 'insert', value: [key, side, false] };

@@ -48,14 +48,14 @@ export function listAppend(isolation: IsolationLevel): CheckedWorkload<AppendOps
         append: random.pick(['upsert', 'update']),
         pause: random.chance(0.1),
       };
-      return attempt(ops, manner, isolation);
+      return attempt(ops, manner);
     },
     finalReads() {
       const reads = keys.all.map((key): MicroOp => ({ kind: 'read', key, list: undefined }));
       const manner: Manner = { by: 'key', lock: '', append: 'upsert', pause: false };
       const steps: Step<AppendOps>[] = [];
       for (let i = 0; i < reads.length; i += finalReadKeys) {
-        steps.push(attempt(reads.slice(i, i + finalReadKeys), manner, isolation));
+        steps.push(attempt(reads.slice(i, i + finalReadKeys), manner));
       }
       return steps;
     },
@@ -68,11 +68,11 @@ export function listAppend(isolation: IsolationLevel): CheckedWorkload<AppendOps
   };
 }
 
-function attempt(ops: AppendOps, manner: Manner, isolation: IsolationLevel): Step<AppendOps> {
+function attempt(ops: AppendOps, manner: Manner): Step<AppendOps> {
   return {
     what: ops,
     run: (sql) =>
-      transact(sql, isolation, async (txn) => {
+      transact(sql, async (txn) => {
         const done: MicroOp[] = [];
         for (const op of ops) {
           if (manner.pause) await txn.query('SELECT pg_sleep(0.05)');

@@ -1,12 +1,11 @@
 /** Locks that are taken over with a rising token, and writes that look whether their holder still has the lock. */
 import { checkFencing, fencingCodec, type FencingOperation } from '../../checkers/fencing.ts';
-import { type IsolationLevel } from '../../checkers/isolation.ts';
 import { transact } from './attempt.ts';
 import { type CheckedWorkload, type Step } from './workload.ts';
 
 const locks = 3;
 
-export function lockHolders(isolation: IsolationLevel): CheckedWorkload<FencingOperation> {
+export function lockHolders(): CheckedWorkload<FencingOperation> {
   /** By client, what it holds, as far as it knows. */
   const held = new Map<number, { readonly lock: number; readonly token: number }>();
   return {
@@ -22,10 +21,10 @@ export function lockHolders(isolation: IsolationLevel): CheckedWorkload<FencingO
       const own = held.get(client);
       if (own !== undefined && random.chance(0.7)) {
         const pause = random.chance(0.3);
-        return write(own, { isLocking: random.chance(0.5), pause }, isolation);
+        return write(own, { isLocking: random.chance(0.5), pause });
       }
       const lock = random.between(0, locks - 1);
-      return acquire(lock, isolation, (token) => held.set(client, { lock, token }));
+      return acquire(lock, (token) => held.set(client, { lock, token }));
     },
     finalReads: () => [],
     permitted: [],
@@ -33,18 +32,12 @@ export function lockHolders(isolation: IsolationLevel): CheckedWorkload<FencingO
   };
 }
 
-function acquire(
-  lock: number,
-  isolation: IsolationLevel,
-  onHeld: (token: number) => void,
-): Step<FencingOperation> {
+function acquire(lock: number, onHeld: (token: number) => void): Step<FencingOperation> {
   const update = 'UPDATE locks SET token = token + 1 WHERE id = $1 RETURNING token';
   return {
     what: { kind: 'acquire', value: [lock, null] },
     async run(sql) {
-      const { rows } = await transact(sql, isolation, (txn) =>
-        txn.query<{ token: number }>(update, [lock]),
-      );
+      const { rows } = await transact(sql, (txn) => txn.query<{ token: number }>(update, [lock]));
       const token = rows[0]?.token ?? 0;
       onHeld(token);
       return { kind: 'acquire', value: [lock, token] };
@@ -55,13 +48,12 @@ function acquire(
 function write(
   { lock, token }: { readonly lock: number; readonly token: number },
   { isLocking, pause }: { readonly isLocking: boolean; readonly pause: boolean },
-  isolation: IsolationLevel,
 ): Step<FencingOperation> {
   const select = `SELECT token FROM locks WHERE id = $1${isLocking ? ' FOR SHARE' : ''}`;
   return {
     what: { kind: 'write', value: [lock, token, null] },
     run: (sql) =>
-      transact(sql, isolation, async (txn) => {
+      transact(sql, async (txn) => {
         const { rows } = await txn.query<{ token: number }>(select, [lock]);
         const isHolder = rows[0]?.token === token;
         if (pause) await txn.query('SELECT pg_sleep(0.1)');

@@ -62,7 +62,7 @@ function read(
   return {
     what: { kind: 'read', value: [group, null] },
     run: (sql) =>
-      transact(sql, isolation, async (txn) => {
+      transact(sql, async (txn) => {
         const keys: number[] = [];
         for (const statement of statements) {
           const { rows } = await txn.query<{ key: number }>(statement);

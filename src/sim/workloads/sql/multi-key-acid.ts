@@ -28,14 +28,13 @@ export function multiKeyAcid(isolation: IsolationLevel): CheckedWorkload<MultiRe
       }
       const chosen = choose(random, isolation);
       return random.chance(0.5)
-        ? read(slot.group, chosen, isolation)
+        ? read(slot.group, chosen)
         : write(
             slot.group,
             chosen.map((each) => [each, random.between(0, valueMax)] as const),
-            isolation,
           );
     },
-    finalReads: () => slots.map(({ group }) => read(group, registers, isolation)),
+    finalReads: () => slots.map(({ group }) => read(group, registers)),
     permitted: [],
     check: checkMultiRegisters,
   };
@@ -49,17 +48,13 @@ function choose(random: SqlRandom, isolation: IsolationLevel): number[] {
   return chosen.length === 0 ? [random.pick(registers)] : chosen;
 }
 
-function read(
-  group: number,
-  chosen: readonly number[],
-  isolation: IsolationLevel,
-): Step<MultiRegisterOperation> {
+function read(group: number, chosen: readonly number[]): Step<MultiRegisterOperation> {
   const select = `SELECT register, value FROM multi
     WHERE grp = ${group} AND register IN (${chosen.join(', ')})`;
   return {
     what: { kind: 'read', value: [group, []] },
     run: (sql) =>
-      transact(sql, isolation, async (txn) => {
+      transact(sql, async (txn) => {
         const { rows } = await txn.query<{ register: number; value: number }>(select);
         const values = new Map(rows.map(({ register, value }) => [register, value]));
         return {
@@ -73,13 +68,12 @@ function read(
 function write(
   group: number,
   values: readonly (readonly [number, number])[],
-  isolation: IsolationLevel,
 ): Step<MultiRegisterOperation> {
   const what = { kind: 'write', value: [group, values] } as const;
   return {
     what,
     async run(sql) {
-      await transact(sql, isolation, async (txn) => {
+      await transact(sql, async (txn) => {
         for (const [register, value] of values) {
           await txn.query(
             `INSERT INTO multi VALUES ($1, $2, $3)

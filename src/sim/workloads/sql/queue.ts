@@ -1,5 +1,4 @@
 /** Jobs that are taken with SKIP LOCKED. */
-import { type IsolationLevel } from '../../checkers/isolation.ts';
 import { checkQueue, queueCodec, type QueueOperation } from '../../checkers/queue.ts';
 import { execute, transact } from './attempt.ts';
 import { type CheckedWorkload, type Step } from './workload.ts';
@@ -8,7 +7,7 @@ interface Row {
   readonly id: number;
 }
 
-export function queue(isolation: IsolationLevel): CheckedWorkload<QueueOperation> {
+export function queue(): CheckedWorkload<QueueOperation> {
   let jobs = 0;
   return {
     tables: ['jobs'],
@@ -16,7 +15,7 @@ export function queue(isolation: IsolationLevel): CheckedWorkload<QueueOperation
     codec: queueCodec,
     next(random) {
       if (random.chance(0.5)) return produce(jobs++);
-      return consume(random.chance(0.3), isolation);
+      return consume(random.chance(0.3));
     },
     finalReads: () => [rest],
     permitted: [],
@@ -36,12 +35,12 @@ function produce(job: number): Step<QueueOperation> {
 }
 
 /** Perhaps it is worked on for a while. */
-function consume(pause: boolean, isolation: IsolationLevel): Step<QueueOperation> {
+function consume(pause: boolean): Step<QueueOperation> {
   const take = 'SELECT id FROM jobs ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED';
   return {
     what: { kind: 'consume', value: null },
     run: (sql) =>
-      transact(sql, isolation, async (txn) => {
+      transact(sql, async (txn) => {
         const job = (await txn.query<Row>(take)).rows[0]?.id;
         if (job === undefined) return { kind: 'consume', value: null };
         if (pause) await txn.query('SELECT pg_sleep(0.1)');

@@ -1,5 +1,4 @@
 /** The register workload (Jepsen): reads, writes and compare-and-sets of a few values on a few keys at a time. */
-import { type IsolationLevel } from '../../checkers/isolation.ts';
 import { checkRegisters, registerCodec, type KeyedRegisterOp } from '../../checkers/register.ts';
 import { type SqlRandom } from '../../sql-program.ts';
 import { type SqlQueries } from '../../sql-session.ts';
@@ -13,8 +12,8 @@ const valueMax = 4;
 type Cas = Extract<KeyedRegisterOp, { kind: 'cas' }>;
 type Write = Extract<KeyedRegisterOp, { kind: 'write' }>;
 
-/** Each operation commits by itself, or in a transaction of `isolation`. */
-export function register(isolation: IsolationLevel): CheckedWorkload<KeyedRegisterOp> {
+/** Each operation commits by itself, or in a block. */
+export function register(): CheckedWorkload<KeyedRegisterOp> {
   const slots = Array.from({ length: activeKeys }, (_, key) => ({ key, operations: 0 }));
   return {
     tables: ['registers'],
@@ -26,7 +25,7 @@ export function register(isolation: IsolationLevel): CheckedWorkload<KeyedRegist
         slot.key += activeKeys;
         slot.operations = 1;
       }
-      return draw(random, slot.key, isolation);
+      return draw(random, slot.key);
     },
     finalReads: () => slots.map(({ key }) => readStep(key, (sql) => read(sql, key))),
     permitted: [],
@@ -34,10 +33,10 @@ export function register(isolation: IsolationLevel): CheckedWorkload<KeyedRegist
   };
 }
 
-function draw(random: SqlRandom, key: number, isolation: IsolationLevel): Step<KeyedRegisterOp> {
+function draw(random: SqlRandom, key: number): Step<KeyedRegisterOp> {
   const inBlock = random.chance(0.5);
   const within = <T>(sql: SqlQueries, body: (sql: SqlQueries) => Promise<T>): Promise<T> =>
-    inBlock ? transact(sql, isolation, body) : body(alone(sql));
+    inBlock ? transact(sql, body) : body(alone(sql));
   const kind = random.pick(['read', 'read', 'write', 'cas', 'cas']);
   if (kind === 'read') return readStep(key, (sql) => within(sql, (txn) => read(txn, key)));
   const value = random.between(0, valueMax);

@@ -5,6 +5,7 @@ import { eventsOf, type HistoryEvent } from '../../checkers/history-files.ts';
 import { type SqlRandom } from '../../sql-program.ts';
 import { type SqlQueries } from '../../sql-session.ts';
 import { History } from '../history.ts';
+import { AttemptFailure, execute } from './attempt.ts';
 import { type CheckedWorkload, type Step } from './workload.ts';
 
 export interface Verdict {
@@ -43,8 +44,8 @@ export function startRun<What>(
 }
 
 class Run<What> implements WorkloadRun {
-  readonly setup: readonly string[];
   readonly #workload: CheckedWorkload<What>;
+  readonly #isolation: IsolationLevel;
   readonly #history: History<What>;
   /** Sessions are the processes of the history: what one client is promised holds within its session. */
   readonly #sessions = new WeakMap<SqlQueries, number>();
@@ -53,10 +54,11 @@ class Run<What> implements WorkloadRun {
   constructor(workload: CheckedWorkload<What>, isolation: IsolationLevel, nowMs: () => number) {
     this.#workload = workload;
     this.#history = new History(nowMs);
-    const zones = workload.tables.map(
-      (table) => `ALTER TABLE ${table} CONFIGURE ZONE USING global_reads = true`,
-    );
-    this.setup = [...workload.setup, ...(isolation === 'strict' ? zones : [])];
+    this.#isolation = isolation;
+  }
+
+  get setup(): readonly string[] {
+    return this.#workload.setup;
   }
 
   get tables(): readonly string[] {
@@ -64,12 +66,16 @@ class Run<What> implements WorkloadRun {
   }
 
   async step(sql: SqlQueries, random: SqlRandom, client: number): Promise<Outcome> {
-    return this.#perform(sql, this.#workload.next(random, client));
+    const session = await this.#sessionOf(sql);
+    if (session === undefined) return 'info';
+    return this.#perform(session, sql, this.#workload.next(random, client));
   }
 
   async finish(sql: SqlQueries): Promise<Outcome> {
+    const session = await this.#sessionOf(sql);
+    if (session === undefined) return 'info';
     for (const read of this.#workload.finalReads()) {
-      const outcome = await this.#perform(sql, read);
+      const outcome = await this.#perform(session, sql, read);
       if (outcome !== 'ok') return outcome;
     }
     return 'ok';
@@ -83,11 +89,33 @@ class Run<What> implements WorkloadRun {
     return verdictOn(this.#workload, this.#history.operations);
   }
 
-  #perform(sql: SqlQueries, { what, run }: Step<What>): Promise<Outcome> {
-    const session = this.#sessions.get(sql) ?? this.#sessionCount++;
+  /** Undefined when it could not be set up. */
+  async #sessionOf(sql: SqlQueries): Promise<number | undefined> {
+    const known = this.#sessions.get(sql);
+    if (known !== undefined) return known;
+    try {
+      for (const statement of sessionSetup(this.#isolation)) await execute(sql, statement);
+    } catch (error) {
+      if (!(error instanceof AttemptFailure)) throw error;
+      return undefined;
+    }
+    const session = this.#sessionCount++;
     this.#sessions.set(sql, session);
+    return session;
+  }
+
+  #perform(session: number, sql: SqlQueries, { what, run }: Step<What>): Promise<Outcome> {
     return this.#history.perform(session, what, () => run(sql));
   }
+}
+
+function sessionSetup(isolation: IsolationLevel): string[] {
+  const level = isolation === 'strict' ? 'serializable' : isolation;
+  const isStrict = isolation === 'strict' ? 'on' : 'off';
+  return [
+    `SET default_transaction_isolation = '${level}'`,
+    `SET strict_serializability = ${isStrict}`,
+  ];
 }
 
 export function verdictOn<What>(

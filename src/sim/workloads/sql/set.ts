@@ -2,7 +2,6 @@
  * The set workload (Jepsen): elements that are each added once, and reads of all of them while ranges are split and
  * move: in one statement, or page by page in one transaction.
  */
-import { type IsolationLevel } from '../../checkers/isolation.ts';
 import { checkSet, setCodec, type SetOp } from '../../checkers/set.ts';
 import { execute, transact } from './attempt.ts';
 import { type CheckedWorkload, type Step } from './workload.ts';
@@ -17,7 +16,7 @@ interface Row {
   readonly id: string;
 }
 
-export function set(isolation: IsolationLevel): CheckedWorkload<SetOp> {
+export function set(): CheckedWorkload<SetOp> {
   let elements = 0;
   return {
     tables: ['elements'],
@@ -26,7 +25,7 @@ export function set(isolation: IsolationLevel): CheckedWorkload<SetOp> {
     next(random) {
       if (random.chance(0.7)) return add(elements++);
       if (random.chance(0.5)) return readAtOnce();
-      return readByPage(random.pick([1, 2, 3, 100]), isolation);
+      return readByPage(random.pick([1, 2, 3, 100]));
     },
     finalReads: () => [readAtOnce()],
     permitted: [],
@@ -57,11 +56,11 @@ function readAtOnce(): Step<SetOp> {
   };
 }
 
-function readByPage(pageRows: number, isolation: IsolationLevel): Step<SetOp> {
+function readByPage(pageRows: number): Step<SetOp> {
   return {
     what: { kind: 'read', value: [] },
     run: (sql) =>
-      transact(sql, isolation, async (txn) => {
+      transact(sql, async (txn) => {
         const read: number[] = [];
         let after: readonly [number, string] = [-1, '0'];
         for (;;) {

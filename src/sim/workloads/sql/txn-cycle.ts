@@ -1,5 +1,5 @@
 /** Receipts, batches and reports (Fekete, O'Neil and O'Neil 2004): a transaction that only reads shows that three have no order. */
-import { type IsolationLevel } from '../../checkers/isolation.ts';
+import { isSerializable, type IsolationLevel } from '../../checkers/isolation.ts';
 import { checkReceipts, receiptsCodec, type ReceiptsOperation } from '../../checkers/receipts.ts';
 import { type SqlQueries } from '../../sql-session.ts';
 import { transact } from './attempt.ts';
@@ -22,14 +22,11 @@ export function txnCycle(isolation: IsolationLevel): CheckedWorkload<ReceiptsOpe
       const store = random.between(0, stores - 1);
       const kind = random.pick(['receipt', 'receipt', 'close', 'report']);
       // Whoever has read the batch and not yet written is overtaken.
-      if (kind === 'receipt') return put(store, receipts++, random.chance(0.5), isolation);
-      return kind === 'close' ? close(store, isolation) : report(store, isolation);
+      if (kind === 'receipt') return put(store, receipts++, random.chance(0.5));
+      return kind === 'close' ? close(store) : report(store);
     },
-    finalReads: () => Array.from({ length: stores }, (_, store) => report(store, isolation)),
-    permitted:
-      isolation === 'serializable' || isolation === 'strict'
-        ? []
-        : ['missing-receipt', 'changed-report'],
+    finalReads: () => Array.from({ length: stores }, (_, store) => report(store)),
+    permitted: isSerializable(isolation) ? [] : ['missing-receipt', 'changed-report'],
     check: checkReceipts,
   };
 }
@@ -40,16 +37,11 @@ async function currentBatch(sql: SqlQueries, store: number): Promise<number> {
   return rows[0]?.batch ?? 0;
 }
 
-function put(
-  store: number,
-  id: number,
-  pause: boolean,
-  isolation: IsolationLevel,
-): Step<ReceiptsOperation> {
+function put(store: number, id: number, pause: boolean): Step<ReceiptsOperation> {
   return {
     what: { kind: 'receipt', value: [store, id, null] },
     run: (sql) =>
-      transact(sql, isolation, async (txn) => {
+      transact(sql, async (txn) => {
         const batch = await currentBatch(txn, store);
         if (pause) await txn.query('SELECT pg_sleep(0.1)');
         await txn.query('INSERT INTO receipts VALUES ($1, $2, $3)', [id, store, batch]);
@@ -58,24 +50,24 @@ function put(
   };
 }
 
-function close(store: number, isolation: IsolationLevel): Step<ReceiptsOperation> {
+function close(store: number): Step<ReceiptsOperation> {
   const update = 'UPDATE batches SET batch = batch + 1 WHERE store = $1 RETURNING batch';
   return {
     what: { kind: 'close', value: [store, null] },
     run: (sql) =>
-      transact(sql, isolation, async (txn) => {
+      transact(sql, async (txn) => {
         const { rows } = await txn.query<{ batch: number }>(update, [store]);
         return { kind: 'close', value: [store, rows[0]?.batch ?? null] };
       }),
   };
 }
 
-function report(store: number, isolation: IsolationLevel): Step<ReceiptsOperation> {
+function report(store: number): Step<ReceiptsOperation> {
   const select = 'SELECT id FROM receipts WHERE store = $1 AND batch = $2 ORDER BY id';
   return {
     what: { kind: 'report', value: [store, null, []] },
     run: (sql) =>
-      transact(sql, isolation, async (txn) => {
+      transact(sql, async (txn) => {
         const batch = await currentBatch(txn, store);
         const { rows } = await txn.query<{ id: number }>(select, [store, batch - 1]);
         return { kind: 'report', value: [store, batch, rows.map(({ id }) => id)] };

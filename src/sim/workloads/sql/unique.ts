@@ -1,5 +1,4 @@
 /** Rows that want the same value of a unique column, by INSERT, ON CONFLICT and UPDATE. */
-import { type IsolationLevel } from '../../checkers/isolation.ts';
 import { checkUnique, uniqueCodec, type UniqueOperation } from '../../checkers/unique.ts';
 import { AttemptFailure, transact } from './attempt.ts';
 import { type CheckedWorkload, type Step } from './workload.ts';
@@ -7,7 +6,7 @@ import { type CheckedWorkload, type Step } from './workload.ts';
 const activeValues = 3;
 const operationsPerValue = 12;
 
-export function unique(isolation: IsolationLevel): CheckedWorkload<UniqueOperation> {
+export function unique(): CheckedWorkload<UniqueOperation> {
   let rows = 0;
   const slots = Array.from({ length: activeValues }, (_, value) => ({ value, operations: 0 }));
   return {
@@ -24,10 +23,10 @@ export function unique(isolation: IsolationLevel): CheckedWorkload<UniqueOperati
         slot.operations = 1;
       }
       const kind = random.pick(['insert', 'claim', 'rename', 'read']);
-      if (kind === 'read') return read(slot.value, isolation);
-      return ask(kind, [slot.value, ++rows], isolation);
+      if (kind === 'read') return read(slot.value);
+      return ask(kind, [slot.value, ++rows]);
     },
-    finalReads: () => slots.map(({ value }) => read(value, isolation)),
+    finalReads: () => slots.map(({ value }) => read(value)),
     permitted: [],
     check: checkUnique,
   };
@@ -42,17 +41,13 @@ const statements: Record<Kind, string> = {
 };
 
 /** `rename`: a row that has a value of its own gets another one; both in one transaction. */
-function ask(
-  kind: string,
-  [value, row]: readonly [number, number],
-  isolation: IsolationLevel,
-): Step<UniqueOperation> {
+function ask(kind: string, [value, row]: readonly [number, number]): Step<UniqueOperation> {
   const how: Kind = kind === 'insert' || kind === 'claim' ? kind : 'rename';
   return {
     what: { kind: how, value: [value, row, null] },
     async run(sql) {
       try {
-        return await transact(sql, isolation, async (txn) => {
+        return await transact(sql, async (txn) => {
           if (how === 'rename') await txn.query('INSERT INTO unique_rows VALUES ($1, -$1)', [row]);
           const { rowCount } = await txn.query(statements[how], [value, row]);
           return { kind: how, value: [value, row, rowCount === 1] };
@@ -66,14 +61,14 @@ function ask(
   };
 }
 
-function read(value: number, isolation: IsolationLevel): Step<UniqueOperation> {
+function read(value: number): Step<UniqueOperation> {
   // No index serves the first one.
   const byKey = `SELECT id, 1 AS source FROM unique_rows WHERE value + 0 = ${value}`;
   const byIndex = `SELECT id, 2 AS source FROM unique_rows WHERE value = ${value}`;
   return {
     what: { kind: 'read', value: [value, [], []] },
     run: (sql) =>
-      transact(sql, isolation, async (txn) => {
+      transact(sql, async (txn) => {
         const { rows } = await txn.query<{ id: number; source: number }>(
           `${byKey} UNION ALL ${byIndex} ORDER BY id`,
         );
