@@ -171,6 +171,8 @@ export interface Scope {
   readonly columns: readonly ScopeColumn[];
   readonly ctes: ReadonlyMap<string, CteEntry>;
   readonly level: QueryLevel | undefined;
+  /** FOR UPDATE | SHARE of the query whose FROM is being bound. */
+  readonly locking?: readonly Node[] | undefined;
 }
 
 export const emptyCtes: ReadonlyMap<string, CteEntry> = new Map();

@@ -29,7 +29,8 @@ import {
 } from './binder.ts';
 import { callName, coerceArguments, setColumns } from './call.ts';
 import { coerceToBoolean, unify } from './coerce.ts';
-import { bindExpr, bindList, bindQuery, bindSubquery, locationOf, selectOf } from './context.ts';
+import { bindExpr, bindList, bindQuery, locationOf, selectOf } from './context.ts';
+import { withLocksOf } from './locks.ts';
 import { figureName } from './label.ts';
 import { operatorName, tryLocated } from './operators.ts';
 import { resolveFn } from './resolve.ts';
@@ -73,7 +74,7 @@ function addNames(a: Names, b: Names): Names {
 
 /** The scope in which a LATERAL item is bound: the items to its left, then the outer query. */
 function lateralScope(scope: Scope, names: Names): Scope {
-  return { ...childScope(scope), ...names };
+  return { ...childScope(scope), locking: scope.locking, ...names };
 }
 
 function bindItem(binder: Binder, node: Node, scope: Scope, left: Names): BoundFrom {
@@ -183,7 +184,9 @@ function bindTable(binder: Binder, name: RangeVar, scope: Scope): BoundFrom {
     }
     case 'view': {
       const { view } = relation;
-      const query = bindQuery(binder, selectOf(binder.prefetched.views.get(view.id)), undefined);
+      const stmt = selectOf(binder.prefetched.views.get(view.id));
+      const shown = name.alias?.aliasname ?? view.name;
+      const query = bindQuery(binder, withLocksOf(scope, shown, stmt), undefined);
       const columns = query.columns.map((column, i) => ({
         ...column,
         name: view.columns[i]?.name ?? column.name,
@@ -277,7 +280,8 @@ function bindCteUse(binder: Binder, cte: CteEntry, name: RangeVar): BoundFrom {
 
 function bindDerived(binder: Binder, node: RangeSubselect, scope: Scope, left: Names): BoundFrom {
   const outer = node.lateral === true ? lateralScope(scope, left) : scope;
-  const query = bindSubquery(binder, node.subquery, outer);
+  const stmt = withLocksOf(scope, node.alias?.aliasname ?? '', selectOf(node.subquery));
+  const query = bindQuery(binder, stmt, outer);
   return { rel: query.rel, names: namedItem(query.columns, node.alias, '') };
 }
 

@@ -44,6 +44,21 @@ export function bindLocks(
   return [...targets.values()];
 }
 
+/** A view or subquery that is locked under the name `shown` locks all rows that it is made of. */
+export function withLocksOf(scope: Scope, shown: string, stmt: SelectStmt): SelectStmt {
+  if (stmt.valuesLists !== undefined) return stmt;
+  const clauses = (scope.locking ?? []).flatMap((node): Node[] => {
+    if (!('LockingClause' in node)) return [];
+    const { lockedRels, ...clause } = node.LockingClause;
+    const isNamed = lockedRels?.some(
+      (name) => 'RangeVar' in name && name.RangeVar.relname === shown,
+    );
+    return isNamed === false ? [] : [{ LockingClause: clause }];
+  });
+  if (clauses.length === 0) return stmt;
+  return { ...stmt, lockingClause: [...(stmt.lockingClause ?? []), ...clauses] };
+}
+
 function lockedRelations(scope: Scope, clause: LockingClause): readonly ScopeRelation[] {
   if (clause.lockedRels === undefined) return scope.relations;
   return clause.lockedRels.flatMap((node: Node) => {

@@ -40,7 +40,8 @@ export function bindSelect(
   expected: readonly ExpectedColumn[] | undefined,
 ): BoundQuery {
   const level = newLevel();
-  const from = bindFrom(binder, stmt.fromClause ?? [], childScope(parent));
+  const outer = { ...childScope(parent), locking: stmt.lockingClause };
+  const from = bindFrom(binder, stmt.fromClause ?? [], outer);
   const scope: Scope = { ...childScope(parent), ...from.names, level };
   const base: ExprContext = { binder, scope, clause: 'WHERE', level, allow: nothingAllowed };
 
