@@ -195,14 +195,14 @@ export class Lease {
 
   /** See `RangeExecutor.leaseAcquired`; asked once per lease. */
   #before(): 'split' | Handover | undefined {
-    const { raft, host, rangeId } = this.#replica;
+    const { raft, host, rangeId, mergeWatch } = this.#replica;
     const left = this.#left;
     this.#left = undefined;
     // One leader per term: in the range's first term nobody else has served since the split.
     if (raft.term === initialLogTerm + 1) return 'split';
     const isNext =
       left !== undefined && host.raftLog.range(rangeId).term(left.index + 1) === raft.term;
-    return isNext ? left.handover : undefined;
+    return isNext ? left.handover : mergeWatch.takeBack();
   }
 
   /** The entry at `index` is the last one of a lease that was given away. */

@@ -11,7 +11,8 @@
  * Asking the transaction's own record would not do: it is gone once its intents are resolved, and then a commit looks like an
  * abort.
  *
- *   this range, still    the merge failed: the lease begins anew, in this very term, above everything served before
+ *   this range, still    the merge failed: the lease begins anew, in this very term, above everything served before, with
+ *                        the locks and tombstones that it had
  *   another one          this range is no more; its replica goes when the left one on this store applies the merge, or
  *                        when it turns out that no left one ever will (`queues/replica-gc-queue.ts`)
  *
@@ -25,6 +26,7 @@ import {
   KvFailure,
   laterTimestamp,
   type FrozenRange,
+  type Handover,
   type KvError,
   type RangeDescriptor,
   type TxnId,
@@ -64,6 +66,13 @@ export class MergeWatch {
       if (this.#isBlocked) this.#watch(term);
     }
     return this.#isBlocked;
+  }
+
+  /** The merge of this term has failed, and nobody has served since it froze the range: the lease goes on with what it had. */
+  takeBack(): Handover | undefined {
+    const handover = this.#frozen?.range.handover;
+    this.#frozen = undefined;
+    return handover;
   }
 
   /** Stops serving for the merge of `txnId`. */

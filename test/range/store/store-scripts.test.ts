@@ -363,6 +363,8 @@ class Runner {
       }
       case 'lock':
         return this.txns.lock(this.it, args[0] ?? '', userKey(args[1] ?? ''));
+      case 'waited':
+        return this.txns.waited(this.it, args[0] ?? '', number('ms', 0));
       case 'lay':
         return this.txns.lay(this.it, args[0] ?? '', userKey(args[1] ?? ''), args[2] ?? '');
       case 'commit':

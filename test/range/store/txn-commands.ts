@@ -9,6 +9,8 @@ const patienceMs = 200;
 
 export class OpenTxns {
   readonly #txns = new Map<string, Txn>();
+  /** Locks that are waited for. */
+  readonly #waits = new Map<string, Promise<string>>();
 
   begin(
     cluster: Cluster,
@@ -24,9 +26,16 @@ export class OpenTxns {
   lock(cluster: Cluster, name: string, key: Buffer): Promise<string> {
     const work = this.#txn(name).get(key, { lock: 'update' });
     const outcome = work.then(() => 'locked', showFailure);
+    this.#waits.set(name, outcome);
+    return this.waited(cluster, name, patienceMs);
+  }
+
+  /** What has become of the wait within so many milliseconds. */
+  waited(cluster: Cluster, name: string, ms: number): Promise<string> {
     const patience = new Promise<string>((resolve) => {
-      cluster.time.after(patienceMs, () => resolve('waits'));
+      cluster.time.after(ms, () => resolve('waits'));
     });
+    const outcome = this.#waits.get(name) ?? 'waits for nothing';
     return cluster.time.settleOf(Promise.race([outcome, patience]));
   }
 

@@ -1,0 +1,57 @@
+/** What is not handed over of tombstones counts as ended. */
+import { expect, it } from 'vitest';
+import { asTxnId, zeroTimestamp, type Timestamp, type TxnMeta } from '../../../src/kv/index.ts';
+import { TxnTombstones } from '../../../src/range/concurrency/txn-tombstones.ts';
+
+const at = (wall: number): Timestamp => ({ wall, logical: 0 });
+
+function txnOf(name: string, began: number): TxnMeta {
+  return {
+    id: asTxnId(name),
+    anchor: Buffer.from(name),
+    epoch: 0,
+    isolation: 'serializable',
+    priority: 1,
+    readTimestamp: at(began),
+    writeTimestamp: at(began),
+    minTimestamp: at(began),
+    uncertaintyLimit: at(began),
+    sequence: 0,
+    ignoredSequences: [],
+  };
+}
+
+function ended(tombstones: TxnTombstones, wall: number): void {
+  const id = asTxnId(`txn ${wall}`);
+  const finished = {
+    id,
+    epoch: 0,
+    status: 'aborted',
+    timestamp: at(wall),
+    ignoredSequences: [],
+  } as const;
+  tombstones.addFinished(finished, at(wall));
+}
+
+it('the newest tombstones are handed over, and up to where there were others', () => {
+  const before = new TxnTombstones(at(10), 50);
+  for (let wall = 100; wall < 180; wall++) ended(before, wall);
+  before.addPush(asTxnId('pushed'), at(500), at(180));
+  const all = before.newest(1 << 20);
+  expect(all.tombstones).toHaveLength(81);
+  expect(all.txnsUpTo).toEqual(at(10));
+  const some = before.newest(640);
+  expect(some.tombstones.map(({ txnId }) => txnId)).toEqual([
+    ...Array.from({ length: 9 }, (_, i) => `txn ${171 + i}`),
+    'pushed',
+  ]);
+  expect(some.txnsUpTo).toEqual(at(170));
+
+  const after = new TxnTombstones(zeroTimestamp);
+  after.adopt(some);
+  expect(after.pushedTo(asTxnId('pushed'))).toEqual(at(500));
+  // Ended with a tombstone, ended perhaps, and young.
+  expect(after.mayCreateRecord(txnOf('txn 175', 175))).toBe(false);
+  expect(after.mayCreateRecord(txnOf('old', 170))).toBe(false);
+  expect(after.mayCreateRecord(txnOf('young', 171))).toBe(true);
+});
