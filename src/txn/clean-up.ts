@@ -95,17 +95,19 @@ export async function makeExplicit(
   }
 }
 
-/** Behind a rollback to the savepoint with sequence `since`: locks that were taken after it are free. */
+/** Behind a rollback to the savepoint with sequence `since`: locks that were taken after it are free, waits for others end. */
 export async function releaseLocks(
-  { meta, locks, parts }: ClusterTxn,
+  { meta, locks, intents, parts }: ClusterTxn,
   since: number,
 ): Promise<void> {
-  const requests = fewPerRange(parts.router, locks.list()).map((span): KvRequest => ({
-    kind: 'release-locks',
-    span,
-    txnId: meta.id,
-    since,
-  }));
+  const requests = fewPerRange(parts.router, [...locks.list(), ...intents.list()]).map(
+    (span): KvRequest => ({
+      kind: 'release-locks',
+      span,
+      txnId: meta.id,
+      since,
+    }),
+  );
   const response = await parts.router.sendBatch(withoutTxn, requests);
   if (response.kind === 'ok') return;
   const { kind } = response.error;

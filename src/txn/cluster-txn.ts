@@ -529,7 +529,8 @@ export class ClusterTxn implements Txn {
     if (hasFlushed) this.refresher.ignoreSequences(savepoint.sequence + 1, this.#sequence);
     if (keepsLocks) return;
     this.kept.rollbackTo(savepoint.sequence);
-    if (this.#lockedSequence > savepoint.sequence) this.#release(savepoint.sequence);
+    const hasLocked = hasFlushed || this.#lockedSequence > savepoint.sequence;
+    if (hasLocked) this.#release(savepoint.sequence);
     if (hasFlushed) this.parts.background(this.#removeUndone(), 'undoing writes');
   }
 
@@ -546,6 +547,8 @@ export class ClusterTxn implements Txn {
   }
 
   async #removeUndone(): Promise<void> {
+    // Writes that still wait somewhere give up with the locks.
+    await this.#releasing;
     await this.#flight?.landed;
     await removeUndone(this);
   }

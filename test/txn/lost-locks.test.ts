@@ -150,6 +150,29 @@ describe.each([
   );
 });
 
+test('a write that is cancelled while it waits is not made later', [], async (cluster) => {
+  await write(cluster, 'x', '1');
+  const holder = cluster.db.begin();
+  await holder.get(key('x'), { lock: 'update' });
+  const txn = cluster.db.begin({ isolation: 'read-committed' });
+  const savepoint = txn.savepoint();
+  txn.put(key('x'), bytes('2'));
+  const waiting = txn.flush();
+  await sleep(cluster.env, 100);
+  txn.cancelStatement();
+  await expect(waiting).rejects.toThrow('canceled');
+  txn.rollbackTo(savepoint);
+  await sleep(cluster.env, 100);
+  await holder.commit();
+  const other = cluster.db.begin();
+  const found = await other.get(key('x'), { lock: 'update', waitPolicy: 'error' });
+  expect(found?.toString()).toBe('1');
+  await other.rollback();
+  txn.put(key('y'), bytes('2'));
+  await txn.commit();
+  expect((await cluster.db.readCurrent(key('x')))?.toString()).toBe('1');
+});
+
 describe('a commit below serializable', () => {
   function watch(cluster: TestCluster): { header: BatchHeader; requests: readonly KvRequest[] }[] {
     const seen: { header: BatchHeader; requests: readonly KvRequest[] }[] = [];
