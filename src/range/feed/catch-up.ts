@@ -13,6 +13,7 @@ import {
   versionsOf,
   type EngineSnapshot,
 } from '../../storage/index.ts';
+import { yieldTurn, type Env } from '../../util/index.ts';
 
 const pageRows = 256;
 
@@ -23,17 +24,20 @@ export interface CatchUpOptions {
 }
 
 export class CatchUp {
+  readonly #env: Pick<Env, 'timers'>;
   readonly #snapshot: EngineSnapshot;
   readonly #pages: AsyncGenerator<ChangedValue[], undefined>;
 
   /** Owns `snapshot` from now on. */
-  constructor(snapshot: EngineSnapshot, options: CatchUpOptions) {
+  constructor(env: Pick<Env, 'timers'>, snapshot: EngineSnapshot, options: CatchUpOptions) {
+    this.#env = env;
     this.#snapshot = snapshot;
     this.#pages = pagesOf(snapshot, options);
   }
 
   /** Some versions more, perhaps none; undefined at the end. */
   async next(): Promise<readonly ChangedValue[] | undefined> {
+    await yieldTurn(this.#env);
     return (await this.#pages.next()).value;
   }
 

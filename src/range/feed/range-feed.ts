@@ -50,13 +50,14 @@ export class RangeFeed {
     budget: FeedBudget,
     wake: () => void,
   ): Registration | RangeFeedEnd {
+    if (this.#hasEnded) return { kind: 'not-here' };
     const { host, engine, descriptor } = this.#replica;
     const { after } = options;
     const threshold = readThreshold(engine, descriptor);
     if (compareTimestamps(after, threshold) < 0) {
       return { kind: 'below-gc-threshold', timestamp: after, threshold };
     }
-    const past = new CatchUp(host.engineSnapshot(), options);
+    const past = new CatchUp(host.env, host.engineSnapshot(), options);
     const registration = new Registration(options, past, budget, wake);
     this.#registrations.add(registration);
     return registration;
@@ -109,7 +110,7 @@ export class RangeFeed {
     const { host, descriptor } = this.#replica;
     const snapshot = host.engineSnapshot();
     try {
-      await this.#intents.scan(snapshot, descriptor);
+      await this.#intents.scan(host.env, snapshot, descriptor);
       this.#isReady = true;
     } finally {
       snapshot.close();

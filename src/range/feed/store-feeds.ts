@@ -77,10 +77,11 @@ export class StoreFeeds {
     return refused === undefined ? { kind: 'ok' } : { kind: 'refused', end: refused };
   }
 
-  /** While a snapshot is being installed the data are neither the old nor the new ones. */
+  /** While a snapshot is being installed, or data are being cleared, they are neither the old nor the new ones. */
   #replicaFor({ rangeId, start, end }: Open): Replica | undefined {
     const replica = this.#store.serving ? this.#store.replicas.get(rangeId) : undefined;
     if (replica?.initialised !== true || replica.suspended > 0) return undefined;
+    if (replica.applier.underWay.length > 0) return undefined;
     const { startKey, endKey } = replica.descriptor;
     const isInside = compareBytes(startKey, start) <= 0 && compareBytes(end, endKey) <= 0;
     return isInside ? replica : undefined;

@@ -7,6 +7,7 @@
  */
 import { compareTimestamps, formatTimestamp, type RangeDescriptor } from '../../kv/index.ts';
 import { headSpan, HeadReader, type EngineSnapshot, type Intent } from '../../storage/index.ts';
+import { yieldTurn, type Env } from '../../util/index.ts';
 import { type HeadChange } from './head-changes.ts';
 
 const pageRows = 512;
@@ -22,6 +23,7 @@ export class UnresolvedIntents {
 
   /** Counts what `snapshot` holds of the range; the snapshot is the caller's. */
   async scan(
+    env: Pick<Env, 'timers'>,
     snapshot: EngineSnapshot,
     range: Pick<RangeDescriptor, 'startKey' | 'endKey'>,
   ): Promise<void> {
@@ -35,6 +37,7 @@ export class UnresolvedIntents {
           head.read(record);
           if (head.intent !== undefined) this.#count(head.intent, 1);
         }
+        await yieldTurn(env);
       }
     } finally {
       await iterator.close();
