@@ -98,6 +98,9 @@ const txnCounterHelp: Record<keyof TxnCounters, string> = {
   parallelCommits: 'Commits that staged their record together with their last writes',
   parallelCommitsAgain: 'Parallel commits that went on in two rounds, at a later timestamp',
   parallelCommitsSettled: 'Parallel commits whose record was asked how they ended',
+  refreshes:
+    'Reads that were compared with a later timestamp, so that their transaction could go on there',
+  refreshesFailed: 'Refreshes that found a change',
 };
 
 const gaugeHelp: Record<keyof StoreMetrics['gauges'], string> = {

@@ -7,8 +7,18 @@ export interface TxnCounters {
   parallelCommitsAgain: number;
   /** Of these: an answer was lost or the client cancelled, so the record was asked how it ended. */
   parallelCommitsSettled: number;
+  /** Reads of a transaction or a statement that were compared with a later timestamp, to go on there. */
+  refreshes: number;
+  /** Of these: something had changed. */
+  refreshesFailed: number;
 }
 
 export function newTxnCounters(): TxnCounters {
-  return { parallelCommits: 0, parallelCommitsAgain: 0, parallelCommitsSettled: 0 };
+  return {
+    parallelCommits: 0,
+    parallelCommitsAgain: 0,
+    parallelCommitsSettled: 0,
+    refreshes: 0,
+    refreshesFailed: 0,
+  };
 }

@@ -162,13 +162,15 @@ export class Refresher {
     const from = this.#meta.readTimestamp;
     const spans = this.#reads.list();
     if (spans.length > 0) {
-      const { router } = this.#txn.parts;
+      const { router, counters } = this.#txn.parts;
+      counters.refreshes++;
       const requests = spans.map((span): KvRequest => ({ kind: 'refresh', span, from, to }));
       const header = this.#txn.header({}, false);
       const response = await this.#txn.unlessStopped(router.sendBatch(header, requests));
       this.#txn.checkOpen();
       if (response.kind === 'error') {
         if (response.error.kind !== 'refresh-failed') return this.#txn.fail(response.error);
+        counters.refreshesFailed++;
         return this.#txn.retry('a value that was read has changed');
       }
     }

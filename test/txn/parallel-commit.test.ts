@@ -179,6 +179,8 @@ describe('a parallel commit', () => {
       parallelCommits: 1,
       parallelCommitsAgain: 1,
       parallelCommitsSettled: 0,
+      refreshes: 0,
+      refreshesFailed: 0,
     });
     expect(await rows(cluster)).toBe('new new new');
     await expectNothingLeft(cluster);
@@ -195,6 +197,7 @@ describe('a parallel commit', () => {
     other.put(key('a'), bytes('other'));
     expect(await commit(other, env)).toBe('committed');
     expect(await commit(txn, env)).toBe('txn-retry');
+    expect(cluster.db.counters).toMatchObject({ refreshes: 1, refreshesFailed: 1 });
     expect(await rows(cluster)).toBe('other - -');
     await expectNothingLeft(cluster);
   });

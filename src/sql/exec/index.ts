@@ -8,3 +8,4 @@ export type { CompiledStatement } from './statement.ts';
 export { runStatement } from './statement.ts';
 export { pointRead, PointResult } from './operators/point-read.ts';
 export type { PointRead } from './operators/point-read.ts';
+export { rowBytes } from './runtime.ts';

@@ -1,5 +1,7 @@
 /** Prepared statements and portals: the objects of the extended protocol, also used for EXECUTE and cursors. */
 import { type Datum, type Row } from '../types/datum.ts';
+import { sqlError } from '../errors.ts';
+import { rowBytes } from '../exec/index.ts';
 import { type ParsedStatement } from '../parse/index.ts';
 import { type PreparedPlan } from '../plan/types.ts';
 import { type ResultFormats } from './client.ts';
@@ -65,17 +67,26 @@ export class PortalRun {
 
   /**
    * Runs to the end and keeps the rows: a statement that writes has its whole effect before its first row shows, and one
-   * that reads does not see what comes after its snapshot.
+   * that reads does not see what comes after its snapshot. Throws 53200 when they take more than `limitBytes`.
    */
-  async complete(): Promise<void> {
+  async complete(limitBytes: number): Promise<void> {
     if (this.#ended) return;
     const rows = this.#batch.slice(this.#at);
+    let bytes = 0;
     for (
       let batch = await this.result.next();
       batch !== undefined;
       batch = await this.result.next()
     ) {
-      for (const row of batch) rows.push(row);
+      for (const row of batch) {
+        rows.push(row);
+        bytes += rowBytes(row);
+      }
+      if (bytes > limitBytes) {
+        throw sqlError('outOfMemory', 'out of memory', {
+          detail: `The rows of a portal take more than ${limitBytes} bytes.`,
+        });
+      }
     }
     this.#batch = rows;
     this.#at = 0;

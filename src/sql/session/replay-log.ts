@@ -6,6 +6,7 @@
  *
  * INVARIANT: `refused` is set, or `steps` are all statements since the transaction began.
  */
+import { rowBytes } from '../exec/index.ts';
 import { type Datum } from '../types/datum.ts';
 import { type ResultFormats } from './client.ts';
 import { DrawnValues } from './drawn-values.ts';
@@ -80,7 +81,7 @@ export class ReplayLog {
 
   add(step: ReplayStep): void {
     if (this.refused !== undefined) return;
-    this.#bytes += stepBytes + step.statement.text.length + bytesOf(step.params);
+    this.#bytes += stepBytes + step.statement.text.length + rowBytes(step.params);
     if (this.#bytes + this.drawn.count * drawnBytes > this.#maxBytes)
       this.refuse('the transaction is too long');
     else this.steps.push(step);
@@ -101,14 +102,4 @@ export class ReplayLog {
     this.steps = [];
     this.drawn.clear();
   }
-}
-
-function bytesOf(params: readonly Datum[]): number {
-  let bytes = 0;
-  for (const param of params) {
-    if (typeof param === 'string' || Buffer.isBuffer(param)) bytes += param.length;
-    // Arrays, jsonb and the like: a guess that errs on the side of a shorter log.
-    else bytes += typeof param === 'object' && param !== null ? 1024 : 8;
-  }
-  return bytes;
 }

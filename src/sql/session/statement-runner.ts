@@ -251,7 +251,8 @@ export class StatementRunner {
     this.#transaction.log.refuse('a portal was read in parts');
     const result = await this.startQuery(portal.statement, portal.params);
     portal.run = new PortalRun(result);
-    if (portal.statement.plan?.isReadOnly === false) await portal.run.complete();
+    if (portal.statement.plan?.isReadOnly === false)
+      await portal.run.complete(this.#services.limits.statementMemoryBytes);
     return portal.run;
   }
 
@@ -311,7 +312,8 @@ export class StatementRunner {
   /** A statement takes its snapshot: what open portals have not read yet, they read first. */
   async beginStatement(txn: Txn): Promise<void> {
     if (this.#session.portals.size > 0 && txn.meta.isolation === 'read-committed') {
-      for (const portal of this.#session.portals.values()) await portal.run?.complete();
+      for (const portal of this.#session.portals.values())
+        await portal.run?.complete(this.#services.limits.statementMemoryBytes);
     }
     this.#transaction.beginStatement(txn);
   }

@@ -255,3 +255,20 @@ describe('a statement of a transaction that was aborted', () => {
     expect(await run('rollback')).toEqual(['ROLLBACK']);
   });
 });
+
+it('what an open cursor has left when another statement begins is read, within the memory of a statement', async () => {
+  const small = await startService({ statementMemoryBytes: 100_000 });
+  const one = await small.service.newSession({
+    user: 'root',
+    database: 'defaultdb',
+    settings: new Map(),
+  });
+  const many =
+    "declare c cursor for select repeat('x', 100) from generate_series(1, 10000); fetch 1 from c";
+  expect(await run(`begin; ${many}`, one)).toHaveLength(3);
+  expect(await run('select 1', one)).toEqual(['53200']);
+  expect(
+    await run(`rollback; begin isolation level repeatable read; ${many}; select 1; commit`, one),
+  ).toHaveLength(6);
+  await small.stop();
+});
