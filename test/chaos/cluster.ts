@@ -157,7 +157,8 @@ export class ChaosCluster {
 
   /** Everything on the disk. */
   remove(): void {
-    rmSync(this.folder, { recursive: true, force: true });
+    // A process that was just killed may have written meanwhile.
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
   }
 
   get #all(): number[] {

@@ -41,6 +41,11 @@ function section(result: RunResult, i: number): string {
   const counts = Object.entries(verdict.counts).map(([kind, { ok, fail, info }]) =>
     [kind, ok, fail, info].map((cell) => escape(String(cell))),
   );
+  const codes = new Map<string, number>();
+  for (const { error } of result.workload.events()) {
+    if (error !== undefined) codes.set(error, (codes.get(error) ?? 0) + 1);
+  }
+  const failures = [...codes].sort((a, b) => b[1] - a[1]);
   const faults = availability.windows.map(({ name, fromMs, toMs, silenceMs, silenceAfterMs }) =>
     [name, seconds(fromMs), seconds(toMs), seconds(silenceMs), seconds(silenceAfterMs)].map(escape),
   );
@@ -49,6 +54,10 @@ function section(result: RunResult, i: number): string {
 ${picture(result)}
 ${found.length === 0 ? '' : `<pre class="bad">${escape(found.join('\n'))}</pre>`}
 ${table(['operation', 'ok', 'fail', 'info'], counts)}
+${table(
+  ['failed with', 'operations'],
+  failures.map(([code, count]) => [escape(code), String(count)]),
+)}
 ${table(['fault', 'from', 'to', 'longest without a write', 'after healing'], faults)}`;
 }
 
