@@ -40,45 +40,75 @@ export function runScripts(
   });
 }
 
-async function runFile(path: string, run: ScriptRunner): Promise<void> {
-  const lines = readFileSync(path, 'utf8').split('\n');
-  const output: string[] = [];
-  const problems: { line: number; got: string; want: string }[] = [];
+/** A comment or an empty line, or a case. */
+export type ScriptPart =
+  | { readonly kind: 'text'; readonly line: string }
+  | {
+      readonly kind: 'case';
+      readonly step: ScriptCase;
+      readonly head: string;
+      readonly expected: string;
+    };
+
+export function parseScript(text: string): ScriptPart[] {
+  const lines = text.split('\n');
+  const parts: ScriptPart[] = [];
   for (let i = 0; i < lines.length;) {
-    const line = lines[i] ?? '';
-    if (line.trim() === '' || line.startsWith('#')) {
-      output.push(line);
-      i++;
+    const head = lines[i] ?? '';
+    const number = ++i;
+    if (head.trim() === '' || head.startsWith('#')) {
+      parts.push({ kind: 'text', line: head });
       continue;
     }
-    const head = i;
     const input: string[] = [];
-    for (i++; i < lines.length && lines[i] !== '----'; i++) input.push(lines[i] ?? '');
+    for (; i < lines.length && lines[i] !== '----'; i++) input.push(lines[i] ?? '');
     const expected: string[] = [];
     for (i++; i < lines.length && lines[i] !== ''; i++) expected.push(lines[i] ?? '');
-    const [command = '', ...words] = line.split(/\s+/);
-    const got = (
-      await run({
-        line: head + 1,
-        command,
-        args: words.filter((word) => !word.includes('=')),
-        options: new Map(
-          words
-            .filter((word) => word.includes('='))
-            .map((word) => [word.slice(0, word.indexOf('=')), word.slice(word.indexOf('=') + 1)]),
-        ),
-        input: input.join('\n'),
-      })
-    )
-      .replace(/\n+$/, '')
-      .replace(/\n(?=\n)/g, '\n.');
-    output.push(line, ...input, '----', ...(got === '' ? [] : got.split('\n')));
-    if (got !== expected.join('\n')) {
-      problems.push({ line: head + 1, got, want: expected.join('\n') });
+    const [command = '', ...words] = head.split(/\s+/);
+    const step = {
+      line: number,
+      command,
+      args: words.filter((word) => !word.includes('=')),
+      options: new Map(
+        words
+          .filter((word) => word.includes('='))
+          .map((word) => [word.slice(0, word.indexOf('=')), word.slice(word.indexOf('=') + 1)]),
+      ),
+      input: input.join('\n'),
+    };
+    parts.push({ kind: 'case', step, head, expected: expected.join('\n') });
+  }
+  return parts;
+}
+
+export function printScript(parts: readonly ScriptPart[]): string {
+  return parts
+    .flatMap((part) => {
+      if (part.kind === 'text') return [part.line];
+      const { head, step, expected } = part;
+      const texts = [head, step.input, '----', expected];
+      return texts.filter((text, i) => text !== '' || i % 2 === 0);
+    })
+    .join('\n');
+}
+
+async function runFile(path: string, run: ScriptRunner): Promise<void> {
+  const parts = parseScript(readFileSync(path, 'utf8'));
+  const results: ScriptPart[] = [];
+  const problems: { line: number; got: string; want: string }[] = [];
+  for (const part of parts) {
+    if (part.kind === 'text') {
+      results.push(part);
+      continue;
+    }
+    const got = (await run(part.step)).replace(/\n+$/, '').replace(/\n(?=\n)/g, '\n.');
+    results.push({ ...part, expected: got });
+    if (got !== part.expected) {
+      problems.push({ line: part.step.line, got, want: part.expected });
     }
   }
   if (process.env['REWRITE'] === '1') {
-    writeFileSync(path, output.join('\n'));
+    writeFileSync(path, printScript(results));
     return;
   }
   const first = problems[0];
