@@ -10,22 +10,31 @@ import { type ResultColumn } from './types.ts';
 /** Answers up to here are kept as they are; longer ones are hashed, in pieces of about `pieceLength`. */
 const plainLength = 64;
 const pieceLength = 16_384;
+/** Characters. Answers that are longer have no digest: whoever reads so much does not pay for it twice. */
+const maxLength = 1_048_576;
 
 /** Hands everything on and keeps its digest. */
 export class DigestOutput implements ClientOutput {
   readonly #out: ClientOutput;
   #hash: Hash | undefined;
   #text = '';
+  /** Of what is hashed already. */
+  #hashedLength = 0;
   #ops: readonly TypeOps[] = [];
 
   constructor(out: ClientOutput) {
     this.#out = out;
   }
 
-  /** Of the whole answer. To be called once, at its end. */
-  digest(): string {
+  /** Of the whole answer, undefined when it is too long. To be called once, at its end. */
+  digest(): string | undefined {
+    if (this.#isTooLong) return undefined;
     if (this.#hash === undefined && this.#text.length <= plainLength) return this.#text;
     return (this.#hash ?? createHash('sha256')).update(this.#text).digest('base64');
+  }
+
+  get #isTooLong(): boolean {
+    return this.#hashedLength > maxLength;
   }
 
   #add(text: string): void {
@@ -33,6 +42,7 @@ export class DigestOutput implements ClientOutput {
     if (this.#text.length < pieceLength) return;
     this.#hash ??= createHash('sha256');
     this.#hash.update(this.#text);
+    this.#hashedLength += this.#text.length;
     this.#text = '';
   }
 
@@ -43,6 +53,11 @@ export class DigestOutput implements ClientOutput {
   }
 
   rows(rows: readonly Row[]): Promise<void> | undefined {
+    if (!this.#isTooLong) this.#addRows(rows);
+    return this.#out.rows(rows);
+  }
+
+  #addRows(rows: readonly Row[]): void {
     const ops = this.#ops;
     for (const row of rows) {
       for (let i = 0; i < ops.length; i++) {
@@ -51,7 +66,6 @@ export class DigestOutput implements ClientOutput {
         else this.#add(ops[i]?.format(value, defaultFormat) ?? '');
       }
     }
-    return this.#out.rows(rows);
   }
 
   flush(): Promise<void> | undefined {

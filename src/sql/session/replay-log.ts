@@ -79,12 +79,18 @@ export class ReplayLog {
     }
   }
 
-  add(step: ReplayStep): void {
+  /** `digest` undefined: the answer was too long. */
+  add(step: Omit<ReplayStep, 'digest'> & { readonly digest: string | undefined }): void {
     if (this.refused !== undefined) return;
+    const { digest } = step;
+    if (digest === undefined) {
+      this.refuse('an answer was too long');
+      return;
+    }
     this.#bytes += stepBytes + step.statement.text.length + rowBytes(step.params);
     if (this.#bytes + this.drawn.count * drawnBytes > this.#maxBytes)
       this.refuse('the transaction is too long');
-    else this.steps.push(step);
+    else this.steps.push({ ...step, digest });
   }
 
   /** The open transaction cannot be replayed; the first reason stays. */

@@ -66,7 +66,7 @@ async function replaySteps(
   return undefined;
 }
 
-async function digestOf(port: ReplayPort, step: ReplayStep): Promise<string> {
+async function digestOf(port: ReplayPort, step: ReplayStep): Promise<string | undefined> {
   const out = new DigestOutput(silentOutput);
   try {
     await port.run(step, out);

@@ -111,7 +111,7 @@ export class StatementRunner {
     for (let attempt = 1; ; attempt++) {
       const out = isLogged ? new DigestOutput(run.out) : run.out;
       this.#session.output = out;
-      const note = (digest: string): void =>
+      const note = (digest: string | undefined): void =>
         transaction.log.add({ statement, params, formats, digest });
       try {
         await this.#runOnce(statement, { ...run, out }, false);

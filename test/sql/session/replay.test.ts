@@ -174,7 +174,8 @@ describe('a commit that definitely failed', () => {
     ['a cursor', 'declare c cursor for select * from t; fetch 1 from c'],
     ['a schema change', 'create table other (id int primary key)'],
     ['SHOW', 'show tables'],
-    ['a long parameter', `insert into t select 3, length('${'x'.repeat(10_000)}')`],
+    ['a long answer', "select repeat('x', 100) from generate_series(1, 20000)"],
+    ['a long statement', `insert into t select 3, length('${'x'.repeat(10_000)}')`],
   ])('is told to the client when the transaction used %s', async (_what, sql) => {
     await run('create sequence ids start 100');
     const [, ...answers] = await run(`begin; ${sql}`);
