@@ -35,6 +35,8 @@ export interface TxnOptions {
   readonly priority?: 'low' | 'normal' | 'high';
   /** Reads with `mayAssume` may be answered from what this node knows; see `Txn.assumes`. */
   readonly optimistic?: boolean;
+  /** Transactions of the same client that go on only when this one does: deadlocks are found across them. Asked at each request. */
+  readonly siblings?: () => readonly Txn[];
   /** Its writes are work in bulk, which goes on at a bounded rate. */
   readonly bulk?: boolean;
 }

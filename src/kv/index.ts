@@ -156,6 +156,7 @@ export type {
   SequenceSpan,
   Span,
   TxnMeta,
+  TxnSibling,
   TxnRecord,
   TxnStatus,
 } from './txn.ts';

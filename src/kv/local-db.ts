@@ -59,6 +59,8 @@ interface KeyLock {
 export interface LocalOwner {
   readonly id: TxnId;
   readonly began: Timestamp;
+  /** Others of the same client: they wait while this one does. */
+  readonly siblings?: (() => readonly Pick<Txn, 'meta'>[]) | undefined;
 }
 
 export interface LocalDbOptions {
@@ -469,13 +471,20 @@ export class LocalDb implements Db {
     const blockers = this.#waitGraph();
     const path: LocalOwner[] = [];
     const seen = new Set<LocalOwner>();
+    const isSibling = (owner: LocalOwner, other: LocalOwner): boolean =>
+      other === owner || owner.siblings?.().some(({ meta }) => meta.id === other.id) === true;
+    const isOfClient = (owner: LocalOwner): boolean => isSibling(start, owner);
+    const waitingOf = (owner: LocalOwner): LocalOwner =>
+      blockers.has(owner)
+        ? owner
+        : ([...blockers.keys()].find((other) => isSibling(other, owner)) ?? owner);
     const search = (owner: LocalOwner): boolean => {
       path.push(owner);
       for (const next of blockers.get(owner) ?? []) {
-        if (next === start) return true;
+        if (isOfClient(next)) return true;
         if (seen.has(next)) continue;
         seen.add(next);
-        if (search(next)) return true;
+        if (search(waitingOf(next))) return true;
       }
       path.pop();
       return false;

@@ -29,6 +29,7 @@ export class LocalTxn implements Txn, LocalOwner {
   readonly began: Timestamp;
   status: Txn['status'] = 'open';
   readonly assumes = false;
+  readonly siblings: TxnOptions['siblings'];
   readonly #db: LocalDb;
   readonly #options: TxnOptions;
   #held: { readonly key: Buffer; readonly sequence: number }[] = [];
@@ -54,6 +55,7 @@ export class LocalTxn implements Txn, LocalOwner {
     this.#db = db;
     this.id = id;
     this.#options = options;
+    this.siblings = options.siblings;
     this.#isolation = options.isolation ?? 'serializable';
     this.#snapshot = { at: options.asOf ?? db.clock.now() };
     this.began = this.#readTimestamp;

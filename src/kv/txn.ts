@@ -41,6 +41,16 @@ export interface TxnMeta {
   /** Number of the latest write or savepoint; every write of a transaction has its own. */
   readonly sequence: number;
   readonly ignoredSequences: readonly SequenceSpan[];
+  /**
+   * Other transactions of the same client: while this one waits they wait, too. For finding deadlocks; neither records nor intents
+   * tell of them.
+   */
+  readonly siblings?: readonly TxnSibling[];
+}
+
+export interface TxnSibling {
+  readonly id: TxnId;
+  readonly anchor: Buffer | undefined;
 }
 
 /**

@@ -100,6 +100,7 @@ export class ClusterTxn implements Txn {
   readonly assumed = new SortedMap<Buffer>();
   status: Txn['status'] = 'open';
   readonly #held = new HeldKeys();
+  readonly #siblings: TxnOptions['siblings'];
   readonly #optimistic: boolean;
   readonly #isBulk: boolean;
   readonly #readOnlyAsOf: boolean;
@@ -132,6 +133,7 @@ export class ClusterTxn implements Txn {
     this.parts = parts;
     this.#readOnlyAsOf = options.asOf !== undefined;
     this.#isNearest = options.nearest === true;
+    this.#siblings = options.siblings;
     this.#optimistic = options.optimistic === true;
     this.#isBulk = options.bulk === true;
     const spanBytes = parts.settings.get(kvSettings.maxIntentsBytes);
@@ -655,7 +657,7 @@ export class ClusterTxn implements Txn {
 
   header(options: ReadOptions, mayMove: boolean): HeaderBase {
     return {
-      txn: this.meta,
+      txn: this.#withSiblings(this.meta),
       waitPolicy: options.waitPolicy ?? 'block',
       lockTimeoutMs: 0,
       consistency: 'txn',
@@ -665,6 +667,15 @@ export class ClusterTxn implements Txn {
       anyReplica: this.intents.size === 0,
       nearest: this.#isNearest,
     };
+  }
+
+  #withSiblings(meta: TxnMeta): TxnMeta {
+    const txns = this.#siblings?.() ?? [];
+    if (txns.length === 0) return meta;
+    const siblings = txns.flatMap(({ status, meta: { id, anchor } }) =>
+      status !== 'open' || anchor === undefined || id === meta.id ? [] : [{ id, anchor }],
+    );
+    return siblings.length === 0 ? meta : { ...meta, siblings };
   }
 
   /** Waits until so many bytes of bulk writes may leave this node. */

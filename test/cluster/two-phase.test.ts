@@ -185,4 +185,27 @@ describe('an advisory lock', () => {
     await tries(other, ({ taken, taken2 }) => taken === true && taken2 === true);
     await target.cluster.startNode(holder);
   }, 120_000);
+
+  it('of a session is part of deadlocks with the rows that the session has locked', async () => {
+    const [a, b] = [await connect(target.cluster.url(0)), await connect(target.cluster.url(1))];
+    await a.query('SELECT pg_advisory_lock(9)');
+    await a.query('BEGIN');
+    await b.query('BEGIN');
+    await b.query('UPDATE acc SET v = 0 WHERE id = 5');
+    /** Whoever fails gives way. */
+    const ask = async (client: pg.Client, text: string): Promise<string> => {
+      const code = await codeOf(client.query(text));
+      if (code !== 'ok') {
+        await client.query('ROLLBACK');
+        await client.query('SELECT pg_advisory_unlock_all()');
+      }
+      return code;
+    };
+    const codes = await Promise.all([
+      ask(a, 'UPDATE acc SET v = 0 WHERE id = 5'),
+      ask(b, 'SELECT pg_advisory_lock(9)'),
+    ]);
+    expect(codes.toSorted()).toEqual(['40P01', 'ok']);
+    await Promise.all([a.end(), b.end()]);
+  }, 60_000);
 });

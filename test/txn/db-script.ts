@@ -5,6 +5,7 @@
  *
  *     setup k=v ...                committed before the script's sessions start
  *     begin S [fixed] [isolation=snapshot|read-committed]
+ *       with=R: R is another transaction of the same client
  *     statement S | serializable S
  *     get S key [lock=update|share] [wait=block|error|skip] [timeout=ms] [until-commit=1]
  *     scan S start end [lock=...] [rows=n] [reverse=1]
@@ -91,7 +92,9 @@ export function dbScriptRunner(db: Db, env: VirtualEnv): ScriptRunner {
       return drain('');
     }
     if (call.command === 'begin') {
-      const txn = db.begin({ name, isolation: isolationOf(call) });
+      const other = call.options.get('with') ?? '';
+      const siblings = (): Txn[] => [sessions.get(other)?.txn].filter((txn) => txn !== undefined);
+      const txn = db.begin({ name, isolation: isolationOf(call), siblings });
       if (first === 'fixed') txn.fixedTimestamp();
       sessions.set(name, { txn, savepoints: new Map(), prepared: undefined, pending: undefined });
       return '';

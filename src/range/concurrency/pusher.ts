@@ -17,6 +17,7 @@ import {
   type Timestamp,
   type TxnId,
   type TxnMeta,
+  type TxnSibling,
   type TxnRecord,
   type TxnWaiter,
 } from '../../kv/index.ts';
@@ -89,7 +90,7 @@ export class Pusher {
     });
   }
 
-  async waitersOf(txn: TxnMeta): Promise<readonly TxnWaiter[]> {
+  async waitersOf(txn: TxnSibling): Promise<readonly TxnWaiter[]> {
     if (txn.anchor === undefined) return [];
     const answer = await this.#ask({ kind: 'query-txn', anchor: txn.anchor, txnId: txn.id });
     if (answer.kind === 'failed' || answer.result.kind !== 'query-txn') return [];

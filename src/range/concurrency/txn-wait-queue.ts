@@ -7,6 +7,8 @@
  * cycle. All members find the same cycle and agree on the victim, which alone fails: the lowest
  * priority, then the youngest, then the largest id.
  *
+ * A client that waits in one of its transactions keeps all of them (`TxnMeta.siblings`): who waits for any of these waits for it.
+ *
  * INVARIANT: an entry exists while somebody waits, and a while after, so that the age of a
  * transaction without a record can be measured.
  */
@@ -15,6 +17,7 @@ import {
   type FinishedTxn,
   type TxnId,
   type TxnMeta,
+  type TxnSibling,
   type TxnWaiter,
 } from '../../kv/index.ts';
 
@@ -106,17 +109,19 @@ const maxSearched = 256;
 export async function findCycle(
   pusher: TxnWaiter,
   pushee: TxnMeta,
-  waitersOf: (txn: TxnMeta) => Promise<readonly TxnWaiter[]>,
+  waitersOf: (txn: TxnSibling) => Promise<readonly TxnWaiter[]>,
 ): Promise<TxnWaiter[] | undefined> {
   const waitsFor = new Map<TxnId, TxnWaiter | undefined>([[pusher.txn.id, undefined]]);
   const frontier: TxnWaiter[] = [pusher];
   for (let i = 0; i < frontier.length && i < maxSearched; i++) {
     const member = frontier[i];
     if (member === undefined) break;
-    for (const waiter of await waitersOf(member.txn)) {
+    const { txn } = member;
+    const waits = await Promise.all([txn, ...(txn.siblings ?? [])].map(waitersOf));
+    for (const waiter of waits.flat()) {
       if (waitsFor.has(waiter.txn.id)) continue;
       waitsFor.set(waiter.txn.id, member);
-      if (waiter.txn.id !== pushee.id) {
+      if (!isOfClient(waiter.txn, pushee.id)) {
         frontier.push(waiter);
         continue;
       }
@@ -130,6 +135,10 @@ export async function findCycle(
     }
   }
   return undefined;
+}
+
+function isOfClient({ id, siblings }: TxnMeta, txnId: TxnId): boolean {
+  return id === txnId || siblings?.some((sibling) => sibling.id === txnId) === true;
 }
 
 /** The member of a cycle that has to fail: all members come to the same answer. */

@@ -22,7 +22,10 @@ interface StoredSpan {
 }
 
 interface StoredRecord {
-  readonly meta: Omit<TxnMeta, 'anchor' | 'id'> & { readonly id: string; readonly anchor?: string };
+  readonly meta: Omit<TxnMeta, 'anchor' | 'id' | 'siblings'> & {
+    readonly id: string;
+    readonly anchor?: string;
+  };
   readonly status: TxnStatus;
   readonly lastHeartbeat: Timestamp;
   readonly lockSpans: readonly StoredSpan[];
@@ -43,7 +46,7 @@ export function readRecord(
 }
 
 export function encodeRecord(record: TxnRecord): Buffer {
-  const { anchor, ...meta } = record.meta;
+  const { anchor, siblings: _unsaved, ...meta } = record.meta;
   const stored: StoredRecord = {
     meta: { ...meta, ...(anchor === undefined ? {} : { anchor: anchor.toString('base64') }) },
     status: record.status,

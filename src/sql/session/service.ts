@@ -145,19 +145,15 @@ export class SqlService {
     return { openSessions: this.#sessions.size, ...this.services.counters };
   }
 
-  /** The sessions that have a transaction. */
+  /** The sessions that have transactions, those of their advisory locks among them. */
   openTransactions(): ReportedSession[] {
-    return [...this.#sessions.values()].flatMap(({ identity, transaction }) =>
-      transaction.txn === undefined
-        ? []
-        : [
-            {
-              pid: identity.backendPid,
-              database: identity.database,
-              txnId: transaction.txn.meta.id,
-            },
-          ],
-    );
+    return [...this.#sessions.values()].flatMap(({ identity, transaction, host }) => {
+      const { backendPid: pid, database } = identity;
+      const txns = [transaction.txn, ...host.ownTransactions];
+      return txns.flatMap((txn) =>
+        txn === undefined ? [] : [{ pid, database, txnId: txn.meta.id }],
+      );
+    });
   }
 
   get sessions(): Iterable<Session> {

@@ -111,6 +111,7 @@ export class Session {
       catalog: this.catalog,
       settings: this.settings,
       replayBytes: services.limits.replayBytes,
+      siblings: () => this.host.ownTransactions,
       ended: () => this.host.transactionEnded(),
       followerReadTimestamp: () => this.past.followerReadTimestamp(),
       checkCanceled: () => this.checkCanceled(),

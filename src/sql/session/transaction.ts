@@ -48,6 +48,8 @@ export interface TransactionParts {
   readonly followerReadTimestamp: () => Timestamp;
   /** Longest log of a transaction that may be replayed. */
   readonly replayBytes: number;
+  /** Other transactions of the session. */
+  readonly siblings: () => readonly Txn[];
   /** Called when a transaction is over. */
   readonly ended: () => Promise<void>;
   /** Throws 57014 when the statement was cancelled. */
@@ -167,6 +169,7 @@ export class SessionTransaction {
       asOf === undefined
         ? {
             name: 'sql',
+            siblings: this.#parts.siblings,
             isolation: kvIsolation(this.isolation),
             strict: settings.newTransaction.strict,
             // What was assumed is locked together with the commit, which waits without limit.

@@ -15,6 +15,7 @@ import { hasLock, takeBeside, takeLock, type LockMode } from './advisory-protoco
 const maxLocks = 1000;
 const pollMs = 100;
 const sessionIdBytes = 8;
+const none: readonly Txn[] = [];
 
 interface SessionLock {
   readonly keys: LockKeys;
@@ -42,6 +43,10 @@ export class AdvisoryLocks {
   readonly #db: Db;
   readonly #id: Buffer;
   readonly #held = new Map<string, SessionLock>();
+  /** Made for a lock that is not held yet. */
+  #wanting: Txn | undefined;
+  /** Of the latest statement that asked for a lock. */
+  #asking: Txn | undefined;
 
   constructor(env: Env, db: Db) {
     this.#env = env;
@@ -49,9 +54,17 @@ export class AdvisoryLocks {
     this.#id = env.random.bytes(sessionIdBytes);
   }
 
+  /** The session's own. */
+  get transactions(): readonly Txn[] {
+    if (this.#held.size === 0 && this.#wanting === undefined) return none;
+    const held = [...this.#held.values()].flatMap(({ txns }) => txns);
+    return this.#wanting === undefined ? held : [...held, this.#wanting];
+  }
+
   /** False when `wait` is false and another session has it. */
   async take(lock: AdvisoryLock, taking: Taking): Promise<boolean> {
     const keys = new LockKeys(lock, this.#id);
+    this.#asking = taking.txn;
     const held = await this.#find(keys);
     const isGranted =
       taking.scope === 'session'
@@ -129,11 +142,15 @@ export class AdvisoryLocks {
     if (this.#held.size >= maxLocks) {
       throw new KvFailure({ kind: 'too-large', reason: 'too many advisory locks' });
     }
-    const txn = this.#db.begin({ name: 'advisory lock' });
+    const siblings = (): readonly Txn[] =>
+      this.#asking === undefined ? this.transactions : [...this.transactions, this.#asking];
+    const txn = this.#db.begin({ name: 'advisory lock', siblings });
     let isGranted = false;
     try {
+      this.#wanting = txn;
       isGranted = await body(txn);
     } finally {
+      this.#wanting = undefined;
       if (!isGranted) await txn.rollback();
     }
     return isGranted ? txn : undefined;
@@ -185,6 +202,7 @@ export class AdvisoryLocks {
 
   /** The transaction that was open has ended. */
   async transactionEnded(): Promise<void> {
+    this.#asking = undefined;
     for (const held of this.#held.values()) {
       if (!held.hasRider) continue;
       held.hasRider = false;

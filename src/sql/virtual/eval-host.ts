@@ -27,6 +27,8 @@ export interface SessionHost extends EvalHost {
   nameOf(typeOid: number, value: number): string | undefined;
   /** Gives back what the session holds beyond its transactions (advisory locks); DISCARD ALL and the session's end. */
   close(): Promise<void>;
+  /** Of the session's locks: they wait while the transaction of its statements does. */
+  readonly ownTransactions: readonly Txn[];
   /** The open transaction is over, one way or another. */
   transactionEnded(): Promise<void>;
   /** Some advisory lock is held for `txn` and for the session. */
@@ -98,6 +100,9 @@ export function createEvalHost(inputs: EvalHostInputs): SessionHost {
       return kind === undefined ? undefined : lookupName(catalog, kind, value);
     },
     close: () => locks.releaseAll(),
+    get ownTransactions() {
+      return locks.transactions;
+    },
     transactionEnded: () => locks.transactionEnded(),
     holdsForBoth: (txn) => locks.isShared(txn),
   };
