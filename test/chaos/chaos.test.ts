@@ -5,6 +5,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, expect, it } from 'vitest';
 import { fromJsonLines } from '../../src/sim/checkers/history-files.ts';
 import { type ChaosCluster } from './cluster.ts';
@@ -19,7 +20,7 @@ afterAll(() => rmSync(home, { recursive: true, force: true }));
 /** As soon as there are accounts one of them is worth more. */
 async function enrich(cluster: ChaosCluster): Promise<void> {
   for (;;) {
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await pause(100);
     const sql = await Connection.open(cluster.url(1)).catch(() => undefined);
     const done = await sql
       ?.query('UPDATE bank_even SET balance = balance + 1 WHERE id = 0')

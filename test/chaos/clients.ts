@@ -1,4 +1,5 @@
 /** Concurrent clients of a workload, each with a connection to some node and another one when that is lost. */
+import { setTimeout as pause } from 'node:timers/promises';
 import { type Outcome } from '../../src/sim/checkers/history.ts';
 import { type SeededRandom } from '../../src/sim/random.ts';
 import { type WorkloadRun } from '../../src/sim/workloads/sql/index.ts';
@@ -70,8 +71,4 @@ export class Clients {
     }
     await connection?.close();
   }
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

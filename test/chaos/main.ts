@@ -10,7 +10,7 @@ import { type ChaosCluster } from './cluster.ts';
 import { faultNames, planFaults } from './faults/index.ts';
 import { SeededRandom } from '../../src/sim/random.ts';
 import { smokeRuns, matrixRuns } from './matrix.ts';
-import { passed, runChaos, type RunOptions, type RunResult } from './run.ts';
+import { complaints, passed, runChaos, type RunOptions, type RunResult } from './run.ts';
 import { Folder } from './report/folder.ts';
 import { rowOf, tableHead, textTable } from './report/table.ts';
 
@@ -101,12 +101,4 @@ function whole(name: string, text: string): number {
   const value = Number(text);
   if (!Number.isInteger(value) || value < 0) throw new UsageError(`--${name} is a whole number.`);
   return value;
-}
-
-function complaints({ verdict, findings, vacuous }: RunResult): string[] {
-  return [
-    ...verdict.anomalies.map(({ anomaly, text }) => `${anomaly}: ${text}`),
-    ...findings,
-    ...vacuous.map((reason) => `proves little: ${reason}`),
-  ];
 }

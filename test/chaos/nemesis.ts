@@ -1,4 +1,5 @@
 /** Carries out a plan of faults, lane by lane, and keeps the journal of it. */
+import { setTimeout as pause } from 'node:timers/promises';
 import { type Fault, type Target } from './faults/fault.ts';
 import { type Plan, type PlannedFault } from './faults/index.ts';
 
@@ -20,6 +21,9 @@ export interface NemesisParts {
   readonly nowMs: () => number;
   readonly target: Pick<Target, 'cluster' | 'tables' | 'sql'>;
 }
+
+/** What is no longer waited for keeps no process alive. */
+const unref = { ref: false };
 
 export class Nemesis {
   readonly journal: JournalEntry[] = [];
@@ -43,7 +47,7 @@ export class Nemesis {
     this.#isOver = true;
     this.#end();
     const healed = Promise.all(this.#lanes).then(() => true);
-    return Promise.race([healed, pause(deadlineMs).then(() => false)]);
+    return Promise.race([healed, pause(deadlineMs, false, unref)]);
   }
 
   async #follow(lane: readonly PlannedFault[]): Promise<void> {
@@ -82,10 +86,6 @@ export class Nemesis {
   }
 
   #hold(forMs: number): Promise<void> {
-    return Promise.race([pause(forMs), this.#over]);
+    return Promise.race([pause(forMs, undefined, unref), this.#over]);
   }
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms).unref());
 }

@@ -1,4 +1,5 @@
 /** One run: a fresh cluster, clients, faults, healing, and what is wrong with all that was seen. */
+import { setTimeout as pause } from 'node:timers/promises';
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -54,8 +55,16 @@ const recoveryMs = 6_000;
 const healDeadlineMs = 60_000;
 
 export function passed(result: RunResult): boolean {
-  const { verdict, findings, vacuous } = result;
-  return verdict.valid === true && findings.length === 0 && vacuous.length === 0;
+  return result.verdict.valid === true && complaints(result).length === 0;
+}
+
+/** One line each. */
+export function complaints({ verdict, findings, vacuous }: RunResult): string[] {
+  return [
+    ...verdict.anomalies.map(({ anomaly, text }) => `${anomaly}: ${text}`),
+    ...findings,
+    ...vacuous.map((reason) => `proves little: ${reason}`),
+  ];
 }
 
 /** `keep` is called before the cluster's files are removed. */
@@ -172,8 +181,4 @@ async function withConnection<T>(url: string, work: (sql: Connection) => Promise
   } finally {
     await connection.close();
   }
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { type WorkloadRun } from '../../src/sim/workloads/sql/index.ts';
 import { type ChaosCluster } from './cluster.ts';
 import { Connection } from './connection.ts';
@@ -107,7 +108,7 @@ async function untilNothingMissing(
     }
     await connection?.close();
     if (rest === undefined || performance.now() > endMs) return rest;
-    await new Promise((resolve) => setTimeout(resolve, betweenMs));
+    await pause(betweenMs);
   }
 }
 

@@ -1,5 +1,5 @@
 /** The report as one page without anything from elsewhere: the table, and per run a picture of it and what was found. */
-import { passed, type RunResult } from '../run.ts';
+import { complaints, passed, type RunResult } from '../run.ts';
 import { rowOf, seconds, tableHead } from './table.ts';
 
 const style = `
@@ -29,15 +29,11 @@ function linkedRow(result: RunResult, i: number): string[] {
 }
 
 function section(result: RunResult, i: number): string {
-  const { options, verdict, findings, vacuous, availability } = result;
+  const { options, verdict, availability } = result;
   const { workload, nemesis, isolation, seed, seconds: length, nodes } = options;
   const level = isolation.replace(' ', '-');
   const command = `npm run chaos -- --workload ${workload} --nemesis ${nemesis} --isolation ${level} --seconds ${length} --nodes ${nodes} --seed ${seed}`;
-  const found = [
-    ...verdict.anomalies.map(({ anomaly, text }) => `${anomaly}: ${text}`),
-    ...findings,
-    ...vacuous.map((reason) => `proves little: ${reason}`),
-  ];
+  const found = complaints(result);
   const counts = Object.entries(verdict.counts).map(([kind, { ok, fail, info }]) =>
     [kind, ok, fail, info].map((cell) => escape(String(cell))),
   );
