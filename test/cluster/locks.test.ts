@@ -58,6 +58,11 @@ it('locks and deadlocks show who takes part, on whatever nodes', async () => {
       { ...lock, key: '/2', granted: true, contended: true },
       { ...lock, key: '/2', granted: false, contended: true },
     ]);
+    // As docs/OPERATING.md has them.
+    const named = await look.query(
+      'SELECT DISTINCT relation::regclass::text AS name FROM pg_locks WHERE relation IS NOT NULL AND NOT granted AND waitstart < now()',
+    );
+    expect(named.rows).toEqual([{ name: 't' }]);
     // The younger one of the two fails, and says who was in whose way.
     const failure = await b.query('SELECT * FROM t WHERE id = 1 FOR UPDATE').then(
       () => undefined,
@@ -80,6 +85,11 @@ it('locks and deadlocks show who takes part, on whatever nodes', async () => {
        FROM skein_internal.transaction_contention_events WHERE table_name = 't' AND contending_pretty_key LIKE '%/2'`,
     );
     expect(events.rows).toEqual([expect.objectContaining({ waited: true })]);
+    const sums = await look.query(
+      `SELECT table_name, count(*)::int AS n FROM skein_internal.transaction_contention_events
+       WHERE contention_duration < '1 hour' GROUP BY 1 HAVING max(contention_duration) > '0' AND table_name = 't'`,
+    );
+    expect(sums.rows).toEqual([{ table_name: 't', n: 2 }]);
     await a.query('SELECT pg_advisory_lock(7), pg_advisory_lock(1, 2)');
     const advisory = await look.query(
       `SELECT classid, objid, objsubid, mode FROM pg_locks WHERE locktype = 'advisory' ORDER BY objsubid`,
