@@ -1,4 +1,7 @@
-/** The feeds of `LocalDb`: commits stand above the clock's last reading there, so all that it has read is resolved. */
+/**
+ * The feeds of `LocalDb`: commits stand above the clock's last reading there, so all that it has read is resolved; but for those of
+ * transactions that have fixed their timestamps, which nobody waits for here.
+ */
 import { type Timers } from '../util/index.ts';
 import { KvFailure } from './errors.ts';
 import { compareTimestamps, type HlcClock } from './hlc.ts';

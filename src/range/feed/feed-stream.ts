@@ -17,6 +17,8 @@ import { type Registration, type RegistrationOptions } from './registration.ts';
 type Tagged = Extract<RangeFeedAnswer, { kind: 'events' }>['events'][number];
 
 const answerBytes = 1 << 20;
+/** The consumer would give up a call that takes long; the past of a large range does. */
+const lookMs = 500;
 const keptBytes = 8 << 20;
 
 export class FeedStream {
@@ -63,8 +65,11 @@ export class FeedStream {
     if (this.#ready.size === 0) await this.#untilNews();
     const events: Tagged[] = [];
     let bytes = 0;
-    for (const id of this.#ready) {
-      if (bytes >= answerBytes) break;
+    const untilMs = this.#env.clock.monotonicMs() + lookMs;
+    // Each has one turn; those that have more to say wait for the next call.
+    const turns = [...this.#ready];
+    for (const id of turns) {
+      if (bytes >= answerBytes || this.#env.clock.monotonicMs() > untilMs) break;
       this.#ready.delete(id);
       const feed = this.#feeds.get(id);
       if (feed === undefined) continue;

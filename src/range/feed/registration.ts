@@ -17,6 +17,9 @@ import { compareBytes } from '../../util/index.ts';
 import { type FeedBudget } from './budget.ts';
 import { type CatchUp } from './catch-up.ts';
 
+/** Of the past, at once. */
+const pagesMax = 16;
+
 export interface RegistrationOptions {
   readonly start: Buffer;
   readonly end: Buffer;
@@ -90,11 +93,12 @@ export class Registration {
     this.#forget();
   }
 
-  /** What comes next, about `maxBytes` of it. */
+  /** What comes next, about `maxBytes` of it; perhaps nothing yet, after a long look at what is older. */
   async take(maxBytes: number): Promise<RangeFeedEvent[]> {
     const taken: RangeFeedEvent[] = [];
     let bytes = 0;
-    while (bytes < maxBytes && this.#past !== undefined) {
+    for (let pages = 0; pages < pagesMax && bytes < maxBytes; pages++) {
+      if (this.#past === undefined) break;
       const page = await this.#nextOf(this.#past);
       // It may have ended meanwhile, and this page with it.
       if (this.#past === undefined) break;

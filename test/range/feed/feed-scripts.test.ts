@@ -1,11 +1,12 @@
 /**
  * Scripts over feeds of a cluster in virtual time (`test/range/store/cluster.ts`).
  *
- *   cluster nodes=n                       run ms
+ *   cluster nodes=n [checkpointMs=n]      run ms
  *   put key value | delete key            split | merge key      transfer key to=n      change key add=n,.. remove=n,..
  *   clear from to ms=n                    crash | restart n      cut n m | heal         setting name value
  *   write txn key=value ..  [node=n]      lays intents down in an open transaction; `commit`, `rollback txn` end it
- *   feed from to [ms=n] [previous]        at node 1, of the keys [from, to), from n ms ago on; its name is `from-to`
+ *   fill prefix count=n [node=n]          n keys of 1 kB     checkpoint    snapshots: how many each store has received
+ *   feed from to [ms=n] [previous]        at node 1 (`node=n`), of the keys [from, to), from n ms ago on; its name is `from-to`
  *   told name                             what came since it was last asked, and how far the feed is resolved
  *   close name                            feeds: ranges of which stores tell somebody
  */
@@ -45,7 +46,10 @@ class Runner {
     const key = userKey(first);
     switch (command) {
       case 'cluster':
-        this.#cluster = await Cluster.start({ nodes: number('nodes', 1) });
+        this.#cluster = await Cluster.start({
+          nodes: number('nodes', 1),
+          settings: { checkpointMs: number('checkpointMs', 60_000), logBytesPerRangeMax: 1000 },
+        });
         await this.#it.time.run(1000);
         return '';
       case 'run':
@@ -53,6 +57,12 @@ class Runner {
         return '';
       case 'put':
         return this.#ask({ kind: 'put', key, value: Buffer.from(second), sequence: 1 });
+      case 'fill':
+        for (let i = 0; i < number('count', 10); i++) {
+          const request = { kind: 'put', key: userKey(`${first}${i}`), sequence: 1 } as const;
+          await this.#ask({ ...request, value: Buffer.alloc(1000, 'x') }, number('node', 1));
+        }
+        return '';
       case 'delete':
         return this.#ask({ kind: 'delete', key, sequence: 1 });
       case 'split':
@@ -72,6 +82,16 @@ class Runner {
           add: list('add').map(place),
           remove: list('remove').map(place),
         });
+      case 'checkpoint':
+        for (const { store } of this.#it.live()) {
+          await this.#it.time.settleOf(store.checkpointer.runTwice());
+        }
+        return '';
+      case 'snapshots':
+        return this.#it
+          .live()
+          .map(({ id, store }) => `${id}: ${store.metrics().counters.snapshotsReceived}`)
+          .join('\n');
       case 'clear':
         return this.#ask({
           kind: 'clear-range',
@@ -102,7 +122,7 @@ class Runner {
       case 'rollback':
         return this.#settled(must(this.#txns.get(first)).rollback());
       case 'feed': {
-        const { db } = this.#it.machine(1).store.deps;
+        const { db } = this.#it.machine(number('node', 1)).store.deps;
         const after = addMicros(db.clock.now(), -number('ms', 0) * 1000);
         const previous = args.includes('previous');
         const spans = [{ start: key, end: userKey(second) }];
@@ -139,7 +159,7 @@ class Runner {
 
   #told(name: string): string {
     const { recorder, previous } = must(this.#feeds.get(name));
-    const text = (value: Buffer | undefined): string => value?.toString() ?? 'nothing';
+    const text = (value: Buffer | undefined): string => value?.toString().slice(0, 9) ?? 'nothing';
     const lines = recorder.news
       .splice(0)
       .map(
@@ -158,8 +178,8 @@ class Runner {
     return [...lines, ...recorder.problems].join('\n');
   }
 
-  async #ask(request: KvRequest): Promise<string> {
-    const answer = await this.#it.time.settleOf(this.#it.client(1).request(request));
+  async #ask(request: KvRequest, node = 1): Promise<string> {
+    const answer = await this.#it.time.settleOf(this.#it.client(node).request(request));
     return answer.kind === 'ok' ? 'ok' : answer.error.kind;
   }
 
