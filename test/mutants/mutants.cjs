@@ -91,8 +91,8 @@ exports.mutants = [
     patches: [
       {
         file: 'src/range/evaluate/executor.ts',
-        text: '    this.#state.reads.reset(start);\n',
-        replacement: '    this.#state.reads.reset({ wall: 0, logical: 0 });\n',
+        text: '    reads.reset(start);\n',
+        replacement: '    reads.reset({ wall: 0, logical: 0 });\n',
       },
     ],
   },
@@ -228,9 +228,9 @@ exports.mutants = [
     patches: [
       {
         file: 'src/txn/clean-up.ts',
-        text: '  const header = { ...txn.header({}, false), txn: remains.meta };\n',
-        replacement: `  const header = { ...txn.header({}, false), txn: remains.meta };
-  await resolve(txn, remains.intents, finished(remains.meta, 'committed'));
+        text: '  const { env, router } = txn.parts;\n',
+        replacement: `  const { env, router } = txn.parts;
+  await resolve(txn.parts, remains.intents, finished(remains.meta, 'committed'));
 `,
       },
     ],
