@@ -44,7 +44,8 @@ export class Refresher {
 
   get meta(): TxnMeta {
     const { sequence } = this.#txn;
-    return this.#meta.sequence === sequence ? this.#meta : { ...this.#meta, sequence };
+    if (this.#meta.sequence !== sequence) this.#meta = { ...this.#meta, sequence };
+    return this.#meta;
   }
 
   get isSerializable(): boolean {
