@@ -123,6 +123,7 @@ export class Session {
         if (context === undefined) throw sqlError('internalError', 'no statement is running');
         return context;
       },
+      lockTimeoutMs: () => this.settings.lockTimeoutMs,
     });
     this.settings.format.regName = (type, oid) => this.host.nameOf(type, oid);
     this.eval = new SessionEval({

@@ -41,6 +41,7 @@ export interface Taking {
 export class AdvisoryLocks {
   readonly #env: Env;
   readonly #db: Db;
+  readonly #lockTimeoutMs: () => number;
   readonly #id: Buffer;
   readonly #held = new Map<string, SessionLock>();
   /** Made for a lock that is not held yet. */
@@ -48,8 +49,10 @@ export class AdvisoryLocks {
   /** Of the latest statement that asked for a lock. */
   #asking: Txn | undefined;
 
-  constructor(env: Env, db: Db) {
+  /** `lockTimeoutMs`: longest wait now; 0: without limit. */
+  constructor(env: Env, db: Db, lockTimeoutMs: () => number) {
     this.#env = env;
+    this.#lockTimeoutMs = lockTimeoutMs;
     this.#db = db;
     this.#id = env.random.bytes(sessionIdBytes);
   }
@@ -76,12 +79,13 @@ export class AdvisoryLocks {
   async #takeForTransaction(
     keys: LockKeys,
     held: SessionLock | undefined,
-    { mode, wait, txn, checkCanceled }: Taking,
+    taking: Taking,
   ): Promise<boolean> {
+    const { mode, wait, txn } = taking;
     if (hasLock(txn, keys, mode)) return true;
     if (held === undefined || hasLock(txn, keys, 'share')) return takeLock(txn, keys, mode, wait);
     if (!covers(held.mode, mode)) {
-      if (!(await this.#upgrade(held, wait, checkCanceled))) return false;
+      if (!(await this.#upgrade(held, taking))) return false;
     }
     held.hasRider = true;
     return true;
@@ -90,8 +94,9 @@ export class AdvisoryLocks {
   async #takeForSession(
     keys: LockKeys,
     held: SessionLock | undefined,
-    { mode, wait, txn, checkCanceled }: Taking,
+    taking: Taking,
   ): Promise<boolean> {
+    const { mode, wait, txn } = taking;
     if (held !== undefined && covers(held.mode, mode)) {
       held.counts[mode]++;
       return true;
@@ -103,12 +108,12 @@ export class AdvisoryLocks {
       return own !== undefined;
     }
     if (held !== undefined) {
-      if (!(await this.#upgrade(held, wait, checkCanceled))) return false;
+      if (!(await this.#upgrade(held, taking))) return false;
       held.counts[mode]++;
       return true;
     }
     const own = await this.#own((other) =>
-      this.#unlessCanceled(other, takeLock(other, keys, mode, wait), checkCanceled),
+      this.#unlessCanceled(other, taking, () => takeLock(other, keys, mode, wait)),
     );
     if (own !== undefined) this.#add(keys, undefined, own, mode);
     return own !== undefined;
@@ -122,13 +127,13 @@ export class AdvisoryLocks {
   }
 
   /** The session shares it and wants it for itself. */
-  async #upgrade(held: SessionLock, wait: boolean, checkCanceled: () => void): Promise<boolean> {
+  async #upgrade(held: SessionLock, taking: Taking): Promise<boolean> {
     const [first] = held.txns;
     if (first === undefined) return false;
     const before = first.savepoint();
     try {
-      const taking = takeLock(first, held.keys, 'update', wait);
-      if (!(await this.#unlessCanceled(first, taking, checkCanceled))) return false;
+      const take = (): Promise<boolean> => takeLock(first, held.keys, 'update', taking.wait);
+      if (!(await this.#unlessCanceled(first, taking, take))) return false;
     } catch (error) {
       if (first.status === 'open') first.rollbackTo(before);
       throw error;
@@ -156,9 +161,15 @@ export class AdvisoryLocks {
     return isGranted ? txn : undefined;
   }
 
-  async #unlessCanceled<T>(txn: Txn, work: Promise<T>, checkCanceled: () => void): Promise<T> {
+  /** `begin` is a statement of `txn`, which ends with the one that asks. */
+  async #unlessCanceled<T>(
+    txn: Txn,
+    { checkCanceled }: Taking,
+    begin: () => Promise<T>,
+  ): Promise<T> {
+    txn.beginStatement({ lockTimeoutMs: this.#lockTimeoutMs() });
     let isDone = false;
-    const watched = work.finally(() => {
+    const watched = begin().finally(() => {
       isDone = true;
     });
     watched.catch(() => undefined);

@@ -13,7 +13,7 @@ import { type LockKeys } from './advisory-keys.ts';
 
 export type LockMode = 'share' | 'update';
 
-/** False: somebody else has it, and `wait` was not asked for. */
+/** False: somebody else has it, and `wait` was not asked for. A wait that takes too long fails. */
 export function takeLock(
   txn: Txn,
   keys: LockKeys,
@@ -73,7 +73,9 @@ async function granted(work: Promise<unknown>): Promise<boolean> {
     await work;
     return true;
   } catch (error) {
-    if (error instanceof KvFailure && error.kvError.kind === 'lock-not-available') return false;
+    if (!(error instanceof KvFailure)) throw error;
+    const { kvError } = error;
+    if (kvError.kind === 'lock-not-available' && !kvError.timedOut) return false;
     throw error;
   }
 }

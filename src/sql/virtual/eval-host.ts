@@ -19,6 +19,8 @@ export interface EvalHostInputs {
   readonly catalog: SessionCatalog;
   /** The statement that runs now. */
   readonly context: () => StatementContext;
+  /** lock_timeout; 0: without limit. */
+  readonly lockTimeoutMs: () => number;
 }
 
 export interface SessionHost extends EvalHost {
@@ -39,7 +41,7 @@ export function createEvalHost(inputs: EvalHostInputs): SessionHost {
   const { catalog } = inputs;
   const { cache } = catalog;
   const current = new Map<number, bigint>();
-  const locks = new AdvisoryLocks(cache.env, cache.db);
+  const locks = new AdvisoryLocks(cache.env, cache.db, inputs.lockTimeoutMs);
   const values = new SequenceValues(cache.db, inputs.context);
   let last: number | undefined;
 

@@ -165,7 +165,11 @@ export class TestSession {
         throw new Error(`no SHOW here: ${text}`);
       },
     });
-    this.host = createEvalHost({ catalog: this.catalog, context: () => this.#context() });
+    this.host = createEvalHost({
+      catalog: this.catalog,
+      context: () => this.#context(),
+      lockTimeoutMs: () => 0,
+    });
     const databaseName = (): string => this.database;
     const schemas = (): readonly string[] => this.catalog.searchPath;
     this.#eval = {
