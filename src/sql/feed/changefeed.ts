@@ -11,6 +11,7 @@ import {
   type Resolved,
   type SpanFeed,
   type Timestamp,
+  type Txn,
 } from '../../kv/index.ts';
 import { must, nextKey, prefixEnd, type Env } from '../../util/index.ts';
 import { descriptorKey, type TableDescriptor } from '../catalog/index.ts';
@@ -50,6 +51,8 @@ export class Changefeed {
   readonly #messages = new WeakMap<TableDescriptor, RowMessages>();
   readonly #withPrevious: boolean;
   #feed: SpanFeed | undefined;
+  /** Reads the rows as they are: it may wait for somebody's commit. */
+  #scanning: Txn | undefined;
   #stopped = false;
   #toldResolvedAtMs = Number.NEGATIVE_INFINITY;
 
@@ -71,6 +74,7 @@ export class Changefeed {
   /** Ends the call of `run` that is under way, at its next step. */
   stop(): void {
     this.#stopped = true;
+    this.#scanning?.cancel();
     this.#feed?.close();
   }
 
@@ -166,6 +170,7 @@ export class Changefeed {
     const { db, from } = this.#parts;
     const messages = await this.#messagesAt(target, from);
     const txn = db.begin({ name: 'changefeed', asOf: from });
+    this.#scanning = txn;
     try {
       let rest: { readonly start: Buffer; readonly end: Buffer } | undefined = target;
       while (rest !== undefined && !this.#stopped) {
@@ -181,6 +186,7 @@ export class Changefeed {
         rest = page.resume;
       }
     } finally {
+      this.#scanning = undefined;
       await txn.rollback();
     }
   }
