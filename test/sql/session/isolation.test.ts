@@ -1,0 +1,79 @@
+/** What a session asks of its transactions. */
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { type TxnOptions } from '../../../src/kv/index.ts';
+import { type Session } from '../../../src/sql/index.ts';
+import { startService, type TestService } from '../../pgwire/server.ts';
+import { runText } from '../logic/text-client.ts';
+
+let running: TestService;
+let session: Session;
+let begun: TxnOptions[] = [];
+
+beforeAll(async () => {
+  running = await startService();
+  const { db } = running;
+  const begin = db.begin.bind(db);
+  db.begin = (options) => {
+    if (options?.name === 'sql') begun.push(options);
+    return begin(options);
+  };
+});
+
+beforeEach(async () => {
+  begun = [];
+  session = await running.service.newSession({
+    user: 'root',
+    database: 'defaultdb',
+    settings: new Map(),
+  });
+});
+
+afterAll(() => running.stop());
+
+const run = async (sql: string): Promise<void> => {
+  expect((await runText(session, sql)).error).toBeUndefined();
+};
+
+it.each([
+  ['read uncommitted', 'read-committed'],
+  ['read committed', 'read-committed'],
+  ['repeatable read', 'snapshot'],
+  ['serializable', 'serializable'],
+])('%s is %s for blocks and for statements on their own', async (level, isolation) => {
+  await run(`begin isolation level ${level}; select 1; commit`);
+  await run(`set default_transaction_isolation = '${level}'`);
+  await run('select 1');
+  await run('begin; select 1; commit and chain; select 1; commit');
+  expect(begun).toHaveLength(4);
+  for (const options of begun) expect(options).toMatchObject({ isolation, strict: false });
+});
+
+it('strict_serializability is asked for where it is on', async () => {
+  await run('set strict_serializability = on');
+  await run('select 1');
+  await run('begin; set local strict_serializability = off; select 1; commit');
+  await run('begin; select 1; commit');
+  expect(begun.map(({ strict }) => strict)).toEqual([true, false, true]);
+});
+
+it('a block asks for nothing before its first query, and once for all of them', async () => {
+  await run('begin; set transaction isolation level serializable; show transaction_isolation');
+  expect(begun).toEqual([]);
+  await run('select 1; savepoint s; select 2; rollback to s; select 3; commit');
+  expect(begun).toHaveLength(1);
+});
+
+it('a transaction that changes the schema becomes serializable', async () => {
+  await run('begin; select 1');
+  const { txn } = session.transaction;
+  let became = 0;
+  if (txn !== undefined) {
+    const become = txn.becomeSerializable.bind(txn);
+    txn.becomeSerializable = () => {
+      became++;
+      become();
+    };
+  }
+  await run('create table a (id int primary key); create table b (id int primary key); commit');
+  expect(became).toBe(1);
+});
