@@ -39,6 +39,8 @@ const youngMs = 10_000;
 const restMs = 20_000;
 /** A range rests for so many times the duration of its last pass. */
 const restFactor = 20;
+/** And the store before it looks through the next one. */
+const storeRestFactor = 10;
 /** No coordinator waits that long for an answer. */
 const recordKeptMs = 3_600_000;
 const maxTxns = 1_000;
@@ -47,6 +49,7 @@ const pageSize = 256;
 /** From so many intents on they are resolved as one span. */
 const manyIntents = 100;
 
+/** Of a range, as of its last pass. */
 interface Past {
   readonly atMs: number;
   readonly tookMs: number;
@@ -64,10 +67,24 @@ interface Found {
   last: Buffer | undefined;
 }
 
+interface Scanned {
+  /** Of transactions that are not young: to be asked for. */
+  readonly found: Map<TxnId, Found>;
+  /** Records of such that have committed. */
+  readonly committed: readonly TxnRecord[];
+  /** Those whose record has nothing to tell any more. */
+  readonly kept: Set<TxnId>;
+  readonly isClean: boolean;
+}
+
 export class TxnRemainsQueue {
   readonly #store: Store;
   readonly #past = new WeakMap<Replica, Past>();
+  /** Since when each look at the range has seen something: what belongs to somebody comes and goes. */
+  readonly #sinceMs = new WeakMap<Replica, number>();
   #busy = 0;
+  #isScanning = false;
+  #restUntilMs = 0;
 
   constructor(store: Store) {
     this.#store = store;
@@ -75,11 +92,18 @@ export class TxnRemainsQueue {
 
   /** Begins a pass over a range that is due; it goes on behind the pass of the queues. */
   visit(replica: Replica): void {
-    if (this.#busy >= maxBusy || !replica.holdsLease) return;
+    if (!replica.holdsLease) return;
     const past = this.#past.get(replica) ?? never;
     const nowMs = this.#store.env.clock.monotonicMs();
+    if (!mayHoldRemains(replica, past)) {
+      this.#sinceMs.delete(replica);
+      return;
+    }
+    const sinceMs = this.#sinceMs.get(replica) ?? nowMs;
+    this.#sinceMs.set(replica, sinceMs);
+    if (nowMs - sinceMs < youngMs || nowMs < this.#restUntilMs || this.#isScanning) return;
     if (nowMs - past.atMs < Math.max(restMs, past.tookMs * restFactor)) return;
-    if (!mayHoldRemains(replica, past)) return;
+    if (this.#busy >= maxBusy) return;
     this.#busy++;
     this.#pass(replica, past.resolved)
       .then(
@@ -92,31 +116,57 @@ export class TxnRemainsQueue {
   }
 
   async #pass(replica: Replica, resolvedBefore: ReadonlySet<TxnId>): Promise<Past> {
-    const { clock, engine, env } = this.#store;
-    const { descriptor, applier } = replica;
-    const { appliedIndex } = applier;
-    const atMs = env.clock.monotonicMs();
-    const now = clock.now().wall;
-    const before = now - youngMs * 1000;
-    const { due, kept } = await recordsOf(engine, descriptor, ({ meta, lastHeartbeat }) => {
-      const isLongOver = now - lastHeartbeat.wall >= recordKeptMs * 1000;
-      return isLongOver || !resolvedBefore.has(meta.id);
-    });
-    const old = due.filter(({ lastHeartbeat }) => lastHeartbeat.wall < before);
-    const found = await intentsBefore(engine, descriptor, before);
-    addLocks(found, replica, atMs - youngMs);
-    for (const { meta, status } of old) if (status !== 'committed') foundOf(found, meta);
-    const tookMs = env.clock.monotonicMs() - atMs;
+    const now = this.#store.clock.now().wall;
+    const { found, committed, kept, isClean, ...past } = await this.#scan(
+      replica,
+      resolvedBefore,
+      now,
+    );
     const open = await this.#settle(replica, [...found.values()]);
     if (open.length > 0) {
       // The age of a transaction without a record is known only from when it was first asked for.
-      await sleep(env, abandonedAfterMs + 1_000);
+      await sleep(this.#store.env, abandonedAfterMs + 1_000);
       await this.#settle(replica, open);
     }
-    for (const record of old)
+    for (const record of committed) {
       if (await this.#finish(replica, record, now)) kept.add(record.meta.id);
-    const isClean = found.size === 0 && due.length === 0 && kept.size === 0;
-    return { atMs, tookMs, cleanIndex: isClean ? appliedIndex : 0, resolved: kept };
+    }
+    return { ...past, cleanIndex: isClean ? past.cleanIndex : 0, resolved: kept };
+  }
+
+  /** One range at a time. */
+  async #scan(
+    replica: Replica,
+    resolvedBefore: ReadonlySet<TxnId>,
+    now: number,
+  ): Promise<Omit<Past, 'resolved'> & Scanned> {
+    const { engine, env } = this.#store;
+    const { descriptor, applier } = replica;
+    const cleanIndex = applier.appliedIndex;
+    const atMs = env.clock.monotonicMs();
+    const before = now - youngMs * 1000;
+    this.#isScanning = true;
+    try {
+      const { due, kept } = await recordsOf(engine, descriptor, ({ meta, lastHeartbeat }) => {
+        const isLongOver = now - lastHeartbeat.wall >= recordKeptMs * 1000;
+        return isLongOver || !resolvedBefore.has(meta.id);
+      });
+      const found: Map<TxnId, Found> =
+        replica.stats.intentCount === 0
+          ? new Map()
+          : await intentsBefore(engine, descriptor, before);
+      addLocks(found, replica, atMs - youngMs);
+      const old = due.filter(({ lastHeartbeat }) => lastHeartbeat.wall < before);
+      const committed = old.filter(({ status }) => status === 'committed');
+      for (const { meta, status } of old) if (status !== 'committed') foundOf(found, meta);
+      const isClean = found.size === 0 && due.length === 0 && kept.size === 0;
+      const tookMs = env.clock.monotonicMs() - atMs;
+      return { atMs, tookMs, cleanIndex, found, committed, kept, isClean };
+    } finally {
+      this.#isScanning = false;
+      const nowMs = env.clock.monotonicMs();
+      this.#restUntilMs = nowMs + (nowMs - atMs) * storeRestFactor;
+    }
   }
 
   /** Returns those that go on, or about which nothing could be learnt. */
