@@ -79,6 +79,7 @@ export class ChaosCluster {
       await cluster.#local.start();
     } catch (error) {
       await cluster.stop();
+      cluster.remove();
       throw error;
     }
     return cluster;

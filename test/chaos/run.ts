@@ -67,7 +67,7 @@ export function complaints({ verdict, findings, vacuous }: RunResult): string[] 
   ];
 }
 
-/** `keep` is called before the cluster's files are removed. */
+/** `watch.ended` is called before the files of the cluster are removed. */
 export async function runChaos(
   options: RunOptions,
   watch: {
