@@ -43,7 +43,7 @@ import { addressOf, userTablesStart } from '../encoding/index.ts';
 import { type Env, type Pace } from '../util/index.ts';
 import { type Assumptions } from './assumptions.ts';
 import { cleanUp, releaseLocks, removeUndone } from './clean-up.ts';
-import { commitWrites, flushWrites, writeIntents } from './committer.ts';
+import { commitWrites, writeIntents } from './committer.ts';
 import { Heartbeater } from './heartbeater.ts';
 import { HeldKeys } from './held-keys.ts';
 import { KeptReads, type ReadMark } from './kept-reads.ts';
@@ -52,6 +52,7 @@ import { Refresher, retryTimestamp } from './refresher.ts';
 import { type TxnCounters } from './counters.ts';
 import { type HeaderBase, type Router } from './router.ts';
 import { SpanSet } from './span-set.ts';
+import { WriteFlight } from './write-flight.ts';
 
 export interface TxnParts {
   readonly env: Env;
@@ -76,14 +77,6 @@ const maxInsertChecks = 256;
 /** A statement that has to move its timestamp this often gives up with 'txn-retry'. */
 const maxMoves = 100;
 const localPageBytes = 1 << 20;
-
-interface Flight {
-  readonly buffer: WriteBuffer;
-  /** Never rejects: the failure is what the next one to look is told. */
-  readonly landed: Promise<KvFailure | undefined>;
-  /** A savepoint was rolled back meanwhile: what fails then may not concern anybody any more. */
-  rolledBack: boolean;
-}
 
 export class ClusterTxn implements Txn {
   readonly parts: TxnParts;
@@ -117,8 +110,7 @@ export class ClusterTxn implements Txn {
   #lockedSequence = 0;
   /** Locks that a rollback to a savepoint gives up: settled when they are free. */
   #releasing: Promise<void> | undefined;
-  /** Writes on their way out as intents: one buffer at a time. */
-  #flight: Flight | undefined;
+  readonly #flight = new WriteFlight(this);
   #sequence = 0;
   /** The first read may be moved by its range; until it is back the others wait. */
   #firstRead: Promise<unknown> | undefined;
@@ -170,7 +162,11 @@ export class ClusterTxn implements Txn {
 
   #assume(key: Buffer): Buffer | undefined {
     this.checkOpen();
-    if (!this.#optimistic || this.#flight !== undefined || this.buffer.get(key) !== undefined) {
+    if (
+      !this.#optimistic ||
+      this.#flight.buffer !== undefined ||
+      this.buffer.get(key) !== undefined
+    ) {
       return undefined;
     }
     // What was told once is told again, also when its write was undone meanwhile.
@@ -193,9 +189,8 @@ export class ClusterTxn implements Txn {
     options: ReadOptions = {},
   ): Promise<(Buffer | undefined)[]> {
     this.checkOpen();
-    if (this.#flight !== undefined && keys.some((key) => this.#flight?.buffer.get(key))) {
-      await this.flushed();
-    }
+    const { buffer: inFlight } = this.#flight;
+    if (inFlight !== undefined && keys.some((key) => inFlight.get(key))) await this.flushed();
     const lock = options.lock ?? 'none';
     const asked = keys.filter(
       (key) => this.buffer.get(key) === undefined || this.#mustLock(key, lock),
@@ -249,7 +244,7 @@ export class ClusterTxn implements Txn {
 
   async scan(options: ScanOptions): Promise<ScanPage> {
     this.checkOpen();
-    if (this.#flight?.buffer.overlaps(options.start, options.end) === true) await this.flushed();
+    if (this.#flight.buffer?.overlaps(options.start, options.end) === true) await this.flushed();
     const overlaps = this.buffer.overlaps(options.start, options.end);
     if (!overlaps) return this.#scanStored(options);
     const locking = (options.lock ?? 'none') !== 'none';
@@ -422,7 +417,7 @@ export class ClusterTxn implements Txn {
     const { buffer } = this;
     const kept = buffer.takeBelow(userTablesStart);
     this.#takeOff(kept);
-    if (this.#flight !== undefined) this.heartbeater.startNow();
+    if (this.#flight.buffer !== undefined) this.heartbeater.startNow();
     if (!this.parts.settings.get(kvSettings.writePipelining)) await this.flushed();
   }
 
@@ -445,12 +440,7 @@ export class ClusterTxn implements Txn {
   /** Waits for writes that are on their way. When they fail they are back in the buffer. */
   async flushed(): Promise<void> {
     this.checkOpen();
-    while (this.#flight !== undefined) {
-      const flight = this.#flight;
-      const failure = await flight.landed;
-      if (this.#flight === flight) this.#flight = undefined;
-      if (failure !== undefined && !flight.rolledBack) throw failure;
-    }
+    await this.#flight.landed();
     await this.#releasing;
     this.checkOpen();
   }
@@ -461,34 +451,9 @@ export class ClusterTxn implements Txn {
     this.checkConflict();
     const { buffer } = this;
     this.buffer = kept;
-    const versions = buffer.versions();
-    const [first] = versions;
-    if (first === undefined) return;
-    this.prepareToLock(first.key);
+    if (buffer.size === 0) return;
     this.#flushedSequence = this.#sequence;
-    for (const { key } of versions) this.intents.add(key, undefined);
-    const landed = flushWrites(this, buffer).then(
-      () => {
-        // What was undone meanwhile may have been locked anew: that is another lock.
-        if (flight.rolledBack) return undefined;
-        for (const { key } of versions) this.kept.writtenDown(key, this.#savepointSequence);
-        return undefined;
-      },
-      (error: unknown) => {
-        // A replay of what did get there is a no-op.
-        const later = this.buffer;
-        this.buffer = buffer;
-        const { ignoredSequences } = this.meta;
-        buffer.forget((sequence) =>
-          ignoredSequences.some((span) => sequence >= span.from && sequence <= span.to),
-        );
-        buffer.append(later);
-        if (error instanceof KvFailure) return error;
-        return new KvFailure({ kind: 'unavailable', reason: String(error) });
-      },
-    );
-    const flight: Flight = { buffer, landed, rolledBack: false };
-    this.#flight = flight;
+    this.#flight.start(buffer);
   }
 
   async hold(key: Buffer): Promise<void> {
@@ -525,7 +490,7 @@ export class ClusterTxn implements Txn {
     if (interrupted === 'canceled') [this.#stop, this.#stopNow] = newStop();
     this.buffer.rollbackTo(savepoint.sequence);
     this.#held.rollbackTo(savepoint.sequence);
-    if (this.#flight !== undefined) this.#flight.rolledBack = true;
+    this.#flight.rolledBack();
     const keepsLocks = interrupted === 'retried' && savepoint.sequence === this.#savepointSequence;
     const hasFlushed = this.#flushedSequence > savepoint.sequence;
     if (hasFlushed) this.refresher.ignoreSequences(savepoint.sequence + 1, this.#sequence);
@@ -551,7 +516,7 @@ export class ClusterTxn implements Txn {
   async #removeUndone(): Promise<void> {
     // Writes that still wait somewhere give up with the locks.
     await this.#releasing;
-    await this.#flight?.landed;
+    await this.#flight.settled();
     await removeUndone(this);
   }
 
@@ -650,6 +615,10 @@ export class ClusterTxn implements Txn {
   }
 
   // For the pieces.
+
+  get savepointSequence(): number {
+    return this.#savepointSequence;
+  }
 
   get sequence(): number {
     return this.#sequence;
