@@ -105,7 +105,7 @@ const planted: readonly Planted[] = [
       vi.spyOn(ClosedTimestamp.prototype, 'noteAhead').mockImplementation(() => undefined);
       return {};
     },
-    seeds: 10,
+    seeds: 60,
     sign: /not-linearizable/,
   },
   {
