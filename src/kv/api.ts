@@ -353,8 +353,12 @@ export interface EndTxnResult {
   readonly status: TxnStatus;
   readonly commitTimestamp: Timestamp;
   readonly onePhase: boolean;
-  /** Intents are left on the anchor's own range too: too many for one command, or it ended in another one. */
-  readonly unresolved?: boolean;
+  /**
+   * The range that ended the transaction, as it was then: it has settled every intent of the request in there, and those elsewhere
+   * are left. Only the range itself can tell: it may have been split since it was sent to. Undefined: intents may be left
+   * anywhere, because they were too many for one command or the transaction ended in another one.
+   */
+  readonly settledIn?: Pick<RangeDescriptor, 'startKey' | 'endKey'>;
 }
 
 export type KvResult =

@@ -41,7 +41,10 @@ export interface RangeDescriptor {
   readonly stickyUntil: Timestamp;
 }
 
-export function containsKey(range: RangeDescriptor, key: Buffer): boolean {
+export function containsKey(
+  range: Pick<RangeDescriptor, 'startKey' | 'endKey'>,
+  key: Buffer,
+): boolean {
   return compareBytes(key, range.startKey) >= 0 && compareBytes(key, range.endKey) < 0;
 }
 

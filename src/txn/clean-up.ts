@@ -41,10 +41,12 @@ export async function cleanUp(txn: ClusterTxn): Promise<void> {
   const [ended] = response.results;
   // A parallel commit that somebody has found complete before this came, or a prepared transaction.
   if (ended?.kind !== 'end-txn' || ended.status !== 'aborted') return;
-  const unresolved = ended.unresolved === true;
-  const range = parts.router.cachedRangeOf(meta.anchor);
-  const remote = (span: Span): boolean => range === undefined || !isInside(range, span);
-  await resolve(parts, unresolved ? spans : spans.filter(remote), finished(meta, 'aborted'));
+  await resolve(parts, spans.filter(isLeft(ended)), finished(meta, 'aborted'));
+}
+
+/** What the range that ended the transaction has not settled itself. */
+function isLeft({ settledIn }: EndTxnResult): (span: Span) => boolean {
+  return (span) => settledIn === undefined || !isInside(settledIn, span);
 }
 
 interface Remains {
@@ -61,13 +63,10 @@ export async function cleanUpCommitted(
   answer: EndTxnResult,
 ): Promise<void> {
   if (meta.anchor === undefined) return;
-  // The anchor's range has settled everything of its own with the commit, unless that was too much.
-  const range = parts.router.cachedRangeOf(meta.anchor);
-  const remote = (span: Span): boolean => range === undefined || !isInside(range, span);
-  const remaining = answer.unresolved === true ? intents : intents.filter(remote);
+  const remaining = intents.filter(isLeft(answer));
   const done = finished(meta, 'committed');
   const resolved = await resolve(parts, remaining, done);
-  await resolve(parts, locks.filter(remote), done);
+  await resolve(parts, locks.filter(isLeft(answer)), done);
   if (remaining.length === 0 || !resolved) return;
   const record = { start: recordKeyOf(meta.anchor, meta.id), end: undefined };
   await resolve(parts, [record], done);

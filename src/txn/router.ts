@@ -560,7 +560,7 @@ function isUnrepeatable(txn: TxnMeta | undefined, requests: readonly KvRequest[]
   });
 }
 
-export function isInside(range: RangeDescriptor, span: Span): boolean {
+export function isInside(range: Pick<RangeDescriptor, 'startKey' | 'endKey'>, span: Span): boolean {
   return (
     containsKey(range, addressOf(span.start)) &&
     (span.end === undefined || compareBytes(span.end, range.endKey) <= 0)

@@ -325,6 +325,34 @@ describe('an answer that is lost', () => {
   });
 });
 
+describe('a split', () => {
+  it('of the range of the record, behind the stage, leaves no intent of the commit behind', async () => {
+    const { cluster, env } = start();
+    const txn = cluster.db.begin();
+    for (const word of ['a', 'a5', 'b']) txn.put(key(word), bytes('new'));
+    cluster.intercept = (batch) => {
+      if (isExplicit(batch)) cluster.split(key('a5'));
+      return undefined;
+    };
+    expect(await commit(txn, env)).toBe('committed');
+    await withTime(env, cluster.db.settled());
+    cluster.intercept = undefined;
+    await expectNothingLeft(cluster);
+    const value = await withTime(env, cluster.db.readCurrent(key('a5')));
+    expect(value?.toString()).toBe('new');
+  });
+
+  it('that its coordinator has not heard of leaves no intent of a rollback behind', async () => {
+    const { cluster, env } = start();
+    const txn = cluster.db.begin();
+    for (const word of ['a', 'a5']) txn.put(key(word), bytes('new'));
+    await withTime(env, txn.flush());
+    cluster.split(key('a5'));
+    await txn.rollback();
+    await expectNothingLeft(cluster);
+  });
+});
+
 describe('a coordinator that falls silent', () => {
   it('after its answer is recovered: committed, everywhere, and the record stays (X5)', async () => {
     const { cluster, env } = start();

@@ -19,6 +19,7 @@ import {
   type EndTxnRequest,
   type FinishedTxn,
   type KvResult,
+  type RangeDescriptor,
   type Span,
   type Timestamp,
   type TxnMeta,
@@ -144,8 +145,7 @@ async function commit(
   }
   ctx.trigger = request.trigger;
   ctx.afterApply.push(() => finish(ctx, finished, remaining.length === 0));
-  // With a merge the range has come to hold some of what it took for remote.
-  return answer(txn, request, 'committed', unresolved || request.trigger?.kind === 'merge');
+  return answer(txn, request, 'committed', unresolved ? undefined : ctx.state.port.descriptor);
 }
 
 async function abort(
@@ -163,7 +163,7 @@ async function abort(
     ctx.batch.putUnversioned(recordEngineKey(request.anchor, txn.id), undefined);
   }
   ctx.afterApply.push(() => finish(ctx, finished, true));
-  return answer(txn, request, 'aborted', unresolved);
+  return answer(txn, request, 'aborted', unresolved ? undefined : ctx.state.port.descriptor);
 }
 
 /** What the rest of the range learns of a transaction's end. */
@@ -259,7 +259,6 @@ function endedBefore(commitTimestamp: Timestamp): KvResult {
     status: 'committed',
     commitTimestamp,
     onePhase: false,
-    unresolved: true,
   };
 }
 
@@ -267,13 +266,13 @@ function answer(
   txn: TxnMeta,
   request: EndTxnRequest,
   status: TxnStatus,
-  unresolved = false,
+  settledIn?: RangeDescriptor,
 ): Outcome {
   return ok({
     kind: 'end-txn',
     status,
     commitTimestamp: txn.writeTimestamp,
     onePhase: request.onePhase,
-    ...(unresolved ? { unresolved } : {}),
+    ...(settledIn && { settledIn: { startKey: settledIn.startKey, endKey: settledIn.endKey } }),
   });
 }
