@@ -9,6 +9,7 @@ import { type KvError } from './errors.ts';
 import { type Handover } from './handover.ts';
 import { type Timestamp } from './hlc.ts';
 import { type NodeId, type RangeId, type StoreId, type TxnId } from './ids.ts';
+import { type LockStrength } from './lock-strength.ts';
 import { type SpanStats } from './span-stats.ts';
 import {
   type InFlightWrite,
@@ -17,13 +18,6 @@ import {
   type TxnRecord,
   type TxnStatus,
 } from './txn.ts';
-
-/**
- * Locks taken by reads. 'update' excludes all other locks and writes, 'share' excludes 'update' and
- * writes. They are kept in memory at the leaseholder and may be lost with it: what an isolation level promises never
- * depends on them (trap X14).
- */
-export type LockStrength = 'none' | 'share' | 'update';
 
 /** What to do on a conflicting lock: wait in its queue, fail with 'lock-not-available', or leave the row out. */
 export type WaitPolicy = 'block' | 'error' | 'skip';
@@ -93,7 +87,13 @@ export type BatchResponse =
     };
 
 export type KvRequest =
-  | { readonly kind: 'get'; readonly key: Buffer; readonly lock: LockStrength }
+  | {
+      readonly kind: 'get';
+      readonly key: Buffer;
+      readonly lock: LockStrength;
+      /** See `ReadOptions.existence`. */
+      readonly existence?: boolean;
+    }
   | ScanRequest
   | (WriteParts & { readonly kind: 'put'; readonly value: Buffer })
   | (WriteParts & { readonly kind: 'delete' })
@@ -109,7 +109,8 @@ export type KvRequest =
   | { readonly kind: 'increment'; readonly key: Buffer; readonly by: bigint }
   /**
    * Succeeds when nothing in the span changed in (from, header.txn.readTimestamp or `to`]; with `untilCommit` up to
-   * the write timestamp, wherever the batch moves that.
+   * the write timestamp, wherever the batch moves that. With `existence` values may have changed, if only each row that was
+   * there is there at the new timestamp.
    */
   | {
       readonly kind: 'refresh';
@@ -117,6 +118,7 @@ export type KvRequest =
       readonly from: Timestamp;
       readonly to: Timestamp;
       readonly untilCommit?: boolean;
+      readonly existence?: boolean;
     }
   | EndTxnRequest
   | {

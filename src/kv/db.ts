@@ -7,7 +7,6 @@
 import {
   type ChecksumTrigger,
   type CommitTrigger,
-  type LockStrength,
   type RangeCheck,
   type RangeInfo,
   type RelocationTarget,
@@ -16,6 +15,7 @@ import {
 import { type RangeDescriptor } from './descriptor.ts';
 import { type HlcClock, type Timestamp } from './hlc.ts';
 import { type NodeId, type StoreId } from './ids.ts';
+import { type LockStrength } from './lock-strength.ts';
 import { type Member, type Membership, type Memberships } from './membership.ts';
 import { type FeedOptions, type SpanFeed } from './range-feed.ts';
 import { type SpanStats } from './span-stats.ts';
@@ -53,6 +53,11 @@ export interface ReadOptions {
    * included: for constraints that rest on it. 'serializable' does so for all reads.
    */
   readonly untilCommit?: boolean;
+  /**
+   * Of single keys, with a lock of 'key-share': the caller asks whether there is a row and does not look at its value, which
+   * may be an older one. So it may change up to the commit, under every isolation level, if only the row stays.
+   */
+  readonly existence?: boolean;
 }
 
 export interface ScanOptions extends ReadOptions {

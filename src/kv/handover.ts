@@ -2,7 +2,8 @@
  * What a leaseholder knows of transactions and keeps in no record: handed to the next one when the lease is given away
  * and to the left side of a merge. Bounded: what is left out counts as lost (locks), or as ended (`txnsUpTo`).
  */
-import { type FinishedTxn, type LockStrength } from './api.ts';
+import { type FinishedTxn } from './api.ts';
+import { type HeldStrength } from './lock-strength.ts';
 import { type Timestamp } from './hlc.ts';
 import { type TxnId } from './ids.ts';
 import { type TxnMeta } from './txn.ts';
@@ -24,7 +25,7 @@ export type LockOwner = Pick<
 export interface HeldLock {
   readonly key: Buffer;
   readonly owner: LockOwner;
-  readonly strength: Exclude<LockStrength, 'none'>;
+  readonly strength: HeldStrength;
 }
 
 /** Of a transaction anchored in the range that has no record: how it ended, or where it was pushed to (trap X5). */

@@ -12,7 +12,6 @@ export type {
   FinishedTxn,
   KvRequest,
   KvResult,
-  LockStrength,
   RangeCheck,
   RangeInfo,
   RelocationTarget,
@@ -25,6 +24,8 @@ export type {
   TxnWaiter,
   WaitPolicy,
 } from './api.ts';
+export { areInConflict, covers, strongerOf } from './lock-strength.ts';
+export type { HeldStrength, LockStrength } from './lock-strength.ts';
 export { untilPast } from './commit-wait.ts';
 export { ClusterSettings, kvSettings, settingValue } from './cluster-settings.ts';
 export type { ClusterSetting, SettingType } from './cluster-settings.ts';

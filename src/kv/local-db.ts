@@ -15,18 +15,14 @@ import {
   type TimerHandle,
   type Timers,
 } from '../util/index.ts';
-import {
-  type LockStrength,
-  type RangeCheck,
-  type RangeInfo,
-  type RowProgramCompiler,
-} from './api.ts';
+import { type RangeCheck, type RangeInfo, type RowProgramCompiler } from './api.ts';
 import { type RangeDescriptor } from './descriptor.ts';
 import { type Db, type Txn, type TxnOptions } from './db.ts';
 import { KvFailure, type KvError } from './errors.ts';
 import { compareTimestamps, zeroTimestamp, type HlcClock, type Timestamp } from './hlc.ts';
 import { asRangeId, asReplicaId, asStoreId, asTxnId, type NodeId, type TxnId } from './ids.ts';
 import { LocalFeed } from './local-feed.ts';
+import { areInConflict, covers, strongerOf, type HeldStrength } from './lock-strength.ts';
 import { LocalPrepared } from './local-prepared.ts';
 import { LocalTxn } from './local-txn.ts';
 import { allActive, type Memberships } from './membership.ts';
@@ -43,7 +39,7 @@ interface Version {
 
 interface Waiter {
   readonly owner: LocalOwner;
-  readonly strength: LockStrength;
+  readonly strength: HeldStrength;
   readonly timer: TimerHandle | undefined;
   granted(): void;
   failed(error: KvError): void;
@@ -51,7 +47,7 @@ interface Waiter {
 
 interface KeyLock {
   readonly key: Buffer;
-  readonly holders: Map<LocalOwner, LockStrength>;
+  readonly holders: Map<LocalOwner, HeldStrength>;
   queue: Waiter[];
 }
 
@@ -381,7 +377,7 @@ export class LocalDb implements Db {
   // Locks.
 
   /** True when `owner` could lock `key` at once. */
-  isFree(key: Buffer, owner: LocalOwner, strength: LockStrength): boolean {
+  isFree(key: Buffer, owner: LocalOwner, strength: HeldStrength): boolean {
     const lock = this.#locks.get(key);
     return lock === undefined || isFree(lock, owner, strength);
   }
@@ -390,7 +386,7 @@ export class LocalDb implements Db {
   lock(
     key: Buffer,
     owner: LocalOwner,
-    strength: LockStrength,
+    strength: HeldStrength,
     lockTimeoutMs: number,
   ): Promise<void> | undefined {
     let lock = this.#locks.get(key);
@@ -398,10 +394,9 @@ export class LocalDb implements Db {
       lock = { key, holders: new Map(), queue: [] };
       this.#locks.set(key, lock);
     }
-    const held = lock.holders.get(owner);
-    if (held === 'update' || held === strength) return undefined;
+    if (covers(lock.holders.get(owner), strength)) return undefined;
     if (isFree(lock, owner, strength)) {
-      lock.holders.set(owner, strength);
+      hold(lock, owner, strength);
       return undefined;
     }
     return this.#wait(lock, owner, strength, lockTimeoutMs);
@@ -410,7 +405,7 @@ export class LocalDb implements Db {
   #wait(
     lock: KeyLock,
     owner: LocalOwner,
-    strength: LockStrength,
+    strength: HeldStrength,
     lockTimeoutMs: number,
   ): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -456,12 +451,12 @@ export class LocalDb implements Db {
 
   #grant(lock: KeyLock): void {
     while (true) {
-      const first = lock.queue[0];
-      if (first === undefined || !isCompatible(lock, first.owner, first.strength)) break;
-      lock.queue.shift();
-      first.timer?.cancel();
-      lock.holders.set(first.owner, first.strength);
-      first.granted();
+      const at = lock.queue.findIndex(({ owner, strength }, i) => isFree(lock, owner, strength, i));
+      const [next] = at < 0 ? [] : lock.queue.splice(at, 1);
+      if (next === undefined) break;
+      next.timer?.cancel();
+      hold(lock, next.owner, next.strength);
+      next.granted();
     }
     if (lock.queue.length === 0 && lock.holders.size === 0) this.#locks.delete(lock.key);
   }
@@ -511,7 +506,7 @@ export class LocalDb implements Db {
       for (const { owner, strength } of lock.queue) {
         const blockers = graph.get(owner) ?? [];
         for (const [other, held] of ahead) {
-          if (other !== owner && (strength === 'update' || held === 'update')) blockers.push(other);
+          if (other !== owner && areInConflict(strength, held)) blockers.push(other);
         }
         graph.set(owner, blockers);
         ahead.push([owner, strength]);
@@ -529,18 +524,22 @@ function isYounger(a: LocalOwner, b: LocalOwner): boolean {
   return compareTimestamps(a.began, b.began) > 0;
 }
 
-/** Nobody overtakes who waits, except to get more of what it holds. */
-function isFree(lock: KeyLock, owner: LocalOwner, strength: LockStrength): boolean {
-  return (
-    isCompatible(lock, owner, strength) && (lock.queue.length === 0 || lock.holders.has(owner))
-  );
+/** Nobody overtakes the first `ahead` who wait for what is in its way, except to get more of what it holds. */
+function isFree(
+  { holders, queue }: KeyLock,
+  owner: LocalOwner,
+  strength: HeldStrength,
+  ahead = queue.length,
+): boolean {
+  for (const [holder, held] of holders) {
+    if (holder !== owner && areInConflict(strength, held)) return false;
+  }
+  if (holders.has(owner)) return true;
+  return !queue.slice(0, ahead).some((waiter) => areInConflict(strength, waiter.strength));
 }
 
-function isCompatible(lock: KeyLock, owner: LocalOwner, strength: LockStrength): boolean {
-  for (const [holder, held] of lock.holders) {
-    if (holder !== owner && (strength === 'update' || held === 'update')) return false;
-  }
-  return true;
+function hold({ holders }: KeyLock, owner: LocalOwner, strength: HeldStrength): void {
+  holders.set(owner, strongerOf(holders.get(owner), strength));
 }
 
 function versionAt(versions: readonly Version[] | undefined, at: Timestamp): Version | undefined {

@@ -1,6 +1,6 @@
 /** One transaction of LocalDb: see there for the scheme. */
 import { compareTimestamps, type Timestamp } from './hlc.ts';
-import { type CommitTrigger, type LockStrength } from './api.ts';
+import { type CommitTrigger } from './api.ts';
 import {
   type ReadOptions,
   type Savepoint,
@@ -12,11 +12,18 @@ import {
 import { KvFailure, type KvError } from './errors.ts';
 import { type TxnId } from './ids.ts';
 import { type LocalDb, type LocalOwner } from './local-db.ts';
+import { type HeldStrength, type LockStrength } from './lock-strength.ts';
 import { PageBuilder } from './page-builder.ts';
 import { type IsolationLevel, type PreparedTxn, type Span, type TxnMeta } from './txn.ts';
 import { restBehind, WriteBuffer, type BufferedWrite, type Snapshot } from './write-buffer.ts';
 
 const storedPageRows = 512;
+
+interface ReadSpan {
+  readonly span: Span;
+  /** There was a row; its value was not looked at. */
+  readonly existence: boolean;
+}
 
 interface KeptSpan {
   readonly span: Span;
@@ -44,7 +51,7 @@ export class LocalTxn implements Txn, LocalOwner {
   #fixed = false;
   #canceled = false;
   /** What was read so far, at the present snapshot. */
-  #reads: Span[] = [];
+  #reads: ReadSpan[] = [];
   /** What has to hold until the commit whatever the level. Locks are not among it: here they do not get lost. */
   #kept: KeptSpan[] = [];
   #locked: { readonly key: Buffer; readonly sequence: number }[] = [];
@@ -92,9 +99,20 @@ export class LocalTxn implements Txn, LocalOwner {
     if (strength !== 'none' && !(await this.#lockForRead(key, strength, options))) return undefined;
     const own = this.#buffer.get(key);
     if (own !== undefined) return own.value;
-    await this.#passPrepared({ start: key, end: undefined }, options);
-    this.#noteRead({ start: key, end: undefined }, options);
+    if (options.existence === true && this.#isThere(key)) {
+      this.#reads.push({ span: { start: key, end: undefined }, existence: true });
+      this.#db.noteRead(this, this.#readTimestamp);
+    } else {
+      await this.#passPrepared({ start: key, end: undefined }, options);
+      this.#noteRead({ start: key, end: undefined }, options);
+    }
     return this.#db.readAt(key, this.#readTimestamp);
+  }
+
+  /** There is a row, and there was one at the snapshot. */
+  #isThere(key: Buffer): boolean {
+    const newest = this.#db.newest(key)?.value;
+    return newest !== undefined && this.#db.readAt(key, this.#readTimestamp) !== undefined;
   }
 
   async getMany(
@@ -307,12 +325,17 @@ export class LocalTxn implements Txn, LocalOwner {
   }
 
   async #lockWrites(): Promise<Buffer[]> {
-    const keys = this.#buffer.entries().map(({ key }) => key);
-    for (const key of keys) {
-      await this.#lock(key, 'update', {});
+    const entries = this.#buffer.entries();
+    for (const { key, write } of entries) {
+      // A put over a row leaves a row there; while the lock was waited for the row may have gone.
+      const leavesRow = (): boolean =>
+        write.value !== undefined && this.#db.newest(key)?.value !== undefined;
+      if (leavesRow()) await this.#lock(key, 'no-key-update', {});
+      this.#checkOpen();
+      if (!leavesRow()) await this.#lock(key, 'update', {});
       this.#checkOpen();
     }
-    return keys;
+    return entries.map(({ key }) => key);
   }
 
   #write(timestamp: Timestamp): void {
@@ -417,10 +440,14 @@ export class LocalTxn implements Txn, LocalOwner {
     return this.#db.changedSince(span, at) !== undefined;
   }
 
+  #isOutdated({ span, existence }: ReadSpan): boolean {
+    return existence ? !this.#isThere(span.start) : this.#hasChanged(span, this.#snapshot);
+  }
+
   /** Moves the read timestamp to now; fails when something that was read has changed. */
   #refresh(): void {
     if (this.#fixed) this.#retry('the commit timestamp is fixed');
-    if (this.#reads.some((span) => this.#hasChanged(span, this.#snapshot))) {
+    if (this.#reads.some((read) => this.#isOutdated(read))) {
       const reason = 'a value that was read has changed';
       if (this.#isolation !== 'read-committed') this.#retry(reason);
       this.#interrupted = 'retried';
@@ -429,23 +456,24 @@ export class LocalTxn implements Txn, LocalOwner {
     this.#snapshot.at = this.#db.clock.now();
   }
 
-  async #lockForRead(key: Buffer, strength: LockStrength, options: ReadOptions): Promise<boolean> {
+  async #lockForRead(key: Buffer, strength: HeldStrength, options: ReadOptions): Promise<boolean> {
     this.#checkWritable();
     if (options.waitPolicy === 'skip' && !this.#isFree(key, strength)) return false;
     if (options.waitPolicy === 'error' && !this.#isFree(key, strength)) notAvailable(key);
     await this.#lock(key, strength, options);
     this.#checkOpen();
-    if (this.#isStale(key)) this.#refresh();
+    const isKnown = options.existence === true && this.#isThere(key);
+    if (!isKnown && this.#isStale(key)) this.#refresh();
     return true;
   }
 
-  #lock(key: Buffer, strength: LockStrength, options: ReadOptions): Promise<void> | undefined {
+  #lock(key: Buffer, strength: HeldStrength, options: ReadOptions): Promise<void> | undefined {
     this.#locked.push({ key, sequence: this.#sequence });
     return this.#db.lock(key, this, strength, options.lockTimeoutMs ?? this.#lockTimeoutMs);
   }
 
   #isFree(key: Buffer, strength: LockStrength): boolean {
-    return this.#db.isFree(key, this, strength);
+    return strength === 'none' || this.#db.isFree(key, this, strength);
   }
 
   #isStale(key: Buffer): boolean {
@@ -456,7 +484,7 @@ export class LocalTxn implements Txn, LocalOwner {
   #noteRead(span: Span, { untilCommit }: ReadOptions): void {
     this.#db.noteRead(this, this.#readTimestamp);
     if (this.#options.asOf !== undefined) return;
-    this.#reads.push(span);
+    this.#reads.push({ span, existence: false });
     if (untilCommit !== true) return;
     this.#kept.push({ span, snapshot: this.#snapshot, sequence: this.#sequence });
   }

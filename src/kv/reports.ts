@@ -6,7 +6,7 @@
  */
 import { type RangeInfo } from './api.ts';
 import { type RangeDescriptor } from './descriptor.ts';
-import { type LockStrength } from './api.ts';
+import { type HeldStrength } from './lock-strength.ts';
 import { type Timestamp } from './hlc.ts';
 import { type NodeId, type RangeId, type StoreId, type TxnId } from './ids.ts';
 import { type IsolationLevel } from './txn.ts';
@@ -44,7 +44,7 @@ export interface ReportedLock {
   readonly key: Buffer;
   readonly txnId: TxnId;
   readonly isolation: IsolationLevel;
-  readonly strength: Exclude<LockStrength, 'none'>;
+  readonly strength: HeldStrength;
   /** An intent. Those that nobody came across are not known. */
   readonly isReplicated: boolean;
   readonly isGranted: boolean;

@@ -35,7 +35,7 @@ export { MemoryEngine } from './memory-engine.ts';
 export type { MemoryEngineOptions } from './memory-engine.ts';
 export { dropGarbage, mvccGarbage } from './mvcc-garbage.ts';
 export type { DroppedGarbage, GarbageEntry, MvccGarbage } from './mvcc-garbage.ts';
-export { mvccGet, mvccPeek, mvccScan, newestVisible } from './mvcc-read.ts';
+export { keepsRow, mvccGet, mvccPeek, mvccScan, newestVisible } from './mvcc-read.ts';
 export {
   addStats,
   areSameStats,
@@ -46,6 +46,7 @@ export {
   zeroStats,
 } from './mvcc-stats.ts';
 export type {
+  FoundIntent,
   HeadRecord,
   Intent,
   MvccBatch,

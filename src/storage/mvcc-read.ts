@@ -5,7 +5,7 @@
  *
  * Order of judgement, for a read at `timestamp` with uncertainty limit `limit`:
  *   1. an own intent (same epoch): its newest write that the read may see is the value;
- *   2. another's intent at or below max(timestamp, limit) - any, for a locking read: 'intent';
+ *   2. another's intent at or below max(timestamp, limit) - any, for a locking read that it is in the way of: 'intent';
  *   3. the committed version: at or below timestamp: the value; else for a locking read 'newer',
  *      at or below limit 'uncertain', else the history is asked the same.
  * Another's intent above both never hides the committed version below it.
@@ -22,6 +22,8 @@ import { CorruptionError, type EngineReader } from './engine.ts';
 import { headKey, headSpan, keyOfHead, versionTimestamp, versionsUpTo } from './engine-keys.ts';
 import { HeadReader, decodeVersion } from './head-record.ts';
 import {
+  type FoundIntent,
+  type HeadRecord,
   type Intent,
   type MvccGet,
   type MvccReadOptions,
@@ -88,8 +90,8 @@ export async function mvccScan(
   const { start, end, reverse, timestamp } = options;
   if (start.compare(end) >= 0) return { kind: 'done', resume: undefined };
   const head = new HeadReader();
-  const intents: { key: Buffer; intent: Intent }[] = [];
-  const skipped: { key: Buffer; intent: Intent }[] = [];
+  const intents: FoundIntent[] = [];
+  const skipped: FoundIntent[] = [];
   const iterator = reader.iterate({ ...headSpan(start, end), reverse });
   try {
     for (let size = firstPage; ; size = Math.min(size * 2, pageMax)) {
@@ -101,11 +103,11 @@ export async function mvccScan(
         let value = head.value;
         if (!(isAtOrBelow(head, timestamp) && head.intent === undefined)) {
           if (options.ignoreIntents && head.intent !== undefined) {
-            skipped.push({ key, intent: head.intent });
+            skipped.push({ key, intent: head.intent, keepsRow: keepsRow(head) });
           }
           const got = judge(head, key, options) ?? (await readHistory(reader, key, options));
           if (got.kind === 'intent') {
-            intents.push({ key, intent: got.intent });
+            intents.push(got);
             if (intents.length >= scanIntentsMax) return { kind: 'intents', intents };
             continue;
           }
@@ -140,7 +142,7 @@ function restOf(
 
 function done(
   resume: { start: Buffer; end: Buffer } | undefined,
-  skipped: readonly { key: Buffer; intent: Intent }[],
+  skipped: readonly FoundIntent[],
 ): MvccScanEnd {
   return skipped.length === 0
     ? { kind: 'done', resume }
@@ -170,13 +172,15 @@ function judge(head: HeadReader, key: Buffer, options: MvccReadOptions): MvccGet
         return { kind: 'value', value: own.value, timestamp: intent.timestamp };
       }
     } else if (!options.ignoreIntents) {
-      const finished = failOnNewer ? undefined : options.finished?.(intent.txnId, key);
+      const keeps = keepsRow(head);
+      const excludes = failOnNewer && !(options.passesUpdates === true && keeps);
+      const finished = excludes ? undefined : options.finished?.(intent.txnId, key);
       const limit = uncertaintyLimit(timestamp, txn);
       if (finished !== undefined && intent.epoch <= finished.epoch) {
         const got = judgeFinished(intent, finished, { key, timestamp, limit });
         if (got !== undefined) return got;
-      } else if (failOnNewer || compareTimestamps(intent.timestamp, limit) <= 0) {
-        return { kind: 'intent', key, intent };
+      } else if (excludes || compareTimestamps(intent.timestamp, limit) <= 0) {
+        return { kind: 'intent', key, intent, keepsRow: keeps };
       }
     }
   }
@@ -218,6 +222,15 @@ function uncertaintyLimit(timestamp: Timestamp, txn: TxnMeta | undefined): Times
   return txn !== undefined && compareTimestamps(txn.uncertaintyLimit, timestamp) > 0
     ? txn.uncertaintyLimit
     : timestamp;
+}
+
+/** See `FoundIntent`; false without an intent. */
+export function keepsRow({ value, intent }: Pick<HeadRecord, 'value' | 'intent'>): boolean {
+  return (
+    value !== undefined &&
+    intent?.value !== undefined &&
+    intent.history.every((write) => write.value !== undefined)
+  );
 }
 
 /** The newest write of an intent that its own transaction may see now: not rolled back, not made later. */

@@ -31,6 +31,14 @@ export interface Intent {
   readonly history: readonly { readonly sequence: number; readonly value: Buffer | undefined }[];
 }
 
+/** Another transaction's intent. */
+export interface FoundIntent {
+  readonly key: Buffer;
+  readonly intent: Intent;
+  /** Whatever becomes of the intent there is a row: all its writes are values, and it stands over one. */
+  readonly keepsRow: boolean;
+}
+
 /** `timestamp` undefined: no committed version. `value` undefined with a timestamp: a deletion. */
 export interface HeadRecord {
   readonly timestamp: Timestamp | undefined;
@@ -44,6 +52,8 @@ export interface MvccReadOptions {
   readonly txn: TxnMeta | undefined;
   /** Locking reads: a committed version above `timestamp` is reported as 'newer' instead of skipped. */
   readonly failOnNewer: boolean;
+  /** Locking reads: intents that keep the row are judged as a plain read does. */
+  readonly passesUpdates?: boolean;
   /** 'inconsistent' lookups: skip other transactions' intents and return them beside the values. */
   readonly ignoreIntents: boolean;
   /**
@@ -62,7 +72,7 @@ export type MvccGet =
       readonly skippedIntent?: Intent;
     }
   /** Another transaction's intent at or below the timestamp (or the uncertainty limit). */
-  | { readonly kind: 'intent'; readonly key: Buffer; readonly intent: Intent }
+  | (FoundIntent & { readonly kind: 'intent' })
   /** A committed version in (timestamp, txn.uncertaintyLimit]. */
   | { readonly kind: 'uncertain'; readonly key: Buffer; readonly existing: Timestamp }
   | { readonly kind: 'newer'; readonly key: Buffer; readonly existing: Timestamp };
@@ -79,12 +89,12 @@ export type MvccScanEnd =
       readonly kind: 'done';
       readonly resume: { readonly start: Buffer; readonly end: Buffer } | undefined;
       /** With `ignoreIntents`: intents of other transactions that were passed over, if there were any. */
-      readonly skippedIntents?: readonly { readonly key: Buffer; readonly intent: Intent }[];
+      readonly skippedIntents?: readonly FoundIntent[];
     }
   /** Conflicting intents met (a bounded number of them); nothing the visitor saw may be used. */
   | {
       readonly kind: 'intents';
-      readonly intents: readonly { readonly key: Buffer; readonly intent: Intent }[];
+      readonly intents: readonly FoundIntent[];
     }
   | { readonly kind: 'uncertain'; readonly key: Buffer; readonly existing: Timestamp }
   | { readonly kind: 'newer'; readonly key: Buffer; readonly existing: Timestamp };
@@ -97,7 +107,7 @@ export type MvccStats = SpanStats;
 
 export type MvccWriteResult =
   | { readonly kind: 'ok' }
-  | { readonly kind: 'intent'; readonly key: Buffer; readonly intent: Intent }
+  | (FoundIntent & { readonly kind: 'intent' })
   | { readonly kind: 'newer' | 'changed'; readonly key: Buffer; readonly existing: Timestamp };
 
 /**

@@ -12,7 +12,7 @@ import { type EngineIterator, type EngineReader, type EngineWrite } from './engi
 import { headKey, versionKey } from './engine-keys.ts';
 import { decodeHead, encodeCommitted, encodeHead, encodeVersion } from './head-record.ts';
 import { MergeIterator, type LayerValue } from './merge-iterator.ts';
-import { newestVisible } from './mvcc-read.ts';
+import { keepsRow, newestVisible } from './mvcc-read.ts';
 import { StatsSum } from './mvcc-stats.ts';
 import {
   type HeadRecord,
@@ -86,7 +86,9 @@ class Batch implements MvccBatch {
     const head = stored === undefined ? emptyHead : decodeHead(stored);
     const { txn } = at;
     const intent = head.intent;
-    if (intent !== undefined && intent.txnId !== txn?.id) return { kind: 'intent', key, intent };
+    if (intent !== undefined && intent.txnId !== txn?.id) {
+      return { kind: 'intent', key, intent, keepsRow: keepsRow(head) };
+    }
     const changed = changedSince(key, head, at.unchangedSince);
     if (txn === undefined) {
       if (changed !== undefined) return changed;

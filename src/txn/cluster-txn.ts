@@ -46,7 +46,8 @@ import { cleanUp, releaseLocks, removeUndone } from './clean-up.ts';
 import { commitWrites, writeIntents } from './committer.ts';
 import { Heartbeater } from './heartbeater.ts';
 import { HeldKeys } from './held-keys.ts';
-import { KeptReads, type ReadMark } from './kept-reads.ts';
+import { KeptReads } from './kept-reads.ts';
+import { type ReadMark } from './kept-set.ts';
 import { prepareTxn } from './prepared.ts';
 import { Refresher, retryTimestamp } from './refresher.ts';
 import { type TxnCounters } from './counters.ts';
@@ -206,7 +207,7 @@ export class ClusterTxn implements Txn {
   }
 
   #mustLock(key: Buffer, lock: LockStrength): boolean {
-    return lock !== 'none' && !this.kept.isForUpdate(key);
+    return lock !== 'none' && !this.kept.isLocked(key, lock);
   }
 
   #mustLockBefore(key: Buffer, asked: Buffer | undefined): boolean {
@@ -222,16 +223,21 @@ export class ClusterTxn implements Txn {
       await this.#prepareToLockRead(first);
       for (const key of keys) this.locks.add(key, undefined);
     }
-    const requests = keys.map((key): KvRequest => ({ kind: 'get', key, lock }));
+    const existence = options.existence === true;
+    const asked = existence ? ({ lock, existence } as const) : { lock };
+    const requests = keys.map((key): KvRequest => ({ kind: 'get', key, ...asked }));
     const note = (results: readonly KvResult[]): void => {
       const mark = this.#readMark();
       const isKept = lock !== 'none' || options.untilCommit === true;
       for (const [i, key] of keys.entries()) {
-        this.refresher.noteRead(key, undefined);
         const result = results[i];
-        const isSkipped =
-          options.waitPolicy === 'skip' && result?.kind === 'get' && result.value === undefined;
-        if (isKept && !isSkipped) this.kept.key(key, lock === 'update', mark);
+        const isThere = result?.kind === 'get' && result.value !== undefined;
+        if (isThere && existence) this.refresher.noteRow(key);
+        else this.refresher.noteRead(key, undefined);
+        if (!isKept || (options.waitPolicy === 'skip' && !isThere)) continue;
+        const rowOnly = isThere && lock === 'key-share' && options.untilCommit !== true;
+        if (rowOnly) this.kept.row(key, mark);
+        else this.kept.key(key, lock, mark);
       }
     };
     const results = await this.#read(
@@ -297,7 +303,8 @@ export class ClusterTxn implements Txn {
       if (options.untilCommit === true) this.kept.span(from, to, mark);
       if (lock === 'none') return;
       for (const key of answer.lockedKeys ?? answer.keys) {
-        this.kept.key(key, lock === 'update', mark);
+        if (lock === 'key-share') this.kept.row(key, mark);
+        else this.kept.key(key, lock, mark);
       }
     };
     const [result] = await this.#read(

@@ -154,13 +154,10 @@ function refreshesInBatch(txn: ClusterTxn): {
 } {
   const { refresher, meta } = txn;
   const kept = keptRefreshes(txn, meta.writeTimestamp);
-  const reads = refresher.reads();
   // Below 'serializable' reads only matter when the range would have to move them: that is rare, and then it says so.
-  if (!refresher.isSerializable) return { mayMove: reads.length === 0, refreshes: kept };
+  if (!refresher.isSerializable) return { mayMove: !refresher.hasRead, refreshes: kept };
   if (!refresher.movable) return { mayMove: false, refreshes: kept };
-  const from = meta.readTimestamp;
-  const plain = reads.map((span): KvRequest => ({ kind: 'refresh', span, from, to: from }));
-  return { mayMove: true, refreshes: [...plain, ...kept] };
+  return { mayMove: true, refreshes: [...refresher.refreshes(meta.readTimestamp), ...kept] };
 }
 
 /** The reads are too many, or of other ranges; undefined when the writes are, too. */

@@ -14,7 +14,6 @@ import {
   kvSettings,
   laterTimestamp,
   type BatchResponse,
-  type KvRequest,
   type SequenceSpan,
   type Snapshot,
   type Span,
@@ -22,11 +21,14 @@ import {
   type TxnMeta,
 } from '../kv/index.ts';
 import { type ClusterTxn } from './cluster-txn.ts';
+import { type RefreshRequest } from './kept-reads.ts';
 import { SpanSet } from './span-set.ts';
 
 export class Refresher {
   readonly #txn: ClusterTxn;
   readonly #reads: SpanSet;
+  /** Rows of which only that they are there was asked. */
+  readonly #rows: SpanSet;
   #meta: TxnMeta;
   #movable: boolean;
   /** Undefined: born serializable, so nothing needs to know where a single write or lock stands. */
@@ -36,7 +38,9 @@ export class Refresher {
 
   constructor(txn: ClusterTxn, meta: TxnMeta, options: { readonly movable: boolean }) {
     this.#txn = txn;
-    this.#reads = new SpanSet(txn.parts.settings.get(kvSettings.maxRefreshSpansBytes));
+    const maxBytes = txn.parts.settings.get(kvSettings.maxRefreshSpansBytes);
+    this.#reads = new SpanSet(maxBytes);
+    this.#rows = new SpanSet(maxBytes);
     this.#meta = meta;
     this.#movable = options.movable;
     if (meta.isolation !== 'serializable') this.#snapshot = { at: meta.readTimestamp };
@@ -61,6 +65,7 @@ export class Refresher {
   beginStatement(now: Timestamp, uncertaintyLimit: Timestamp): boolean {
     if (this.#meta.isolation !== 'read-committed') return false;
     this.#reads.clear();
+    this.#rows.clear();
     const readTimestamp = laterTimestamp(now, this.#meta.readTimestamp);
     this.#snapshot = { at: readTimestamp };
     this.#meta = { ...this.#meta, uncertaintyLimit };
@@ -83,19 +88,33 @@ export class Refresher {
 
   /** Nothing was read yet, so the next read may be made wherever its range likes. */
   get mayBeMovedByRange(): boolean {
-    return this.#movable && this.#reads.size === 0;
+    return this.#movable && !this.hasRead;
   }
 
   get movable(): boolean {
     return this.#movable;
   }
 
-  reads(): Span[] {
-    return this.#reads.list();
+  get hasRead(): boolean {
+    return this.#reads.size > 0 || this.#rows.size > 0;
+  }
+
+  /** Ask whether all that was read is the same at `to`. */
+  refreshes(to: Timestamp): RefreshRequest[] {
+    const from = this.#meta.readTimestamp;
+    const ask = (existence: boolean) => {
+      return (span: Span): RefreshRequest => ({ kind: 'refresh', span, from, to, existence });
+    };
+    return [...this.#reads.list().map(ask(false)), ...this.#rows.list().map(ask(true))];
   }
 
   noteRead(start: Buffer, end: Buffer | undefined): void {
     if (this.#movable) this.#reads.add(start, end);
+  }
+
+  /** There was a row; its value was not looked at. */
+  noteRow(key: Buffer): void {
+    if (this.#movable) this.#rows.add(key, undefined);
   }
 
   /** Nobody has heard of the transaction before `now`. */
@@ -160,14 +179,11 @@ export class Refresher {
   }
 
   async #refresh(to: Timestamp): Promise<void> {
-    const from = this.#meta.readTimestamp;
-    const spans = this.#reads.list();
-    if (spans.length > 0) {
+    if (this.hasRead) {
       const { router, counters } = this.#txn.parts;
       counters.refreshes++;
-      const requests = spans.map((span): KvRequest => ({ kind: 'refresh', span, from, to }));
       const header = this.#txn.header({}, false);
-      const response = await this.#txn.unlessStopped(router.sendBatch(header, requests));
+      const response = await this.#txn.unlessStopped(router.sendBatch(header, this.refreshes(to)));
       this.#txn.checkOpen();
       if (response.kind === 'error') {
         if (response.error.kind !== 'refresh-failed') return this.#txn.fail(response.error);

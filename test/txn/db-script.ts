@@ -7,7 +7,7 @@
  *     begin S [fixed] [isolation=snapshot|read-committed]
  *       with=R: R is another transaction of the same client
  *     statement S | serializable S
- *     get S key [lock=update|share] [wait=block|error|skip] [timeout=ms] [until-commit=1]
+ *     get S key [lock=key-share|share|no-key-update|update] [wait=block|error|skip] [timeout=ms] [until-commit=1] [existence=1]
  *     scan S start end [lock=...] [rows=n] [reverse=1]
  *     put S key value | insert S key value | delete S key | check S | flush S
  *     hold S key
@@ -224,13 +224,16 @@ function isolationOf(call: ScriptCase): IsolationLevel {
 }
 
 function readOptions(call: ScriptCase): ReadOptions {
-  const lock = call.options.get('lock');
+  const word = call.options.get('lock');
+  const strengths = ['key-share', 'share', 'no-key-update', 'update'] as const;
+  const lock = strengths.find((strength) => strength === word);
   const wait = call.options.get('wait');
   const timeout = call.options.get('timeout');
   return {
-    ...(lock === 'update' || lock === 'share' ? { lock } : {}),
+    ...(lock === undefined ? {} : { lock }),
     ...(wait === 'block' || wait === 'error' || wait === 'skip' ? { waitPolicy: wait } : {}),
     ...(call.options.has('until-commit') ? { untilCommit: true } : {}),
+    ...(call.options.has('existence') ? { existence: true } : {}),
     ...(timeout === undefined ? {} : { lockTimeoutMs: Number(timeout) }),
   };
 }

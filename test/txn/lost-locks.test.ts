@@ -50,8 +50,12 @@ async function loseLocks(cluster: TestCluster): Promise<void> {
   for (const replica of cluster.replicas.slice()) replica.renewLease();
 }
 
-async function write(cluster: TestCluster, word: string, value: string): Promise<void> {
-  await cluster.db.run({}, async (txn) => txn.put(key(word), bytes(value)));
+/** Without a value it deletes. */
+async function write(cluster: TestCluster, word: string, value?: string): Promise<void> {
+  await cluster.db.run({}, async (txn) => {
+    if (value === undefined) txn.delete(key(word));
+    else txn.put(key(word), bytes(value));
+  });
 }
 
 async function endOf(txn: Txn): Promise<string> {
@@ -98,6 +102,28 @@ describe.each([
           expect(await endOf(txn)).toBe(isChanged ? 'txn-retry' : 'committed');
         });
       }
+    }
+  }
+
+  for (const isolation of ['snapshot', 'read-committed'] as const) {
+    for (const [fate, values] of Object.entries({
+      'is changed': ['2'],
+      'is gone': [undefined],
+      'is there again': [undefined, '2'],
+    })) {
+      test(`${isolation}, a row that is referred to ${fate}`, splits, async (cluster) => {
+        await write(cluster, 'locked', '1');
+        const txn = cluster.db.begin({ isolation });
+        txn.beginStatement();
+        await txn.get(key('locked'), { lock: 'key-share', existence: true });
+        await loseLocks(cluster);
+        for (const value of values) await write(cluster, 'locked', value);
+        txn.beginStatement();
+        txn.put(key('k1'), bytes('1'));
+        txn.put(key('z'), bytes('1'));
+        for (const word of ['k1', 'z']) await cluster.db.run({}, (other) => other.get(key(word)));
+        expect(await endOf(txn)).toBe(fate === 'is gone' ? 'txn-retry' : 'committed');
+      });
     }
   }
 

@@ -11,6 +11,7 @@ import {
   maxTimestamp,
   type BatchHeader,
   type FinishedTxn,
+  type HeldStrength,
   type KvError,
   type KvRequest,
   type Span,
@@ -20,9 +21,9 @@ import {
 } from '../../kv/index.ts';
 import { sleep, type TimerHandle } from '../../util/index.ts';
 import { type ReplicaPort } from '../ports.ts';
-import { type Intent } from '../../storage/index.ts';
+import { type FoundIntent } from '../../storage/index.ts';
 import { type FinishedTxns } from './finished-txns.ts';
-import { type HeldStrength, type LockTable, type Waiter } from './lock-table.ts';
+import { type LockTable, type Waiter } from './lock-table.ts';
 import { type Pusher } from './pusher.ts';
 import { findCycle, victimOf, type PushWaiter, type TxnWaitQueue } from './txn-wait-queue.ts';
 
@@ -170,7 +171,7 @@ export class ConflictWaits {
   }
 
   async #blockerFinished(key: Buffer, finished: FinishedTxn): Promise<void> {
-    if (this.#locks.holderOf(key, finished.id)?.intent === true) {
+    if (this.#locks.holderOf(key, finished.id)?.intent !== undefined) {
       await this.#pusher.resolveHere([{ start: key, end: undefined }], finished);
     }
     this.#locks.releaseUnreplicated(finished.id);
@@ -183,7 +184,7 @@ export class ConflictWaits {
 
   /** A read without a lock, or a write without a transaction, met intents. */
   async forIntents(
-    intents: readonly { readonly key: Buffer; readonly intent: Intent }[],
+    intents: readonly FoundIntent[],
     reader: TxnMeta | undefined,
     readTimestamp: Timestamp,
     header: BatchHeader,
@@ -191,7 +192,7 @@ export class ConflictWaits {
   ): Promise<KvError | undefined> {
     const first = intents[0];
     if (first === undefined) return undefined;
-    for (const { key, intent } of intents) this.#locks.addIntent(key, intent);
+    for (const found of intents) this.#locks.addIntent(found);
     let changed = false;
     const change = new Promise<void>((resolve) => {
       this.#locks.observe(first.key, () => {

@@ -5,34 +5,38 @@
  * transactions, which evaluation came across and reported. A free lock goes to the first in the
  * queue in the same step in which it becomes free, so nobody overtakes.
  *
- * INVARIANT 1: the holders of a key are compatible with each other, intents count as 'update'.
- * INVARIANT 2: the first waiter of a key is incompatible with a holder; a key without holders has no queue.
+ * INVARIANT 1: the holders of a key are compatible with each other; an intent counts as 'no-key-update' when it keeps the row,
+ *   else as 'update'.
+ * INVARIANT 2: each waiter of a key is incompatible with a holder or with somebody ahead of it; a key without holders has no
+ *   queue.
  * INVARIANT 3: `#byTxn` lists exactly the keys that a transaction holds.
  */
 import {
+  areInConflict,
+  covers,
   SortedMap,
+  strongerOf,
   type HeldLock,
+  type HeldStrength,
   type KvError,
   type LockOwner,
-  type LockStrength,
   type Span,
   type TxnId,
   type TxnMeta,
 } from '../../kv/index.ts';
 import { compareBytes, emptyBytes } from '../../util/index.ts';
-import { type Intent } from '../../storage/index.ts';
+import { type FoundIntent, type Intent } from '../../storage/index.ts';
 
 /** Keys of one range that are remembered as locked. */
 const maxLocks = 100_000;
-
-export type HeldStrength = Exclude<LockStrength, 'none'>;
 
 export interface Holder {
   readonly txn: TxnMeta;
   readonly sinceMs: number;
   /** The unreplicated lock; undefined when only an intent is known. */
   strength: HeldStrength | undefined;
-  intent: boolean;
+  /** What a known intent counts as. */
+  intent: HeldStrength | undefined;
 }
 
 export type WaitOutcome =
@@ -120,15 +124,8 @@ export class LockTable {
   blockers(key: Buffer, txn: TxnMeta, strength: HeldStrength, waiter?: Waiter): readonly TxnMeta[] {
     const lock = this.#locks.get(key);
     if (lock === undefined) return [];
-    const holders = conflictsOf(lock, txn.id, strength);
-    if (holders.length > 0) return holders.map((holder) => holder.txn);
-    if (lock.holders.has(txn.id)) return [];
-    const ahead =
-      waiter === undefined ? lock.queue : lock.queue.slice(0, lock.queue.indexOf(waiter));
-    const first = ahead.find(
-      (other) => other.txn.id !== txn.id && (strength === 'update' || other.strength === 'update'),
-    );
-    return first === undefined ? [] : [first.txn];
+    const ahead = waiter === undefined ? lock.queue.length : lock.queue.indexOf(waiter);
+    return blockersOf(lock, txn.id, strength, ahead);
   }
 
   holderOf(key: Buffer, txnId: TxnId): Holder | undefined {
@@ -144,8 +141,7 @@ export class LockTable {
       this.#hold(this.#make(key), txn, strength);
       return true;
     }
-    const held = lock.holders.get(txn.id)?.strength;
-    if (held === 'update' || held === strength) return true;
+    if (covers(lock.holders.get(txn.id)?.strength, strength)) return true;
     if (this.blockers(key, txn, strength).length > 0) return false;
     this.#hold(lock, txn, strength);
     return true;
@@ -179,17 +175,18 @@ export class LockTable {
   }
 
   /** Evaluation found an intent that the table did not know. */
-  addIntent(key: Buffer, intent: Intent): void {
+  addIntent({ key, intent, keepsRow }: FoundIntent): void {
+    const strength = keepsRow ? 'no-key-update' : 'update';
     const lock = this.#locks.get(key) ?? this.#make(key);
     const held = lock.holders.get(intent.txnId);
     if (held !== undefined) {
-      held.intent = true;
+      held.intent = strongerOf(held.intent, strength);
       return;
     }
     this.#index(lock, intent.txnId);
     const sinceMs = this.#monotonicMs();
     const txn = ownerOf(intent);
-    lock.holders.set(intent.txnId, { txn, sinceMs, strength: undefined, intent: true });
+    lock.holders.set(intent.txnId, { txn, sinceMs, strength: undefined, intent: strength });
     for (const waiter of lock.queue) waiter.holdersChanged?.();
   }
 
@@ -219,7 +216,7 @@ export class LockTable {
       const holder = lock.holders.get(txnId);
       if (holder === undefined) continue;
       holder.strength = undefined;
-      if (!holder.intent) this.#drop(lock, txnId);
+      this.#weakened(lock, txnId, holder);
     }
   }
 
@@ -234,7 +231,7 @@ export class LockTable {
           : compareBytes(lock.key, start) >= 0 && compareBytes(lock.key, end) < 0;
       if (!isInside) continue;
       holder.strength = undefined;
-      if (!holder.intent) this.#drop(lock, txnId);
+      this.#weakened(lock, txnId, holder);
     }
   }
 
@@ -243,8 +240,8 @@ export class LockTable {
     const lock = this.#locks.get(key);
     const holder = lock?.holders.get(txnId);
     if (lock === undefined || holder === undefined) return;
-    holder.intent = false;
-    if (holder.strength === undefined) this.#drop(lock, txnId);
+    holder.intent = undefined;
+    this.#weakened(lock, txnId, holder);
   }
 
   /** Fails all waits of `txnId`. */
@@ -271,8 +268,11 @@ export class LockTable {
   *uses(): Generator<LockUse> {
     for (const { key, holders, queue } of this.#all()) {
       const isContended = queue.length > 0;
-      for (const { txn, strength = 'update', intent, sinceMs } of holders.values()) {
-        yield { key, txn, strength, isReplicated: intent, isGranted: true, isContended, sinceMs };
+      for (const { txn, strength: locked, intent, sinceMs } of holders.values()) {
+        const strength = intent === undefined ? locked : strongerOf(locked, intent);
+        const isReplicated = intent !== undefined;
+        if (strength === undefined) continue;
+        yield { key, txn, strength, isReplicated, isGranted: true, isContended, sinceMs };
       }
       for (const { txn, strength, sinceMs } of queue) {
         yield { key, txn, strength, isReplicated: false, isGranted: false, isContended, sinceMs };
@@ -311,7 +311,7 @@ export class LockTable {
       .map((lock) => {
         const holders = [...lock.holders.values()].map(
           (holder) =>
-            `${name(holder.txn)}(${[holder.strength, holder.intent ? 'intent' : undefined].filter(Boolean).join('+')})`,
+            `${name(holder.txn)}(${[holder.strength, intentName(holder.intent)].filter(Boolean).join('+')})`,
         );
         const queue = lock.queue.map((waiter) => `${name(waiter.txn)}(${waiter.strength})`);
         return `${keyName(lock.key)}: ${holders.join(' ')}${queue.length === 0 ? '' : ` <- ${queue.join(' ')}`}`;
@@ -336,12 +336,18 @@ export class LockTable {
   #hold(lock: Lock, txn: TxnMeta, strength: HeldStrength): void {
     const held = lock.holders.get(txn.id);
     if (held !== undefined) {
-      if (held.strength !== 'update') held.strength = strength;
+      held.strength = strongerOf(held.strength, strength);
       return;
     }
     this.#index(lock, txn.id);
     const sinceMs = this.#monotonicMs();
-    lock.holders.set(txn.id, { txn, sinceMs, strength, intent: false });
+    lock.holders.set(txn.id, { txn, sinceMs, strength, intent: undefined });
+  }
+
+  /** Of lock and intent one has gone. */
+  #weakened(lock: Lock, txnId: TxnId, { strength, intent }: Holder): void {
+    if (strength === undefined && intent === undefined) this.#drop(lock, txnId);
+    else this.#settle(lock);
   }
 
   #drop(lock: Lock, txnId: TxnId): void {
@@ -355,12 +361,12 @@ export class LockTable {
   #settle(lock: Lock): void {
     let granted = false;
     while (true) {
-      const first = lock.queue[0];
-      if (first === undefined || conflictsOf(lock, first.txn.id, first.strength).length > 0) break;
-      this.#hold(lock, first.txn, first.strength);
+      const next = nextOf(lock);
+      if (next === undefined) break;
+      this.#hold(lock, next.txn, next.strength);
       lock.queue = lock.queue.filter((waiter) => {
         // A request whose answer is late is sent again: whoever has the lock does not wait for itself.
-        const isGranted = waiter === first || isCovered(waiter, first);
+        const isGranted = waiter === next || isCovered(waiter, next);
         if (isGranted) waiter.settle({ kind: 'granted' });
         return !isGranted;
       });
@@ -385,8 +391,17 @@ export class LockTable {
 
 /** `waiter` has what it wants once `granted` has the lock. */
 function isCovered(waiter: Waiter, granted: Waiter): boolean {
-  const isEnough = granted.strength === 'update' || waiter.strength === 'share';
-  return waiter.txn.id === granted.txn.id && isEnough;
+  return waiter.txn.id === granted.txn.id && covers(granted.strength, waiter.strength);
+}
+
+/** The first waiter that nobody keeps from the lock: perhaps behind some that wait for what is not in its way. */
+function nextOf(lock: Lock): Waiter | undefined {
+  for (const [i, { txn, strength }] of lock.queue.entries()) {
+    if (blockersOf(lock, txn.id, strength, i).length === 0) return lock.queue[i];
+    // It is in the way of all behind it.
+    if (strength === 'update') return undefined;
+  }
+  return undefined;
 }
 
 /** What an intent tells of its transaction. */
@@ -424,9 +439,38 @@ function conflictsOf(lock: Lock, txnId: TxnId | undefined, strength: HeldStrengt
   const found: Holder[] = [];
   for (const [id, holder] of lock.holders) {
     if (id === txnId) continue;
-    if (strength === 'update' || holder.intent || holder.strength === 'update') found.push(holder);
+    if (isInTheWay(holder, strength)) found.push(holder);
   }
   return found;
+}
+
+function isInTheWay({ strength, intent }: Holder, wanted: HeldStrength): boolean {
+  return (
+    (strength !== undefined && areInConflict(strength, wanted)) ||
+    (intent !== undefined && areInConflict(intent, wanted))
+  );
+}
+
+/** `ahead`: how many of the queue must not be overtaken. */
+function blockersOf(
+  lock: Lock,
+  txnId: TxnId,
+  strength: HeldStrength,
+  ahead: number,
+): readonly TxnMeta[] {
+  const holders = conflictsOf(lock, txnId, strength);
+  if (holders.length > 0) return holders.map((holder) => holder.txn);
+  if (lock.holders.has(txnId)) return [];
+  for (let i = 0; i < ahead; i++) {
+    const other = lock.queue[i];
+    if (other === undefined || other.txn.id === txnId) continue;
+    if (areInConflict(other.strength, strength)) return [other.txn];
+  }
+  return [];
+}
+
+function intentName(intent: HeldStrength | undefined): string | undefined {
+  return intent === 'no-key-update' ? 'intent that keeps the row' : intent && 'intent';
 }
 
 function notify(lock: Lock): void {

@@ -7,24 +7,20 @@ import {
   laterTimestamp,
   type BatchHeader,
   type CommitTrigger,
+  type HeldStrength,
   type KvError,
   type KvResult,
   type Span,
   type Timestamp,
   type TxnMeta,
 } from '../../kv/index.ts';
-import { type Intent, type MvccBatch } from '../../storage/index.ts';
+import { type FoundIntent, type MvccBatch } from '../../storage/index.ts';
 import { type FinishedTxns } from '../concurrency/finished-txns.ts';
-import { type HeldStrength, type LockTable } from '../concurrency/lock-table.ts';
+import { type LockTable } from '../concurrency/lock-table.ts';
 import { type TimestampCache } from '../concurrency/timestamp-cache.ts';
 import { type TxnTombstones } from '../concurrency/txn-tombstones.ts';
 import { type TxnWaitQueue } from '../concurrency/txn-wait-queue.ts';
 import { type ReplicaPort } from '../ports.ts';
-
-export interface FoundIntent {
-  readonly key: Buffer;
-  readonly intent: Intent;
-}
 
 export type Outcome =
   | { readonly kind: 'ok'; readonly result: KvResult }

@@ -375,7 +375,7 @@ class Executor implements RangeExecutor {
           const writes = requests.some(writesVersion);
           return this.#waits.forIntents(conflict.intents, txn, readAt, header, writes);
         }
-        for (const { key, intent } of conflict.intents) this.#state.locks.addIntent(key, intent);
+        for (const found of conflict.intents) this.#state.locks.addIntent(found);
         return this.#waits.forLock(first.key, txn, strength, header);
       }
       case 'wait-push': {

@@ -4,30 +4,30 @@ import {
   KvFailure,
   laterTimestamp,
   PageBuilder,
+  type HeldStrength,
   type KvRequest,
+  type LockStrength,
   type ScanRequest,
   type Span,
+  type TxnMeta,
 } from '../../kv/index.ts';
 import {
   decodeHead,
   headKey,
   HeadReader,
   headSpan,
+  keepsRow,
   keyOfHead,
   mvccGet,
   mvccScan,
   type EngineReader,
+  type FoundIntent,
   type MvccGet,
+  type MvccReadOptions,
 } from '../../storage/index.ts';
 import { nextKey, unreachable } from '../../util/index.ts';
-import {
-  failed,
-  invalid,
-  ok,
-  type EvaluationContext,
-  type FoundIntent,
-  type Outcome,
-} from './context.ts';
+import { failed, invalid, ok, type EvaluationContext, type Outcome } from './context.ts';
+import { hasGone, mvccExists } from './existence.ts';
 
 /** A scan request looks at no more than this before it hands over a page. */
 const maxScannedBytes = 8 << 20;
@@ -46,18 +46,20 @@ export function evaluateGet(
       return { kind: 'locked', key, strength: lock };
     }
   }
-  const got = mvccGet(ctx.batch, key, readOptions(ctx, lock !== 'none'));
+  const read = request.existence === true ? mvccExists : mvccGet;
+  const got = read(ctx.batch, key, readOptions(ctx, lock));
   return got instanceof Promise
     ? got.then((later) => answerGet(ctx, request, later))
     : answerGet(ctx, request, got);
 }
 
-function readOptions(ctx: EvaluationContext, failOnNewer: boolean): Parameters<typeof mvccGet>[2] {
+function readOptions(ctx: EvaluationContext, lock: LockStrength): MvccReadOptions {
   const { finished } = ctx.state;
   return {
     timestamp: ctx.readTimestamp,
     txn: ctx.txn,
-    failOnNewer,
+    failOnNewer: lock !== 'none',
+    passesUpdates: lock === 'key-share',
     ignoreIntents: false,
     finished: (txnId, key) => finished.met(txnId, key),
   };
@@ -78,8 +80,8 @@ function answerGet(
       }
       return {
         kind: 'intents',
-        intents: [{ key: got.key, intent: got.intent }],
-        strength: request.lock === 'none' ? undefined : request.lock,
+        intents: [got],
+        strength: queuesFor(request.lock, got),
       };
     case 'uncertain':
     case 'newer':
@@ -87,6 +89,11 @@ function answerGet(
     default:
       return unreachable(got);
   }
+}
+
+/** Undefined: it waits until it may see the value, as a plain read does. */
+function queuesFor(lock: LockStrength, { keepsRow }: FoundIntent): HeldStrength | undefined {
+  return lock === 'none' || (lock === 'key-share' && keepsRow) ? undefined : lock;
 }
 
 export function newerFound(
@@ -143,7 +150,7 @@ async function scanOnce(
     if (lock === 'none' || txn === undefined) {
       return builder.row(key, value) || scannedBytes >= maxScannedBytes;
     }
-    if (skip && locks.blockers(key, txn, lock).length > 0) return false;
+    if (skip && isTaken(ctx, key, txn, lock)) return false;
     const full = builder.row(key, value);
     if (builder.grew && !locks.tryAcquire(key, txn, lock)) {
       lockedKey = key;
@@ -154,7 +161,7 @@ async function scanOnce(
   };
   const ended = await mvccScan(
     ctx.batch,
-    { start, end, reverse, ...readOptions(ctx, lock !== 'none'), ignoreIntents: skip },
+    { start, end, reverse, ...readOptions(ctx, lock), ignoreIntents: skip },
     visit,
   );
   if (lockedKey !== undefined && lock !== 'none') {
@@ -183,7 +190,7 @@ async function scanOnce(
       return {
         kind: 'intents',
         intents: ended.intents,
-        strength: lock === 'none' ? undefined : lock,
+        strength: first === undefined ? undefined : queuesFor(lock, first),
       };
     }
     case 'uncertain':
@@ -194,14 +201,26 @@ async function scanOnce(
   }
 }
 
+/** What lies below an intent may be outdated: SKIP LOCKED leaves such rows out, whatever the strength. */
+function isTaken(
+  { state: { locks } }: EvaluationContext,
+  key: Buffer,
+  txn: TxnMeta,
+  lock: HeldStrength,
+): boolean {
+  if (locks.blockers(key, txn, lock).length > 0) return true;
+  return locks.conflicts(key, txn.id, 'share').some(({ intent }) => intent !== undefined);
+}
+
 /** Adds intents that a scan passed over to the lock table; true when one of them is new there. */
 function noteSkipped(ctx: EvaluationContext, skipped: readonly FoundIntent[]): boolean {
   const { locks } = ctx.state;
   let found = false;
-  for (const { key, intent } of skipped) {
-    if (intent.txnId === ctx.txn?.id || locks.holderOf(key, intent.txnId)?.intent === true)
+  for (const met of skipped) {
+    const { key, intent } = met;
+    if (intent.txnId === ctx.txn?.id || locks.holderOf(key, intent.txnId)?.intent !== undefined)
       continue;
-    locks.addIntent(key, intent);
+    locks.addIntent(met);
     found = true;
   }
   return found;
@@ -228,22 +247,25 @@ export async function evaluateRefresh(
   request: Extract<KvRequest, { kind: 'refresh' }>,
 ): Promise<Outcome> {
   const { txn } = ctx;
+  const { from, existence } = request;
   const reached = request.untilCommit === true ? txn?.writeTimestamp : txn?.readTimestamp;
   const to = laterTimestamp(reached ?? request.to, request.to);
-  if (compareTimestamps(to, request.from) <= 0) return ok({ kind: 'refresh' });
-  const changed = (_key: Buffer, record: Buffer): boolean => {
+  if (compareTimestamps(to, from) <= 0) return ok({ kind: 'refresh' });
+  const changed = (key: Buffer, record: Buffer): boolean | Promise<boolean> => {
     const head = decodeHead(record);
     const { intent } = head;
-    if (intent !== undefined && intent.txnId !== txn?.id) {
+    const passes = existence === true && keepsRow(head);
+    if (intent !== undefined && intent.txnId !== txn?.id && !passes) {
       const finished = ctx.state.finished.get(intent.txnId);
       if (finished?.status !== 'aborted') {
         // An intent that is known to be committed is a version.
         const at = finished?.timestamp;
         if (at === undefined && compareTimestamps(intent.timestamp, to) <= 0) return true;
-        if (at !== undefined && compareTimestamps(at, request.from) > 0) return true;
+        if (at !== undefined && compareTimestamps(at, from) > 0) return true;
       }
     }
-    return head.timestamp !== undefined && compareTimestamps(head.timestamp, request.from) > 0;
+    if (existence === true) return hasGone(ctx.state.port.engine, key, head, { from, to });
+    return head.timestamp !== undefined && compareTimestamps(head.timestamp, from) > 0;
   };
   const { span } = request;
   const found = await findInSpan(ctx, span, changed);
@@ -256,12 +278,12 @@ export async function evaluateRefresh(
 async function findInSpan(
   ctx: EvaluationContext,
   span: Span,
-  test: (key: Buffer, record: Buffer) => boolean,
+  test: (key: Buffer, record: Buffer) => boolean | Promise<boolean>,
 ): Promise<Buffer | undefined> {
   const { engine } = ctx.state.port;
   if (span.end === undefined) {
     const record = engine.get(headKey(span.start));
-    return record !== undefined && test(span.start, record) ? span.start : undefined;
+    return record !== undefined && (await test(span.start, record)) ? span.start : undefined;
   }
   const iterator = engine.iterate(headSpan(span.start, span.end));
   try {
@@ -270,7 +292,8 @@ async function findInSpan(
       if (page.length === 0) return undefined;
       for (const [engineKey, record] of page) {
         const key = keyOfHead(engineKey);
-        if (test(key, record)) return key;
+        const passes = test(key, record);
+        if (passes instanceof Promise ? await passes : passes) return key;
       }
     }
   } finally {

@@ -1,12 +1,19 @@
 /** Evaluation of put, insert, delete, conditional-put, increment and clear-range. */
 import {
   nextTimestamp,
+  type HeldStrength,
   type KvRequest,
   type KvResult,
   type Timestamp,
   type TxnMeta,
 } from '../../kv/index.ts';
-import { mvccGet, type MvccGet, type MvccWriteResult } from '../../storage/index.ts';
+import {
+  decodeHead,
+  headKey,
+  mvccGet,
+  type MvccGet,
+  type MvccWriteResult,
+} from '../../storage/index.ts';
 import { unreachable } from '../../util/index.ts';
 import { failed, invalid, ok, type EvaluationContext, type Outcome } from './context.ts';
 
@@ -29,9 +36,8 @@ export function evaluateWrite(
   request: WriteRequest,
 ): Outcome | Promise<Outcome> {
   const { key } = request;
-  if (ctx.txn !== undefined && ctx.state.locks.conflicts(key, ctx.txn.id, 'update').length > 0) {
-    return { kind: 'locked', key, strength: 'update' };
-  }
+  const needed = lockInTheWay(ctx, request);
+  if (needed !== undefined) return { kind: 'locked', key, strength: needed };
   switch (request.kind) {
     case 'put':
       return write(ctx, request, request.value);
@@ -47,6 +53,19 @@ export function evaluateWrite(
     default:
       return unreachable(request);
   }
+}
+
+/** The lock that the write has to wait for, if others hold what is in its way: a put over a row leaves a row there. */
+function lockInTheWay(
+  { txn, batch, state: { locks } }: EvaluationContext,
+  request: WriteRequest,
+): HeldStrength | undefined {
+  const { key } = request;
+  if (txn === undefined || locks.conflicts(key, txn.id, 'update').length === 0) return undefined;
+  const putsRow = request.kind !== 'insert' && request.kind !== 'delete' && request.value;
+  const stored = putsRow ? batch.get(headKey(key)) : undefined;
+  if (stored === undefined || decodeHead(stored).value === undefined) return 'update';
+  return locks.conflicts(key, txn.id, 'no-key-update').length > 0 ? 'no-key-update' : undefined;
 }
 
 /**
@@ -142,7 +161,7 @@ function afterPut(
       }
       return {
         kind: 'intents',
-        intents: [{ key: result.key, intent: result.intent }],
+        intents: [result],
         strength: ctx.txn === undefined ? undefined : 'update',
       };
     case 'newer':

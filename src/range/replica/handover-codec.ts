@@ -15,7 +15,8 @@ import { assert, copyBytes } from '../../util/index.ts';
 import { type ByteReader, type ByteWriter } from './byte-codec.ts';
 
 const isolationLevels: readonly IsolationLevel[] = ['serializable', 'snapshot', 'read-committed'];
-const strengths = ['share', 'update'] as const;
+/** In the order in which they came into the format. */
+const strengths = ['share', 'update', 'key-share', 'no-key-update'] as const;
 const endings = ['committed', 'aborted'] as const;
 /** In the place of an ending: the transaction was pushed only. */
 const notEnded = endings.length;

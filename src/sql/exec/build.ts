@@ -7,6 +7,7 @@ import { type AggregateCall, type Returning, type SetCall, type SortKey } from '
 import { planPhysical } from '../plan/physical/plan.ts';
 import { type Phys } from '../plan/physical/types.ts';
 import { isVolatileRel } from '../plan/rules/predicates.ts';
+import { updateStrength } from '../plan/row-locks.ts';
 import { freeColumns } from '../plan/walk.ts';
 import { type TableRules } from './dml/table-rules.ts';
 import {
@@ -440,6 +441,7 @@ class Builder {
       direct: this.#input.directInsert,
       conflict: conflict && {
         arbiters: conflict.arbiters,
+        lock: update === undefined ? 'update' : updateStrength(node.rel.table, update.set),
         update:
           update === undefined || env === undefined
             ? undefined

@@ -3,6 +3,7 @@
  * (`outputOf`). A node whose right side refers to columns of its left side is evaluated once per left
  * row (a dependent join, "apply").
  */
+import { type HeldStrength } from '../../kv/index.ts';
 import { type TableDescriptor } from '../catalog/descriptors.ts';
 import { type VirtualTable } from '../catalog/types.ts';
 import {
@@ -22,7 +23,7 @@ export interface SortKey {
 }
 
 export interface LockClause {
-  readonly strength: 'share' | 'update';
+  readonly strength: HeldStrength;
   readonly waitPolicy: 'block' | 'error' | 'skip';
 }
 

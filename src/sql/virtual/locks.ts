@@ -3,7 +3,7 @@
  * near are not among them.
  */
 import { decodeIndexPrefix } from '../../encoding/index.ts';
-import { type ReportedLock, type TxnId } from '../../kv/index.ts';
+import { type HeldStrength, type ReportedLock, type TxnId } from '../../kv/index.ts';
 import { keyText } from '../ddl/index.ts';
 import { Interval, timestampOfWall, uuidFromHex, type Datum } from '../types/index.ts';
 import { advisoryLockOf } from './advisory-keys.ts';
@@ -16,6 +16,13 @@ export const clusterLocksShape =
 export const contentionEventsShape =
   'collection_ts:timestamptz blocking_txn_id:uuid waiting_txn_id:uuid contention_duration:interval contending_key:bytea contending_pretty_key:text database_name:text schema_name:text table_name:text index_name:text contention_type:text';
 
+const strengthNames: Readonly<Record<HeldStrength, string>> = {
+  'key-share': 'KeyShared',
+  share: 'Shared',
+  'no-key-update': 'NoKeyExclusive',
+  update: 'Exclusive',
+};
+
 export async function clusterLockRows(s: Source): Promise<Record_[]> {
   const locks = await reported(s, 'locks');
   return locks.map(({ row }) => ({
@@ -25,7 +32,7 @@ export async function clusterLockRows(s: Source): Promise<Record_[]> {
     lock_key_pretty: keyText(s.snapshot, row.key),
     txn_id: uuidFromHex(row.txnId),
     ts: timestampOfWall(row.timestamp.wall),
-    lock_strength: row.isReplicated ? 'Intent' : row.strength === 'share' ? 'Shared' : 'Exclusive',
+    lock_strength: row.isReplicated ? 'Intent' : strengthNames[row.strength],
     durability: row.isReplicated ? 'Replicated' : 'Unreplicated',
     granted: row.isGranted,
     contended: row.isContended,
@@ -106,16 +113,18 @@ function addLock(
   const mode = isReplicated ? 'RowExclusiveLock' : 'RowShareLock';
   add(`${table.id} ${mode}`, { locktype: 'relation', ...relation, mode, granted: true });
   add('xid', { locktype: 'transactionid', transactionid: xidOf(txnId), ...granted });
-  add(name, { locktype: 'tuple', ...relation, ...state, mode: tupleMode(lock) });
+  add(name, { locktype: 'tuple', ...relation, ...state, mode: tupleModes[lock.strength] });
 }
 
 const granted = { mode: 'ExclusiveLock', granted: true } as const;
 
-/** As PostgreSQL locks tuples for FOR SHARE, an update, and FOR UPDATE. */
-function tupleMode({ strength, isReplicated }: ReportedLock): string {
-  if (strength === 'share') return 'RowShareLock';
-  return isReplicated ? 'ExclusiveLock' : 'AccessExclusiveLock';
-}
+/** As PostgreSQL locks tuples. */
+const tupleModes: Readonly<Record<HeldStrength, string>> = {
+  'key-share': 'AccessShareLock',
+  share: 'RowShareLock',
+  'no-key-update': 'ExclusiveLock',
+  update: 'AccessExclusiveLock',
+};
 
 /** What a key belongs to. */
 export function placeOf({ snapshot }: Pick<Source, 'snapshot'>, key: Buffer): Record_ {

@@ -1,8 +1,8 @@
 /**
  * Scripts for the lock table: who holds, who waits for whom, who is next.
  *
- *     lock T key strength      takes the lock or queues up
- *     intent T key             evaluation came across an intent of T
+ *     lock T key [strength]    takes the lock or queues up; 'update' unless another one is named
+ *     intent T key [keeps]     evaluation came across an intent of T, which keeps the row
  *     release T [key]          T has finished (on this key)
  *     unlock T                 T has finished; its intents are still to be resolved
  *     give-up T key            the wait of T ends with an error
@@ -10,7 +10,8 @@
  *     split key                the locks at or behind the key move to another table
  */
 import { LockTable, type Waiter } from '../../../src/range/concurrency/lock-table.ts';
-import { asTxnId, zeroTimestamp, type TxnMeta } from '../../../src/kv/index.ts';
+import { asTxnId, zeroTimestamp, type HeldStrength, type TxnMeta } from '../../../src/kv/index.ts';
+import { type Intent } from '../../../src/storage/index.ts';
 import { runScripts } from '../../script.ts';
 
 function txnOf(name: string): TxnMeta {
@@ -27,6 +28,18 @@ function txnOf(name: string): TxnMeta {
     sequence: 0,
     ignoredSequences: [],
   };
+}
+
+function intentOf({ id, epoch, priority, isolation }: TxnMeta, anchor: Buffer): Intent {
+  const times = { minTimestamp: zeroTimestamp, timestamp: zeroTimestamp };
+  const write = { sequence: 1, value: undefined, history: [] };
+  return { txnId: id, anchor, epoch, priority, isolation, ...times, ...write };
+}
+
+/** Absent: 'update'. */
+function strengthOf(word: string | undefined): HeldStrength {
+  const all = ['key-share', 'share', 'no-key-update'] as const;
+  return all.find((strength) => strength === word) ?? 'update';
 }
 
 runScripts(new URL('testdata/locks', import.meta.url).pathname, () => {
@@ -47,7 +60,7 @@ runScripts(new URL('testdata/locks', import.meta.url).pathname, () => {
     const key = Buffer.from(word);
     switch (command) {
       case 'lock': {
-        const held = strength === 'share' ? 'share' : 'update';
+        const held = strengthOf(strength);
         if (table.tryAcquire(key, txn, held)) break;
         const waiter = table.wait(key, txn, held);
         waiters.set(`${name} ${word}`, waiter);
@@ -55,18 +68,7 @@ runScripts(new URL('testdata/locks', import.meta.url).pathname, () => {
         break;
       }
       case 'intent':
-        table.addIntent(key, {
-          txnId: txn.id,
-          anchor: key,
-          epoch: 0,
-          priority: 1,
-          isolation: 'serializable',
-          minTimestamp: zeroTimestamp,
-          timestamp: zeroTimestamp,
-          sequence: 1,
-          value: undefined,
-          history: [],
-        });
+        table.addIntent({ key, keepsRow: strength === 'keeps', intent: intentOf(txn, key) });
         break;
       case 'observe':
         table.observe(Buffer.from(name), () => events.push(`observer of ${name}: changed`));

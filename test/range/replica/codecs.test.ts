@@ -38,7 +38,7 @@ const range: RangeDescriptor = {
 };
 
 const handover: Handover = {
-  locks: (['share', 'update'] as const).map((strength) => ({
+  locks: (['key-share', 'share', 'no-key-update', 'update'] as const).map((strength) => ({
     key: Buffer.from(strength),
     strength,
     owner: {

@@ -1,4 +1,5 @@
 /** INSERT ... ON CONFLICT: finds the rows in the way before anything is written. */
+import { type HeldStrength } from '../../../kv/index.ts';
 import { must } from '../../../util/index.ts';
 import { sqlError } from '../../errors.ts';
 import { tableCodec } from '../../row/index.ts';
@@ -13,6 +14,8 @@ import { completeRow, type TableRules } from './table-rules.ts';
 export interface ConflictParts {
   /** Empty: every unique index. */
   readonly arbiters: readonly number[];
+  /** Of what is in the way. */
+  readonly lock: HeldStrength;
   readonly update:
     | {
         readonly set: readonly { readonly position: number; readonly value: Compiled }[];
@@ -43,7 +46,7 @@ export async function resolveConflicts(
   for (const row of rows)
     candidates.push({ row, keys: await keysOf(codecs, rules, row, mutations) });
   const all = candidates.flatMap((candidate) => candidate.keys.map(({ key }) => key));
-  const values = await rt.txn.getMany(all, { lock: 'update' });
+  const values = await rt.txn.getMany(all, { lock: parts.lock });
   const existing = new Map(all.map((key, i) => [key.toString('latin1'), values[i]]));
   const written: Row[] = [];
   for (const { row, keys } of candidates) {
@@ -69,7 +72,8 @@ export async function resolveConflicts(
         },
       );
     }
-    const before = await existingRow(rules, hit.codec, hit.key, must(existing.get(name)), rt);
+    const stored = { key: hit.key, value: must(existing.get(name)) };
+    const before = await existingRow(rules, hit.codec, stored, parts.lock, rt);
     const both = before.concat(row);
     if (update.where !== undefined && (await update.where.run(both, rt)) !== true) continue;
     touched.set(name, 'updated');
@@ -108,8 +112,8 @@ async function keysOf(
 async function existingRow(
   rules: TableRules,
   codec: IndexCodec,
-  key: Buffer,
-  value: Buffer,
+  { key, value }: { readonly key: Buffer; readonly value: Buffer },
+  lock: HeldStrength,
   rt: Runtime,
 ): Promise<Datum[]> {
   const { table } = rules;
@@ -125,7 +129,7 @@ async function existingRow(
   );
   codec.decoder(keyAt)(key, value, row);
   const primaryKey = primary.encodeKey(row);
-  const found = await rt.txn.get(primaryKey, { lock: 'update' });
+  const found = await rt.txn.get(primaryKey, { lock });
   if (found === undefined) {
     throw sqlError(
       'dataCorrupted',

@@ -150,8 +150,8 @@ async function rowExists(
       typeOfColumn(parent, column.columnId),
     );
   });
-  const found = await rt.txn.get(codec.encodeKeyPrefix(ordered), { lock: 'share' });
-  return found !== undefined;
+  const key = codec.encodeKeyPrefix(ordered);
+  return (await rt.txn.get(key, { lock: 'key-share', existence: true })) !== undefined;
 }
 
 // The referenced side.

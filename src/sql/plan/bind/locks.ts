@@ -1,5 +1,6 @@
-/** FOR UPDATE, FOR SHARE: which rows of which tables have to be locked. */
+/** FOR UPDATE, NO KEY UPDATE, SHARE, KEY SHARE: which rows of which tables have to be locked. */
 import { type LockingClause, type Node, type SelectStmt } from '@pgsql/types';
+import { type HeldStrength } from '../../../kv/index.ts';
 import { type ColumnId } from '../expr.ts';
 import { type LockClause, type LockRel } from '../logical.ts';
 import { type Binder, failAt, type QueryLevel, type Scope, type ScopeRelation } from './binder.ts';
@@ -89,10 +90,22 @@ function clauseName(clause: LockingClause): string {
   }
 }
 
+function strengthOf(clause: LockingClause): HeldStrength {
+  switch (clause.strength) {
+    case 'LCS_FORSHARE':
+      return 'share';
+    case 'LCS_FORKEYSHARE':
+      return 'key-share';
+    case 'LCS_FORNOKEYUPDATE':
+      return 'no-key-update';
+    default:
+      return 'update';
+  }
+}
+
 function lockOf(clause: LockingClause): LockClause {
-  const share = clause.strength === 'LCS_FORSHARE' || clause.strength === 'LCS_FORKEYSHARE';
   return {
-    strength: share ? 'share' : 'update',
+    strength: strengthOf(clause),
     waitPolicy:
       clause.waitPolicy === 'LockWaitSkip'
         ? 'skip'

@@ -10,6 +10,7 @@ import {
   type SortKey,
   type UpdateRel,
 } from '../logical.ts';
+import { updateStrength } from '../row-locks.ts';
 import { isVolatile, needsAwait } from '../rules/predicates.ts';
 import { canPush } from '../../exec/pushdown/pushable.ts';
 import { chooseAccess, satisfies } from './access.ts';
@@ -377,8 +378,10 @@ function lockNode(input: Phys, targets: LockRel['targets'], limit: Expr | undefi
  * UPDATE and DELETE lock what they write: while they read it when every row that is read is one of those,
  * otherwise before they write it. What is locked is what was read: a newer version begins the statement anew.
  */
-function lockTarget(node: Phys, { table, row }: UpdateRel | DeleteRel): Phys {
-  const lock = { strength: 'update', waitPolicy: 'block' } as const;
+function lockTarget(node: Phys, rel: UpdateRel | DeleteRel): Phys {
+  const { table, row } = rel;
+  const strength = rel.kind === 'update' ? updateStrength(table, rel.set) : 'update';
+  const lock = { strength, waitPolicy: 'block' } as const;
   const isExact =
     node.kind === 'scan' &&
     node.table.id === table.id &&
