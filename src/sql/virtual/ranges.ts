@@ -30,7 +30,10 @@ export function rangeRows(isDetailed: boolean): RowMaker {
         replica_localities: makeArray(oids.text, nodes.map(localityOf)),
         store_ids: makeArray(
           oids.int8,
-          range.replicas.map(({ storeId }) => BigInt(storeId)),
+          // In the order of `replicas`.
+          [...range.replicas]
+            .sort((a, b) => a.nodeId - b.nodeId)
+            .map(({ storeId }) => BigInt(storeId)),
         ),
         voting_replicas: int8s(replicaNodes(range, 'voting')),
         non_voting_replicas: int8s(replicaNodes(range, 'non-voting')),
