@@ -124,7 +124,8 @@ export class Cluster {
     /**
      * Time passes: for all nodes the clocks move and timers come due, as on machines that idle for so long;
      * resolves when that has happened. With `node`: only the wall clock of that machine jumps (back, when `ms` is
-     * below 0), as when somebody sets it. A node that is more than 500 ms from the others ends itself.
+     * below 0), as when somebody sets it. A node that is more than 400 ms from most others serves nobody until it
+     * agrees with them again.
      */
     advance: async (ms: number, node?: number): Promise<void> => {
       if (node === undefined) await this.#time.advance(Math.round(ms));

@@ -46,7 +46,7 @@ export function nodeStatusQuery(flags: Record<string, unknown>): string {
   ];
   return `
     SELECT n.node_id AS id, n.address, n.sql_address, n.build, n.started_at, now() AS updated_at, n.locality,
-      m.is_live AND NOT m.is_draining AS is_available, m.is_live${parts.map(({ columns }) => columns).join('')}
+      m.is_live AND NOT m.is_draining AND m.clock_problem IS NULL AS is_available, m.is_live, m.clock_problem${parts.map(({ columns }) => columns).join('')}
     FROM skein_internal.nodes AS n
     JOIN skein_internal.node_membership AS m ON m.node_id = n.node_id${parts.map(({ from }) => from).join('')}
     ORDER BY n.node_id`;

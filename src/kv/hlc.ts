@@ -7,6 +7,7 @@
  * INVARIANT 2: after `observe(t)`, `now() > t`.
  */
 import { assert, isCount, type Clock } from '../util/index.ts';
+import { MachineClock } from './machine-clock.ts';
 
 export interface Timestamp {
   /** Microseconds since the Unix epoch, an integer below 2^53. */
@@ -61,18 +62,18 @@ export function formatTimestamp(t: Timestamp): string {
 }
 
 export class HlcClock {
-  readonly #clock: Clock;
+  readonly machine: MachineClock;
   readonly maxOffsetMicros: number;
   #wall = 0;
   #logical = 0;
 
   constructor(clock: Clock, options: { maxOffsetMicros: number }) {
-    this.#clock = clock;
+    this.machine = new MachineClock(clock, options.maxOffsetMicros);
     this.maxOffsetMicros = options.maxOffsetMicros;
   }
 
   now(): Timestamp {
-    const physical = this.#clock.wallMicros();
+    const physical = this.machine.readMicros();
     if (physical > this.#wall) {
       this.#wall = physical;
       this.#logical = 0;
@@ -85,9 +86,14 @@ export class HlcClock {
     return { wall: this.#wall, logical: this.#logical };
   }
 
-  /** The machine's own clock, for offset checks only. */
+  /** The machine's clock as far as it can be believed, however far ahead of it this one is. */
   physicalMicros(): number {
-    return this.#clock.wallMicros();
+    return this.machine.readMicros();
+  }
+
+  /** Why this node must serve nobody by this clock (a sentence), or undefined: see `MachineClock`. */
+  complaint(): string | undefined {
+    return this.machine.complaint(this.#wall);
   }
 
   /** Moves the clock up to `t` when it is behind. */
@@ -103,6 +109,6 @@ export class HlcClock {
 
   /** True when `t` is further ahead of this machine's clock than clocks may differ: refuse it (trap T10). */
   isTooFarAhead(t: Timestamp): boolean {
-    return t.wall > this.#clock.wallMicros() + this.maxOffsetMicros;
+    return t.wall > this.machine.readMicros() + this.maxOffsetMicros;
   }
 }

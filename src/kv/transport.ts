@@ -57,6 +57,8 @@ export interface NodeInfo {
   readonly locality: readonly (readonly [string, string])[];
   readonly version: string;
   readonly startedAtMicros: number;
+  /** Why the node serves nobody by its clock; absent while it does. */
+  readonly clockProblem?: string;
 }
 
 /**

@@ -6,6 +6,8 @@
  * one telling at a time: what was lost is told again. A peer that is new or restarted is told everything: its answers say
  * which process it is, and it is asked now and then even if there is nothing to tell, because who has restarted and lost its
  * memory may not know whom to tell of it. Peers are all nodes that have an entry `node:*`.
+ *
+ * Each answer says what the peer's clock shows: so every node, with stores or without, knows where the others' clocks stand.
  */
 import {
   type Gossip,
@@ -75,7 +77,7 @@ export class GossipNode implements Gossip {
     const process = options.env.random.bytes(8).toString('hex');
     options.transport.onCall(method, async (payload) => {
       this.merge(payload);
-      return { process };
+      return { process, shown: options.clock.machine.shownMicros() };
     });
     options.transport.onCall('gossip-pull', async () => this.#export(0));
   }
@@ -163,14 +165,15 @@ export class GossipNode implements Gossip {
       return;
     told.busyUntilMs = nowMs + answerMs;
     told.dueMs = nowMs + askMs;
-    const { transport, env } = this.#options;
+    const { transport, env, clock } = this.#options;
     const sequence = this.#sequence;
     const peer = told;
     transport
       .call(nodeId, method, this.#export(told.sequence), { timeoutMs: answerMs, traffic: 'system' })
       .then(
         (answer) => {
-          const process = processOf(answer);
+          const { process, shown } = decodeAnswer(answer);
+          if (shown > 0) clock.machine.note(nodeId, shown, nowMs);
           const isAnother = peer.process !== undefined && peer.process !== process;
           peer.process = process;
           peer.sequence = isAnother ? 0 : sequence;
@@ -205,10 +208,10 @@ function newer(
   return order > 0 || (order === 0 && a.writer > b.writer);
 }
 
-function processOf(answer: unknown): unknown {
-  return typeof answer === 'object' && answer !== null && 'process' in answer
-    ? answer.process
-    : undefined;
+function decodeAnswer(answer: unknown): { readonly process: unknown; readonly shown: number } {
+  if (typeof answer !== 'object' || answer === null) return { process: undefined, shown: 0 };
+  const shown: unknown = Reflect.get(answer, 'shown');
+  return { process: Reflect.get(answer, 'process'), shown: isCount(shown) ? shown : 0 };
 }
 
 function decode(wire: unknown): WireEntry[] {

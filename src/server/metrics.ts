@@ -1,9 +1,11 @@
 /** What `/metrics` shows: counters and gauges of the stores, of transactions and of SQL in Prometheus' text format. */
 import { Gauge, Counter, Registry } from 'prom-client';
+import { type HlcClock } from '../kv/index.ts';
 import { type StoreMetrics } from '../range/index.ts';
 import { type TxnCounters } from '../txn/index.ts';
 
 export interface MetricSources {
+  readonly clock: HlcClock;
   store(): StoreMetrics | undefined;
   txns(): TxnCounters;
   sql(): Readonly<Record<string, number>>;
@@ -55,6 +57,17 @@ export function createMetricsRegistry(sources: MetricSources, labels: { node: st
   for (const [name, help] of Object.entries(gaugeHelp)) {
     gauge(name, help, () => sources.store()?.gauges[name as keyof typeof gaugeHelp] ?? 0);
   }
+  const { clock } = sources;
+  gauge(
+    'clockOffsetMicros',
+    "Mean distance of other machines' clocks from this one's, in microseconds",
+    () => clock.machine.meanOffsetMicros(),
+  );
+  gauge(
+    'clockIsWrong',
+    '1 while this node serves nobody because its clock is too far from those of the others',
+    () => (clock.complaint() === undefined ? 0 : 1),
+  );
   for (const name of Object.keys(sources.sql())) {
     const help = `SQL: ${name}`;
     const read = (): number => sources.sql()[name] ?? 0;
@@ -110,5 +123,4 @@ const gaugeHelp: Record<keyof StoreMetrics['gauges'], string> = {
   awakeReplicas: 'Replicas that take part in ticks',
   raftLogBytes: 'Live bytes of the raft log',
   queriesPerSecond: 'Requests per second at the leaseholders of this store',
-  clockOffsetMicros: "Mean distance of other machines' clocks from this one's, in microseconds",
 };

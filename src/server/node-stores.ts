@@ -75,10 +75,7 @@ export class NodeStores implements Sender {
     return others.reduce(
       (sum, each) => ({
         counters: added(sum.counters, each.counters),
-        gauges: {
-          ...added(sum.gauges, each.gauges),
-          clockOffsetMicros: Math.max(sum.gauges.clockOffsetMicros, each.gauges.clockOffsetMicros),
-        },
+        gauges: added(sum.gauges, each.gauges),
       }),
       first,
     );

@@ -45,6 +45,7 @@ import { DecommissionedError, ForeignStoreError } from './identity.ts';
 import { leftSentence } from './left-store.ts';
 import { Membership, type NodeTransport } from './membership.ts';
 import { createMetricsRegistry } from './metrics.ts';
+import { ClockWatch } from './clock-watch.ts';
 import { criticalNodes } from './critical-nodes.ts';
 import { serveNodeControl } from './node-control.ts';
 import { NodeStores } from './node-stores.ts';
@@ -119,6 +120,7 @@ export class SkeinNode {
   #startKind = 'starting';
   readonly #startedAtMicros: number;
   #metrics: ReturnType<typeof createMetricsRegistry> | undefined;
+  #clockWatch: ClockWatch | undefined;
   #pullTimer: TimerHandle | undefined;
   #publishTimer: TimerHandle | undefined;
   /** Addresses at which nodes of another cluster listen. */
@@ -256,7 +258,8 @@ export class SkeinNode {
 
   http(request: HttpRequest): Promise<HttpResponse> {
     return answerHttp(request, {
-      notReady: () => (this.#state === 'running' ? undefined : `the node is ${this.#state}`),
+      notReady: () =>
+        this.#state === 'running' ? this.clock.complaint() : `the node is ${this.#state}`,
       metrics: async () => ({
         contentType: this.#metrics?.contentType ?? 'text/plain',
         body: (await this.#metrics?.metrics()) ?? '',
@@ -272,6 +275,7 @@ export class SkeinNode {
       nodeId: this.nodeId,
       clusterId: this.clusterId,
       state: this.#state,
+      clockProblem: this.clock.complaint(),
       version: this.#parts.version,
       nodes: (this.#gossip?.list(gossipKeys.nodePrefix) ?? []).map(([, info]) => info),
       stores: (this.#gossip?.list(gossipKeys.storePrefix) ?? []).map(([, info]) => info),
@@ -311,6 +315,7 @@ export class SkeinNode {
     this.#sql?.nodeEvents.noteOwn('node_shutdown');
     await this.#sql?.stop();
     await Promise.all(this.#stores.all.map((store) => store.stop({ drain: true })));
+    this.#clockWatch?.stop();
     this.#pullTimer?.cancel();
     this.#publishTimer?.cancel();
     this.#gossip?.stop();
@@ -337,6 +342,8 @@ export class SkeinNode {
     this.#heedMemberships(gossip, nodeId);
     gossip.start();
     this.#pullGossip(gossip);
+    this.#clockWatch = new ClockWatch(env, this.clock, () => this.#publishNode(gossip, nodeId));
+    this.#clockWatch.start();
 
     const stores = this.#stores;
     const router = new Router({
@@ -378,6 +385,7 @@ export class SkeinNode {
     this.#addStores(clusterId, nodeId, db).catch((error: unknown) => this.#fail(asError(error)));
     this.#metrics = createMetricsRegistry(
       {
+        clock: this.clock,
         store: () => stores.metrics(),
         txns: () => db.counters,
         sql: () => this.#sql?.metrics() ?? {},
@@ -542,6 +550,7 @@ export class SkeinNode {
     const ttlMs = isLasting ? 0 : gatewayTtlMs;
     gossip.set(gossipKeys.node(nodeId), this.#nodeInfo(nodeId), { ttlMs });
     if (isLasting) return;
+    this.#publishTimer?.cancel();
     this.#publishTimer = this.#parts.env.timers.after(gatewayTtlMs / 3, () =>
       this.#publishNode(gossip, nodeId),
     );
@@ -549,6 +558,7 @@ export class SkeinNode {
 
   #nodeInfo(nodeId: NodeId): NodeInfo {
     const { rpcAddress, sqlAddress, httpAddress, locality, version } = this.#parts;
+    const clockProblem = this.#clockWatch?.problem;
     return {
       nodeId,
       rpcAddress,
@@ -557,6 +567,7 @@ export class SkeinNode {
       locality,
       version,
       startedAtMicros: this.#startedAtMicros,
+      ...(clockProblem === undefined ? {} : { clockProblem }),
     };
   }
 

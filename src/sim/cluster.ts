@@ -15,7 +15,6 @@ import { DecommissionedError, openSqlFront, SkeinNode } from '../server/index.ts
 import { rowProgramCompiler } from '../sql/index.ts';
 import { AssertionError, must, type Disk, type Logger } from '../util/index.ts';
 import { Links } from './links.ts';
-import { noticeMs } from './machine-disk.ts';
 import { MachineStore, mountAll } from './machine-store.ts';
 import { type SeededRandom } from './random.ts';
 import { SimSocket } from './sql-socket.ts';
@@ -107,7 +106,6 @@ export class SimCluster {
   readonly links = new Links();
   /** Machines that stay down. */
   readonly #held = new Set<number>();
-  #clocksDifferUntilMs = 0;
   #loss: number;
   /** How often a node ended itself for a good reason. */
   stops = 0;
@@ -445,16 +443,6 @@ export class SimCluster {
     skew.offsetMs = offsetMs - (this.world.nowMs * driftPpm) / 1e6;
   }
 
-  /** A clock stands where no node expects it, for some time: whoever meets it may end itself. */
-  misplaceClock(
-    index: number,
-    wrong: { readonly offsetMs: number; readonly durationMs: number },
-  ): void {
-    this.setClock(index, { offsetMs: wrong.offsetMs, driftPpm: 0 });
-    const untilMs = this.world.nowMs + wrong.durationMs + noticeMs;
-    this.#clocksDifferUntilMs = Math.max(this.#clocksDifferUntilMs, untilMs);
-  }
-
   #fate(delivery: Delivery): number | 'drop' | 'reset' {
     const random = this.#netRandom;
     const from = this.#indexOf(delivery.from);
@@ -488,8 +476,7 @@ export class SimCluster {
   }
 
   #mayStop({ stores }: Machine): boolean {
-    const isTroubled = stores.some(({ disk }) => disk.isTroubled);
-    return isTroubled || this.world.nowMs < this.#clocksDifferUntilMs;
+    return stores.some(({ disk }) => disk.isTroubled);
   }
 
   /** A node ended itself: right when its disk failed, a bug without a reason. */

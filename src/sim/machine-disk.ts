@@ -33,7 +33,7 @@ export interface Trouble {
 }
 
 /** Nodes notice an operation that hung or failed, or a clock that is wrong, not at once. */
-export const noticeMs = 20_000;
+const noticeMs = 20_000;
 
 export interface MachineDiskParts {
   readonly world: World;

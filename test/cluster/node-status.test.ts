@@ -14,6 +14,7 @@ const plain = [
   'locality',
   'is_available',
   'is_live',
+  'clock_problem',
 ];
 const ranges = [
   'replicas_leaders',

@@ -59,6 +59,8 @@ export interface ReplicaHost {
   readonly executorFactory: (port: ReplicaPort, lowWater: LowWater | undefined) => RangeExecutor;
   /** The disk has not answered for so long that others should lead this store's ranges. */
   readonly diskIsSlow: boolean;
+  /** The clock of this machine is too far from the others': no replica here is to lead (`kv/machine-clock.ts`). */
+  readonly clockIsWrong: boolean;
   /** See `ReplicaPort`. */
   readonly loadSplitThreshold: number;
 

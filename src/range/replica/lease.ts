@@ -78,6 +78,7 @@ export class Lease {
   check(timestamp: Timestamp): KvError | undefined {
     const replica = this.#replica;
     if (!this.isHeld) return replica.notLeaseholder();
+    if (replica.host.clock.complaint() !== undefined) return replica.notLeaseholder();
     if (replica.applier.splitPending) return replica.notLeaseholder();
     if (compareTimestamps(timestamp, this.#gcThreshold) < 0) {
       return { kind: 'below-gc-threshold', timestamp, threshold: this.#gcThreshold };

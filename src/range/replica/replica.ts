@@ -385,7 +385,7 @@ export class Replica implements ReplicaPort, RaftHost {
       if (this.raft.role === 'follower' && this.raft.followsLiveLeader) {
         return this.proposals.size > 0 || this.#waiters.any;
       }
-      if (!this.#mayVote()) return true;
+      if (!this.#mayStand()) return true;
     } else if (this.#mayFallSilent()) {
       return this.#waiters.any;
     }
@@ -394,7 +394,7 @@ export class Replica implements ReplicaPort, RaftHost {
   }
 
   campaign(): void {
-    if (this.destroyed || !this.#mayVote()) return;
+    if (this.destroyed || !this.#mayStand()) return;
     this.raft.campaign();
     this.activate();
   }
@@ -517,6 +517,11 @@ export class Replica implements ReplicaPort, RaftHost {
     const alone =
       voters.length === 1 && voters[0] === this.replicaId && votersOutgoing.length === 0;
     return alone || this.host.liveness.mayVote();
+  }
+
+  /** Who would not serve does not stand, either. Its vote is as good as any: it rests on a clock that never goes backwards. */
+  #mayStand(): boolean {
+    return this.#mayVote() && !this.host.clockIsWrong;
   }
 
   /** A leader may stop ticking when nothing is under way, every follower knows it, and it can serve. */

@@ -1,7 +1,12 @@
 /**
- * Sends and answers the heartbeats of store liveness, keeps the clock bound ahead of the clock, and measures how far
- * other clocks are away. All decisions are in `liveness.ts` and `clock-offsets.ts`; this file only knows time and the
+ * Sends and answers the heartbeats of store liveness, keeps the clock bound ahead of the clock, and measures where other
+ * machines' clocks stand. All decisions are in `liveness.ts` and `kv/machine-clock.ts`; this file only knows time and the
  * network.
+ *
+ * A store whose node must not serve by its clock goes on with heartbeats, to learn when that is over, but asks for no
+ * support: its leaders are to be replaced. It goes on promising support to others, without which they might lack a quorum.
+ * The promise holds whatever the clock shows: it ends when this store's HLC has passed a time, that never goes backwards,
+ * and it does not run ahead either, because it reads the others' time meanwhile.
  */
 import {
   type HlcClock,
@@ -14,7 +19,6 @@ import { asStoreId, storeMethod } from '../../kv/index.ts';
 import { CorruptionError } from '../../storage/index.ts';
 import { isCount, type Env, type TimerHandle } from '../../util/index.ts';
 import { type ClockBound } from './clock-bound.ts';
-import { ClockOffsets } from './clock-offsets.ts';
 import { type Heard } from './incarnations.ts';
 import { SupportLedger } from './liveness.ts';
 
@@ -33,31 +37,29 @@ export interface LivenessDeps {
   readonly env: Env;
   readonly clock: HlcClock;
   readonly transport: Transport;
+  readonly nodeId: NodeId;
   readonly storeId: StoreId;
   readonly bound: ClockBound;
   readonly options: LivenessOptions;
   /** All other stores this one knows of. */
   readonly peers: () => readonly StoreAddress[];
-  /** False: this store could not do what its leases promise, and must not ask for support. */
-  readonly mayAsk: () => boolean;
+  /** False: this store could not do what its leases promise, and must not say that it lives. */
+  readonly mayBeat: () => boolean;
   /** `store` no longer holds a valid promise to this store, or holds one of a new epoch. */
   readonly supportChanged: (store: StoreId) => void;
   /** This store's promise to `store` has run out. */
   readonly promiseLapsed: (store: StoreId) => void;
   /** Nothing was heard of a node for as long as support lasts (true), or something again (false). */
   readonly peerSilent: (node: NodeId, isSilent: boolean) => void;
-  /** The clock bound cannot be written, or this machine's clock is wrong: the store must not go on. */
+  /** The clock bound cannot be written, or this is an older copy of the store: it must not go on. */
   readonly fatal: (error: unknown) => void;
 }
 
 const heartbeatMethod = 'store-heartbeat';
 const supportMethod = 'store-support';
-/** An offset that was measured counts for so many heartbeats. */
-const offsetHeartbeats = 10;
 
 export class StoreLiveness {
   readonly ledger = new SupportLedger();
-  readonly #offsets: ClockOffsets;
   readonly #deps: LivenessDeps;
   readonly #supported = new Map<StoreId, boolean>();
   /** Monotonic milliseconds of the last sign of life. */
@@ -76,10 +78,6 @@ export class StoreLiveness {
 
   constructor(deps: LivenessDeps) {
     this.#deps = deps;
-    this.#offsets = new ClockOffsets({
-      maxOffsetMicros: deps.clock.maxOffsetMicros,
-      validMs: offsetHeartbeats * deps.options.heartbeatMs,
-    });
     deps.transport.onMessage(storeMethod(heartbeatMethod, deps.storeId), (payload, from) => {
       this.#onHeartbeat(payload, from);
     });
@@ -134,11 +132,6 @@ export class StoreLiveness {
     return heard === undefined ? undefined : this.#deps.env.clock.monotonicMs() - heard;
   }
 
-  /** Mean distance of other machines' clocks from this one's, in microseconds. */
-  clockOffsetMicros(): number {
-    return this.#offsets.meanMicros(this.#deps.env.clock.monotonicMs());
-  }
-
   /** Called once per store tick: reports what has run out since. */
   checkExpirations(): void {
     const now = this.#deps.clock.now().wall;
@@ -160,8 +153,8 @@ export class StoreLiveness {
     this.#timer = env.timers.after(options.heartbeatMs, () => this.#beat());
     const now = clock.now();
     // What is said of an incarnation rests on this: no heartbeat at or above the bound on disk.
-    if (!this.#deps.mayAsk() || now.wall >= this.#deps.bound.upperBound) return;
-    const expiration = now.wall + options.supportMicros;
+    if (!this.#deps.mayBeat() || now.wall >= this.#deps.bound.upperBound) return;
+    const expiration = clock.complaint() === undefined ? now.wall + options.supportMicros : 0;
     for (const peer of this.#deps.peers()) {
       transport.send(
         peer.nodeId,
@@ -171,7 +164,6 @@ export class StoreLiveness {
           to: peer.storeId,
           wall: now.wall,
           logical: now.logical,
-          physical: clock.physicalMicros(),
           sent: Math.floor(env.clock.monotonicMs() * 1000),
           ...this.#deps.bound.life,
           expiration,
@@ -235,7 +227,7 @@ export class StoreLiveness {
         to: message.from,
         wall: now.wall,
         logical: now.logical,
-        physical: clock.physicalMicros(),
+        shown: clock.machine.shownMicros(),
         sent: message.sent,
         incarnation: message.incarnation,
         ...support,
@@ -267,8 +259,8 @@ export class StoreLiveness {
       return;
     }
     if (isOurs) this.#answered.add(message.from);
-    this.#measure(message);
-    if (this.#stopped || !this.#observe(message)) return;
+    this.#measure(message, fromNode);
+    if (!this.#observe(message)) return;
     this.#noteHeard(message.from, fromNode);
     const { epoch, expiration } = message;
     if (this.ledger.receive(message.from, { epoch, expiration })) {
@@ -276,17 +268,9 @@ export class StoreLiveness {
     }
   }
 
-  /** `message` answers a heartbeat sent at `sent`: the answer was given half a round trip ago. */
-  #measure(message: Beat): void {
-    const { env, clock, fatal } = this.#deps;
-    const nowMs = env.clock.monotonicMs();
-    const roundTrip = Math.ceil(nowMs * 1000) - message.sent;
-    if (roundTrip < 0 || message.sent === 0 || message.physical === 0) return;
-    const uncertainty = roundTrip / 2;
-    const offset = message.physical - (clock.physicalMicros() - uncertainty);
-    this.#offsets.note(message.from, { offset, uncertainty }, nowMs);
-    const verdict = this.#offsets.verdict(nowMs);
-    if (verdict !== undefined) fatal(new ClockOffsetError(verdict));
+  #measure({ sent, shown }: Beat, from: NodeId): void {
+    const { clock, nodeId } = this.#deps;
+    if (from !== nodeId && sent > 0 && shown > 0) clock.machine.note(from, shown, sent / 1000);
   }
 
   #observe(message: Timestamp & { from: StoreId }): boolean {
@@ -313,18 +297,13 @@ function outdated(storeId: StoreId, { from, heard }: Beat, resumedFrom: number):
   );
 }
 
-/** This machine's clock is too far from those of the others. */
-export class ClockOffsetError extends Error {
-  override readonly name = 'ClockOffsetError';
-}
-
 interface Beat {
   readonly from: StoreId;
   readonly to: StoreId;
   readonly wall: number;
   readonly logical: number;
-  /** Reading of the sender's machine clock, which the HLC may be ahead of. */
-  readonly physical: number;
+  /** In an answer: what the sender's machine clock shows, which its HLC may be ahead of. */
+  readonly shown: number;
   /** Monotonic microseconds of the heartbeat's sender; an answer carries it back. */
   readonly sent: number;
   /** Of the heartbeat's sender (see `incarnations.ts`); an answer carries the first one back. */
@@ -347,7 +326,7 @@ function decode(payload: unknown): Beat | undefined {
     to: asStoreId(field('to')),
     wall: field('wall'),
     logical: field('logical'),
-    physical: field('physical'),
+    shown: field('shown'),
     sent: field('sent'),
     incarnation: field('incarnation'),
     resumedFrom: field('resumedFrom'),

@@ -79,8 +79,6 @@ export interface StoreMetrics {
     readonly awakeReplicas: number;
     readonly raftLogBytes: number;
     readonly queriesPerSecond: number;
-    /** Mean distance of other machines' clocks from this one's. */
-    readonly clockOffsetMicros: number;
   };
 }
 
@@ -104,7 +102,6 @@ export function measureStore(store: Store, awakeReplicas: number): StoreMetrics 
       awakeReplicas,
       raftLogBytes: store.raftLog.liveBytes,
       queriesPerSecond,
-      clockOffsetMicros: store.liveness.clockOffsetMicros(),
     },
   };
 }

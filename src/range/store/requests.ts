@@ -31,7 +31,8 @@ export function serveBatch(store: Store, batch: BatchRequest): Promise<BatchResp
 
 function serve(store: Store, batch: BatchRequest, hasWaited: boolean): Promise<BatchResponse> {
   const replica = store.replicas.get(batch.header.rangeId);
-  if (!store.serving || replica === undefined || !replica.initialised) {
+  const mayServe = store.serving && store.clock.complaint() === undefined;
+  if (!mayServe || replica === undefined || !replica.initialised) {
     return refuse(store, absence(store, batch));
   }
   const { descriptor } = replica;

@@ -135,6 +135,7 @@ export class Store implements ReplicaHost {
   readonly #feeds: StoreFeeds;
   #state: 'new' | 'loading' | 'running' | 'draining' | 'stopped' = 'new';
   #givesLeases = false;
+  #clockIsWrong = false;
   #failed = false;
   readonly #unwatch: (() => void)[] = [];
   #runningSinceMs = 0;
@@ -169,6 +170,7 @@ export class Store implements ReplicaHost {
       env,
       clock,
       transport,
+      nodeId: deps.nodeId,
       storeId,
       bound: this.bound,
       options: {
@@ -176,7 +178,7 @@ export class Store implements ReplicaHost {
         supportMicros,
       },
       peers: () => this.#peers.all,
-      mayAsk: () => !this.diskIsSlow,
+      mayBeat: () => !this.diskIsSlow,
       supportChanged: (store) => wakeLeadersWith(this, store),
       peerSilent: (node, isSilent) => deps.peerSilent(node, isSilent),
       promiseLapsed: (store) => wakeFollowersOf(this, store),
@@ -262,6 +264,7 @@ export class Store implements ReplicaHost {
     this.liveness.start();
     this.sideTransport.start();
     this.#scheduler.start(() => {
+      this.#heedClock();
       this.liveness.checkExpirations();
       this.checkpointer.tick();
       this.#publisher.tick();
@@ -322,6 +325,21 @@ export class Store implements ReplicaHost {
     this.#publisher.publish();
   }
 
+  /** No lease is served by a wrong clock (`Lease.check`), so whoever has a right one is to have them. */
+  #heedClock(): void {
+    const isWrong = this.clock.complaint() !== undefined;
+    if (isWrong === this.#clockIsWrong) return;
+    this.#clockIsWrong = isWrong;
+    this.#publisher.publish();
+    if (!isWrong) return;
+    this.#handOverLeases().catch((error: unknown) => this.fatal(error));
+  }
+
+  /** As of the last tick. */
+  get clockIsWrong(): boolean {
+    return this.#clockIsWrong;
+  }
+
   #handOverLeases(): Promise<void> {
     return transferLeases(this.replicas.values(), this.settings.drainTimeoutMs);
   }
@@ -333,7 +351,7 @@ export class Store implements ReplicaHost {
 
   /** Is to hold no leases. */
   get draining(): boolean {
-    return this.stopping || this.#givesLeases;
+    return this.stopping || this.#givesLeases || this.#clockIsWrong;
   }
 
   get running(): boolean {

@@ -3,7 +3,7 @@ import { magnitude, oneMachine } from './draws.ts';
 import { faultClass } from './fault.ts';
 import { type SeededRandom } from '../random.ts';
 
-/** Two clocks are never so far apart that a store ends itself (80 % of the maximum offset, 500 ms), also after drifting. */
+/** Two clocks are never so far apart that a node stops serving (80 % of the maximum offset, 500 ms), also after drifting. */
 export const offsetMaxMs = 170;
 
 function offset(random: SeededRandom): number {
@@ -51,16 +51,16 @@ export const clocks = {
     },
   }),
 
-  /** Far ahead of all others, for some time: the node ends itself, or nobody believes it. */
+  /** Far from all others, for some time: the node refuses to serve, and comes back. */
   'clock-far': faultClass({
     weight: 3,
     draw: (random, scene) => ({
       machine: oneMachine(random, scene),
-      offsetMs: magnitude(random, 600, 20_000),
+      offsetMs: (random.chance(0.5) ? 1 : -1) * magnitude(random, 600, 20_000),
       durationMs: magnitude(random, 500, 15_000),
     }),
     inject({ cluster, after }, { machine, offsetMs, durationMs }) {
-      cluster.misplaceClock(machine, { offsetMs, durationMs });
+      cluster.setClock(machine, { offsetMs, driftPpm: 0 });
       after(durationMs, () => cluster.setClock(machine, { offsetMs: 0, driftPpm: 0 }));
     },
   }),

@@ -2,6 +2,7 @@
 import { type ReportedSession } from '../../kv/index.ts';
 import { sqlError } from '../errors.ts';
 import { type ClientAddress } from '../functions/index.ts';
+import { refuseWrongClock } from './clock-check.ts';
 import { type SessionServices } from './services.ts';
 import { Session } from './session.ts';
 
@@ -42,10 +43,11 @@ export class SqlService {
 
   /**
    * Opens a session. Throws 3D000 for an unknown database, 28000 for an unknown user, 22023 for bad
-   * settings, 53300 when there are too many, 57P03 while the node drains.
+   * settings, 53300 when there are too many, 57P03 while the node drains or its clock is wrong.
    */
   async newSession(options: NewSession): Promise<Session> {
     if (this.#isDraining) throw sqlError('cannotConnectNow', 'the node is shutting down');
+    refuseWrongClock(this.services.db.clock);
     if (this.#sessions.size >= this.#maxSessions) {
       throw sqlError('tooManyConnections', 'sorry, too many clients already');
     }

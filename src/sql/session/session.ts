@@ -15,6 +15,7 @@ import { type Datum, findZone } from '../types/index.ts';
 import { type SessionHost } from '../virtual/index.ts';
 import { type ClientOutput, type ResultFormats } from './client.ts';
 import { changefeedColumns } from './changefeed.ts';
+import { refuseWrongClock } from './clock-check.ts';
 import { controlColumns } from './control.ts';
 import { SessionEval, type SessionIdentity } from './eval-context.ts';
 import { deadlockFailure } from './deadlocks.ts';
@@ -468,6 +469,7 @@ export class Session {
 
   async #executePart(portal: Portal, maxRows: number, out: ClientOutput): Promise<void> {
     this.checkNotFailed(portal.statement);
+    if (portal.run === undefined) refuseWrongClock(this.services.db.clock);
     if (portal.isDone) {
       out.complete('SELECT 0');
       return;

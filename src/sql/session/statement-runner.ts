@@ -15,6 +15,7 @@ import { type Datum, type Row, timestampOfWall } from '../types/index.ts';
 import { DigestOutput, failureDigest } from './answer-digest.ts';
 import { type ClientOutput } from './client.ts';
 import { runChangefeed } from './changefeed.ts';
+import { refuseWrongClock } from './clock-check.ts';
 import { runControl } from './control.ts';
 import { runCopy } from './copy/copy.ts';
 import { isStatementRetry, toSqlFailure } from './kv-errors.ts';
@@ -58,6 +59,7 @@ export class StatementRunner {
       await this.#runTransactionStatement(statement, run.out);
       return;
     }
+    refuseWrongClock(this.#services.db.clock);
     // Nothing follows what has no end.
     const isEndless = statement.kind === 'changefeed' && this.#transaction.state === 'idle';
     if (!(alone || isEndless) || this.#transaction.state === 'explicit') {

@@ -13,7 +13,7 @@ import {
 import { type Record_, type Source } from './build.ts';
 
 const shape = 'is_live:bool replicas:int8 is_decommissioning:bool membership:text is_draining:bool';
-export const nodeMembershipShape = `node_id:int8 ${shape}`;
+export const nodeMembershipShape = `node_id:int8 ${shape} clock_problem:text`;
 export const storeMembershipShape = `store_id:int8 node_id:int8 ${shape}`;
 
 /** What a store tells of itself; one that was set aside tells less. */
@@ -29,11 +29,12 @@ export async function nodeMembershipRows(s: Source): Promise<Record_[]> {
   const stores = storesKnown(s);
   const nodes = s.context.gossip?.list(gossipKeys.nodePrefix) ?? [];
   return nodes.map(([, value]) => {
-    const { nodeId } = value as NodeInfo;
+    const { nodeId, clockProblem } = value as NodeInfo;
     return {
       node_id: BigInt(nodeId),
       is_live: isLive(nodeId),
       is_draining: stores.some((each) => each.nodeId === nodeId && each.draining === true),
+      clock_problem: clockProblem ?? null,
       ...rowOf(asMember('node', nodeId)),
     };
   });

@@ -156,6 +156,8 @@ export class Cluster {
     Pick<Machine, 'engine' | 'env' | 'clock' | 'transport' | 'tampered' | 'store' | 'router'>
   > {
     const bare = new VirtualEnv(this.time, disk, this.random.u32());
+    // A machine's clock outlives its processes.
+    bare.offsetMs = this.machines[id - 1]?.env.offsetMs ?? 0;
     const diskWatch = new DiskWatch(bare, {
       limitMs: 20_000,
       onStall: (error) => store.fatal(error),

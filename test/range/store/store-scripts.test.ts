@@ -263,6 +263,11 @@ class Runner {
         return this.replicas(Number(args[0]));
       case 'serving':
         return this.it.serving(Number(args[0] ?? 1)).join(',');
+      case 'complaints':
+        return this.it
+          .live()
+          .map(({ id, clock }) => `${id}: ${clock.complaint() ?? 'none'}`)
+          .join('\n');
       case 'isolate':
         this.it.isolate(Number(args[0]));
         return '';
