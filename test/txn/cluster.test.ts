@@ -261,6 +261,19 @@ describe('coordinators that go away', () => {
     const own = await send(cluster, meta, { kind: 'get', key: key('a'), lock: 'none' });
     expect(own.kind === 'error' ? own.error.kind : 'ok').toBe('txn-aborted');
   });
+
+  it('... nor where the lease was given away since (X11)', async () => {
+    const { cluster, env } = start(['b']);
+    const meta = await lostCoordinator(cluster, ['a', 'b']);
+    const reading = cluster.db.readCurrent(key('b'));
+    await env.runFor(7_000);
+    await reading;
+    for (const replica of cluster.replicas.slice()) {
+      replica.renewLease(replica.executor.handOver());
+    }
+    const own = await send(cluster, meta, { kind: 'get', key: key('b'), lock: 'none' });
+    expect(own.kind === 'error' ? own.error.kind : 'ok').toBe('txn-aborted');
+  });
 });
 
 describe('leases', () => {

@@ -19,6 +19,7 @@ import {
   type BatchRequest,
   type BatchResponse,
   type Gossip,
+  type Handover,
   type KvError,
   type KvRequest,
   type RangeDescriptor,
@@ -165,13 +166,13 @@ class TestReplica implements ReplicaPort {
     return true;
   }
 
-  /** The lease moves to another replica, which knows nothing but when it began. */
-  renewLease(): void {
+  /** The lease moves to another replica, which knows nothing but when it began, and what it is handed. */
+  renewLease(handover?: Handover): void {
     this.hasLease = false;
     this.leaseSequence++;
     this.executor.leaseLost();
     const next = new TestReplica(this.cluster, this.descriptor, this.clock.now());
-    next.executor.leaseAcquired(next.leaseStart);
+    next.executor.leaseAcquired(next.leaseStart, handover);
     this.cluster.replicas.splice(this.cluster.replicas.indexOf(this), 1, next);
   }
 }

@@ -3,6 +3,7 @@
  * (whoever waits asks again and queues up anew), and tombstones. Bounded, because it travels in one command.
  */
 import { type Handover, type HeldLock } from '../../kv/index.ts';
+import { type FinishedTxns } from './finished-txns.ts';
 import { type LockTable, metaOf } from './lock-table.ts';
 import { type TxnTombstones } from './txn-tombstones.ts';
 
@@ -18,11 +19,18 @@ export function handOver(locks: LockTable, tombstones: TxnTombstones): Handover 
 /** The table knows nothing yet of the keys that are locked. */
 export function takeOver(
   handover: Handover,
-  { locks, tombstones }: { readonly locks: LockTable; readonly tombstones: TxnTombstones },
+  known: {
+    readonly locks: LockTable;
+    readonly tombstones: TxnTombstones;
+    readonly finished: FinishedTxns;
+  },
 ): void {
-  tombstones.adopt(handover);
+  known.tombstones.adopt(handover);
+  for (const { finished } of handover.tombstones) {
+    if (finished?.status === 'aborted') known.finished.add(finished);
+  }
   for (const { key, owner, strength } of handover.locks) {
-    locks.tryAcquire(key, metaOf(owner), strength);
+    known.locks.tryAcquire(key, metaOf(owner), strength);
   }
 }
 

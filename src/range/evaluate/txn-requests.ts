@@ -206,6 +206,8 @@ export async function evaluateResolve(
     ctx.unresolved = rest;
     if (txn.status === 'aborted') {
       ctx.afterApply.push(() => {
+        // It may not know yet, and the lease may move before it reads here again (trap X11).
+        ctx.state.tombstones.addFinished(txn, ctx.now);
         ctx.state.locks.failWaits(txn.id, { kind: 'txn-aborted', reason: 'rolled back' });
       });
     }
