@@ -166,7 +166,8 @@ export class ClusterTxn implements Txn {
     if (
       !this.#optimistic ||
       this.#flight.buffer !== undefined ||
-      this.buffer.get(key) !== undefined
+      this.buffer.get(key) !== undefined ||
+      this.intents.has(key)
     ) {
       return undefined;
     }

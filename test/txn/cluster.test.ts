@@ -559,6 +559,23 @@ describe('what was assumed', () => {
     expect(await errorOf(withTime(env, txn.commit()))).toBe('txn-retry');
     expect(await read(cluster, 'a')).toBe('1');
   });
+
+  it('is not told again where an intent lies', async () => {
+    const { cluster, env } = start();
+    const { db } = cluster;
+    await withTime(
+      env,
+      db.run({}, async (txn) => txn.put(key('a'), bytes('1'))),
+    );
+    const txn = db.begin({ optimistic: true });
+    expect(await withTime(env, txn.get(key('a'), { mayAssume: true }))).toEqual(bytes('1'));
+    txn.put(key('a'), bytes('2'));
+    await withTime(env, txn.flush());
+    expect(await withTime(env, txn.get(key('a'), { mayAssume: true }))).toEqual(bytes('2'));
+    // What was assumed was not checked by the write.
+    expect(await errorOf(withTime(env, txn.commit()))).toBe('txn-retry');
+    expect(await read(cluster, 'a')).toBe('1');
+  });
 });
 
 describe('a reader that pushes a writer', () => {
