@@ -6,8 +6,8 @@
 
 /** @typedef {{ file: string, text: string, replacement: string }} Patch */
 /**
- * `faults`, `workload`: the classes of faults among which, and the load under which, it has to be found; default: what
- * each seed draws. `sign`: what the finding has to say; default: anything.
+ * `faults`, `workload`: the classes of faults among which, and the load (as `skein sim` takes it) under which, it has to be
+ * found; default: what each seed draws. `sign`: what the finding has to say; default: anything.
  * @typedef {{ name: string, wrong: string, faults?: string[], workload?: string, sign?: RegExp, patches: Patch[] }} Mutant
  */
 
@@ -159,6 +159,25 @@ exports.mutants = [
     ],
   },
   {
+    name: 'M10',
+    wrong: 'nothing above the read timestamp is uncertain',
+    faults: ['clock', 'clock-strobe'],
+    workload: 'register',
+    sign: /^not-linearizable:/,
+    patches: [
+      {
+        file: 'src/txn/cluster-db.ts',
+        text: 'options.asOf === undefined ? addMicros(now, this.clock.maxOffsetMicros) : readTimestamp',
+        replacement: 'readTimestamp',
+      },
+      {
+        file: 'src/txn/cluster-txn.ts',
+        text: 'addMicros(now, clock.maxOffsetMicros)',
+        replacement: 'now',
+      },
+    ],
+  },
+  {
     name: 'M12',
     wrong: 'the lease is checked as a request begins, and up to its very end',
     faults: ['late-leaseholder'],
@@ -232,6 +251,29 @@ exports.mutants = [
         replacement: `  const { env, router } = txn.parts;
   await resolve(txn.parts, remains.intents, finished(remains.meta, 'committed'));
 `,
+      },
+    ],
+  },
+  {
+    name: 'M15',
+    wrong: 'a heartbeat or a commit makes the record of a transaction anew that has been aborted',
+    workload: 'kv',
+    sign: /^lost-write:/,
+    patches: [
+      {
+        file: 'src/range/concurrency/txn-tombstones.ts',
+        text: 'compareTimestamps(txn.minTimestamp, this.#lowWater) > 0 && this.finished(txn.id) === undefined',
+        replacement: 'compareTimestamps(txn.minTimestamp, zeroTimestamp) > 0',
+      },
+      {
+        file: 'src/range/evaluate/end-txn.ts',
+        text: "  if (tombstones.finished(txn.id) !== undefined) return 'the transaction has been finished before';\n",
+        replacement: '',
+      },
+      {
+        file: 'src/range/evaluate/executor.ts',
+        text: "requests.some((request) => request.kind === 'end-txn' && !request.commit)",
+        replacement: "requests.some((request) => request.kind === 'end-txn')",
       },
     ],
   },
@@ -368,6 +410,74 @@ function isUnrepeatable(txn: TxnMeta | undefined, `,
         file: 'src/range/replica/merge-watch.ts',
         text: 'this.#isBlocked = isLeaving(this.#ownRecord());',
         replacement: 'this.#isBlocked = isLeaving(this.#ownRecord()) && term < 0;',
+      },
+    ],
+  },
+  {
+    name: 'M27a',
+    wrong: 'an update writes no new entry of a unique index',
+    workload: 'sql:unique',
+    sign: /^(index-mismatch|duplicate):/,
+    patches: [
+      {
+        file: 'src/sql/exec/dml/mutations.ts',
+        text: '        txn.insert(key, value);\n',
+        replacement: `        if (before === undefined || codec === tableCodec(rules.table).indexes[0])
+          txn.insert(key, value);
+`,
+      },
+    ],
+  },
+  {
+    name: 'M27b',
+    wrong: 'an update leaves the old entry of a secondary index',
+    workload: 'sql:unique',
+    sign: /^index-mismatch:/,
+    patches: [
+      {
+        file: 'src/sql/exec/dml/mutations.ts',
+        text: '      txn.delete(key);\n',
+        replacement: `      if (after === undefined || codec === tableCodec(rules.table).indexes[0]) txn.delete(key);
+`,
+      },
+    ],
+  },
+  {
+    name: 'M28',
+    wrong: 'int8 values of keys are rounded to 53 bits',
+    workload: 'sql:set',
+    sign: /^(duplicate|unexpected|lost|stale):/,
+    patches: [
+      {
+        file: 'src/encoding/ordered.ts',
+        text: 'return BigInt(this.#integer(0));',
+        replacement: 'return BigInt(Number(this.#integer(0)));',
+      },
+    ],
+  },
+  {
+    name: 'M29',
+    wrong: 'a transaction that was aborted goes on reading, without what it has written',
+    workload: 'kv',
+    sign: /^own-write-missed:/,
+    patches: [
+      {
+        file: 'src/range/concurrency/finished-txns.ts',
+        text: "return this.#entries.get(txnId)?.status === 'aborted';",
+        replacement: "return this.#entries.get(txnId)?.status === 'pending';",
+      },
+    ],
+  },
+  {
+    name: 'M30',
+    wrong: 'deadlocks of three transactions are not seen',
+    workload: 'sql:list-append',
+    sign: /did not (finish|serve) within/,
+    patches: [
+      {
+        file: 'src/range/concurrency/txn-wait-queue.ts',
+        text: '        frontier.push(waiter);\n',
+        replacement: '',
       },
     ],
   },

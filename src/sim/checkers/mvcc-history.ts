@@ -4,7 +4,7 @@
  *
  *   - an acknowledged transaction has all its last writes at its commit timestamp, and all it read is what is
  *     there at that timestamp, in the order of its own steps;
- *   - one that failed has left nothing, one of unknown outcome all or nothing;
+ *   - one that failed has left nothing, one of unknown outcome all or nothing; what either wrote it has read back until then;
  *   - every version belongs to exactly one transaction, and none to a write that its own transaction replaced;
  *   - who begins after a write of a key is known has a later timestamp, and so does a write of a key after the
  *     reads that have been answered.
@@ -179,7 +179,10 @@ type Reads = Map<number, Version | undefined>;
 function checkReads(transaction: Placed, stored: VersionIndex, found: Found): Reads {
   const reads: Reads = new Map();
   const { at, what, name, lastWrites: written } = transaction;
-  if (at === undefined) return reads;
+  if (at === undefined) {
+    checkOwnReads(transaction, found);
+    return reads;
+  }
   if (what.boundTo !== undefined && !equalTimestamps(what.boundTo, at)) {
     found('moved-timestamp', `bound to ${formatTimestamp(what.boundTo)}; ${name}`);
   }
@@ -232,6 +235,21 @@ function checkReads(transaction: Placed, stored: VersionIndex, found: Found): Re
   }
   for (const key of unmet) found('unmet-condition', `k${key} was there; ${name}`);
   return reads;
+}
+
+/** Nobody knows what else was there for a transaction that has not happened. */
+function checkOwnReads({ what, name }: Placed, found: Found): void {
+  for (const [index, step] of what.steps.entries()) {
+    if (step.kind !== 'read' && step.kind !== 'scan') continue;
+    const own = lastWrites(what.steps.slice(0, index));
+    const rows = step.kind === 'read' ? [[step.key, step.value] as const] : step.rows;
+    const read = new Map<number, number | undefined>(rows);
+    for (const [key, value] of own) {
+      const isRead = step.kind === 'read' ? key === step.key : key >= step.from && key < step.to;
+      if (!isRead || read.get(key) === value) continue;
+      found('own-write-missed', `k${key} was ${value}, read as ${read.get(key)}; ${name}`);
+    }
+  }
 }
 
 /** The latest timestamp at which something is known, and from whom. */

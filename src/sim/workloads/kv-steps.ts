@@ -126,6 +126,9 @@ export function undone(steps: readonly Step[]): Step {
   };
 }
 
+/** What was written leaves as intents, which others meet before the end. */
+export const layIntents: Step = (txn) => txn.flush();
+
 export function pause(space: KvSpace, random: SeededRandom): Step {
   return waitFor(space, random.float() * 300);
 }

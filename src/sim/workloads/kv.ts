@@ -1,7 +1,7 @@
 /**
  * Random operations on a few keys through everything that the transactional interface offers: point reads, alone
- * and together, scans both ways with limits, puts, inserts, deletes, locks, savepoints, optimistic reads, reads
- * in the past, fixed timestamps, cancellation. Every value is written once, and `checkers/mvcc-history.ts`
+ * and together, scans both ways with limits, puts, inserts, deletes, intents before the end, locks, savepoints,
+ * optimistic reads, reads in the past, fixed timestamps, cancellation. Every value is written once, and `checkers/mvcc-history.ts`
  * compares what clients were told with every version in the stores.
  */
 import { indexPrefix, KeyWriter, writeIndexPrefix } from '../../encoding/index.ts';
@@ -19,6 +19,7 @@ import {
   drawWrite,
   giveUp,
   keysBelow,
+  layIntents,
   pause,
   putInto,
   readKey,
@@ -143,6 +144,7 @@ export class Kv implements Workload {
     const draw = (): Step => {
       if (random.chance(0.45)) return drawRead(space, random, { mayLock: true });
       if (random.chance(0.15)) return pause(space, random);
+      if (random.chance(0.15)) return layIntents;
       return drawWrite(space, random);
     };
     const drawAll = (max: number): Step[] =>
