@@ -5,6 +5,7 @@
 import { afterEach, expect, it, vi } from 'vitest';
 import { ClosedTimestamp } from '../../src/range/closed/closed-timestamp.ts';
 import { LeaseSupport } from '../../src/range/replica/lease-support.ts';
+import { MachineClock } from '../../src/kv/machine-clock.ts';
 import { Replica } from '../../src/range/replica/replica.ts';
 import { SupportLedger } from '../../src/range/store/liveness.ts';
 import { TimestampCache } from '../../src/range/concurrency/timestamp-cache.ts';
@@ -148,6 +149,17 @@ const planted: readonly Planted[] = [
     },
     seeds: 15,
     sign: /two leaseholders/,
+  },
+  {
+    bug: 'a node believes its own clock, however far it is from the others',
+    faults: ['clock-far'],
+    workload: 'register',
+    plant: () => {
+      vi.spyOn(MachineClock.prototype, 'note').mockImplementation(() => undefined);
+      return {};
+    },
+    seeds: 40,
+    sign: /not-linearizable/,
   },
   {
     bug: 'a leader serves for ever',
