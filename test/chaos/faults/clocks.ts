@@ -20,6 +20,9 @@ function setClocks(
   }
 }
 
+/** A clock that is right again has to agree with the others' for 3 s before its node serves: that belongs to the fault. */
+const untilTrustedMs = 3_500;
+
 const right = { offsetsMs: [], strobePeriodMs: 0 };
 
 export const clocks = {
@@ -67,6 +70,7 @@ export const clocks = {
         target.struck(`${named([node])} ahead by ${offsetMs} ms`);
         await target.hold(forMs);
         setClocks(target, [node], right);
+        await target.hold(untilTrustedMs);
       },
     };
   },
