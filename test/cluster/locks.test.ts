@@ -90,6 +90,21 @@ it('locks and deadlocks show who takes part, on whatever nodes', async () => {
        WHERE contention_duration < '1 hour' GROUP BY 1 HAVING max(contention_duration) > '0' AND table_name = 't'`,
     );
     expect(sums.rows).toEqual([{ table_name: 't', n: 2 }]);
+    for (const client of [a, b]) await client.query('BEGIN');
+    await a.query('SELECT * FROM t WHERE id = 1 FOR KEY SHARE');
+    await a.query('SELECT * FROM t WHERE id = 2 FOR SHARE');
+    await b.query('SELECT * FROM t WHERE id = 1 FOR NO KEY UPDATE');
+    const tuples = await look.query(
+      `SELECT mode FROM pg_locks WHERE relation = 't'::regclass AND locktype = 'tuple' ORDER BY mode`,
+    );
+    const modes = ['AccessShareLock', 'ExclusiveLock', 'RowShareLock'];
+    expect(tuples.rows).toEqual(modes.map((each) => ({ mode: each })));
+    const strengths = await look.query(
+      `SELECT lock_strength FROM skein_internal.cluster_locks WHERE table_name = 't' ORDER BY 1`,
+    );
+    const names = ['KeyShared', 'NoKeyExclusive', 'Shared'];
+    expect(strengths.rows).toEqual(names.map((each) => ({ lock_strength: each })));
+    for (const client of [a, b]) await client.query('COMMIT');
     await a.query('SELECT pg_advisory_lock(7), pg_advisory_lock(1, 2)');
     const advisory = await look.query(
       `SELECT classid, objid, objsubid, mode FROM pg_locks WHERE locktype = 'advisory' ORDER BY objsubid`,
