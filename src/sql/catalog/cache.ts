@@ -236,7 +236,7 @@ export class CatalogCache {
         const [recordBytes, registration] = await txn.getMany([versionKey, nodeKey(this.nodeId)]);
         const struckUntil = struckOffUntil(registration);
         const wasOff = registration === undefined || struckUntil > 0;
-        const mayRegister = !this.#isStopped && this.env.clock.wallMicros() >= struckUntil;
+        const mayRegister = !this.#isStopped && this.db.clock.physicalMicros() >= struckUntil;
         if (wasOff && mayRegister) txn.put(nodeKey(this.nodeId), registered);
         return {
           snapshot: await updateCatalog(txn, this.#snapshot, decodeVersion(recordBytes)),
@@ -516,7 +516,7 @@ export class CatalogCache {
   async #waitOut(nodes: readonly NodeId[]): Promise<void> {
     this.env.log.warn({ nodes }, 'waiting for the catalog leases of nodes that do not answer');
     // Long enough for the change that the node is in the way of.
-    const until = this.env.clock.wallMicros() + (this.#leaseMs * 1.1 + holdMs) * 1000;
+    const until = this.db.clock.physicalMicros() + (this.#leaseMs * 1.1 + holdMs) * 1000;
     for (const node of nodes) await this.#register(node, Buffer.from(String(Math.round(until))));
     // A tenth more: monotonic clocks of two machines do not run at quite the same rate.
     await sleep(this.env, this.#leaseMs * 1.1);

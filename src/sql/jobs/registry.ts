@@ -179,7 +179,7 @@ export class JobRegistry {
     const { env, db, cache } = this.#options;
     const { jobs, live } = await db.run({ name: 'jobs' }, async (txn) => ({
       jobs: await readJobs(txn),
-      live: await liveSessions(txn, env.clock.wallMicros()),
+      live: await liveSessions(txn, db.clock.physicalMicros()),
     }));
     await this.#cleanUp(jobs);
     for (const job of jobs) {
@@ -222,12 +222,12 @@ export class JobRegistry {
 
   /** Undefined when somebody else was faster. */
   async #claim(id: bigint): Promise<Job | undefined> {
-    const { env, db } = this.#options;
+    const { db } = this.#options;
     const claim = this.#session.name ?? (await this.#session.renew());
     return db.run({ name: 'claim job' }, async (txn) => {
       const job = await readJob(txn, id);
       if (job === undefined || hasEnded(job) || job.status === 'paused') return undefined;
-      const live = await liveSessions(txn, env.clock.wallMicros());
+      const live = await liveSessions(txn, db.clock.physicalMicros());
       if (this.#isTaken(job, live)) return undefined;
       if (job.status === 'pause-requested') {
         writeJob(txn, { ...job, status: 'paused', claim: null, modified: this.#now });

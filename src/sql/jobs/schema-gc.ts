@@ -46,11 +46,11 @@ function ttlSeconds(payload: SchemaGcPayload, snapshot: CatalogSnapshot): number
   return payload.ttlSeconds ?? fullZone(snapshot, { id: databaseId, subId: 0 }).gcTtlSeconds;
 }
 
-async function run({ job, env, db, cache, check, progress }: JobRun): Promise<void> {
+async function run({ job, db, cache, check, progress }: JobRun): Promise<void> {
   const payload = payloadOf(job);
   const { spans } = payload;
   const keptMicros = ttlSeconds(payload, cache.current) * 1_000_000;
-  const threshold = { wall: env.clock.wallMicros() - keptMicros, logical: 0 };
+  const threshold = { wall: db.clock.physicalMicros() - keptMicros, logical: 0 };
   await progress({ fraction: 0, runningStatus: 'clearing data' });
   for (const [at, span] of spans.entries()) {
     check();

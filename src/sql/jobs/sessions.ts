@@ -3,7 +3,8 @@
  * session has run out is free for others, so one write now and then keeps any number of claims.
  *
  * A session is over for its node before it is over for the others: the node measures from before it began to write, on
- * the clock that the others compare with, less the maximum offset.
+ * the clock that the others compare with, less the maximum offset. Times are `physicalMicros` of the node's clock, not what the
+ * machine's shows: a node whose clock was set goes on with its jobs, and must not take those of others for abandoned.
  */
 import { systemKey } from '../../encoding/index.ts';
 import { type Db, type NodeId, type Txn } from '../../kv/index.ts';
@@ -34,12 +35,12 @@ export class JobSession {
   /** Undefined while this node has no session, or cannot be sure of it. */
   get name(): string | undefined {
     const { maxOffsetMicros } = this.#db.clock;
-    return this.#env.clock.wallMicros() + maxOffsetMicros < this.#until ? this.#name : undefined;
+    return this.#db.clock.physicalMicros() + maxOffsetMicros < this.#until ? this.#name : undefined;
   }
 
   /** Begins a session, or makes it last longer; a former one that has run out does not come back. */
   async renew(): Promise<string> {
-    const before = this.#env.clock.wallMicros();
+    const before = this.#db.clock.physicalMicros();
     const name = this.name ?? `${this.#nodeId}/${this.#env.random.bytes(8).toString('hex')}`;
     const record: SessionRecord = { name, until: before + sessionMicros };
     await this.#db.run({ name: 'job session' }, async (txn) => {
