@@ -1,7 +1,7 @@
 /**
  * Random transactions of all isolation levels side by side, judged by timestamps: what each of them has read must be what the versions
- * of the others say at its snapshot, and nobody else may have written what it wrote or locked between that and its
- * commit. Leases change in between and take the locks with them.
+ * of the others say at its snapshot, nobody else may have written what it wrote or locked between that and its commit, and
+ * rows that it refers to are there when it commits. Leases change in between and take the locks with them.
  */
 import { afterAll, describe, expect, it } from 'vitest';
 import {
@@ -21,6 +21,7 @@ import { VirtualEnv } from './virtual-env.ts';
 
 const words = ['k1', 'k2', 'k3', 'x', 'y'];
 const levels = ['serializable', 'snapshot', 'read-committed'] as const;
+const locks = ['none', 'none', 'key-share', 'share', 'no-key-update', 'update', 'update'] as const;
 const scanned = { start: scriptKey('k'), end: scriptKey('l') };
 
 /** What one try of one statement has done; `values`: of all keys of a scan that are there. */
@@ -29,6 +30,8 @@ interface Statement {
   readonly reads: { readonly keys: readonly string[]; readonly values: Map<string, string> }[];
   /** Nobody else may write them between the statement's snapshot and the commit; a rollback to a savepoint forgets them. */
   guarded: Set<string>;
+  /** They were there at the statement's snapshot, and are to be there at the commit. */
+  referred: Set<string>;
   snapshot: Timestamp | undefined;
 }
 
@@ -60,7 +63,7 @@ async function step(session: Session, statement: Statement): Promise<void> {
   const { txn, random, own } = session;
   const word = words[random.below(words.length)] ?? 'x';
   const key = scriptKey(word);
-  const lock = (['none', 'share', 'update', 'update'] as const)[random.below(4)] ?? 'none';
+  const lock = locks[random.below(locks.length)] ?? 'none';
   const untilCommit = random.below(6) === 0;
   const see = (keys: readonly string[], values: Map<string, string>): void => {
     // Own writes cover what the store says.
@@ -91,7 +94,8 @@ async function step(session: Session, statement: Statement): Promise<void> {
       see(keys, values);
       for (const each of keys) {
         const isLocked = lock !== 'none' && values.has(each) && !own.has(each);
-        if (isLocked || untilCommit) statement.guarded.add(each);
+        if (isLocked && lock === 'key-share') statement.referred.add(each);
+        if ((isLocked && lock !== 'key-share') || untilCommit) statement.guarded.add(each);
       }
       return;
     }
@@ -100,11 +104,22 @@ async function step(session: Session, statement: Statement): Promise<void> {
     case 3:
       put();
       return txn.flush();
+    case 4: {
+      const value = await txn.get(key, { lock: 'key-share', existence: true });
+      if (own.has(word)) return;
+      if (value !== undefined) statement.referred.add(word);
+      else see([word], new Map());
+      return;
+    }
     default: {
       const value = await txn.get(key, { lock, untilCommit });
       see([word], new Map(value === undefined ? [] : [[word, value.toString()]]));
-      if (lock !== 'none' || (untilCommit && !own.has(word))) statement.guarded.add(word);
-      if (lock === 'update' && random.below(2) === 0) put();
+      const refers = lock === 'key-share' && value !== undefined;
+      if (refers && !own.has(word)) statement.referred.add(word);
+      const isLocked = lock !== 'none' && !refers;
+      if (isLocked || (untilCommit && !own.has(word))) statement.guarded.add(word);
+      const mayWrite = lock === 'update' || lock === 'no-key-update';
+      if (mayWrite && random.below(2) === 0) put();
     }
   }
 }
@@ -119,6 +134,7 @@ async function runStatement(db: Db, session: Session, seen: Seen): Promise<State
       began: db.clock.now(),
       reads: [],
       guarded: new Set(),
+      referred: new Set(),
       snapshot: undefined,
     };
     txn.beginStatement();
@@ -128,6 +144,7 @@ async function runStatement(db: Db, session: Session, seen: Seen): Promise<State
       txn.rollbackTo(savepoint);
       session.own = new Map(before);
       statement.guarded.clear();
+      statement.referred.clear();
     };
     try {
       for (let i = 1 + random.below(3); i > 0; i--) await step(session, statement);
@@ -206,7 +223,7 @@ function problems(txns: readonly Committed[], final: ReadonlyMap<string, string>
   }
   for (const txn of txns) {
     const { name, level, statements, writes, at } = txn;
-    for (const [i, { reads, guarded, snapshot, began }] of statements.entries()) {
+    for (const [i, { reads, guarded, referred, snapshot, began }] of statements.entries()) {
       if (snapshot === undefined) continue;
       const where = `${name} (${level}) statement ${i}`;
       for (const { keys, values } of reads) {
@@ -224,7 +241,15 @@ function problems(txns: readonly Committed[], final: ReadonlyMap<string, string>
           compareTimestamps(earlier.at, snapshot) > 0;
         if (isMissed) found.push(`${where} stands before ${earlier.name}, which had committed`);
       }
+      for (const key of referred) {
+        if (valueAt(key, snapshot, name) === undefined)
+          found.push(`${where} believed ${key} to be there`);
+      }
       if (writes.size === 0) continue;
+      for (const key of referred) {
+        if (!writes.has(key) && valueAt(key, at, name) === undefined)
+          found.push(`${where} refers to ${key}, which is gone`);
+      }
       for (const key of guarded) {
         for (const version of versions.get(key) ?? []) {
           const isBetween =
