@@ -11,6 +11,7 @@ import {
   decodeHead,
   headKey,
   mvccGet,
+  type FoundIntent,
   type MvccGet,
   type MvccWriteResult,
 } from '../../storage/index.ts';
@@ -107,7 +108,7 @@ function writeIf(
       return write(ctx, request, request.value);
     }
     case 'intent':
-      return { kind: 'intents', intents: [got], strength: 'update' };
+      return { kind: 'intents', intents: [got], strength: queuesFor(request.value, got) };
     case 'uncertain':
     case 'newer':
       return { kind: 'raise-write', to: nextTimestamp(got.existing) };
@@ -129,9 +130,16 @@ function write(
     sequence: request.sequence,
     unchangedSince: request.unchangedSince ?? presentStatement(ctx),
   });
-  return result instanceof Promise
-    ? result.then((later) => afterPut(ctx, later, written, request.unchangedSince))
-    : afterPut(ctx, result, written, request.unchangedSince);
+  const conclude = (put: MvccWriteResult): Outcome => {
+    const strength = put.kind === 'intent' ? queuesFor(value, put) : undefined;
+    return afterPut(ctx, put, { result: written, strength, before: request.unchangedSince });
+  };
+  return result instanceof Promise ? result.then(conclude) : conclude(result);
+}
+
+/** As which a write waits for an intent: see `lockInTheWay`. */
+function queuesFor(value: Buffer | undefined, { keepsRow }: FoundIntent): HeldStrength {
+  return value !== undefined && keepsRow ? 'no-key-update' : 'update';
 }
 
 /** Below 'serializable' nobody else may have changed what the present statement writes: first committer wins. */
@@ -145,35 +153,45 @@ function intentOwner(ctx: EvaluationContext): TxnMeta | undefined {
   return txn === undefined ? undefined : { ...txn, readTimestamp: txn.writeTimestamp };
 }
 
-/** `before`: what was written belongs to a statement that nobody can run again. */
+/**
+ * `strength`: how a transaction waits for an intent in the way. `before`: what was written belongs to a statement that nobody can
+ * run again.
+ */
 function afterPut(
   ctx: EvaluationContext,
-  result: MvccWriteResult,
-  value: KvResult,
-  before?: Timestamp,
+  put: MvccWriteResult,
+  {
+    result,
+    strength,
+    before,
+  }: {
+    readonly result: KvResult;
+    readonly strength?: HeldStrength | undefined;
+    readonly before?: Timestamp | undefined;
+  },
 ): Outcome {
-  switch (result.kind) {
+  switch (put.kind) {
     case 'ok':
-      return ok(value);
+      return ok(result);
     case 'intent':
-      if (result.intent.txnId === ctx.txn?.id) {
+      if (put.intent.txnId === ctx.txn?.id) {
         return invalid('a one-phase commit over an intent of its own transaction');
       }
       return {
         kind: 'intents',
-        intents: [result],
-        strength: ctx.txn === undefined ? undefined : 'update',
+        intents: [put],
+        strength: ctx.txn === undefined ? undefined : strength,
       };
     case 'newer':
-      return { kind: 'raise-write', to: nextTimestamp(result.existing) };
+      return { kind: 'raise-write', to: nextTimestamp(put.existing) };
     case 'changed': {
-      const { key, existing } = result;
+      const { key, existing } = put;
       return before === undefined
         ? { kind: 'raise-read', to: existing, error: { kind: 'write-too-old', key, existing } }
         : failed({ kind: 'txn-retry', reason: 'a row that was locked or written has changed' });
     }
     default:
-      return unreachable(result);
+      return unreachable(put);
   }
 }
 
@@ -199,7 +217,7 @@ export async function evaluateIncrement(
     txn: undefined,
     sequence: 0,
   });
-  return afterPut(ctx, put, { kind: 'increment', value });
+  return afterPut(ctx, put, { result: { kind: 'increment', value } });
 }
 
 export function evaluateClearRange(
