@@ -88,6 +88,7 @@ exports.mutants = [
     name: 'M6',
     wrong: 'a new leaseholder does not know what was read under the lease before',
     faults: ['transfer'],
+    workload: 'kv',
     patches: [
       {
         file: 'src/range/evaluate/executor.ts',
@@ -112,6 +113,7 @@ exports.mutants = [
     name: 'M7b',
     wrong: 'a split does not hand over what was read on the right side',
     faults: ['split', 'merge'],
+    workload: 'kv',
     patches: [
       {
         file: 'src/range/evaluate/executor.ts',
