@@ -187,12 +187,15 @@ function checkReads(transaction: Placed, stored: VersionIndex, found: Found): Re
     found('moved-timestamp', `bound to ${formatTimestamp(what.boundTo)}; ${name}`);
   }
   let own = new Map<number, number | undefined>();
-  let unmet: number[] = [];
-  const savepoints: { own: typeof own; unmet: number[] }[] = [];
+  /** What was demanded to be absent; what is undone need not have been looked at. */
+  let demanded: { key: number; read: Version | 'own' | undefined; isMet: boolean }[] = [];
+  const savepoints: { own: typeof own; demanded: typeof demanded }[] = [];
+  // Its own version is the newest at its timestamp.
+  const versionOf = (key: number): Version | undefined =>
+    stored.newest(key, at, { below: written.has(key) });
   const valueOf = (key: number): number | undefined => {
     if (own.has(key)) return own.get(key);
-    // Its own version is the newest at its timestamp.
-    const version = stored.newest(key, at, { below: written.has(key) });
+    const version = versionOf(key);
     reads.set(key, version);
     return version?.value;
   };
@@ -220,20 +223,27 @@ function checkReads(transaction: Placed, stored: VersionIndex, found: Found): Re
       case 'write':
         own.set(step.key, step.value);
         break;
-      case 'absent':
-        if (valueOf(step.key) !== undefined) unmet.push(step.key);
+      case 'absent': {
+        const { key } = step;
+        const read = own.has(key) ? 'own' : versionOf(key);
+        const value = read === 'own' ? own.get(key) : read?.value;
+        demanded.push({ key, read, isMet: value === undefined });
         break;
+      }
       case 'savepoint':
-        savepoints.push({ own: new Map(own), unmet: [...unmet] });
+        savepoints.push({ own: new Map(own), demanded: [...demanded] });
         break;
       case 'rollback':
-        ({ own, unmet } = savepoints.pop() ?? { own, unmet });
+        ({ own, demanded } = savepoints.pop() ?? { own, demanded });
         break;
       default:
         unreachable(step);
     }
   }
-  for (const key of unmet) found('unmet-condition', `k${key} was there; ${name}`);
+  for (const { key, read, isMet } of demanded) {
+    if (read !== 'own') reads.set(key, read);
+    if (!isMet) found('unmet-condition', `k${key} was there; ${name}`);
+  }
   return reads;
 }
 
