@@ -22,6 +22,9 @@ import { splitAt, unsplitAt } from './split.ts';
 import { refusalOfStore, resolvePlacement } from './targets.ts';
 import { transferLease } from './transfer.ts';
 
+const splitWaitMs = 10_000;
+const splitRetryMs = 50;
+
 export async function executeAdmin(
   store: Store,
   replica: Replica,
@@ -47,7 +50,7 @@ function perform(
     case 'admin-draw-placement':
       return Promise.resolve(undefined);
     case 'admin-split':
-      return replica.exclusively(() => splitAt(replica, db, request.splitKey, request.expiration));
+      return splitWhenPossible(store, replica, request);
     case 'admin-unsplit':
       return replica.exclusively(() => unsplitAt(replica, db, request.key));
     case 'admin-merge':
@@ -152,6 +155,7 @@ export function rangeInfo(replica: Replica): RangeInfo {
   };
 }
 
+type SplitRequest = Extract<AdminRequest, { kind: 'admin-split' }>;
 type FreezeRequest = Extract<AdminRequest, { kind: 'admin-freeze' }>;
 type CheckRequest = Extract<AdminRequest, { kind: 'check-consistency' }>;
 type SpanStatsRequest = Extract<AdminRequest, { kind: 'span-stats' }>;
@@ -175,6 +179,22 @@ async function checkConsistency(
 }
 
 /** Reads the span in a snapshot of now; requests go on meanwhile. */
+/** While replicas move, which takes a second or so, there is no split: whoever asks for one waits. */
+async function splitWhenPossible(
+  store: Store,
+  replica: Replica,
+  { splitKey, expiration }: SplitRequest,
+): Promise<KvError | undefined> {
+  const { env, deps } = store;
+  const deadlineMs = env.clock.monotonicMs() + splitWaitMs;
+  for (;;) {
+    const error = await replica.exclusively(() => splitAt(replica, deps.db, splitKey, expiration));
+    if (error?.kind !== 'unavailable' || env.clock.monotonicMs() >= deadlineMs) return error;
+    if (!store.running || replica.destroyed) return error;
+    await sleep(env, splitRetryMs);
+  }
+}
+
 async function countSpan(
   store: Store,
   replica: Replica,
