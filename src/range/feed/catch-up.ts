@@ -14,6 +14,7 @@ import {
   type EngineSnapshot,
 } from '../../storage/index.ts';
 import { yieldTurn, type Env } from '../../util/index.ts';
+import { copyOf } from './head-changes.ts';
 
 const pageRows = 256;
 
@@ -74,7 +75,7 @@ async function* pagesOf(
           yield found;
           found = [];
         }
-        found.push({ kind: 'value', key, value: value && Buffer.from(value), timestamp, previous });
+        found.push({ kind: 'value', key, value: copyOf(value), timestamp, previous });
       }
       yield found;
     }
@@ -103,7 +104,7 @@ async function* olderVersions(
       if (page.length === 0) return undefined;
       yield page.map(([engineKey, stored]) => ({
         timestamp: decodeVersionKey(engineKey).timestamp,
-        value: copy(decodeVersion(stored)),
+        value: copyOf(decodeVersion(stored)),
       }));
     }
   } finally {
@@ -120,12 +121,8 @@ async function valueAt(
   const rows = snapshot.iterate({ start: versionKey(key, at), end: versionsOf(key).end });
   try {
     const [row] = await rows.next(1);
-    return row && copy(decodeVersion(row[1]));
+    return row && copyOf(decodeVersion(row[1]));
   } finally {
     await rows.close();
   }
-}
-
-function copy(value: Buffer | undefined): Buffer | undefined {
-  return value && Buffer.from(value);
 }

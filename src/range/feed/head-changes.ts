@@ -51,10 +51,12 @@ export function committedBy({ key, before, after }: HeadChange): ChangedValue | 
   if (before?.timestamp !== undefined && compareTimestamps(before.timestamp, timestamp) >= 0) {
     return undefined;
   }
-  const value = copy(after?.value);
-  return { kind: 'value', key: Buffer.from(key), value, timestamp, previous: copy(before?.value) };
+  const value = copyOf(after?.value);
+  const previous = copyOf(before?.value);
+  return { kind: 'value', key: Buffer.from(key), value, timestamp, previous };
 }
 
-function copy(value: Buffer | undefined): Buffer | undefined {
+/** The value with memory of its own. */
+export function copyOf(value: Buffer | undefined): Buffer | undefined {
   return value && Buffer.from(value);
 }

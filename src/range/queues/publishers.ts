@@ -31,7 +31,7 @@ export function publishFirstRange(store: Store): void {
 }
 
 /** Who is not active. */
-export function publishMemberships(store: Store): void {
+function publishMemberships(store: Store): void {
   if (ledReplica(store, membershipsKey) === undefined) return;
   const { gossip } = store.deps;
   const plain = membershipsToPlain(decodeMemberships(store.peek(membershipsKey)));

@@ -178,7 +178,6 @@ async function checkConsistency(
   return { kind: 'ok', now: store.clock.now(), txn: undefined, results };
 }
 
-/** Reads the span in a snapshot of now; requests go on meanwhile. */
 /** While replicas move, which takes a second or so, there is no split: whoever asks for one waits. */
 async function splitWhenPossible(
   store: Store,
@@ -195,6 +194,7 @@ async function splitWhenPossible(
   }
 }
 
+/** Reads the span in a snapshot of now; requests go on meanwhile. */
 async function countSpan(
   store: Store,
   replica: Replica,

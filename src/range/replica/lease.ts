@@ -217,9 +217,8 @@ export class Lease {
     this.update();
   }
 
-  /** Orders `to` to campaign. The caller has made requests wait, and sealed the range. */
+  /** Orders `to` to campaign. The caller has made requests wait, and sealed the range in favour of it. */
   beginTransfer(to: RaftId): void {
-    this.giveUp(to);
     this.#replica.raft.transferLeadership(to);
     this.#replica.activate();
   }

@@ -27,10 +27,6 @@ export class TableHistory {
     this.#first = first;
   }
 
-  get id(): number {
-    return this.#first.id;
-  }
-
   /** Throws 55000 when the table was gone by then, or its rows elsewhere. */
   async at(time: Timestamp): Promise<TableDescriptor> {
     for (const { from, through, table } of this.#known) {

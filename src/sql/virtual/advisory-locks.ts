@@ -69,11 +69,9 @@ export class AdvisoryLocks {
     const keys = new LockKeys(lock, this.#id);
     this.#asking = taking.txn;
     const held = await this.#find(keys);
-    const isGranted =
-      taking.scope === 'session'
-        ? await this.#takeForSession(keys, held, taking)
-        : await this.#takeForTransaction(keys, held, taking);
-    return isGranted;
+    return taking.scope === 'session'
+      ? await this.#takeForSession(keys, held, taking)
+      : await this.#takeForTransaction(keys, held, taking);
   }
 
   async #takeForTransaction(
