@@ -136,6 +136,7 @@ export {
   isPlainRead,
   recordKeyOf,
   requestSpan,
+  spanContains,
 } from './request-span.ts';
 export { SortedMap } from './sorted-map.ts';
 export { addSpanStats, zeroSpanStats } from './span-stats.ts';

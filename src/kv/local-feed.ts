@@ -2,7 +2,7 @@
  * The feeds of `LocalDb`: commits stand above the clock's last reading there, so all that it has read is resolved; but for those of
  * transactions that have fixed their timestamps, which nobody waits for here.
  */
-import { type Timers } from '../util/index.ts';
+import { isBetween, type Timers } from '../util/index.ts';
 import { KvFailure } from './errors.ts';
 import { compareTimestamps, type HlcClock } from './hlc.ts';
 import {
@@ -38,7 +38,7 @@ export class LocalFeed implements SpanFeed {
     const { spans, after, withPrevious } = this.#options;
     const { key, timestamp } = change;
     if (compareTimestamps(timestamp, after) <= 0) return;
-    if (!spans.some(({ start, end }) => key.compare(start) >= 0 && key.compare(end) < 0)) return;
+    if (!spans.some(({ start, end }) => isBetween(key, start, end))) return;
     this.#changes.push(withPrevious ? change : { ...change, previous: undefined });
     this.#wake?.();
   }

@@ -5,6 +5,7 @@
 import { type LocalOwner } from './local-db.ts';
 import { compareTimestamps, type Timestamp } from './hlc.ts';
 import { type TxnId } from './ids.ts';
+import { spanContains } from './request-span.ts';
 import { type Span } from './txn.ts';
 
 export interface PreparedWrites extends LocalOwner {
@@ -34,16 +35,14 @@ export class LocalPrepared {
 
   /** The first key of `span` that one of them may write in (after, upTo]. */
   firstKey(
-    { start, end }: Span,
+    span: Span,
     after: Timestamp | undefined,
     upTo: Timestamp | undefined,
   ): Buffer | undefined {
     for (const { keys, timestamp } of this.#txns.values()) {
       if (after !== undefined && compareTimestamps(timestamp, after) <= 0) continue;
       if (upTo !== undefined && compareTimestamps(timestamp, upTo) > 0) continue;
-      const found = keys.find((key) =>
-        end === undefined ? key.equals(start) : key.compare(start) >= 0 && key.compare(end) < 0,
-      );
+      const found = keys.find((key) => spanContains(span, key));
       if (found !== undefined) return found;
     }
     return undefined;

@@ -1,6 +1,6 @@
 /** What a request touches: its span of addresses, and whether it only reads there. */
 import { addressOf, isLocalKey, txnRecordKey } from '../encoding/index.ts';
-import { compareBytes, emptyBytes, unreachable } from '../util/index.ts';
+import { compareBytes, emptyBytes, isBetween, unreachable } from '../util/index.ts';
 import { type AdminRequest, type KvRequest } from './api.ts';
 import { containsKey, type RangeDescriptor } from './descriptor.ts';
 import { type Span } from './txn.ts';
@@ -14,6 +14,11 @@ export function isPlainRead(request: KvRequest): boolean {
 export function containsRequest(range: RangeDescriptor, request: KvRequest): boolean {
   const { start, end } = requestSpan(request);
   return containsKey(range, start) && (end === undefined || compareBytes(end, range.endKey) <= 0);
+}
+
+/** True when the span has the key. */
+export function spanContains({ start, end }: Span, key: Buffer): boolean {
+  return end === undefined ? key.equals(start) : isBetween(key, start, end);
 }
 
 /** The keys a request touches, by address: [start, end), or the single key `start`. */

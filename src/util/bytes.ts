@@ -21,6 +21,11 @@ export function equalBytes(a: Buffer, b: Buffer): boolean {
   return a.length === b.length && compareBytes(a, b) === 0;
 }
 
+/** True when start <= key < end. */
+export function isBetween(key: Buffer, start: Buffer, end: Buffer): boolean {
+  return compareBytes(key, start) >= 0 && compareBytes(key, end) < 0;
+}
+
 /** A copy with memory of its own, outside Node's shared slab: safe to keep. */
 export function copyBytes(source: Uint8Array): Buffer {
   const copy = Buffer.allocUnsafeSlow(source.length);

@@ -4,6 +4,7 @@ export {
   copyBytes,
   emptyBytes,
   equalBytes,
+  isBetween,
   maxBytes,
   minBytes,
   nextKey,

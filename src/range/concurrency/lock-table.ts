@@ -15,6 +15,7 @@ import {
   areInConflict,
   covers,
   SortedMap,
+  spanContains,
   strongerOf,
   type HeldLock,
   type HeldStrength,
@@ -24,7 +25,7 @@ import {
   type TxnId,
   type TxnMeta,
 } from '../../kv/index.ts';
-import { compareBytes, emptyBytes } from '../../util/index.ts';
+import { compareBytes, emptyBytes, isBetween } from '../../util/index.ts';
 import { type FoundIntent, type Intent } from '../../storage/index.ts';
 
 /** Keys of one range that are remembered as locked. */
@@ -205,8 +206,7 @@ export class LockTable {
       return;
     }
     for (const lock of this.#byTxn.get(txnId) ?? []) {
-      if (compareBytes(lock.key, span.start) >= 0 && compareBytes(lock.key, end) < 0)
-        this.#drop(lock, txnId);
+      if (isBetween(lock.key, span.start, end)) this.#drop(lock, txnId);
     }
   }
 
@@ -221,15 +221,11 @@ export class LockTable {
   }
 
   /** `txnId` has gone back to a savepoint: what it locked in `span` behind sequence `since` is free; its intents stay. */
-  releaseSince(txnId: TxnId, { start, end }: Span, since: number): void {
+  releaseSince(txnId: TxnId, span: Span, since: number): void {
     for (const lock of this.#byTxn.get(txnId) ?? []) {
       const holder = lock.holders.get(txnId);
       if (holder === undefined || holder.txn.sequence <= since) continue;
-      const isInside =
-        end === undefined
-          ? lock.key.equals(start)
-          : compareBytes(lock.key, start) >= 0 && compareBytes(lock.key, end) < 0;
-      if (!isInside) continue;
+      if (!spanContains(span, lock.key)) continue;
       holder.strength = undefined;
       this.#weakened(lock, txnId, holder);
     }

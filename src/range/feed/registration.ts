@@ -13,7 +13,7 @@ import {
   type RangeFeedEvent,
   type Timestamp,
 } from '../../kv/index.ts';
-import { compareBytes } from '../../util/index.ts';
+import { compareBytes, isBetween } from '../../util/index.ts';
 import { type FeedBudget } from './budget.ts';
 import { type CatchUp } from './catch-up.ts';
 
@@ -63,7 +63,7 @@ export class Registration {
   publish(change: ChangedValue): void {
     const { start, end, after } = this.#options;
     const { key, timestamp } = change;
-    if (compareBytes(key, start) < 0 || compareBytes(key, end) >= 0) return;
+    if (!isBetween(key, start, end)) return;
     // A follower that is behind learns only now what the consumer knows already.
     if (compareTimestamps(timestamp, after) <= 0) return;
     this.#add(this.#asked(change));

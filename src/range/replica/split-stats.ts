@@ -17,6 +17,7 @@ import {
   type EngineWrite,
   type MvccStats,
 } from '../../storage/index.ts';
+import { isBetween } from '../../util/index.ts';
 import { type Command } from '../ports.ts';
 
 export class RightSideStats {
@@ -65,7 +66,7 @@ export class RightSideStats {
   }
 
   #holds(key: Buffer): boolean {
-    return this.#spans.some((span) => key.compare(span.start) >= 0 && key.compare(span.end) < 0);
+    return this.#spans.some((span) => isBetween(key, span.start, span.end));
   }
 
   result(): MvccStats {
@@ -82,7 +83,7 @@ function readerOf(rows: readonly EngineWrite[]): EngineReader {
         .flatMap(({ key, value }): [Buffer, Buffer][] =>
           value === undefined ? [] : [[key, value]],
         )
-        .filter(([key]) => key.compare(start) >= 0 && key.compare(end) < 0)
+        .filter(([key]) => isBetween(key, start, end))
         .sort(([a], [b]) => a.compare(b));
       return {
         async next(max) {

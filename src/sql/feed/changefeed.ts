@@ -13,7 +13,7 @@ import {
   type Timestamp,
   type Txn,
 } from '../../kv/index.ts';
-import { must, nextKey, prefixEnd, type Env } from '../../util/index.ts';
+import { isBetween, must, nextKey, prefixEnd, type Env } from '../../util/index.ts';
 import { descriptorKey, type TableDescriptor } from '../catalog/index.ts';
 import { tableCodec } from '../row/index.ts';
 import { type Row } from '../types/index.ts';
@@ -129,7 +129,7 @@ export class Changefeed {
 
   async #changed(change: ChangedValue): Promise<Row | undefined> {
     const { key, value, timestamp, previous } = change;
-    const target = this.#targets.find(({ start, end }) => isIn(key, start, end));
+    const target = this.#targets.find(({ start, end }) => isBetween(key, start, end));
     // A change of a definition: `#lookAhead` has seen whether the feed can go on.
     if (target === undefined) return undefined;
     // Where there was nothing, nothing has changed.
@@ -200,8 +200,4 @@ export class Changefeed {
     }
     return messages;
   }
-}
-
-function isIn(key: Buffer, start: Buffer, end: Buffer): boolean {
-  return key.compare(start) >= 0 && key.compare(end) < 0;
 }
