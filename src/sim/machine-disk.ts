@@ -32,7 +32,7 @@ export interface Trouble {
   readonly downMs: number;
 }
 
-/** Nodes notice an operation that hung or failed, or a clock that is wrong, not at once. */
+/** Nodes notice an operation that hung or failed not at once. */
 const noticeMs = 20_000;
 
 export interface MachineDiskParts {

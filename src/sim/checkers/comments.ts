@@ -1,6 +1,6 @@
 /** Comments that are each written once, to different tables, and read all at once: who sees one sees what it may answer. */
 import { findingsAmong } from './describe.ts';
-import { type Finding, type Recorded } from './history.ts';
+import { mayBeSeen, type Finding, type Recorded } from './history.ts';
 import { int, listOf, operations, orNull, type OperationOf } from './shape.ts';
 
 const shapes = { write: int, read: orNull(listOf(int)) };
@@ -26,7 +26,7 @@ export function checkComments(history: readonly Operation[]): Finding[] {
     let latest: Operation | undefined;
     for (const id of seen) {
       const write = writes.get(id);
-      if (write === undefined || write.outcome === 'fail' || write.invoked > read.completed) {
+      if (!mayBeSeen(write, read)) {
         found('unexpected', write, read);
       } else if (latest === undefined || write.invoked > latest.invoked) latest = write;
     }

@@ -49,8 +49,7 @@ function checkLock(history: readonly Operation[]): Finding[] {
     const token = value[1];
     if (token === null || (kind === 'write' && value[2] !== true)) continue;
     const before = known.findLast(({ by }) => by.completed < operation.invoked);
-    if (before === undefined || before.token < token) continue;
-    if (before.token === token) continue;
+    if (before === undefined || before.token <= token) continue;
     found(kind === 'write' ? 'lost-holder' : 'not-rising', before.by, operation);
   }
   return findings;

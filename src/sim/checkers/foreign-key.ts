@@ -1,6 +1,6 @@
 /** Parents that come and go, and children that refer to them: no read sees a child without its parent. */
 import { findingsAmong } from './describe.ts';
-import { type Finding, type Recorded } from './history.ts';
+import { mayBeSeen, type Finding, type Recorded } from './history.ts';
 import { bool, int, listOf, operations, orNull, tuple, type OperationOf } from './shape.ts';
 
 const shapes = {
@@ -40,7 +40,7 @@ export function checkForeignKeys(history: readonly Operation[]): Finding[] {
   }
   const acknowledged = [...children].filter(([, { outcome }]) => outcome === 'ok');
   for (const operation of history) {
-    const { what, outcome, invoked, completed } = operation;
+    const { what, outcome, invoked } = operation;
     if (outcome !== 'ok') continue;
     if (what.kind === 'remove' && what.value[1] === true) {
       const first = firstChild.get(what.value[0]);
@@ -54,9 +54,7 @@ export function checkForeignKeys(history: readonly Operation[]): Finding[] {
     if (rows.some(([, parent]) => !there.has(parent))) found('orphan', operation);
     for (const child of seen) {
       const insertion = children.get(child);
-      const isPossible =
-        insertion?.outcome !== 'fail' && (insertion?.invoked ?? Infinity) < completed;
-      if (!isPossible) found('unexpected', insertion, operation);
+      if (!mayBeSeen(insertion, operation)) found('unexpected', insertion, operation);
     }
     for (const [child, insertion] of acknowledged) {
       if (insertion.completed < invoked && !seen.has(child)) found('lost', insertion, operation);

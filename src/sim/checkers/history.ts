@@ -26,6 +26,14 @@ export interface Recorded<What> {
   readonly error?: string;
 }
 
+/** Whether `by` may have seen what `write` did: it was begun before that ended, and has not certainly failed. */
+export function mayBeSeen<What>(
+  write: Recorded<What> | undefined,
+  by: Recorded<unknown>,
+): write is Recorded<What> {
+  return write !== undefined && write.outcome !== 'fail' && write.invoked < by.completed;
+}
+
 /** What a checker found: the name of the anomaly, and the operations that show it. */
 export interface Finding {
   readonly anomaly: string;

@@ -3,13 +3,42 @@
  * that explains what they returned? (Wing and Gong 1993, with Lowe's memo of visited configurations, 2017.)
  * An operation of unknown outcome may happen at any time after its invocation, or never.
  */
-import { type Recorded } from './history.ts';
+import { type Finding, type Recorded } from './history.ts';
 
 /** An object whose states are strings. */
 export interface Model<Op> {
   readonly initial: string;
   /** The state behind `op`, or undefined when `op` cannot have returned what it did in `state`. */
   step(state: string, op: Op): string | undefined;
+}
+
+/** Of one object; more are not tried. */
+const stepsMax = 1_000_000;
+
+/**
+ * Of several objects: 'not-linearizable' with what `describe` says of one, and 'undecided' when more than one and more than
+ * one in a hundred could not be decided. `noun`: what they are called.
+ */
+export function checkLinearizable<Op, Name>(
+  objects: ReadonlyMap<Name, readonly Recorded<Op>[]>,
+  model: Model<Op>,
+  shown: {
+    readonly noun: string;
+    readonly describe: (history: readonly Recorded<Op>[], name: Name) => string;
+  },
+): Finding[] {
+  const findings: Finding[] = [];
+  let unknown = 0;
+  for (const [name, history] of objects) {
+    const verdict = isLinearizable(history, model, stepsMax);
+    if (verdict === 'unknown') unknown++;
+    if (verdict !== 'no') continue;
+    findings.push({ anomaly: 'not-linearizable', text: shown.describe(history, name) });
+  }
+  if (unknown > 1 && unknown * 100 > objects.size) {
+    findings.push({ anomaly: 'undecided', text: `${unknown} of ${objects.size} ${shown.noun}` });
+  }
+  return findings;
 }
 
 /** 'unknown': not decided within `stepsMax` steps. */

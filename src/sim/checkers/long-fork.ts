@@ -1,7 +1,7 @@
 /** Groups of keys that are each written once: whatever is read of a group, one read has all that the other has. */
 import { findingsAmong } from './describe.ts';
 import { grouped } from './grouped.ts';
-import { type Finding, type Recorded } from './history.ts';
+import { mayBeSeen, type Finding, type Recorded } from './history.ts';
 import { int, listOf, operations, orNull, tuple, type OperationOf } from './shape.ts';
 
 const shapes = {
@@ -35,9 +35,7 @@ function checkGroup(group: readonly Operation[]): Finding[] {
     const keys = new Set(read.what.value[1] ?? []);
     for (const key of keys) {
       const write = writes.get(key);
-      const isPossible =
-        write !== undefined && write.outcome !== 'fail' && write.invoked < read.completed;
-      if (!isPossible) found('unexpected', write, read);
+      if (!mayBeSeen(write, read)) found('unexpected', write, read);
     }
     for (const [key, write] of writes) {
       const isKnown = write.outcome === 'ok' && write.completed < read.invoked;

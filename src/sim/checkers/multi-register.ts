@@ -2,7 +2,7 @@
 import { describeOperation } from './describe.ts';
 import { grouped } from './grouped.ts';
 import { type Finding, type Recorded } from './history.ts';
-import { isLinearizable, type Model } from './linearizable.ts';
+import { checkLinearizable, type Model } from './linearizable.ts';
 import { int, listOf, operations, orNull, tuple, type OperationOf } from './shape.ts';
 
 const shapes = {
@@ -27,25 +27,16 @@ const group: Model<MultiRegisterOperation> = {
   },
 };
 
-/** Of one group; more are not tried. */
-const stepsMax = 1_000_000;
-
-/** 'not-linearizable', and 'undecided' when more than one group and more than one in a hundred could not be decided. */
 export function checkMultiRegisters(
   history: readonly Recorded<MultiRegisterOperation>[],
 ): Finding[] {
-  const findings: Finding[] = [];
-  const groups = grouped(history, ({ what }) => what.value[0]);
-  let unknown = 0;
-  for (const operationsOfGroup of groups.values()) {
-    const verdict = isLinearizable(operationsOfGroup, group, stepsMax);
-    if (verdict === 'unknown') unknown++;
-    if (verdict !== 'no') continue;
-    const shown = operationsOfGroup.map((each) => describeOperation(each, multiRegisterCodec));
-    findings.push({ anomaly: 'not-linearizable', text: shown.join('; ') });
-  }
-  if (unknown > 1 && unknown * 100 > groups.size) {
-    findings.push({ anomaly: 'undecided', text: `${unknown} of ${groups.size} groups` });
-  }
-  return findings;
+  return checkLinearizable(
+    grouped(history, ({ what }) => what.value[0]),
+    group,
+    {
+      noun: 'groups',
+      describe: (ofGroup) =>
+        ofGroup.map((each) => describeOperation(each, multiRegisterCodec)).join('; '),
+    },
+  );
 }

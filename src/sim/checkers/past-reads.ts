@@ -1,6 +1,7 @@
 /** Counters that only rise, and reads of all of them as they were at a time: at one time there is one answer. */
 import { findingsAmong } from './describe.ts';
-import { type Finding, type Recorded } from './history.ts';
+import { grouped } from './grouped.ts';
+import { mayBeSeen, type Finding, type Recorded } from './history.ts';
 import { int, listOf, operations, text, tuple, type OperationOf } from './shape.ts';
 
 const shapes = {
@@ -29,6 +30,10 @@ export function checkPastReads(history: readonly Operation[]): Finding[] {
     bigint,
     { readonly values: ReadonlyMap<number, number>; readonly by: Operation }
   >();
+  const additions = grouped(
+    history.filter(({ what }) => what.kind === 'add'),
+    ({ what }) => what.value,
+  );
   for (const by of history) {
     if (by.what.kind !== 'read' || by.outcome !== 'ok') continue;
     const [time, rows] = by.what.value;
@@ -37,14 +42,8 @@ export function checkPastReads(history: readonly Operation[]): Finding[] {
     if (other === undefined) answers.set(BigInt(time), { values, by });
     else if (differ(values, other.values)) found('changed-past', other.by, by);
     for (const [counter, value] of values) {
-      const asked = history.filter(
-        ({ what, outcome, invoked }) =>
-          what.kind === 'add' &&
-          what.value === counter &&
-          outcome !== 'fail' &&
-          invoked < by.completed,
-      );
-      if (value > asked.length) found('too-large', by);
+      const asked = additions.get(counter) ?? [];
+      if (value > asked.filter((each) => mayBeSeen(each, by)).length) found('too-large', by);
     }
   }
   const inOrder = [...answers].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, answer]) => answer);

@@ -1,6 +1,6 @@
 /** A queue of jobs: each is taken at most once, and what was put in is taken or still there. */
 import { findingsAmong } from './describe.ts';
-import { type Finding, type Recorded } from './history.ts';
+import { mayBeSeen, type Finding, type Recorded } from './history.ts';
 import { int, listOf, operations, orNull, type OperationOf } from './shape.ts';
 
 const shapes = {
@@ -30,9 +30,7 @@ export function checkQueue(history: readonly Operation[]): Finding[] {
   const rests: { readonly left: ReadonlySet<number>; readonly by: Operation }[] = [];
   const expect = (job: number, by: Operation): void => {
     const producer = produced.get(job);
-    const isPossible =
-      producer?.outcome !== 'fail' && (producer?.invoked ?? Infinity) < by.completed;
-    if (!isPossible) found('unexpected', producer, by);
+    if (!mayBeSeen(producer, by)) found('unexpected', producer, by);
   };
   for (const operation of history) {
     const { what, outcome } = operation;

@@ -2,7 +2,7 @@
 import { unreachable } from '../../util/index.ts';
 import { grouped } from './grouped.ts';
 import { type Finding, type Recorded } from './history.ts';
-import { isLinearizable, type Model } from './linearizable.ts';
+import { checkLinearizable, type Model } from './linearizable.ts';
 import { bool, int, operations, orNull, tuple, type Codec } from './shape.ts';
 
 /** Values are undefined before the first write. */
@@ -54,25 +54,12 @@ export const register: Model<RegisterOp> = {
   },
 };
 
-/** Of one register; more are not tried. */
-const stepsMax = 1_000_000;
-
-/** Registers that could not be decided are a finding when they are more than one and more than one in a hundred. */
 export function checkRegisters(history: readonly Recorded<KeyedRegisterOp>[]): Finding[] {
-  const histories = grouped(history, ({ what }) => what.key);
-  const findings: Finding[] = [];
-  let unknown = 0;
-  for (const [key, ofKey] of histories) {
-    const verdict = isLinearizable(ofKey, register, stepsMax);
-    if (verdict === 'unknown') unknown++;
-    if (verdict === 'no') {
-      findings.push({ anomaly: 'not-linearizable', text: `k${key}: ${describe(ofKey)}` });
-    }
-  }
-  if (unknown > 1 && unknown * 100 > histories.size) {
-    findings.push({ anomaly: 'undecided', text: `${unknown} of ${histories.size} registers` });
-  }
-  return findings;
+  return checkLinearizable(
+    grouped(history, ({ what }) => what.key),
+    register,
+    { noun: 'registers', describe: (ofKey, key) => `k${key}: ${describe(ofKey)}` },
+  );
 }
 
 function describe(history: readonly Recorded<RegisterOp>[]): string {

@@ -1,7 +1,7 @@
 /** Rows that want the same unique value in several ways: at most one has it, whoever looks and by whichever index. */
 import { findingsAmong } from './describe.ts';
 import { grouped } from './grouped.ts';
-import { type Finding, type Recorded } from './history.ts';
+import { mayBeSeen, type Finding, type Recorded } from './history.ts';
 import { bool, int, listOf, operations, orNull, tuple, type OperationOf } from './shape.ts';
 
 const shapes = {
@@ -51,9 +51,8 @@ function checkValue(history: readonly Operation[]): Finding[] {
     for (const row of byKey) {
       const asking = asked.get(row);
       const isRefused =
-        asking?.outcome === 'fail' ||
-        (asking?.outcome === 'ok' && asking.what.kind !== 'read' && asking.what.value[2] !== true);
-      if (asking === undefined || isRefused || asking.invoked > operation.completed) {
+        asking?.outcome === 'ok' && asking.what.kind !== 'read' && asking.what.value[2] !== true;
+      if (isRefused || !mayBeSeen(asking, operation)) {
         found('unexpected', asking, operation);
       }
     }

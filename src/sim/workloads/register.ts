@@ -8,6 +8,7 @@ import { must } from '../../util/index.ts';
 import { checkRegisters, type KeyedRegisterOp } from '../checkers/register.ts';
 import { type SeededRandom } from '../random.ts';
 import { type Operation, type Workload, type WorkloadContext } from '../workload.ts';
+import { KeySlots } from './key-slots.ts';
 import { History, transact } from './history.ts';
 
 const tableId = 60_003;
@@ -22,17 +23,17 @@ export class Register implements Workload {
   readonly #context: WorkloadContext;
   readonly #options: RegisterOptions;
   readonly #history: History<KeyedRegisterOp>;
-  readonly #slots: { key: number; operations: number }[];
+  readonly #slots: KeySlots;
 
   constructor(context: WorkloadContext, options: RegisterOptions) {
     this.#context = context;
     this.#options = options;
     this.#history = new History(() => context.world.nowMs);
-    this.#slots = Array.from({ length: options.activeKeys }, (_, key) => ({ key, operations: 0 }));
+    this.#slots = new KeySlots(options.activeKeys, options.operationsPerKey);
   }
 
   splitKeys(): Buffer[] {
-    return this.#slots.map(({ key }) => this.#storedKey(key));
+    return this.#slots.keys.map((key) => this.#storedKey(key));
   }
 
   async load(): Promise<void> {
@@ -40,12 +41,7 @@ export class Register implements Workload {
   }
 
   next(client: number, random: SeededRandom): Operation {
-    const slot = random.pick(this.#slots);
-    if (slot.operations++ >= this.#options.operationsPerKey) {
-      slot.key += this.#slots.length;
-      slot.operations = 1;
-    }
-    const { key } = slot;
+    const key = this.#slots.draw(random);
     const value = (): number => random.between(0, valueMax);
     const draw = random.float();
     if (draw < 0.4) {
@@ -65,7 +61,7 @@ export class Register implements Workload {
   }
 
   async checkNode(db: Db): Promise<void> {
-    for (const { key } of this.#slots) {
+    for (const key of this.#slots.keys) {
       await this.#read(db, -Number(db.nodeId), { key, isCurrent: false });
     }
   }
@@ -136,7 +132,7 @@ export class Register implements Workload {
   }
 
   #storedKey(key: number): Buffer {
-    const slots = this.#slots.length;
+    const slots = this.#options.activeKeys;
     const index = { tableId, indexId: 1 + (key % slots) };
     return writeIndexPrefix(new KeyWriter(), index)
       .uint(Math.floor(key / slots))

@@ -6,6 +6,7 @@ import {
   type MultiRegisterOperation,
 } from '../../checkers/multi-register.ts';
 import { type SqlRandom } from '../../sql-program.ts';
+import { KeySlots } from '../key-slots.ts';
 import { transact } from './attempt.ts';
 import { type CheckedWorkload, type Step } from './workload.ts';
 
@@ -15,26 +16,22 @@ const activeGroups = 2;
 const operationsPerGroup = 60;
 
 export function multiKeyAcid(isolation: IsolationLevel): CheckedWorkload<MultiRegisterOperation> {
-  const slots = Array.from({ length: activeGroups }, (_, group) => ({ group, operations: 0 }));
+  const slots = new KeySlots(activeGroups, operationsPerGroup);
   return {
     tables: ['multi'],
     setup: ['CREATE TABLE multi (register int, grp int, value int, PRIMARY KEY (register, grp))'],
     codec: multiRegisterCodec,
     next(random) {
-      const slot = random.pick(slots);
-      if (slot.operations++ >= operationsPerGroup) {
-        slot.group += activeGroups;
-        slot.operations = 1;
-      }
+      const group = slots.draw(random);
       const chosen = choose(random, isolation);
       return random.chance(0.5)
-        ? read(slot.group, chosen)
+        ? read(group, chosen)
         : write(
-            slot.group,
+            group,
             chosen.map((each) => [each, random.between(0, valueMax)] as const),
           );
     },
-    finalReads: () => slots.map(({ group }) => read(group, registers)),
+    finalReads: () => slots.keys.map((group) => read(group, registers)),
     permitted: [],
     check: checkMultiRegisters,
   };

@@ -2,6 +2,7 @@
 import { checkRegisters, registerCodec, type KeyedRegisterOp } from '../../checkers/register.ts';
 import { type SqlRandom } from '../../sql-program.ts';
 import { type SqlQueries } from '../../sql-session.ts';
+import { KeySlots } from '../key-slots.ts';
 import { execute, transact } from './attempt.ts';
 import { type CheckedWorkload, type Step } from './workload.ts';
 
@@ -14,20 +15,13 @@ type Write = Extract<KeyedRegisterOp, { kind: 'write' }>;
 
 /** Each operation commits by itself, or in a block. */
 export function register(): CheckedWorkload<KeyedRegisterOp> {
-  const slots = Array.from({ length: activeKeys }, (_, key) => ({ key, operations: 0 }));
+  const slots = new KeySlots(activeKeys, operationsPerKey);
   return {
     tables: ['registers'],
     setup: ['CREATE TABLE registers (key int PRIMARY KEY, value int NOT NULL)'],
     codec: registerCodec,
-    next(random) {
-      const slot = random.pick(slots);
-      if (slot.operations++ >= operationsPerKey) {
-        slot.key += activeKeys;
-        slot.operations = 1;
-      }
-      return draw(random, slot.key);
-    },
-    finalReads: () => slots.map(({ key }) => readStep(key, (sql) => read(sql, key))),
+    next: (random) => draw(random, slots.draw(random)),
+    finalReads: () => slots.keys.map((key) => readStep(key, (sql) => read(sql, key))),
     permitted: [],
     check: checkRegisters,
   };

@@ -1,5 +1,6 @@
 /** Rows that want the same value of a unique column, by INSERT, ON CONFLICT and UPDATE. */
 import { checkUnique, uniqueCodec, type UniqueOperation } from '../../checkers/unique.ts';
+import { KeySlots } from '../key-slots.ts';
 import { AttemptFailure, transact } from './attempt.ts';
 import { type CheckedWorkload, type Step } from './workload.ts';
 
@@ -10,7 +11,7 @@ export function unique(): CheckedWorkload<UniqueOperation> {
   let rows = 0;
   /** The latest row that was to give up its own value, under which nobody may find it any more. */
   let renamed = 0;
-  const slots = Array.from({ length: activeValues }, (_, value) => ({ value, operations: 0 }));
+  const slots = new KeySlots(activeValues, operationsPerValue);
   return {
     tables: ['unique_rows'],
     setup: [
@@ -19,18 +20,14 @@ export function unique(): CheckedWorkload<UniqueOperation> {
     ],
     codec: uniqueCodec,
     next(random) {
-      const slot = random.pick(slots);
-      if (slot.operations++ >= operationsPerValue) {
-        slot.value += activeValues;
-        slot.operations = 1;
-      }
+      const value = slots.draw(random);
       const kind = random.pick(['insert', 'claim', 'rename', 'read']);
-      if (kind === 'read') return read(random.chance(0.7) ? slot.value : -renamed);
+      if (kind === 'read') return read(random.chance(0.7) ? value : -renamed);
       const row = ++rows;
       if (kind === 'rename') renamed = row;
-      return ask(kind, [slot.value, row]);
+      return ask(kind, [value, row]);
     },
-    finalReads: () => slots.map(({ value }) => read(value)),
+    finalReads: () => slots.keys.map(read),
     permitted: [],
     check: checkUnique,
   };
