@@ -4,13 +4,13 @@
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { asNodeId } from '../kv/index.ts';
+import { asNodeId, gossipKeys } from '../kv/index.ts';
 import { LocalNetwork, type LocalTransport } from '../rpc/index.ts';
 import { SkeinNode, openSqlFront } from '../server/index.ts';
 import { rowProgramCompiler } from '../sql/index.ts';
 import { DiskError, MemoryDisk, SeededRandom } from '../sim/index.ts';
 import { LevelEngine, MemoryEngine } from '../storage/index.ts';
-import { assert, must, silentLogger, type Env, type Logger } from '../util/index.ts';
+import { assert, must, silentLogger, sleep, type Env, type Logger } from '../util/index.ts';
 import { ClusterClock } from './cluster-clock.ts';
 import { createNodeEnv, type NodeEnv } from './node-env.ts';
 import { createRealEnv } from './real-env.ts';
@@ -96,10 +96,15 @@ export class Cluster {
     });
   }
 
-  /** Resolves when every node serves SQL. */
+  /** Resolves when every node serves SQL and knows all others: whoever asks them all gets all answers. */
   static async start(options: ClusterOptions = {}): Promise<Cluster> {
     const cluster = new Cluster(options);
-    await Promise.all(cluster.#members.map((member) => cluster.#start(member)));
+    const members = cluster.#members;
+    await Promise.all(members.map((member) => cluster.#start(member)));
+    const knowsAll = ({ running }: Member): boolean =>
+      running === undefined ||
+      running.node.gossip.list(gossipKeys.nodePrefix).length >= members.length;
+    while (!members.every(knowsAll)) await sleep(cluster.#env, 10);
     return cluster;
   }
 

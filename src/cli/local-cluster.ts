@@ -100,11 +100,14 @@ export class LocalCluster {
     this.#writeMarker({ founded: true });
   }
 
-  /** SIGKILL: the node gets no chance to say goodbye; SIGTERM: it drains. Resolves when it is gone; it is started again when `restart` is on. */
+  /**
+   * SIGKILL: the node gets no chance to say goodbye; SIGTERM: it drains. Resolves when it is gone and that has been said; it is started
+   * again when `restart` is on.
+   */
   async kill(index: number, signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<void> {
     const child = this.#nodes[index]?.process;
     if (child === undefined) return;
-    const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    const gone = new Promise<void>((resolve) => child.once('close', () => resolve()));
     child.kill(signal);
     await gone;
   }

@@ -4,7 +4,7 @@ import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestCluster, type TestCluster } from '../drivers/cluster.ts';
-import { connect } from './writer.ts';
+import { connect, until } from './writer.ts';
 
 const program = join(import.meta.dirname, '..', '..', 'bin', 'skein.cjs');
 let target: TestCluster;
@@ -34,13 +34,14 @@ function damage(folder: string, name: RegExp): void {
 /** Waits until `condition` holds for the set of stores that have replicas. */
 async function held(condition: (stores: ReadonlySet<number>) => boolean): Promise<void> {
   const client = await connect(url(0));
-  for (;;) {
-    const { rows } = await client.query<{ replicas: string[] }>(
-      'SHOW RANGES FROM DATABASE defaultdb',
-    );
-    if (condition(new Set(rows.flatMap((row) => row.replicas.map(Number))))) break;
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
+  let shown: { replicas: string[] }[] = [];
+  await until(
+    async () => {
+      shown = (await client.query('SHOW RANGES FROM DATABASE defaultdb')).rows;
+      return condition(new Set(shown.flatMap(({ replicas }) => replicas.map(Number))));
+    },
+    () => ({ shown, said: target.said }),
+  );
   await client.end();
 }
 

@@ -69,7 +69,16 @@ export async function missing(url: string, wanted: readonly number[]): Promise<n
   return wanted.filter((id) => !there.has(id));
 }
 
-/** Polls a condition that the cluster has to reach; the test's own time limit bounds it. */
-export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 20));
+/** Polls a condition that the cluster has to reach; fails with its text, and `state`, after a minute. */
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  state: () => unknown = () => '',
+): Promise<void> {
+  const deadlineMs = performance.now() + 60_000;
+  while (!(await condition())) {
+    if (performance.now() > deadlineMs) {
+      throw new Error(`not within a minute: ${condition} ${JSON.stringify(state())}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
 }
