@@ -163,6 +163,11 @@ export type KvRequest =
   /** Makes the intents and locks of a finished (or pushed) transaction in `span` values, or removes them. */
   | { readonly kind: 'resolve-locks'; readonly span: Span; readonly txn: FinishedTxn }
   /**
+   * The transaction has committed, whether or not its record says so yet: its locks in `span` are free, and its intents are read
+   * as values. There they stay until the record says it, too (trap X4). Nothing of it is replicated.
+   */
+  | { readonly kind: 'announce-commit'; readonly span: Span; readonly txn: FinishedTxn }
+  /**
    * Of an open transaction that has gone back to a savepoint: gives up its unreplicated locks in `span` that it took behind
    * sequence `since`, and whatever it still waits for in this range.
    */
@@ -366,7 +371,8 @@ export interface EndTxnResult {
 export type KvResult =
   | { readonly kind: 'get'; readonly value: Buffer | undefined }
   | ScanResult
-  | { readonly kind: 'write' }
+  /** `isAwaited`: others wait for the key. */
+  | { readonly kind: 'write'; readonly isAwaited?: boolean }
   | { readonly kind: 'increment'; readonly value: bigint }
   | { readonly kind: 'refresh' }
   | EndTxnResult
@@ -386,7 +392,7 @@ export type KvResult =
     }
   | { readonly kind: 'query-intent'; readonly found: boolean }
   | { readonly kind: 'recover-txn'; readonly record: TxnRecord }
-  | { readonly kind: 'resolve-locks' | 'release-locks' }
+  | { readonly kind: 'resolve-locks' | 'release-locks' | 'announce-commit' }
   | { readonly kind: 'clear-range' }
   | { readonly kind: 'admin'; readonly range: RangeDescriptor }
   /** Undefined: the range stays where it is. */

@@ -51,6 +51,7 @@ export function requestSpan(request: KvRequest): Span {
     case 'refresh':
     case 'resolve-locks':
     case 'release-locks':
+    case 'announce-commit':
       return isLocalKey(request.span.start) ? point(addressOf(request.span.start)) : request.span;
     case 'end-txn':
     case 'push-txn':

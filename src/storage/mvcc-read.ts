@@ -5,7 +5,8 @@
  *
  * Order of judgement, for a read at `timestamp` with uncertainty limit `limit`:
  *   1. an own intent (same epoch): its newest write that the read may see is the value;
- *   2. another's intent at or below max(timestamp, limit) - any, for a locking read that it is in the way of: 'intent';
+ *   2. another's intent at or below max(timestamp, limit) - any, for a locking read that it is in the way of: 'intent'; if
+ *      its transaction is known to have ended it counts as what its resolution will leave;
  *   3. the committed version: at or below timestamp: the value; else for a locking read 'newer',
  *      at or below limit 'uncertain', else the history is asked the same.
  * Another's intent above both never hides the committed version below it.
@@ -60,8 +61,9 @@ export function mvccGet(
       timestamp: { wall: head.wall, logical: head.logical },
     };
   }
-  const skipped = options.ignoreIntents ? head.intent : undefined;
-  const judged = judge(head, key, options);
+  const ended = endOf(head, key, options);
+  const skipped = options.ignoreIntents && ended === undefined ? head.intent : undefined;
+  const judged = judge(head, key, options, ended);
   if (judged !== undefined) return withIntent(judged, skipped);
   const older = readHistory(reader, key, options);
   return skipped === undefined ? older : older.then((got) => withIntent(got, skipped));
@@ -102,10 +104,11 @@ export async function mvccScan(
         const key = keyOfHead(engineKey);
         let value = head.value;
         if (!(isAtOrBelow(head, timestamp) && head.intent === undefined)) {
-          if (options.ignoreIntents && head.intent !== undefined) {
+          const ended = endOf(head, key, options);
+          if (options.ignoreIntents && ended === undefined && head.intent !== undefined) {
             skipped.push({ key, intent: head.intent, keepsRow: keepsRow(head) });
           }
-          const got = judge(head, key, options) ?? (await readHistory(reader, key, options));
+          const got = judge(head, key, options, ended) ?? (await readHistory(reader, key, options));
           if (got.kind === 'intent') {
             intents.push(got);
             if (intents.length >= scanIntentsMax) return { kind: 'intents', intents };
@@ -161,8 +164,24 @@ function isAtOrBelow(head: HeadReader, timestamp: Timestamp): boolean {
   );
 }
 
+/** How the transaction of another's intent is known to have ended. */
+function endOf(
+  { intent }: HeadReader,
+  key: Buffer,
+  { txn, finished }: MvccReadOptions,
+): FinishedTxn | undefined {
+  if (intent === undefined || intent.txnId === txn?.id) return undefined;
+  const ended = finished?.(intent.txnId, key);
+  return ended !== undefined && intent.epoch <= ended.epoch ? ended : undefined;
+}
+
 /** Undefined: the history decides. */
-function judge(head: HeadReader, key: Buffer, options: MvccReadOptions): MvccGet | undefined {
+function judge(
+  head: HeadReader,
+  key: Buffer,
+  options: MvccReadOptions,
+  ended: FinishedTxn | undefined,
+): MvccGet | undefined {
   const { timestamp, txn, failOnNewer } = options;
   const intent = head.intent;
   if (intent !== undefined) {
@@ -171,15 +190,13 @@ function judge(head: HeadReader, key: Buffer, options: MvccReadOptions): MvccGet
       if (own !== undefined) {
         return { kind: 'value', value: own.value, timestamp: intent.timestamp };
       }
+    } else if (ended !== undefined) {
+      const got = judgeEnded(intent, ended, key, options);
+      if (got !== undefined) return got;
     } else if (!options.ignoreIntents) {
       const keeps = keepsRow(head);
       const excludes = failOnNewer && !(options.passesUpdates === true && keeps);
-      const finished = excludes ? undefined : options.finished?.(intent.txnId, key);
-      const limit = uncertaintyLimit(timestamp, txn);
-      if (finished !== undefined && intent.epoch <= finished.epoch) {
-        const got = judgeFinished(intent, finished, { key, timestamp, limit });
-        if (got !== undefined) return got;
-      } else if (excludes || compareTimestamps(intent.timestamp, limit) <= 0) {
+      if (excludes || compareTimestamps(intent.timestamp, uncertaintyLimit(timestamp, txn)) <= 0) {
         return { kind: 'intent', key, intent, keepsRow: keeps };
       }
     }
@@ -199,23 +216,25 @@ function judge(head: HeadReader, key: Buffer, options: MvccReadOptions): MvccGet
  * The intent of a transaction that is known to have ended, read as its resolution will leave it.
  * Undefined: it leaves nothing that this read sees.
  */
-function judgeFinished(
+function judgeEnded(
   intent: Intent,
-  finished: FinishedTxn,
-  at: { readonly key: Buffer; readonly timestamp: Timestamp; readonly limit: Timestamp },
+  ended: FinishedTxn,
+  key: Buffer,
+  { timestamp, txn, failOnNewer }: MvccReadOptions,
 ): MvccGet | undefined {
-  if (finished.status !== 'committed' || intent.epoch !== finished.epoch) return undefined;
+  if (ended.status !== 'committed' || intent.epoch !== ended.epoch) return undefined;
   const write = newestVisible(intent, {
     sequence: Number.MAX_SAFE_INTEGER,
-    ignoredSequences: finished.ignoredSequences,
+    ignoredSequences: ended.ignoredSequences,
   });
   if (write === undefined) return undefined;
-  const { timestamp } = finished;
-  if (compareTimestamps(timestamp, at.timestamp) <= 0) {
-    return { kind: 'value', value: write.value, timestamp };
+  const existing = ended.timestamp;
+  if (compareTimestamps(existing, timestamp) <= 0) {
+    return { kind: 'value', value: write.value, timestamp: existing };
   }
-  if (compareTimestamps(timestamp, at.limit) > 0) return undefined;
-  return { kind: 'uncertain', key: at.key, existing: timestamp };
+  if (failOnNewer) return { kind: 'newer', key, existing };
+  if (compareTimestamps(existing, uncertaintyLimit(timestamp, txn)) > 0) return undefined;
+  return { kind: 'uncertain', key, existing };
 }
 
 function uncertaintyLimit(timestamp: Timestamp, txn: TxnMeta | undefined): Timestamp {

@@ -57,8 +57,8 @@ export interface MvccReadOptions {
   /** 'inconsistent' lookups: skip other transactions' intents and return them beside the values. */
   readonly ignoreIntents: boolean;
   /**
-   * Transactions known to have ended: a plain read takes their intents for what their resolution will
-   * leave (value, nothing) instead of reporting them. Called once per intent met.
+   * Transactions known to have ended: their intents are taken for what their resolution will
+   * leave (value, nothing) instead of being reported or skipped. Called once per intent met.
    */
   readonly finished?: (txnId: TxnId, key: Buffer) => FinishedTxn | undefined;
 }
@@ -134,9 +134,9 @@ export interface MvccBatch extends EngineReader {
       readonly sequence: number;
       readonly unchangedSince?: Timestamp | undefined;
     },
-  ): MvccWriteResult | Promise<MvccWriteResult>;
+  ): MvccWriteResult;
   /** Commits, moves or removes the intent of `txn` on `key`; returns whether there was one. Idempotent. */
-  resolve(key: Buffer, txn: FinishedTxn): boolean | Promise<boolean>;
+  resolve(key: Buffer, txn: FinishedTxn): boolean;
   /** A value without versions (transaction records, descriptors of local keys' metadata, range state). */
   putUnversioned(engineKey: Buffer, value: Buffer | undefined): void;
 }

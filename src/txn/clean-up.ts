@@ -72,6 +72,23 @@ export async function cleanUpCommitted(
   await resolve(parts, [record], done);
 }
 
+/** Right behind a parallel commit: whoever waits for `keys` need not wait until the record says that it is one. */
+export async function announce(
+  { meta, parts }: ClusterTxn,
+  keys: readonly Buffer[],
+): Promise<void> {
+  const txn = finished(meta, 'committed');
+  // When it does not arrive, the resolution says the same.
+  await parts.router.sendBatch(
+    withoutTxn,
+    keys.map((start): KvRequest => ({
+      kind: 'announce-commit',
+      span: { start, end: undefined },
+      txn,
+    })),
+  );
+}
+
 /** After a parallel commit: its record has to say so before the first of its intents goes (trap X4). */
 export async function makeExplicit(
   txn: ClusterTxn,

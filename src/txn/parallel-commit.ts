@@ -23,11 +23,12 @@ import {
   type BatchResponse,
   type CommitTrigger,
   type InFlightWrite,
+  type KvRequest,
   type KvResult,
   type Timestamp,
   type TxnMeta,
 } from '../kv/index.ts';
-import { makeExplicit } from './clean-up.ts';
+import { announce, makeExplicit } from './clean-up.ts';
 import { type ClusterTxn } from './cluster-txn.ts';
 import {
   concludeCommit,
@@ -91,7 +92,13 @@ export async function commitInParallel(
   if (isInDoubt) record = await askForRecord(txn);
 
   const isCommitted = record === 'committed' || (record === 'staged' && writes === 'landed');
-  if (isCommitted && !txn.isStopped) return conclude(txn, plan, staged);
+  if (isCommitted && !txn.isStopped) {
+    const awaited = [
+      ...awaitedKeys(plan.atAnchor, atAnchor),
+      ...awaitedKeys(plan.elsewhere, elsewhere),
+    ];
+    return conclude(txn, plan, staged, awaited);
+  }
   const isKnown = record === 'absent' || (record === 'staged' && writes === 'missing');
   if (!isKnown || (txn.isStopped && record !== 'absent')) return settle(txn, plan);
   txn.checkOpen();
@@ -153,7 +160,24 @@ async function askForRecord(txn: ClusterTxn): Promise<RecordState> {
   return status === 'committed' ? 'committed' : 'unknown';
 }
 
-function conclude(txn: ClusterTxn, plan: CommitPlan, staged: TxnMeta): Timestamp {
+/** Which of `writes` others wait for. */
+function awaitedKeys(writes: readonly KvRequest[], response: BatchResponse | undefined): Buffer[] {
+  const results = response?.kind === 'ok' ? response.results : [];
+  return writes
+    .filter((_, i) => {
+      const result = results[i];
+      return result?.kind === 'write' && result.isAwaited === true;
+    })
+    .map((write) => writeOf(write).key);
+}
+
+function conclude(
+  txn: ClusterTxn,
+  plan: CommitPlan,
+  staged: TxnMeta,
+  awaited: readonly Buffer[],
+): Timestamp {
+  if (awaited.length > 0) txn.parts.background(announce(txn, awaited), 'announcing a commit');
   const locks = txn.locks.list();
   txn.end('committed');
   const commit = endRequest(txn, { lockSpans: plan.lockSpans });

@@ -574,6 +574,7 @@ function clip(request: KvRequest, start: Buffer, end: Buffer | undefined): KvReq
     case 'refresh':
     case 'resolve-locks':
     case 'release-locks':
+    case 'announce-commit':
       return { ...request, span: { start, end } };
     case 'clear-range':
     case 'scan':

@@ -14,7 +14,7 @@ const span = { start: Buffer.alloc(0), end: Buffer.from([0xff]) };
 async function write(engine: MemoryEngine, wall: number, value: string | undefined): Promise<void> {
   const batch = createMvccBatch(engine);
   const stored = value === undefined ? undefined : Buffer.from(value);
-  await batch.put(key, stored, { timestamp: { wall, logical: 0 }, txn: undefined, sequence: 0 });
+  batch.put(key, stored, { timestamp: { wall, logical: 0 }, txn: undefined, sequence: 0 });
   engine.apply(batch.writes);
 }
 

@@ -110,7 +110,7 @@ async function trial(seed: number): Promise<void> {
     const choice = random.below(100);
     if (choice < 25) {
       const wall = now - random.below(20);
-      const result = await batch.put(bytes, value === undefined ? undefined : Buffer.from(value), {
+      const result = batch.put(bytes, value === undefined ? undefined : Buffer.from(value), {
         timestamp: { wall, logical: 0 },
         txn: undefined,
         sequence: 0,
@@ -126,7 +126,7 @@ async function trial(seed: number): Promise<void> {
       const txn = open.get(name) ?? txnMeta(name + step, now);
       // One that has fallen behind the threshold writes no more.
       if (txn.readTimestamp.wall <= threshold) continue;
-      const result = await batch.put(bytes, value === undefined ? undefined : Buffer.from(value), {
+      const result = batch.put(bytes, value === undefined ? undefined : Buffer.from(value), {
         timestamp: txn.writeTimestamp,
         txn,
         sequence: ++sequence % 1000,
@@ -147,7 +147,7 @@ async function trial(seed: number): Promise<void> {
         const status = (['committed', 'aborted', 'pending'] as const)[random.below(3)] ?? 'aborted';
         for (const other of keys) {
           const intent = model.intents.get(other);
-          const found = await batch.resolve(Buffer.from(other, 'latin1'), {
+          const found = batch.resolve(Buffer.from(other, 'latin1'), {
             id: txn.id,
             epoch: 0,
             status,

@@ -6,6 +6,7 @@
  *   get k ts=5 | get k txn=A [newer] [inconsistent]
  *   scan a z ts=5 | txn=A [reverse] [max=2] [newer] [inconsistent]
  *   resolve k txn=A status=committed ts=12 [epoch=0]
+ *   ended txn=A status=committed ts=12 [epoch=0]     from here on readers know it
  *   batch      (the lines of the input, as one command)
  *   dump | stats | gc ts=5 [max=100]
  */
@@ -54,6 +55,7 @@ interface Command {
 class World {
   readonly #engine = new MemoryEngine();
   readonly #txns = new Map<string, TxnMeta>();
+  readonly #ended: FinishedTxn[] = [];
   #stats: MvccStats = zeroStats;
 
   async run(step: ScriptCase): Promise<string> {
@@ -93,7 +95,7 @@ class World {
         const value = name === 'put' ? Buffer.from(args[1] ?? '') : undefined;
         const sequence = Number(options.get('seq') ?? txn?.sequence ?? 0);
         const timestamp = txn?.writeTimestamp ?? parseTimestamp(options.get('ts') ?? '');
-        const result = await batch.put(key, value, { timestamp, txn, sequence });
+        const result = batch.put(key, value, { timestamp, txn, sequence });
         if (result.kind === 'intent') return `intent ${this.#intent(result.intent)}`;
         return result.kind === 'newer' ? `newer ${show(result.existing)}` : 'ok';
       }
@@ -109,7 +111,11 @@ class World {
       case 'scan':
         return this.#scan(command, reader);
       case 'resolve':
-        return (await batch.resolve(key, this.#finished(options))) ? 'found' : 'nothing';
+        return batch.resolve(key, this.#finished(options)) ? 'found' : 'nothing';
+      case 'ended': {
+        this.#ended.push(this.#finished(options));
+        return 'known';
+      }
       case 'dump':
         return this.#dump();
       case 'stats': {
@@ -184,6 +190,7 @@ class World {
       txn,
       failOnNewer: command.args.includes('newer'),
       ignoreIntents: command.args.includes('inconsistent'),
+      finished: (txnId) => this.#ended.find(({ id }) => id === txnId),
     };
   }
 

@@ -247,6 +247,99 @@ describe('a parallel commit', () => {
   });
 });
 
+describe('who waits for what a parallel commit writes', () => {
+  /** Shorter than the time between two heartbeats, whose records would be in the way. */
+  const round = 200;
+
+  /** `first` holds key b, `second` waits for it; every round of consensus takes `round`. */
+  async function waiting(): Promise<{
+    readonly cluster: TestCluster;
+    readonly env: Env;
+    readonly first: Txn;
+    readonly second: Txn;
+    /** What `second` reads once it has the lock, and when. */
+    readonly locked: Promise<{ readonly value: string | undefined; readonly atMs: number }>;
+    readonly fromMs: number;
+  }> {
+    const { cluster, env } = start();
+    const first = cluster.db.begin({ isolation: 'read-committed' });
+    for (const word of ['a', 'b']) await withTime(env, first.get(key(word), { lock: 'update' }));
+    for (const word of words) first.put(key(word), bytes('new'));
+    const second = cluster.db.begin({ isolation: 'read-committed' });
+    const locked = (async () => {
+      for (;;) {
+        second.beginStatement();
+        try {
+          const value = await second.get(key('b'), { lock: 'update' });
+          return { value: value?.toString(), atMs: env.clock.monotonicMs() };
+        } catch (error) {
+          if (!(error instanceof KvFailure) || error.kvError.kind !== 'write-too-old') throw error;
+        }
+      }
+    })();
+    await env.runFor(10);
+    cluster.proposeDelayMs = () => round;
+    return { cluster, env, first, second, locked, fromMs: env.clock.monotonicMs() };
+  }
+
+  function write(txn: Txn): void {
+    for (const word of ['b', 'd']) txn.put(key(word), bytes('newer'));
+  }
+
+  it('has it with the answer to the client, and writes it with its resolution', async () => {
+    const { cluster, env, first, second, locked, fromMs } = await waiting();
+    expect(await commit(first, env)).toBe('committed');
+    const { value, atMs } = await withTime(env, locked);
+    expect(value).toBe('new');
+    expect(atMs - fromMs).toBeLessThan(1.2 * round);
+    write(second);
+    expect(await commit(second, env)).toBe('committed');
+    // The commit, the record that says so, the commit of the second.
+    expect(env.clock.monotonicMs() - fromMs).toBeLessThan(3.2 * round);
+    expect(await rows(cluster)).toBe('new newer new');
+    await expectNothingLeft(cluster);
+    expect(cluster.recovered).toEqual({ committed: 0, aborted: 0 });
+  });
+
+  it('has it with the resolution when the announcement does not arrive', async () => {
+    const { cluster, env, first, second, locked, fromMs } = await waiting();
+    drop(cluster, (batch) => has(batch, 'announce-commit'));
+    expect(await commit(first, env)).toBe('committed');
+    const { value, atMs } = await withTime(env, locked);
+    expect(value).toBe('new');
+    expect(atMs - fromMs).toBeLessThan(2.2 * round);
+    write(second);
+    expect(await commit(second, env)).toBe('committed');
+    expect(await rows(cluster)).toBe('new newer new');
+    await expectNothingLeft(cluster);
+  });
+
+  it('has it, but writes only once the record says so: whoever recovers the first one has to find its writes', async () => {
+    const { cluster, env, first, second, locked } = await waiting();
+    dropAllBehindStage(cluster);
+    expect(await commit(first, env)).toBe('committed');
+    expect((await withTime(env, locked)).value).toBe('new');
+    write(second);
+    const end = outcome(second.commit());
+    await env.runFor(3 * round);
+    expect((await recordOf(cluster, first.meta))?.status).toBe('staging');
+    expect(await cluster.remains()).toMatchObject({ intents: 3 + 1 });
+    expect(await withTime(env, end)).toBe('committed');
+    expect(cluster.recovered).toEqual({ committed: 1, aborted: 0 });
+    expect(await rows(cluster)).toBe('new newer new');
+  });
+
+  it('reads it with the answer to the client', async () => {
+    const { cluster, env, first, fromMs } = await waiting();
+    const end = outcome(first.commit());
+    await env.runFor(round / 2);
+    const read = cluster.db.readCurrent(key('b'));
+    expect(await withTime(env, end)).toBe('committed');
+    expect((await withTime(env, read))?.toString()).toBe('new');
+    expect(env.clock.monotonicMs() - fromMs).toBeLessThan(1.2 * round);
+  });
+});
+
 describe('an answer that is lost', () => {
   it('of a write that landed is asked for: committed', async () => {
     const { cluster, env } = start();

@@ -7,7 +7,7 @@
  * before it, so latches cannot deadlock and nobody overtakes.
  *
  * Reads share. A read at t and a write at T conflict only when T <= t: a read below a write in flight
- * cannot see it, and the timestamp cache keeps later writes off.
+ * cannot see it, and the timestamp cache keeps later writes off. What changes nothing that a read sees has no T.
  *
  * INVARIANT: a guard is in the tables from `acquire` to `release`; `waitingFor` counts the conflicting
  * guards that entered before it and have not been released.
@@ -20,8 +20,8 @@ export interface LatchSpan {
   /** Undefined: the single key `start`. */
   readonly end: Buffer | undefined;
   readonly write: boolean;
-  /** Writes conflict with reads at or above it. */
-  readonly timestamp: Timestamp;
+  /** Writes conflict with reads at or above it; undefined: with none, they change nothing that a read sees. */
+  readonly timestamp: Timestamp | undefined;
 }
 
 interface Held {
@@ -140,7 +140,6 @@ function overlaps(a: LatchSpan, b: LatchSpan): boolean {
 function conflicts(a: LatchSpan, b: LatchSpan): boolean {
   if (a.write && b.write) return true;
   if (!a.write && !b.write) return false;
-  return a.write
-    ? compareTimestamps(a.timestamp, b.timestamp) <= 0
-    : compareTimestamps(b.timestamp, a.timestamp) <= 0;
+  const [write, read] = a.write ? [a.timestamp, b.timestamp] : [b.timestamp, a.timestamp];
+  return write !== undefined && read !== undefined && compareTimestamps(write, read) <= 0;
 }

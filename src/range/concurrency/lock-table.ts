@@ -129,6 +129,12 @@ export class LockTable {
     return blockersOf(lock, txn.id, strength, ahead);
   }
 
+  /** Somebody waits for a holder of `key`. */
+  isAwaited(key: Buffer): boolean {
+    const lock = this.#locks.get(key);
+    return lock !== undefined && (lock.queue.length > 0 || lock.observers.length > 0);
+  }
+
   holderOf(key: Buffer, txnId: TxnId): Holder | undefined {
     return this.#locks.get(key)?.holders.get(txnId);
   }

@@ -44,10 +44,7 @@ import { prepare, toCoordinator } from './two-phase.ts';
 const maxLocalSpans = 256;
 const maxLocalBytes = 256 << 10;
 
-export async function evaluateEndTxn(
-  ctx: EvaluationContext,
-  request: EndTxnRequest,
-): Promise<Outcome> {
+export function evaluateEndTxn(ctx: EvaluationContext, request: EndTxnRequest): Outcome {
   const { txn } = ctx;
   if (txn === undefined) return invalid('end-txn without a transaction');
   const record = readRecord(ctx.batch, request.anchor, txn.id);
@@ -111,12 +108,12 @@ function refusal(
   return undefined;
 }
 
-async function commit(
+function commit(
   ctx: EvaluationContext,
   txn: TxnMeta,
   request: EndTxnRequest,
   record: TxnRecord | undefined,
-): Promise<Outcome> {
+): Outcome {
   const recordKey = recordEngineKey(request.anchor, txn.id);
   if (request.inFlightWrites.length > 0) {
     const staged: TxnRecord = {
@@ -130,7 +127,7 @@ async function commit(
     return answer(txn, request, 'staging');
   }
   const finished = finishedFrom(txn, 'committed');
-  const { remaining, unresolved } = await resolveLocal(ctx, request.lockSpans, finished);
+  const { remaining, unresolved } = resolveLocal(ctx, request.lockSpans, finished);
   if (remaining.length > 0) {
     const committed: TxnRecord = {
       meta: txn,
@@ -148,17 +145,17 @@ async function commit(
   return answer(txn, request, 'committed', unresolved ? undefined : ctx.state.port.descriptor);
 }
 
-async function abort(
+function abort(
   ctx: EvaluationContext,
   txn: TxnMeta,
   request: EndTxnRequest,
   record: TxnRecord | undefined,
-): Promise<Outcome> {
+): Outcome {
   const ended = ctx.state.tombstones.finished(txn.id);
   if (record?.status === 'committed') return ok(endedBefore(record.meta.writeTimestamp));
   if (ended?.status === 'committed') return ok(endedBefore(ended.timestamp));
   const finished = finishedFrom(txn, 'aborted');
-  const { unresolved } = await resolveLocal(ctx, request.lockSpans, finished);
+  const { unresolved } = resolveLocal(ctx, request.lockSpans, finished);
   if (record !== undefined) {
     ctx.batch.putUnversioned(recordEngineKey(request.anchor, txn.id), undefined);
   }
@@ -182,11 +179,11 @@ export function finish(ctx: EvaluationContext, finished: FinishedTxn, tombstone:
  * Resolves the transaction's intents on this range when they are few; returns the spans that are left.
  * A large transaction is not finished in one command: others could not get a word in.
  */
-async function resolveLocal(
+function resolveLocal(
   ctx: EvaluationContext,
   spans: readonly Span[],
   finished: FinishedTxn,
-): Promise<{ readonly remaining: readonly Span[]; readonly unresolved: boolean }> {
+): { readonly remaining: readonly Span[]; readonly unresolved: boolean } {
   if (!settlesAtEnd(spans)) return { remaining: spans, unresolved: true };
   const remaining: Span[] = [];
   let unresolved = false;
@@ -202,7 +199,7 @@ async function resolveLocal(
       unresolved = true;
       continue;
     }
-    await resolveKeys(ctx, span, finished, [span.start]);
+    resolveKeys(ctx, span, finished, [span.start]);
   }
   return { remaining, unresolved };
 }
@@ -221,16 +218,13 @@ export function isLocal(ctx: EvaluationContext, span: Span): boolean {
 }
 
 /** Finishes intents of a transaction on `keys` of `span`, and its locks in there once that is applied. */
-export async function resolveKeys(
+export function resolveKeys(
   ctx: EvaluationContext,
   span: Span,
   finished: FinishedTxn,
   keys: readonly Buffer[],
-): Promise<void> {
-  for (const key of keys) {
-    const resolved = ctx.batch.resolve(key, finished);
-    if (resolved instanceof Promise) await resolved;
-  }
+): void {
+  for (const key of keys) ctx.batch.resolve(key, finished);
   const { locks } = ctx.state;
   if (finished.status === 'committed' || finished.status === 'aborted') {
     ctx.afterApply.push(() => locks.release(finished.id, span));

@@ -10,6 +10,7 @@ import {
   evaluateQueryIntent,
   evaluateQueryTxn,
   evaluateRecover,
+  evaluateAnnouncement,
   evaluateRelease,
   evaluateResolve,
 } from './txn-requests.ts';
@@ -47,6 +48,8 @@ export function evaluate(ctx: EvaluationContext, request: KvRequest): Outcome | 
       return evaluateResolve(ctx, request);
     case 'release-locks':
       return evaluateRelease(ctx, request);
+    case 'announce-commit':
+      return evaluateAnnouncement(ctx, request);
     case 'clear-range':
       return evaluateClearRange(ctx, request);
     default:

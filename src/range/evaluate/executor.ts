@@ -61,6 +61,7 @@ import {
   writesVersion,
 } from './timestamps.ts';
 import { resolvePage } from './txn-requests.ts';
+import { isWrite } from './writes.ts';
 
 /** `lowWater`: of an executor that was given up under this lease. */
 export function createRangeExecutor(port: ReplicaPort, lowWater?: LowWater): RangeExecutor {
@@ -276,6 +277,14 @@ class Executor implements RangeExecutor {
       }
       const refused = this.#refusal(requests, undefined);
       if (refused !== undefined) return this.#failure(refused, undefined);
+      let isAwaited = false;
+      for (const { txn, span } of requests) {
+        if (txn.status !== 'committed') continue;
+        isAwaited ||= span.end !== undefined || this.#state.locks.isAwaited(span.start);
+        this.#state.locks.release(txn.id, span);
+      }
+      // Writes that waited resolve what they find on their way: they go first.
+      if (isAwaited) await yieldTurn(this.#port.env);
       const pages = new ResolvePages((page) => this.#serve({ ...batch, requests: page }));
       for (const request of requests) {
         const { span, txn } = request;
@@ -445,7 +454,7 @@ class Executor implements RangeExecutor {
       }
       return this.#stopped(ctx, requests, outcome, index, lease);
     }
-    return this.#conclude(ctx, results, lease);
+    return this.#conclude(ctx, requests, results, lease);
   }
 
   #stopped(
@@ -485,6 +494,7 @@ class Executor implements RangeExecutor {
   /** Everything was evaluated: remember the reads, propose the effects. */
   async #conclude(
     ctx: EvaluationContext,
+    requests: readonly KvRequest[],
     results: readonly KvResult[],
     lease: number,
   ): Promise<Attempt> {
@@ -512,11 +522,27 @@ class Executor implements RangeExecutor {
     }
     for (const run of ctx.afterApply) run();
     if (ctx.unresolved !== undefined) return { kind: 'next-page', rest: ctx.unresolved };
-    const response = this.#done(ctx.txn, results, this.#port.clock.now());
+    const answers = ctx.txn === undefined ? results : this.#withWaits(requests, results);
+    const response = this.#done(ctx.txn, answers, this.#port.clock.now());
     // Coordinators wait for the commits of their transactions themselves.
     return ctx.txn === undefined
       ? { kind: 'answer', response, at: ctx.at }
       : { kind: 'answer', response };
+  }
+
+  /** Tells a transaction for which of its writes others wait. */
+  #withWaits(requests: readonly KvRequest[], results: readonly KvResult[]): readonly KvResult[] {
+    const { locks } = this.#state;
+    if (locks.size === 0) return results;
+    return results.map((result, i) => {
+      const request = requests[i];
+      const isAwaited =
+        result.kind === 'write' &&
+        request !== undefined &&
+        isWrite(request) &&
+        locks.isAwaited(request.key);
+      return isAwaited ? { kind: 'write', isAwaited } : result;
+    });
   }
 
   #done(txn: TxnMeta | undefined, results: readonly KvResult[], now: Timestamp): BatchResponse {

@@ -36,7 +36,11 @@ function addSpans(
   const read = (start: Buffer, end: Buffer | undefined, timestamp: Timestamp): void => {
     spans.push({ start, end, write: false, timestamp });
   };
-  const write = (start: Buffer, end: Buffer | undefined, timestamp: Timestamp): void => {
+  const write = (
+    start: Buffer,
+    end: Buffer | undefined,
+    timestamp: Timestamp | undefined,
+  ): void => {
     spans.push({ start, end, write: true, timestamp });
   };
   const record = (anchor: Buffer, txnId: string): void => {
@@ -87,10 +91,18 @@ function addSpans(
     case 'query-intent':
       write(request.key, undefined, zeroTimestamp);
       return;
-    case 'resolve-locks':
-      write(request.span.start, request.span.end, zeroTimestamp);
+    case 'resolve-locks': {
+      // Reads take the intents of a committed transaction for what this makes of them.
+      const { status } = request.txn;
+      write(
+        request.span.start,
+        request.span.end,
+        status === 'committed' ? undefined : zeroTimestamp,
+      );
       return;
+    }
     case 'release-locks':
+    case 'announce-commit':
       return;
     case 'clear-range':
       write(request.start, request.end, zeroTimestamp);

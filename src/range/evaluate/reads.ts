@@ -61,7 +61,9 @@ function readOptions(ctx: EvaluationContext, lock: LockStrength): MvccReadOption
     failOnNewer: lock !== 'none',
     passesUpdates: lock === 'key-share',
     ignoreIntents: false,
-    finished: (txnId, key) => finished.met(txnId, key),
+    // What is locked is written next, as a rule, and resolved with that: no need to sweep up behind it.
+    finished: (txnId, key) =>
+      lock === 'none' ? finished.met(txnId, key) : finished.outcomeOf(txnId),
   };
 }
 
@@ -256,7 +258,7 @@ export async function evaluateRefresh(
     const { intent } = head;
     const passes = existence === true && keepsRow(head);
     if (intent !== undefined && intent.txnId !== txn?.id && !passes) {
-      const finished = ctx.state.finished.get(intent.txnId);
+      const finished = ctx.state.finished.outcomeOf(intent.txnId);
       if (finished?.status !== 'aborted') {
         // An intent that is known to be committed is a version.
         const at = finished?.timestamp;

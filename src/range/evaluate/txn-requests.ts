@@ -202,7 +202,7 @@ export async function evaluateResolve(
     const page = await intentsOf(ctx.batch, span, txn.id, resolvePage);
     const { rest } = page;
     const done = rest === undefined ? span : { start: span.start, end: rest.start };
-    await resolveKeys(ctx, done, txn, page.keys);
+    resolveKeys(ctx, done, txn, page.keys);
     ctx.unresolved = rest;
     if (txn.status === 'aborted') {
       ctx.afterApply.push(() => {
@@ -226,4 +226,14 @@ export function evaluateRelease(
     ctx.state.locks.releaseSince(txnId, span, since);
   });
   return ok({ kind: 'release-locks' });
+}
+
+/** Whoever waits goes on: facts need no latches. */
+export function evaluateAnnouncement(
+  ctx: EvaluationContext,
+  { span, txn }: Request<'announce-commit'>,
+): Outcome {
+  ctx.state.finished.announce(txn);
+  ctx.state.locks.release(txn.id, span);
+  return ok({ kind: 'announce-commit' });
 }

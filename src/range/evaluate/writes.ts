@@ -124,17 +124,31 @@ function write(
   request: WriteRequest,
   value: Buffer | undefined,
 ): Outcome | Promise<Outcome> {
-  const result = ctx.batch.put(request.key, value, {
-    timestamp: ctx.writeTimestamp,
-    txn: ctx.onePhase ? undefined : intentOwner(ctx),
-    sequence: request.sequence,
-    unchangedSince: request.unchangedSince ?? presentStatement(ctx),
-  });
-  const conclude = (put: MvccWriteResult): Outcome => {
-    const strength = put.kind === 'intent' ? queuesFor(value, put) : undefined;
-    return afterPut(ctx, put, { result: written, strength, before: request.unchangedSince });
-  };
-  return result instanceof Promise ? result.then(conclude) : conclude(result);
+  const put = (): MvccWriteResult =>
+    ctx.batch.put(request.key, value, {
+      timestamp: ctx.writeTimestamp,
+      txn: ctx.onePhase ? undefined : intentOwner(ctx),
+      sequence: request.sequence,
+      unchangedSince: request.unchangedSince ?? presentStatement(ctx),
+    });
+  let result = put();
+  if (result.kind === 'intent' && resolveOnTheWay(ctx, result)) result = put();
+  const strength = result.kind === 'intent' ? queuesFor(value, result) : undefined;
+  return afterPut(ctx, result, { result: written, strength, before: request.unchangedSince });
+}
+
+/**
+ * An intent takes the place of one whose transaction has ended, in one command. Not so a value: a command commits at most one version of
+ * a key (`range/feed/head-changes.ts`).
+ */
+function resolveOnTheWay(ctx: EvaluationContext, { key, intent }: FoundIntent): boolean {
+  if (ctx.txn === undefined || ctx.onePhase) return false;
+  const { finished, locks } = ctx.state;
+  const ended = finished.get(intent.txnId);
+  if (ended === undefined || intent.epoch > ended.epoch) return false;
+  ctx.batch.resolve(key, ended);
+  ctx.afterApply.push(() => locks.release(ended.id, { start: key, end: undefined }));
+  return true;
 }
 
 /** As which a write waits for an intent: see `lockInTheWay`. */
@@ -212,7 +226,7 @@ export async function evaluateIncrement(
   const value = BigInt.asIntN(64, (got.value?.readBigInt64BE() ?? 0n) + by);
   const stored = Buffer.allocUnsafe(counterBytes);
   stored.writeBigInt64BE(value);
-  const put = await ctx.batch.put(key, stored, {
+  const put = ctx.batch.put(key, stored, {
     timestamp: ctx.at,
     txn: undefined,
     sequence: 0,

@@ -68,7 +68,7 @@ export async function bootstrapCluster(options: BootstrapOptions): Promise<Range
   const batch = createMvccBatch(engine);
   const timestamp = clock.now();
   for (const { key, value } of contents) {
-    const result = await batch.put(key, value, { timestamp, txn: undefined, sequence: 0 });
+    const result = batch.put(key, value, { timestamp, txn: undefined, sequence: 0 });
     assert(result.kind === 'ok', 'an empty engine takes every write');
   }
   const configuration = { voters: [1], votersOutgoing: [], learners: [] };

@@ -1,6 +1,7 @@
 /**
  * Scripts for latches. `enter NAME read|write start[-end]@time ...` enters all latches of a request at
- * once; `leave NAME` releases them. Each step prints who was let in and who is still waiting.
+ * once; `leave NAME` releases them.
+ * Without a time, `@`, a write conflicts with no read. Each step prints who was let in and who is still waiting.
  */
 import {
   Latches,
@@ -44,12 +45,12 @@ runScripts(new URL('testdata/latches', import.meta.url).pathname, () => {
 });
 
 function spanOf(text: string, write: boolean): LatchSpan {
-  const [keys = '', time = '0'] = text.split('@');
+  const [keys = '', time] = text.split('@');
   const [start = '', end] = keys.split('-');
   return {
     start: Buffer.from(start),
     end: end === undefined ? undefined : Buffer.from(end),
     write,
-    timestamp: { wall: Number(time), logical: 0 },
+    timestamp: time === undefined ? undefined : { wall: Number(time), logical: 0 },
   };
 }
