@@ -22,7 +22,10 @@ export async function step(sql, random) {
   const to = random.between(1, accounts);
   const transfer = transfers++;
   await sql.transaction(async (tx) => {
-    const { rows } = await tx.query('SELECT balance FROM accounts WHERE id = $1', [from]);
+    // At READ COMMITTED, the default, another transfer could take the same money meanwhile: FOR UPDATE keeps it out.
+    const { rows } = await tx.query('SELECT balance FROM accounts WHERE id = $1 FOR UPDATE', [
+      from,
+    ]);
     const amount = Math.min(rows[0].balance, random.between(1, 50));
     await tx.query('UPDATE accounts SET balance = balance - $1 WHERE id = $2', [amount, from]);
     await tx.query('UPDATE accounts SET balance = balance + $1 WHERE id = $2', [amount, to]);

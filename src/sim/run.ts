@@ -69,6 +69,8 @@ export interface SimResult {
 
 const startLimitMs = 60_000;
 const convergeLimitMs = 60_000;
+/** From one replica of each range to three: on slow disks and in tiny ranges that is much work, and nobody has asked yet how long it takes. */
+const firstRestLimitMs = 300_000;
 /** How often the invariants are looked at, and those of the states. */
 const lookMs = 100;
 const looksPerState = 20;
@@ -223,7 +225,7 @@ class Run {
     if (db === undefined) return;
     this.#within('loading', prepare(this.#workload, db, this.#configuration.firstSplits));
     if (this.#failed || !this.#configuration.replicatedFirst) return;
-    const { problems } = this.#settle();
+    const { problems } = this.#settle(firstRestLimitMs);
     if (problems.length === 0) return;
     this.#problems.push('the cluster did not come to rest before the faults', ...problems);
   }
@@ -272,7 +274,7 @@ class Run {
       return;
     }
     this.#within('the end of decommissions', recommission(cluster));
-    const { problems, ranges } = this.#settle();
+    const { problems, ranges } = this.#settle(convergeLimitMs);
     this.#problems.push(...problems);
     this.#ranges = ranges;
   }
@@ -295,10 +297,10 @@ class Run {
     if (last !== undefined) this.#within('the last check', last);
   }
 
-  #settle(): ReplicaPicture {
+  #settle(limitMs: number): ReplicaPicture {
     return settle(this.#world, this.#cluster, {
       replicas: Math.min(3 + this.#configuration.nonVoters, this.#options.nodes),
-      limitMs: convergeLimitMs + (this.#configuration.settings.timeUntilStoreDeadMs ?? 0),
+      limitMs: limitMs + (this.#configuration.settings.timeUntilStoreDeadMs ?? 0),
       advance: this.#advance,
     });
   }

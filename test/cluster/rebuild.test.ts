@@ -31,13 +31,16 @@ function damage(folder: string, name: RegExp): void {
   writeFileSync(path, content);
 }
 
-/** Waits until `condition` holds for the set of stores that have replicas. */
+/**
+ * Waits until `condition` holds for the set of stores that have replicas, system ranges included: a range that misses one already would
+ * not survive the loss of the next store.
+ */
 async function held(condition: (stores: ReadonlySet<number>) => boolean): Promise<void> {
   const client = await connect(url(0));
   let shown: { replicas: string[] }[] = [];
   await until(
     async () => {
-      shown = (await client.query('SHOW RANGES FROM DATABASE defaultdb')).rows;
+      shown = (await client.query('SHOW CLUSTER RANGES')).rows;
       return condition(new Set(shown.flatMap(({ replicas }) => replicas.map(Number))));
     },
     () => ({ shown, said: target.said }),

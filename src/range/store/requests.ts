@@ -12,13 +12,14 @@ import {
   type KvError,
   type KvRequest,
 } from '../../kv/index.ts';
+import { StorePoisonedError } from '../../storage/index.ts';
 import { nextKey } from '../../util/index.ts';
 import { executeAdmin } from '../replica/admin.ts';
 import { waitForSplit } from './backpressure.ts';
 import { afterAllReplicas } from './remover.ts';
 import { type Store } from './store.ts';
 
-export function serveBatch(store: Store, batch: BatchRequest): Promise<BatchResponse> {
+export async function serveBatch(store: Store, batch: BatchRequest): Promise<BatchResponse> {
   const { header } = batch;
   if (store.clock.isTooFarAhead(header.timestamp)) {
     const reason = `the clock of node ${header.gatewayNodeId} is too far ahead of node ${store.nodeId}`;
@@ -26,7 +27,19 @@ export function serveBatch(store: Store, batch: BatchRequest): Promise<BatchResp
   }
   store.clock.observe(header.timestamp);
   store.counters.batches++;
-  return serve(store, batch, false);
+  try {
+    return await serve(store, batch, false);
+  } catch (error) {
+    if (error instanceof StorePoisonedError) return refuse(store, lastWords(batch));
+    throw error;
+  }
+}
+
+/** The store has failed under the batch: another replica may know of reads, nobody knows how far writes have come. */
+function lastWords({ header: { rangeId }, requests }: BatchRequest): KvError {
+  return requests.every(isPlainRead)
+    ? { kind: 'range-not-found', rangeId }
+    : { kind: 'ambiguous-result', reason: 'the store failed' };
 }
 
 function serve(store: Store, batch: BatchRequest, hasWaited: boolean): Promise<BatchResponse> {
