@@ -328,6 +328,7 @@ describe('leases', () => {
     txn.put(key('b2'), piece);
     await withTime(env, txn.commit());
     expect(await read(cluster, 'b1')).toHaveLength(piece.length);
+    await withTime(env, cluster.db.settled());
     expect(await cluster.remains()).toEqual({ intents: 0, records: 0 });
   });
 

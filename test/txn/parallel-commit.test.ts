@@ -215,6 +215,20 @@ describe('a parallel commit', () => {
     await expectNothingLeft(cluster);
   });
 
+  it('is cleaned up behind, together with others', async () => {
+    const { cluster, env } = start();
+    const txns = Array.from({ length: 5 }, (_, i) => {
+      const txn = cluster.db.begin();
+      for (const word of words) txn.put(key(`${word}${i}`), bytes('new'));
+      return txn;
+    });
+    const before = cluster.proposals;
+    await withTime(env, Promise.all(txns.map((txn) => txn.commit())));
+    await expectNothingLeft(cluster);
+    // Five with three writes, the records that say so; at b and c the intents, at a the records.
+    expect(cluster.proposals - before).toBe(5 * 3 + 5 + 3);
+  });
+
   it('is not made with more writes in flight than a record names', async () => {
     const { cluster, env } = start();
     const txn = begun(cluster);
@@ -353,6 +367,7 @@ describe('an answer that is lost', () => {
     expect(await commit(txn, env)).toBe('committed');
     // A second delivery could find the first one resolved (X8).
     expect(puts).toBe(1);
+    await withTime(env, cluster.db.settled());
     cluster.loseAnswer = undefined;
     expect(await rows(cluster)).toBe('new new new');
     await env.runFor(abandonedMs);

@@ -51,6 +51,7 @@ import { evaluate } from './evaluate.ts';
 import { evaluateInconsistent } from './inconsistent.ts';
 import { latchSpans } from './latch-spans.ts';
 import { intentsOf, type IntentPage } from './reads.ts';
+import { mayWait, ResolveLater } from './resolve-later.ts';
 import { ResolvePages, type Resolve } from './resolve-pages.ts';
 import {
   meet,
@@ -91,6 +92,7 @@ class Executor implements RangeExecutor {
   readonly #pusher: Pusher;
   readonly load: RangeLoad;
   readonly #sweeper: IntentSweeper;
+  readonly #later: ResolveLater;
   /** Requests under way, whether they hold latches or not. */
   #running = 0;
   /** A split has handed locks over, and no lease has begun since. */
@@ -109,8 +111,9 @@ class Executor implements RangeExecutor {
       pushes: new TxnWaitQueue(),
       finished,
     };
-    const pusher = new Pusher(port, finished, (batch) => this.#resolve(batch));
+    const pusher = new Pusher(port, finished, (batch) => this.#resolve(batch, false));
     this.#pusher = pusher;
+    this.#later = new ResolveLater(port.env, (batch, all) => this.#resolveNow(batch, all));
     this.#waits = new ConflictWaits({ ...this.#state, pusher });
     this.load = new RangeLoad(port.env, () => port.loadSplitThreshold);
   }
@@ -124,7 +127,7 @@ class Executor implements RangeExecutor {
       return evaluateInconsistent(this.#port, batch);
     }
     if (batch.requests.every((request) => request.kind === 'resolve-locks')) {
-      return this.#resolve(batch);
+      return this.#resolve(batch, true);
     }
     const fast = this.#readOneKey(batch);
     return fast === undefined ? this.#serve(batch) : Promise.resolve(fast);
@@ -264,8 +267,10 @@ class Executor implements RangeExecutor {
    * Intents of a committed transaction do not grow any more: they are looked for without latches, and
    * each command latches only the keys that it resolves. An aborted one may still have a write on its
    * way: those spans are latched.
+   *
+   * `isBehind`: nobody here waits for it.
    */
-  async #resolve(batch: BatchRequest): Promise<BatchResponse> {
+  async #resolve(batch: BatchRequest, isBehind: boolean): Promise<BatchResponse> {
     this.#running++;
     try {
       const requests: Resolve[] = [];
@@ -277,29 +282,30 @@ class Executor implements RangeExecutor {
       }
       const refused = this.#refusal(requests, undefined);
       if (refused !== undefined) return this.#failure(refused, undefined);
-      let isAwaited = false;
       for (const { txn, span } of requests) {
-        if (txn.status !== 'committed') continue;
-        isAwaited ||= span.end !== undefined || this.#state.locks.isAwaited(span.start);
-        this.#state.locks.release(txn.id, span);
+        if (txn.status === 'committed') this.#state.locks.release(txn.id, span);
       }
-      // Writes that waited resolve what they find on their way: they go first.
-      if (isAwaited) await yieldTurn(this.#port.env);
-      const pages = new ResolvePages((page) => this.#serve({ ...batch, requests: page }));
-      for (const request of requests) {
-        const { span, txn } = request;
-        if (pages.failure !== undefined) break;
-        if (span.end !== undefined && txn.status === 'committed') {
-          await this.#resolveCommitted(span, txn, pages);
-        } else await pages.add(request);
-      }
-      const failure = await pages.finish();
-      if (failure !== undefined) return failure;
-      const results = requests.map((): KvResult => ({ kind: 'resolve-locks' }));
-      return this.#done(undefined, results, this.#port.clock.now());
+      return isBehind && requests.every(mayWait)
+        ? await this.#later.add(batch, requests)
+        : await this.#resolveNow(batch, requests);
     } finally {
       this.#running--;
     }
+  }
+
+  async #resolveNow(batch: BatchRequest, requests: readonly Resolve[]): Promise<BatchResponse> {
+    const pages = new ResolvePages((page) => this.#serve({ ...batch, requests: page }));
+    for (const request of requests) {
+      const { span, txn } = request;
+      if (pages.failure !== undefined) break;
+      if (span.end !== undefined && txn.status === 'committed') {
+        await this.#resolveCommitted(span, txn, pages);
+      } else await pages.add(request);
+    }
+    const failure = await pages.finish();
+    if (failure !== undefined) return failure;
+    const results = requests.map((): KvResult => ({ kind: 'resolve-locks' }));
+    return this.#done(undefined, results, this.#port.clock.now());
   }
 
   async #resolveCommitted(span: Span, txn: FinishedTxn, pages: ResolvePages): Promise<void> {
