@@ -12,8 +12,22 @@ export function isPlainRead(request: KvRequest): boolean {
 
 /** True when the range has all keys that the request touches. */
 export function containsRequest(range: RangeDescriptor, request: KvRequest): boolean {
+  if (isAcrossLocalKeys(request)) return false;
   const { start, end } = requestSpan(request);
   return containsKey(range, start) && (end === undefined || compareBytes(end, range.endKey) <= 0);
+}
+
+/** No range holds such a span: between the local keys of a range, and between those and its other keys, lie those of others. */
+function isAcrossLocalKeys(request: KvRequest): boolean {
+  switch (request.kind) {
+    case 'refresh':
+    case 'resolve-locks':
+    case 'release-locks':
+    case 'announce-commit':
+      return request.span.end !== undefined && isLocalKey(request.span.start);
+    default:
+      return false;
+  }
 }
 
 /** True when the span has the key. */

@@ -4,6 +4,7 @@
  *
  * INVARIANT: everything that was added is covered (trap X2: a superset is always safe).
  */
+import { isLocalKey } from '../encoding/index.ts';
 import { SortedMap, type Span } from '../kv/index.ts';
 import { compareBytes, equalBytes, emptyBytes, maxBytes, nextKey } from '../util/index.ts';
 
@@ -81,7 +82,8 @@ export class SpanSet {
     for (const [i, span] of spans.entries()) {
       const far = (apart[i] ?? 0) < limit;
       // Where all differ alike, an even number of neighbours is joined.
-      if (joined === undefined || far || joined.count >= perSpan) {
+      // Between local keys lie those of other ranges.
+      if (joined === undefined || isLocalKey(joined.start) || far || joined.count >= perSpan) {
         put();
         joined = { ...span, count: 1 };
         continue;

@@ -1,4 +1,5 @@
 /** Many spans of one range as one: what is joined may cover more, and belongs to one range as far as the cache knows. */
+import { isLocalKey } from '../encoding/index.ts';
 import { type RangeDescriptor, type Span } from '../kv/index.ts';
 import { compareBytes, maxBytes, nextKey } from '../util/index.ts';
 import { isInside, type Router } from './router.ts';
@@ -13,7 +14,8 @@ export function fewPerRange(router: Router, spans: readonly Span[]): readonly Sp
   let range: RangeDescriptor | undefined;
   for (const span of spans.toSorted((a, b) => compareBytes(a.start, b.start))) {
     const last = joined.at(-1);
-    if (last !== undefined && range !== undefined && isInside(range, span)) {
+    const mayJoin = last !== undefined && !isLocalKey(last.start);
+    if (mayJoin && range !== undefined && isInside(range, span)) {
       const ends = [last.end ?? nextKey(last.start), span.end ?? nextKey(span.start)] as const;
       joined[joined.length - 1] = { start: last.start, end: maxBytes(...ends) };
       continue;

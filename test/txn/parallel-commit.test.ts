@@ -4,6 +4,7 @@
  */
 import { describe, expect, it } from 'vitest';
 import {
+  asNodeId,
   KvFailure,
   nextTimestamp,
   recordKeyOf,
@@ -16,7 +17,9 @@ import {
   type TxnMeta,
   type TxnRecord,
 } from '../../src/kv/index.ts';
+import { rangeDescriptorKey } from '../../src/encoding/index.ts';
 import { type Command } from '../../src/range/index.ts';
+import { createMvccBatch, decodeHead, headKey } from '../../src/storage/index.ts';
 import { sleep } from '../../src/util/index.ts';
 import { type HeaderBase } from '../../src/txn/index.ts';
 import { scriptKey as key, withTime } from './db-script.ts';
@@ -430,6 +433,63 @@ describe('an answer that is lost', () => {
     cluster.intercept = undefined;
     await env.runFor(abandonedMs);
     expect(await rows(cluster)).toBe('- - -');
+  });
+});
+
+describe('what reads have met of a commit', () => {
+  it('is swept up, but nothing of other ranges: their local keys lie between', async () => {
+    const { cluster, env } = start();
+    const txn = cluster.db.begin();
+    const [own, others] = [rangeDescriptorKey(key('a')), rangeDescriptorKey(key('b'))];
+    await withTime(env, txn.get(key('c'), { lock: 'update' }));
+    for (const each of [key('c'), own, key('a1'), key('a2'), others]) txn.put(each, bytes('new'));
+    drop(cluster, (batch) => has(batch, 'resolve-locks'));
+    expect(await commit(txn, env)).toBe('committed');
+    // The first one asks what became of it; from then on its end is known there.
+    for (const each of [key('a1'), own, key('a2')]) {
+      const value = await withTime(env, cluster.db.readCurrent(each));
+      expect(value?.toString()).toBe('new');
+    }
+    await env.runFor(3_000);
+    const batch = createMvccBatch(cluster.engine);
+    const left = [own, key('a2'), others].filter((each) => {
+      const stored = batch.get(headKey(each));
+      return stored !== undefined && decodeHead(stored).intent !== undefined;
+    });
+    expect(left).toEqual([others]);
+  });
+
+  it('in one span has no local keys at its ends', async () => {
+    const { cluster, env } = start();
+    const { executor } = cluster.replicaFor(key('a'));
+    const { rangeId, generation } = cluster.replicaFor(key('a')).descriptor;
+    const done = {
+      id: cluster.db.begin().meta.id,
+      epoch: 0,
+      status: 'committed' as const,
+      timestamp: cluster.clock.now(),
+      ignoredSequences: [],
+    };
+    const answer = await withTime(
+      env,
+      executor.execute({
+        header: {
+          ...header(undefined),
+          rangeId,
+          generation,
+          timestamp: cluster.clock.now(),
+          gatewayNodeId: asNodeId(1),
+        },
+        requests: [
+          {
+            kind: 'resolve-locks',
+            span: { start: rangeDescriptorKey(key('a')), end: key('a2') },
+            txn: done,
+          },
+        ],
+      }),
+    );
+    expect(answer.kind === 'error' ? answer.error.kind : 'ok').toBe('range-key-mismatch');
   });
 });
 

@@ -3,7 +3,8 @@
  * to have ended for what they will become and goes on; this notes where they were and, when nobody
  * else has resolved them a moment later, does so for all of them at once.
  */
-import { type FinishedTxn, type Span, type TxnId } from '../../kv/index.ts';
+import { isLocalKey } from '../../encoding/index.ts';
+import { type FinishedTxn, type Span } from '../../kv/index.ts';
 import { nextKey, type Env } from '../../util/index.ts';
 
 /** The coordinator, which resolves its intents right after the commit, gets a head start. */
@@ -18,7 +19,8 @@ interface Met {
 export class IntentSweeper {
   readonly #env: Env;
   readonly #resolve: (span: Span, txn: FinishedTxn) => Promise<unknown>;
-  readonly #met = new Map<TxnId, Met>();
+  /** By transaction; each local key by itself: between those of one range lie others' keys. */
+  readonly #met = new Map<string, Met>();
 
   constructor(env: Env, resolve: (span: Span, txn: FinishedTxn) => Promise<unknown>) {
     this.#env = env;
@@ -27,10 +29,11 @@ export class IntentSweeper {
 
   /** An intent of `txn`, which has ended, was read at `key`. */
   note(txn: FinishedTxn, key: Buffer): void {
-    const met = this.#met.get(txn.id);
+    const name = isLocalKey(key) ? `${txn.id} ${key.toString('latin1')}` : txn.id;
+    const met = this.#met.get(name);
     if (met === undefined) {
-      this.#met.set(txn.id, { txn, first: key, last: key });
-      this.#env.timers.after(delayMs, () => this.#sweep(txn.id));
+      this.#met.set(name, { txn, first: key, last: key });
+      this.#env.timers.after(delayMs, () => this.#sweep(name));
       return;
     }
     if (key.compare(met.first) < 0) met.first = key;
@@ -45,14 +48,18 @@ export class IntentSweeper {
     this.#met.clear();
   }
 
-  #sweep(id: TxnId): void {
-    const met = this.#met.get(id);
+  #sweep(name: string): void {
+    const met = this.#met.get(name);
     if (met === undefined) return;
-    this.#met.delete(id);
+    this.#met.delete(name);
     // The keys are pieces of pages that were read: what is kept is a copy.
-    const span = { start: Buffer.from(met.first), end: nextKey(met.last) };
+    const start = Buffer.from(met.first);
+    const span = { start, end: isLocalKey(start) ? undefined : nextKey(met.last) };
     this.#resolve(span, met.txn).catch((error: unknown) => {
-      this.#env.log.warn({ txn: id, error: String(error) }, 'intents could not be resolved');
+      this.#env.log.warn(
+        { txn: met.txn.id, error: String(error) },
+        'intents could not be resolved',
+      );
     });
   }
 }

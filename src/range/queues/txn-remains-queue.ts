@@ -11,7 +11,7 @@
  * Order (traps T5, X5): a committed record goes only when all that it names has been resolved by those who hold the leases then,
  * and `recordKeptMs` after its commit: whoever would take what is gone for aborted has given up by then.
  */
-import { localSpanOf, txnOfRecordKey } from '../../encoding/index.ts';
+import { isLocalKey, localSpanOf, txnOfRecordKey } from '../../encoding/index.ts';
 import {
   type RangeDescriptor,
   type Span,
@@ -257,9 +257,11 @@ function foundOf(found: Map<TxnId, Found>, txn: TxnMeta): Found {
 }
 
 function spansOf({ keys, last }: Found): Span[] {
-  const [first] = keys;
-  if (first !== undefined && last !== undefined) return [{ start: first, end: nextKey(last) }];
-  return keys.map((start) => ({ start, end: undefined }));
+  const points = keys.map((start) => ({ start, end: undefined }));
+  if (last === undefined) return points;
+  // Between the local keys of one range lie others'.
+  const [first = last] = keys.filter((key) => !isLocalKey(key));
+  return [...points.filter(({ start }) => isLocalKey(start)), { start: first, end: nextKey(last) }];
 }
 
 async function eachRow(
