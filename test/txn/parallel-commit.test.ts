@@ -5,6 +5,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   asNodeId,
+  compareTimestamps,
   KvFailure,
   nextTimestamp,
   recordKeyOf,
@@ -508,6 +509,19 @@ describe('a split', () => {
     await expectNothingLeft(cluster);
     const value = await withTime(env, cluster.db.readCurrent(key('a5')));
     expect(value?.toString()).toBe('new');
+  });
+
+  it('whose right side is led in a later term remembers what was read ahead of the clock', async () => {
+    const { cluster, env } = start();
+    const future = { wall: cluster.clock.now().wall + 2_000_000, logical: 0 };
+    const reader = { ...byHand(cluster), readTimestamp: future, writeTimestamp: future };
+    await send(cluster, reader, { kind: 'get', key: key('b5'), lock: 'none' });
+    cluster.afterSplit = 'later lease';
+    cluster.split(key('b3'));
+    const txn = cluster.db.begin();
+    txn.put(key('b5'), bytes('new'));
+    const at = await withTime(env, txn.commit());
+    expect(compareTimestamps(at, future)).toBeGreaterThan(0);
   });
 
   it('that its coordinator has not heard of leaves no intent of a rollback behind', async () => {

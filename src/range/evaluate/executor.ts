@@ -140,7 +140,8 @@ class Executor implements RangeExecutor {
     // Locks are worth keeping even when others have led: nothing depends on them, and they save their holders a retry.
     if (!inherited || before !== undefined) this.#forget();
     const { reads, tombstones } = this.#state;
-    reads.reset(start);
+    // Before the split something may have been read ahead of the clock: a right side that is led in a later term stands above that, too.
+    reads.reset(inherited ? laterTimestamp(start, reads.ceiling) : start);
     if (before === undefined || before === 'split') tombstones.reset(start);
     else {
       tombstones.reset(zeroTimestamp);
