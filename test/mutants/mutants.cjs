@@ -92,7 +92,7 @@ exports.mutants = [
     patches: [
       {
         file: 'src/range/evaluate/executor.ts',
-        text: '    reads.reset(start);\n',
+        text: '    reads.reset(inherited ? laterTimestamp(start, reads.ceiling) : start);\n',
         replacement: '    reads.reset({ wall: 0, logical: 0 });\n',
       },
     ],
