@@ -19,15 +19,7 @@ export function containsRequest(range: RangeDescriptor, request: KvRequest): boo
 
 /** No range holds such a span: between the local keys of a range, and between those and its other keys, lie those of others. */
 function isAcrossLocalKeys(request: KvRequest): boolean {
-  switch (request.kind) {
-    case 'refresh':
-    case 'resolve-locks':
-    case 'release-locks':
-    case 'announce-commit':
-      return request.span.end !== undefined && isLocalKey(request.span.start);
-    default:
-      return false;
-  }
+  return 'span' in request && request.span.end !== undefined && isLocalKey(request.span.start);
 }
 
 /** True when the span has the key. */

@@ -22,14 +22,14 @@ export class FinishedTxns {
 
   /** For reads that go through intents of finished transactions. */
   met(txnId: TxnId, key: Buffer): FinishedTxn | undefined {
-    const txn = this.#entries.get(txnId);
+    const txn = this.get(txnId);
     if (txn !== undefined) this.#onMet(txn, key);
-    return txn ?? this.#announced.get(txnId);
+    return this.outcomeOf(txnId);
   }
 
   /** How it has ended, whatever its record says. */
   outcomeOf(txnId: TxnId): FinishedTxn | undefined {
-    return this.#entries.get(txnId) ?? this.#announced.get(txnId);
+    return this.get(txnId) ?? this.#announced.get(txnId);
   }
 
   /** How it has ended as its record says: what it left may be resolved. */
