@@ -7,6 +7,7 @@ import { runCopyBench } from './copy.ts';
 import { runFailoverBench } from './failover.ts';
 import { runIdleBench } from './idle.ts';
 import { runKvBench } from './kv.ts';
+import { runLargeTransactionBench } from './large-transaction.ts';
 import { runQuietBench } from './quiet.ts';
 import { runShowRangesBench } from './show-ranges.ts';
 import { runSqlBench } from './sql.ts';
@@ -30,6 +31,8 @@ const benches: Record<string, (args: readonly string[]) => Promise<void>> = {
   failover: runFailoverBench,
   /** Processor time and memory of a cluster that does nothing. */
   idle: runIdleBench,
+  /** A million rows in one transaction: time, and memory of the nodes. */
+  'large-transaction': runLargeTransactionBench,
   /** Processor time and memory of many ranges that nobody uses. */
   quiet: runQuietBench,
   /** Time of SHOW RANGES over a thousand ranges. */

@@ -3,7 +3,8 @@
  * take one, a replica is moved to a store that can, and the lease follows. Load is where the lease is.
  *
  * Nothing is moved that would make its new store too busy, and counts of ranges stay within their band, so that
- * what this rule does is not undone by the others. The lease counts' rule in turn moves only leases that fit.
+ * what this rule does is not undone by the others. The lease counts' rule in turn moves only leases that fit. Few hot ranges
+ * fit nowhere: their lease goes to a store that is less busy with it than its own is without it.
  */
 import { replace, transferLease } from './actions.ts';
 import { waysToMove } from './balance.ts';
@@ -32,10 +33,20 @@ export function evenLoad(situation: Situation): PlacementAction | undefined {
     others.filter((each) => wouldFit(situation, own, each)),
     objective,
   );
+  const relief = leastLoaded(
+    others.filter((each) => loadOf(each, objective) + share <= load - share),
+    objective,
+  );
   const mean = cluster.meanLoad(objective).toFixed(0);
   const reason = `store ${own.storeId} serves ${load.toFixed(0)} ${unit[objective]}, the mean is ${mean}`;
-  if (heir !== undefined) return { ...transferLease(heir, reason), isForLoad: true };
-  return settings.loadMoves === 'leases' ? undefined : makeRoomForLease(situation, own, reason);
+  const lease = (to: StoreState): PlacementAction => ({
+    ...transferLease(to, reason),
+    isForLoad: true,
+  });
+  if (heir !== undefined) return lease(heir);
+  const room =
+    settings.loadMoves === 'leases' ? undefined : makeRoomForLease(situation, own, reason);
+  return room ?? (relief === undefined ? undefined : lease(relief));
 }
 
 /** The store can take the range's lease over from `own` without becoming too busy. */
