@@ -14,7 +14,7 @@ export const asStoreId = (value: number): StoreId => value as StoreId;
 export const asRangeId = (value: number): RangeId => value as RangeId;
 export const asReplicaId = (value: number): ReplicaId => value as ReplicaId;
 
-/** 16 bytes as 32 lower-case hex digits: the time of birth, then random bytes, so younger ids are larger. */
+/** 16 bytes as 32 lower-case hex digits, see `newTxnId`. */
 export type TxnId = string & { readonly [brand2]: 'TxnId' };
 declare const brand2: unique symbol;
 export const asTxnId = (value: string): TxnId => value as TxnId;

@@ -151,7 +151,9 @@ export type {
   TrafficClass,
   Transport,
 } from './transport.ts';
+export { coordinatorOf, newTxnId } from './txn.ts';
 export type {
+  Coordinator,
   InFlightWrite,
   IsolationLevel,
   PreparedTxn,

@@ -1,6 +1,6 @@
 /** The transaction as every layer sees it, and its durable record. */
 import { type Timestamp } from './hlc.ts';
-import { type TxnId } from './ids.ts';
+import { asNodeId, asTxnId, type NodeId, type TxnId } from './ids.ts';
 
 /** 'snapshot' is REPEATABLE READ; `txn/README.md` says what each of them checks. */
 export type IsolationLevel = 'serializable' | 'snapshot' | 'read-committed';
@@ -46,6 +46,30 @@ export interface TxnMeta {
    * tell of them.
    */
   readonly siblings?: readonly TxnSibling[];
+}
+
+/** Where a transaction is coordinated, and since when: wall microseconds of that node's clock. */
+export interface Coordinator {
+  readonly nodeId: NodeId;
+  readonly since: number;
+}
+
+/**
+ * Seven bytes of wall time and two of the counter, so that younger transactions have larger ids; four of the node that
+ * coordinates it, three of `chance`.
+ */
+export function newTxnId(began: Timestamp, nodeId: NodeId, chance: Buffer): TxnId {
+  const wall = began.wall.toString(16).padStart(14, '0');
+  const logical = (began.logical & 0xffff).toString(16).padStart(4, '0');
+  const node = nodeId.toString(16).padStart(8, '0');
+  return asTxnId(wall + logical + node + chance.toString('hex', 0, 3));
+}
+
+export function coordinatorOf(id: TxnId): Coordinator {
+  return {
+    nodeId: asNodeId(Number.parseInt(id.slice(18, 26), 16)),
+    since: Number.parseInt(id.slice(0, 14), 16),
+  };
 }
 
 export interface TxnSibling {

@@ -14,6 +14,7 @@ import {
   type BatchRequest,
   type BatchResponse,
   type CommitTrigger,
+  type Coordinator,
   type Handover,
   type FinishedTxn,
   type HlcClock,
@@ -88,6 +89,8 @@ export interface ReplicaPort {
   openForWrites(): ClosedTimestamp;
   /** A transaction has waited for another one. */
   noteContention(wait: LockWait): void;
+  /** Whoever coordinates it has ended, as far as is known here, or nothing is heard of its node. A guess: never what safety rests on. */
+  isGone(coordinator: Coordinator): boolean;
   /** A parallel commit whose coordinator was silent has been ended from here. */
   countRecovery(status: 'committed' | 'aborted'): void;
   /** Proposes under the lease with `leaseSequence`; resolves when the command is applied on this replica. */

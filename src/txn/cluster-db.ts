@@ -2,7 +2,6 @@
 import {
   addMicros,
   addSpanStats,
-  asTxnId,
   ClusterSettings,
   KvFailure,
   zeroSpanStats,
@@ -14,6 +13,7 @@ import {
   type HlcClock,
   type KvRequest,
   type KvResult,
+  newTxnId,
   type NodeId,
   type PreparedTxn,
   type RangeDescriptor,
@@ -29,7 +29,6 @@ import {
   type StoreId,
   type Timestamp,
   type Txn,
-  type TxnId,
   type TxnMeta,
   type TxnOptions,
 } from '../kv/index.ts';
@@ -107,7 +106,7 @@ export class ClusterDb implements Db {
     const now = this.clock.now();
     const readTimestamp = options.asOf ?? now;
     const meta: TxnMeta = {
-      id: this.#newTxnId(now),
+      id: newTxnId(now, this.nodeId, this.#env.random.bytes(3)),
       anchor: undefined,
       epoch: 0,
       isolation: options.isolation ?? 'serializable',
@@ -123,12 +122,6 @@ export class ClusterDb implements Db {
     return new ClusterTxn(this.#parts, meta, options);
   }
 
-  /** Seven bytes of wall time and two of the counter, so that younger transactions have larger ids; seven random bytes. */
-  #newTxnId(now: Timestamp): TxnId {
-    const wall = now.wall.toString(16).padStart(14, '0');
-    const logical = (now.logical & 0xffff).toString(16).padStart(4, '0');
-    return asTxnId(wall + logical + this.#env.random.bytes(7).toString('hex'));
-  }
 
   async run<T>(options: TxnOptions, body: (txn: Txn) => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {

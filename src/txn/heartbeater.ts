@@ -1,6 +1,6 @@
 /**
  * The life sign of a transaction that holds locks or intents: who waits for it aborts it when it has
- * not been heard of for five heartbeats (trap X12). The first beat comes a second after the first lock,
+ * not been heard of for five heartbeats, or when its node is known to be gone (trap X12). The first beat comes a second after the first lock,
  * so short transactions send none and need no record. Long ones want theirs early: without a record they do not
  * survive a change of the lease at their anchor (trap X5).
  */

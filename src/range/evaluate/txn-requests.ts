@@ -4,6 +4,7 @@
  */
 import {
   compareTimestamps,
+  coordinatorOf,
   equalTimestamps,
   laterTimestamp,
   nextTimestamp,
@@ -21,7 +22,10 @@ import { intentsOf } from './reads.ts';
 import { encodeRecord, readRecord, recordEngineKey } from './txn-record.ts';
 
 export const heartbeatMs = 1_000;
-/** A transaction that has not been heard of for this long is abandoned: any pusher may abort it. */
+/**
+ * A transaction that has not been heard of for this long is abandoned: any pusher may abort it. At once when its coordinator
+ * is gone: who waits for one lock after the other of a node that ended would wait so long for each.
+ */
 export const abandonedAfterMs = 5 * heartbeatMs;
 
 /** What one command resolves at most. */
@@ -75,7 +79,9 @@ export function evaluatePush(ctx: EvaluationContext, request: Request<'push-txn'
   const status: TxnStatus = record?.status ?? 'pending';
   const quietMs =
     record === undefined ? nowMs - firstSeenMs : (ctx.now.wall - record.lastHeartbeat.wall) / 1000;
-  const isAbandoned = quietMs >= abandonedAfterMs && status !== 'prepared';
+  const isAbandoned =
+    status !== 'prepared' &&
+    (quietMs >= abandonedAfterMs || port.isGone(coordinatorOf(pushee.id)));
   if (pushKind === 'touch' && !isAbandoned) return pushResult(current, status);
   const movedAlready = compareTimestamps(current.writeTimestamp, pushTo) > 0;
   if (pushKind === 'timestamp' && movedAlready) return pushResult(current, status);

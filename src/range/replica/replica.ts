@@ -25,6 +25,7 @@ import {
   type RangeId,
   type ReplicaId,
   type StoreId,
+  type Coordinator,
   type Timestamp,
 } from '../../kv/index.ts';
 import {
@@ -200,6 +201,10 @@ export class Replica implements ReplicaPort, RaftHost {
 
   noteContention(wait: LockWait): void {
     this.host.noteContention(wait);
+  }
+
+  isGone(coordinator: Coordinator): boolean {
+    return this.host.liveness.isGone(coordinator);
   }
 
   countRecovery(status: 'committed' | 'aborted'): void {

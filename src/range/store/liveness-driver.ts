@@ -9,6 +9,7 @@
  * and it does not run ahead either, because it reads the others' time meanwhile.
  */
 import {
+  type Coordinator,
   type HlcClock,
   type NodeId,
   type StoreId,
@@ -69,6 +70,8 @@ export class StoreLiveness {
    * this process stood still itself counts as one.
    */
   readonly #beatsUnheard = new Map<StoreId, number>();
+  /** Of other stores: what their present life goes on from, HLC wall microseconds. */
+  readonly #resumedFrom = new Map<StoreId, number>();
   #timer: TimerHandle | undefined;
   #startedAtMs = 0;
   /** Stores that have not said that this one is an older copy of itself, and were asked. */
@@ -130,6 +133,20 @@ export class StoreLiveness {
   silentMs(store: StoreId): number | undefined {
     const heard = this.#lastHeard.get(store);
     return heard === undefined ? undefined : this.#deps.env.clock.monotonicMs() - heard;
+  }
+
+  /**
+   * The process has ended: a store of its node goes on from a later time (see `ClockBound.start`). Or nothing is heard of any store of its
+   * node, which then serves nothing either. Nothing is known of a node without stores.
+   */
+  isGone({ nodeId, since }: Coordinator): boolean {
+    const { bound, peers } = this.#deps;
+    if (nodeId === this.#deps.nodeId) return since < bound.life.resumedFrom;
+    const stores = peers().filter((peer) => peer.nodeId === nodeId);
+    return (
+      stores.some(({ storeId }) => since < (this.#resumedFrom.get(storeId) ?? 0)) ||
+      (stores.length > 0 && this.#isNodeSilent(nodeId))
+    );
   }
 
   /** Called once per store tick: reports what has run out since. */
@@ -215,7 +232,10 @@ export class StoreLiveness {
       this.#refuse(message, later, fromNode);
       return;
     }
-    if (trusted) this.#noteHeard(message.from, fromNode);
+    if (trusted) {
+      this.#noteHeard(message.from, fromNode);
+      this.#resumedFrom.set(message.from, message.resumedFrom);
+    }
     const now = clock.now();
     const granted = trusted ? Math.min(message.expiration, bound.promiseLimit) : 0;
     const support = this.ledger.promise(message.from, granted, now.wall);
