@@ -15,8 +15,10 @@
  *    use the table (they wait) and reports once those under way have ended: the cluster-wide form
  *    of PostgreSQL's exclusive lock, held only for the commit. So of every table exactly one version is in
  *    use at any time, and a schema change that needs a pause between two states (write-only, public) is made of two such
- *    commits. This implies INVARIANT 2 of descriptors.ts (traps X18, X19). A block that is neither confirmed nor
- *    lifted (its coordinator died) lapses after `holdMs`; the coordinator does not commit after that time.
+ *    commits. This implies INVARIANT 2 of descriptors.ts (traps X18, X19). The coordinator says twice a second that it still
+ *    holds the barrier. A block of which nothing is heard (its coordinator died) lapses after `unheardMs`, any block after `holdMs`.
+ *    A node whose block has lapsed registers anew before it uses the catalog again: then the change has committed before and is
+ *    seen, or the coordinator, which has read the row, does not commit.
  *
  * A prepared transaction (two-phase commit) holds no pin but has used tables, too. Its row names them before its pin goes, so whoever
  * reads the rows behind a barrier sees it, and does not commit.
@@ -59,8 +61,11 @@ export interface CatalogCacheOptions {
 }
 
 const defaultLeaseMs = 5000;
-/** How long a block of a barrier lasts when nothing more is heard. */
+/** How long a block of a barrier lasts. */
 const holdMs = 10_000;
+/** How long it lasts when nothing is heard of its coordinator, which is to be heard this often. */
+const unheardMs = 2_000;
+const beatMs = 500;
 /** How long one attempt makes new transactions wait for those under way. */
 const drainMs = 200;
 const callTimeoutMs = 2000;
@@ -98,6 +103,11 @@ interface Block {
   timer: TimerHandle | undefined;
 }
 
+/** A barrier that this node coordinates and has not given up. */
+interface HeldBarrier {
+  beat: TimerHandle | undefined;
+}
+
 /** What a barrier's coordinator holds. */
 export interface Barrier {
   readonly id: string;
@@ -132,6 +142,10 @@ export class CatalogCache {
   #isCatchingUp = false;
   readonly #pins = new Set<OpenPin>();
   readonly #blocks = new Map<string, Block>();
+  readonly #held = new Map<string, HeldBarrier>();
+  /** Blocks that have lapsed, and how many of them this node had registered anew for. */
+  #lapses = 0;
+  #lapsesRegistered = 0;
   #waiters: (() => void)[] = [];
   #timer: TimerHandle | undefined;
   #stopWatching: (() => void) | undefined;
@@ -159,6 +173,9 @@ export class CatalogCache {
       this.#unblock((payload as { id: string }).id);
       return {};
     });
+    this.#transport?.onMessage('catalog.hold', (payload) => {
+      this.#heard((payload as { id: string }).id);
+    });
     this.#transport?.onCall('catalog.refresh', async (payload) => {
       const { version, barrier } = payload as { version: number; barrier: string };
       await this.refresh(version);
@@ -179,6 +196,7 @@ export class CatalogCache {
     this.#timer?.cancel();
     this.#stopWatching?.();
     for (const block of this.#blocks.values()) block.timer?.cancel();
+    for (const id of this.#held.keys()) this.#letGo(id);
     this.#leaseUntilMs = Number.NEGATIVE_INFINITY;
     await this.#register(this.nodeId, undefined);
   }
@@ -230,6 +248,7 @@ export class CatalogCache {
 
   async #read(): Promise<void> {
     const beganMs = this.env.clock.monotonicMs();
+    const lapses = this.#lapses;
     const { snapshot, wasRegistered, isRegistered } = await this.db.run(
       { name: 'read catalog' },
       async (txn) => {
@@ -237,7 +256,8 @@ export class CatalogCache {
         const struckUntil = struckOffUntil(registration);
         const wasOff = registration === undefined || struckUntil > 0;
         const mayRegister = !this.#isStopped && this.db.clock.physicalMicros() >= struckUntil;
-        if (wasOff && mayRegister) txn.put(nodeKey(this.nodeId), registered);
+        const isToRegister = wasOff || lapses > this.#lapsesRegistered;
+        if (isToRegister && mayRegister) txn.put(nodeKey(this.nodeId), registered);
         return {
           snapshot: await updateCatalog(txn, this.#snapshot, decodeVersion(recordBytes)),
           wasRegistered: !wasOff,
@@ -247,8 +267,12 @@ export class CatalogCache {
     );
     if (this.#isStopped) return;
     if (!wasRegistered) for (const pin of this.#pins) pin.isVoid = true;
-    if (isRegistered) this.#leaseUntilMs = Math.max(this.#leaseUntilMs, beganMs + this.#leaseMs);
-    else this.#leaseUntilMs = Number.NEGATIVE_INFINITY;
+    if (!isRegistered) {
+      this.#leaseUntilMs = Number.NEGATIVE_INFINITY;
+    } else if (lapses === this.#lapses) {
+      this.#lapsesRegistered = lapses;
+      this.#leaseUntilMs = Math.max(this.#leaseUntilMs, beganMs + this.#leaseMs);
+    }
     if (snapshot.version <= this.#snapshot.version) return;
     this.#snapshot = snapshot;
     for (const listener of this.#listeners) listener(snapshot);
@@ -373,11 +397,7 @@ export class CatalogCache {
     this.#unblock(request.id);
     const untilMs = this.env.clock.monotonicMs() + holdMs;
     const block: Block = { id: request.id, tables, untilMs, timer: undefined };
-    block.timer = this.env.timers.after(holdMs, () => {
-      // Nothing was heard of the coordinator: whether it committed must be read before going on.
-      this.#leaseUntilMs = Number.NEGATIVE_INFINITY;
-      this.#unblock(request.id);
-    });
+    this.#awaitWord(block);
     this.#blocks.set(request.id, block);
     let isOver = false;
     const end = this.env.timers.after(drainMs, () => {
@@ -390,6 +410,22 @@ export class CatalogCache {
       this.#blocks.get(request.id) === block && !this.#isInUse(tables, request.exceptPin);
     if (!isHeld) this.#unblock(request.id);
     return { isHeld };
+  }
+
+  #heard(id: string): void {
+    const block = this.#blocks.get(id);
+    if (block !== undefined) this.#awaitWord(block);
+  }
+
+  #awaitWord(block: Block): void {
+    block.timer?.cancel();
+    const leftMs = block.untilMs - this.env.clock.monotonicMs();
+    block.timer = this.env.timers.after(Math.min(unheardMs, leftMs), () => {
+      // Whether the coordinator has committed must be read before going on, and from then on it may not.
+      this.#lapses++;
+      this.#leaseUntilMs = Number.NEGATIVE_INFINITY;
+      this.#unblock(block.id);
+    });
   }
 
   #unblock(id: string): void {
@@ -419,6 +455,7 @@ export class CatalogCache {
       options.checkCanceled();
       const heldUntilMs = this.env.clock.monotonicMs() + holdMs * 0.8;
       const nodes = await this.#registeredNodes(txn);
+      this.#hold(id, nodes);
       const answers = await Promise.all(
         nodes.map((node) => this.#call(node, 'catalog.block', request)),
       );
@@ -446,8 +483,34 @@ export class CatalogCache {
     }
   }
 
+  /** Tells the nodes that the barrier stands, until it is released or its time is over. */
+  #hold(id: string, nodes: readonly NodeId[]): void {
+    this.#letGo(id);
+    const held: HeldBarrier = { beat: undefined };
+    const untilMs = this.env.clock.monotonicMs() + holdMs;
+    const beat = (): void => {
+      if (this.#isStopped || this.env.clock.monotonicMs() >= untilMs) {
+        this.#letGo(id);
+        return;
+      }
+      for (const node of nodes) {
+        if (node === this.nodeId) this.#heard(id);
+        else this.#transport?.send(node, 'catalog.hold', { id }, 'system');
+      }
+      held.beat = this.env.timers.after(beatMs, beat);
+    };
+    held.beat = this.env.timers.after(beatMs, beat);
+    this.#held.set(id, held);
+  }
+
+  #letGo(id: string): void {
+    this.#held.get(id)?.beat?.cancel();
+    this.#held.delete(id);
+  }
+
   /** Lifts the blocks of a barrier whose transaction did not commit. */
   async lowerBarrier(barrier: Barrier): Promise<void> {
+    this.#letGo(barrier.id);
     await Promise.all(
       barrier.nodes.map((node) => this.#call(node, 'catalog.unblock', { id: barrier.id })),
     );
@@ -474,6 +537,7 @@ export class CatalogCache {
     const answers = await Promise.all(
       nodes.map((node) => this.#call(node, 'catalog.refresh', told)),
     );
+    if (barrier !== undefined) this.#letGo(barrier.id);
     const away = nodes.filter((_, at) => answers[at] === undefined);
     if (away.length > 0 && options.mayBeLate !== true) await this.#waitOut(away);
   }

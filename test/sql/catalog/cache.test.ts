@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { asNodeId, type Db, type KvError, KvFailure } from '../../../src/kv/index.ts';
+import { asNodeId, type Db, type KvError, KvFailure, type Txn } from '../../../src/kv/index.ts';
 import {
   CatalogCache,
+  CatalogWriter,
   bootstrapCatalog,
   changeCatalog,
   systemIds,
@@ -110,6 +111,53 @@ describe('catalog cache', () => {
     expect(await other.run('commit')).toContain('ERROR 40001');
     cluster.board.away.clear();
     expect(await session.run('select * from t')).toBe('a | b');
+  });
+
+  describe('a barrier', () => {
+    /** Node 1 has raised one over a table that a session of node 2 knows. */
+    const raised = async (): Promise<{
+      readonly cluster: TestCluster;
+      readonly user: TestSession;
+      readonly change: Txn;
+    }> => {
+      const cluster = await startCluster(2);
+      const user = new TestSession(cluster, 1);
+      await timed(cluster, user.run('create table t (a int primary key)'));
+      await user.run('insert into t values (1)');
+      const change = cluster.db.begin({ isolation: 'serializable' });
+      const writer = await CatalogWriter.begin(cacheOf(cluster, 0), change);
+      const table = [...writer.snapshot.data.descriptors.values()].find(({ name }) => name === 't');
+      if (table?.kind !== 'table') throw new Error('no such table');
+      writer.replace({ ...table, name: 'u' }, { drain: true });
+      await writer.prepareCommit(undefined, { checkCanceled: () => {}, timeoutMs: 1_000 });
+      return { cluster, user, change };
+    };
+
+    it('holds while its coordinator is heard, and no longer than ten seconds', async () => {
+      const { cluster, user } = await raised();
+      const insert = await timed(cluster, user.run('insert into t values (2)'));
+      expect(insert.ms).toBeGreaterThan(9_900);
+      expect(insert.ms).toBeLessThan(10_100);
+    });
+
+    it('falls when nothing is heard of its coordinator, which does not commit any more', async () => {
+      const { cluster, user, change } = await raised();
+      cluster.board.away.add(asNodeId(1));
+      const insert = await timed(cluster, user.run('insert into t values (2)'));
+      expect(insert.value).toBe('INSERT 0 1');
+      expect(insert.ms).toBeLessThan(2_100);
+      await expect(change.commit()).rejects.toMatchObject({ kvError: { kind: 'txn-retry' } });
+      expect(await user.run('select count(*) from t')).toContain('2');
+    });
+
+    it('falls when nothing is heard of its coordinator, whose commit is seen', async () => {
+      const { cluster, user, change } = await raised();
+      cluster.board.away.add(asNodeId(1));
+      await change.commit();
+      const insert = await timed(cluster, user.run('insert into t values (2)'));
+      expect(insert.value).toContain('42P01');
+      expect(insert.ms).toBeLessThan(2_100);
+    });
   });
 
   it('reads again before planning when the lease has run out', async () => {

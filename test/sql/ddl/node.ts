@@ -7,6 +7,7 @@ import {
   TransportFailure,
   asNodeId,
   type CallHandler,
+  type MessageHandler,
   type Db,
   type NodeControl,
   type NodeId,
@@ -39,9 +40,10 @@ import {
 import { type ScriptRunner } from '../../script.ts';
 import { VirtualEnv } from '../../txn/virtual-env.ts';
 
-/** Calls between the nodes of one process; a node that is `away` cannot be reached. */
+/** Calls and messages between the nodes of one process; a node that is `away` cannot be reached. */
 export class Switchboard {
   readonly #handlers = new Map<string, CallHandler>();
+  readonly #listeners = new Map<string, MessageHandler>();
   readonly away = new Set<NodeId>();
 
   endpoint(self: NodeId): Transport {
@@ -53,11 +55,16 @@ export class Switchboard {
         }
         return handler(structuredClone(payload), self);
       },
-      send: () => {},
+      send: (to, method, payload) => {
+        if (this.away.has(to) || this.away.has(self)) return;
+        this.#listeners.get(`${to}/${method}`)?.(structuredClone(payload), self);
+      },
       onCall: (method, handler) => {
         this.#handlers.set(`${self}/${method}`, handler);
       },
-      onMessage: () => {},
+      onMessage: (method, handler) => {
+        this.#listeners.set(`${self}/${method}`, handler);
+      },
     };
   }
 }
