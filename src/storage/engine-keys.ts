@@ -69,6 +69,10 @@ export function keyOfHead(engineKey: Buffer): Buffer {
   return engineKey.subarray(1);
 }
 
+export function isVersionKey(engineKey: Buffer): boolean {
+  return engineKey[0] === versionTag;
+}
+
 export function isHeadKey(engineKey: Buffer): boolean {
   return engineKey[0] === headTag;
 }

@@ -6,6 +6,7 @@ export {
   headKey,
   headSpan,
   isHeadKey,
+  isVersionKey,
   keyOfHead,
   keyOfUnversioned,
   keySpans,

@@ -70,9 +70,9 @@ export class RangeFeed {
       // Local keys are addressed to the range, and not counted in `scan` either.
       if (!containsKey(descriptor, change.key)) continue;
       this.#intents.note(change);
-      const committed = committedBy(change);
-      if (committed === undefined) continue;
-      for (const registration of this.#registrations) registration.publish(committed);
+      for (const committed of committedBy(change)) {
+        for (const registration of this.#registrations) registration.publish(committed);
+      }
     }
   }
 
