@@ -222,11 +222,8 @@ function judgeEnded(
   key: Buffer,
   { timestamp, txn, failOnNewer }: MvccReadOptions,
 ): MvccGet | undefined {
-  if (ended.status !== 'committed' || intent.epoch !== ended.epoch) return undefined;
-  const write = newestVisible(intent, {
-    sequence: Number.MAX_SAFE_INTEGER,
-    ignoredSequences: ended.ignoredSequences,
-  });
+  if (ended.status !== 'committed') return undefined;
+  const write = committedWrite(intent, ended);
   if (write === undefined) return undefined;
   const existing = ended.timestamp;
   if (compareTimestamps(existing, timestamp) <= 0) {
@@ -235,6 +232,20 @@ function judgeEnded(
   if (failOnNewer) return { kind: 'newer', key, existing };
   if (compareTimestamps(existing, uncertaintyLimit(timestamp, txn)) > 0) return undefined;
   return { kind: 'uncertain', key, existing };
+}
+
+/**
+ * What the commit of `txn` makes of its intent: the newest write that was not rolled back to a savepoint. Nothing of an intent of another
+ * epoch, and of one above the commit: a request that came late, when the transaction had committed and its intents were gone, has
+ * laid it down (trap X7).
+ */
+export function committedWrite(
+  intent: Intent,
+  { epoch, timestamp, ignoredSequences }: FinishedTxn,
+): ReturnType<typeof newestVisible> {
+  if (intent.epoch !== epoch || compareTimestamps(intent.timestamp, timestamp) > 0)
+    return undefined;
+  return newestVisible(intent, { sequence: Number.MAX_SAFE_INTEGER, ignoredSequences });
 }
 
 function uncertaintyLimit(timestamp: Timestamp, txn: TxnMeta | undefined): Timestamp {

@@ -12,7 +12,7 @@ import { type EngineIterator, type EngineReader, type EngineWrite } from './engi
 import { headKey, versionKey } from './engine-keys.ts';
 import { decodeHead, encodeCommitted, encodeHead, encodeVersion } from './head-record.ts';
 import { MergeIterator, type LayerValue } from './merge-iterator.ts';
-import { keepsRow, newestVisible } from './mvcc-read.ts';
+import { committedWrite, keepsRow, newestVisible } from './mvcc-read.ts';
 import { StatsSum } from './mvcc-stats.ts';
 import {
   type HeadRecord,
@@ -153,8 +153,7 @@ class Batch implements MvccBatch {
       }
       case 'committed': {
         if (intent.epoch > txn.epoch) return true;
-        const write =
-          intent.epoch === txn.epoch ? newestKept(intent, txn.ignoredSequences) : undefined;
+        const write = committedWrite(intent, txn);
         if (write === undefined) {
           this.#withoutIntent(engineKey, stored, head);
           return true;
@@ -199,16 +198,11 @@ class Batch implements MvccBatch {
   }
 }
 
-/** What a commit makes of an intent; undefined: nothing, everything was rolled back to savepoints. */
-function newestKept(
-  intent: Intent,
-  ignoredSequences: FinishedTxn['ignoredSequences'],
-): ReturnType<typeof newestVisible> {
-  return newestVisible(intent, { sequence: Number.MAX_SAFE_INTEGER, ignoredSequences });
-}
-
-function isUndone(intent: Intent, ignored: FinishedTxn['ignoredSequences']): boolean {
-  return ignored.length > 0 && newestKept(intent, ignored) === undefined;
+/** Everything was rolled back to savepoints. */
+function isUndone(intent: Intent, ignoredSequences: FinishedTxn['ignoredSequences']): boolean {
+  if (ignoredSequences.length === 0) return false;
+  const all = { sequence: Number.MAX_SAFE_INTEGER, ignoredSequences };
+  return newestVisible(intent, all) === undefined;
 }
 
 function changedSince(

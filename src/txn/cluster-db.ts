@@ -122,7 +122,6 @@ export class ClusterDb implements Db {
     return new ClusterTxn(this.#parts, meta, options);
   }
 
-
   async run<T>(options: TxnOptions, body: (txn: Txn) => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       const txn = this.begin(options);

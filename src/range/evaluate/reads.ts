@@ -263,7 +263,8 @@ export async function evaluateRefresh(
         // An intent that is known to be committed is a version.
         const at = finished?.timestamp;
         if (at === undefined && compareTimestamps(intent.timestamp, to) <= 0) return true;
-        if (at !== undefined && compareTimestamps(at, from) > 0) return true;
+        const isPart = at !== undefined && compareTimestamps(intent.timestamp, at) <= 0;
+        if (isPart && compareTimestamps(at, from) > 0) return true;
       }
     }
     if (existence === true) return hasGone(ctx.state.port.engine, key, head, { from, to });

@@ -80,8 +80,7 @@ export function evaluatePush(ctx: EvaluationContext, request: Request<'push-txn'
   const quietMs =
     record === undefined ? nowMs - firstSeenMs : (ctx.now.wall - record.lastHeartbeat.wall) / 1000;
   const isAbandoned =
-    status !== 'prepared' &&
-    (quietMs >= abandonedAfterMs || port.isGone(coordinatorOf(pushee.id)));
+    status !== 'prepared' && (quietMs >= abandonedAfterMs || port.isGone(coordinatorOf(pushee.id)));
   if (pushKind === 'touch' && !isAbandoned) return pushResult(current, status);
   const movedAlready = compareTimestamps(current.writeTimestamp, pushTo) > 0;
   if (pushKind === 'timestamp' && movedAlready) return pushResult(current, status);

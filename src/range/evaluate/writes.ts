@@ -138,8 +138,7 @@ function write(
 }
 
 /**
- * An intent takes the place of one whose transaction has ended, in one command. Not so a value: a command commits at most one version of
- * a key (`range/feed/head-changes.ts`).
+ * An intent takes the place of one whose transaction has ended, in one command; not so the value of a commit in one phase.
  */
 function resolveOnTheWay(ctx: EvaluationContext, { key, intent }: FoundIntent): boolean {
   if (ctx.txn === undefined || ctx.onePhase) return false;

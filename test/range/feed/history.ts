@@ -26,6 +26,8 @@ export async function history(
 ): Promise<string[]> {
   const names: string[] = [];
   for (const range of cluster.ranges()) {
+    // A replica that has been left behind of a range that was absorbed.
+    if (cluster.rangeOf(range.startKey)?.rangeId !== range.rangeId) continue;
     const [node] = cluster.serving(range.rangeId);
     const { engine } = cluster.machine(must(node, `a leaseholder of range ${range.rangeId}`));
     names.push(...(await versionsIn(engine, clip(range, span), after)));
