@@ -30,6 +30,17 @@ describe('availabilityOf', () => {
     expect(windows).toMatchObject([{ silenceMs: 600, silenceAfterMs: 101 }]);
   });
 
+  it('begins to count after healing when no other outage holds, and ends when one strikes', () => {
+    const journal = [
+      fault('kill-one', 1_000, 1_500),
+      fault('parts', 1_200, 2_000),
+      fault('split', 1_000, 2_900),
+      fault('pause-leaseholder', 2_305, 2_800),
+    ];
+    const { windows } = availabilityOf([attempt(2_840, 2_850)], journal, 3_000);
+    expect(windows.map(({ silenceAfterMs }) => silenceAfterMs)).toEqual([300, 300, 100, 50]);
+  });
+
   it('counts neither reads nor what failed as a write', () => {
     const attempts = [
       attempt(1_100, 1_200, { isWrite: false }),

@@ -1,5 +1,6 @@
 /** What clients noticed of the faults: shares of outcomes, and how long no write was acknowledged. */
 import { type Attempt } from './clients.ts';
+import { isOutage } from './faults/index.ts';
 import { type JournalEntry } from './nemesis.ts';
 
 export interface Window {
@@ -10,7 +11,7 @@ export interface Window {
   readonly toMs: number;
   /** Longest time without an acknowledged write that lies within it. */
   readonly silenceMs: number;
-  /** From its end to the next acknowledged write. */
+  /** From its end, and that of all outages that hold then, to the next acknowledged write or outage. */
   readonly silenceAfterMs: number;
 }
 
@@ -37,15 +38,23 @@ export function availabilityOf(
     .filter(({ outcome, isWrite }) => outcome === 'ok' && isWrite)
     .map(({ endedMs }) => endedMs)
     .sort((a, b) => a - b);
-  const windows = journal
+  const spans = journal
     .filter(({ struck }) => struck.length > 0)
-    .map(({ name, beganMs, struck, healedMs }): Window => {
-      const fromMs = struck[0]?.atMs ?? 0;
-      const toMs = Math.min(healedMs ?? endMs, endMs);
-      const next = acknowledged.find((atMs) => atMs >= toMs) ?? endMs;
-      const silenceMs = longestSilence(acknowledged, fromMs, toMs);
-      return { name, beganMs, fromMs, toMs, silenceMs, silenceAfterMs: next - toMs };
-    });
+    .map(({ name, beganMs, struck, healedMs }) => ({
+      name,
+      beganMs,
+      fromMs: struck[0]?.atMs ?? 0,
+      toMs: Math.min(healedMs ?? endMs, endMs),
+    }));
+  const outages = spans.filter(({ name }) => isOutage(name));
+  const windows = spans.map((span): Window => {
+    const { fromMs, toMs } = span;
+    const silenceMs = longestSilence(acknowledged, fromMs, toMs);
+    const wholeMs = wholeFrom(toMs, outages);
+    const strikes = outages.map(({ beganMs }) => beganMs).filter((atMs) => atMs >= wholeMs);
+    const next = acknowledged.find((atMs) => atMs >= wholeMs) ?? endMs;
+    return { ...span, silenceMs, silenceAfterMs: Math.min(next, ...strikes) - wholeMs };
+  });
   const isInside = (attempt: Attempt): boolean =>
     windows.some(({ beganMs, toMs }) => attempt.beganMs < toMs && attempt.endedMs > beganMs);
   const served = attempts.filter(({ isConflict }) => !isConflict);
@@ -63,6 +72,17 @@ export function availabilityOf(
     longestSilenceMs: Math.max(0, ...windows.map(({ silenceMs }) => silenceMs)),
     longestSilenceAfterMs: Math.max(0, ...windows.map(({ silenceAfterMs }) => silenceAfterMs)),
   };
+}
+
+/** The first time from `atMs` on at which no outage holds. */
+function wholeFrom(
+  atMs: number,
+  outages: readonly { readonly beganMs: number; readonly toMs: number }[],
+): number {
+  const ends = outages
+    .filter(({ beganMs, toMs }) => beganMs < atMs && toMs > atMs)
+    .map(({ toMs }) => toMs);
+  return ends.length === 0 ? atMs : wholeFrom(Math.max(...ends), outages);
 }
 
 /** `times` ascending. */

@@ -29,6 +29,11 @@ const everything: FaultClass = (random, scene) => {
   return { ...fault, drawn: { fault: name, ...fault.drawn } };
 };
 
+/** Faults in which the cluster may have to do without something, and not only works more. */
+export function isOutage(name: string): boolean {
+  return name === 'everything' || [processes, network, clocks, disks].some((part) => name in part);
+}
+
 export const faultNames: readonly string[] = [...Object.keys(classes), 'everything'];
 
 function faultClass(name: string): FaultClass {
