@@ -24,6 +24,7 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     out: { type: 'string', default: '.skein/chaos' },
     matrix: { type: 'boolean', default: false },
+    part: { type: 'string', default: '1/1' },
     smoke: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -86,7 +87,11 @@ function chosenRuns(): RunOptions[] {
   if (nodes !== 3 && nodes !== 5) throw new UsageError('--nodes is 3 or 5.');
   const seconds = whole('seconds', values.seconds);
   if (values.smoke) return smokeRuns(seed);
-  if (values.matrix) return matrixRuns(seed, seconds);
+  if (values.matrix) {
+    const [part = 0, of = 0] = values.part.split('/').map((each) => whole('part', each));
+    if (part < 1 || part > of) throw new UsageError('--part is 1/3, 2/3 and so on.');
+    return matrixRuns(seed, seconds).filter((_, i) => i % of === part - 1);
+  }
   const { workload, nemesis } = values;
   const isolation = isolationLevels.find((level) => level.replace(' ', '-') === values.isolation);
   if (!isCheckedWorkloadName(workload)) {
