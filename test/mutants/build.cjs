@@ -7,11 +7,15 @@ const { root } = require('../../scripts/prepare.cjs');
 const { patched } = require('./mutants.cjs');
 
 /** A new folder with a build of the sources behind the patches of a mutant, which the caller removes. */
-exports.buildMutant = function buildMutant({ name, patches }) {
+exports.buildMutant = function buildMutant({ name, patches, script }) {
   const folder = mkdtempSync(join(tmpdir(), `skein-mutant-${name}-`));
   cpSync(join(root, 'src'), join(folder, 'src'), { recursive: true });
   for (const file of ['package.json', 'tsconfig.json', 'tsconfig.build.json']) {
     cpSync(join(root, file), join(folder, file));
+  }
+  if (script !== undefined) {
+    cpSync(join(root, 'test'), join(folder, 'test'), { recursive: true });
+    cpSync(join(root, 'vitest.config.ts'), join(folder, 'vitest.config.ts'));
   }
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
   for (const patch of patches) {

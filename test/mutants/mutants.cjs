@@ -7,8 +7,10 @@
 /** @typedef {{ file: string, text: string, replacement: string }} Patch */
 /**
  * `faults`, `workload`: the classes of faults among which, and the load (as `skein sim` takes it) under which, it has to be
- * found; default: what each seed draws. `sign`: what the finding has to say; default: anything.
- * @typedef {{ name: string, wrong: string, faults?: string[], workload?: string, sign?: RegExp, patches: Patch[] }} Mutant
+ * found; default: what each seed draws. `sign`: what the finding has to say; default: anything. `script`: not the simulation has to
+ * find it but a script, of which chance leaves too little: its test file and name.
+ * @typedef {{ file: string, name: string }} Script
+ * @typedef {{ name: string, wrong: string, faults?: string[], workload?: string, sign?: RegExp, script?: Script, patches: Patch[] }} Mutant
  */
 
 /** @type {Mutant[]} */
@@ -176,6 +178,19 @@ exports.mutants = [
         file: 'src/txn/cluster-txn.ts',
         text: 'addMicros(now, clock.maxOffsetMicros)',
         replacement: 'now',
+      },
+    ],
+  },
+  {
+    name: 'M11',
+    wrong: 'ranges where intents lie do not hear of the timestamp that a commit was moved up to',
+    script: { file: 'test/range/store/store-scripts.test.ts', name: 'uncertainty-commit.txt' },
+    sign: /expected 'old/,
+    patches: [
+      {
+        file: 'src/txn/committer.ts',
+        text: "const notes = laid.map((span): KvRequest => ({ kind: 'refresh', span, from: at, to: at }));",
+        replacement: 'const notes: KvRequest[] = [];',
       },
     ],
   },

@@ -7,7 +7,7 @@
  * seeds draw (left out with `--only`), nor in the run that found a mutant, without which that proves nothing.
  * Ends with code 1 when it has one, or when a mutant is not found.
  */
-const { spawn } = require('child_process');
+const { execFile, spawn } = require('child_process');
 const { rmSync } = require('fs');
 const { join } = require('path');
 const { parseArgs } = require('util');
@@ -76,6 +76,34 @@ function search(folder, { faults = [], workload = '' }, from, count) {
   });
 }
 
+/** Runs the script on the sources in `folder`; resolves with what fails. */
+function play(folder, { file, name }) {
+  return new Promise((resolve) => {
+    const vitest = join(__dirname, '..', '..', 'node_modules', 'vitest', 'vitest.mjs');
+    const args = [vitest, 'run', file, '-t', name, '--root', folder];
+    const env = { ...process.env, NO_COLOR: '1' };
+    execFile(process.execPath, args, { cwd: folder, env }, (error, stdout, stderr) => {
+      const failure = /AssertionError: (.*)/.exec(stdout + stderr)?.[1];
+      resolve(error === null ? undefined : (failure ?? `the test did not run: ${stderr}`));
+    });
+  });
+}
+
+async function examineByScript(mutant) {
+  const { name, wrong, script, sign } = mutant;
+  const finding = await play(build(mutant), script);
+  const without = await play(build({ ...mutant, patches: [] }), script);
+  const isFound = finding !== undefined && (sign?.test(finding) ?? true);
+  const outcome =
+    without !== undefined
+      ? 'fails without it'
+      : isFound
+        ? `by ${script.name}`
+        : `not by ${script.name}`;
+  row(name, wrong, outcome, (without ?? finding ?? '').slice(0, 160));
+  return isFound && without === undefined;
+}
+
 function row(...cells) {
   const [name, wrong, outcome, finding] = cells;
   process.stdout.write(`${name.padEnd(5)} ${wrong.padEnd(80)} ${outcome.padEnd(32)} ${finding}\n`);
@@ -83,6 +111,7 @@ function row(...cells) {
 
 /** One row of the table; true when it says what it should. */
 async function examine(mutant, asItIs) {
+  if (mutant.script !== undefined) return examineByScript(mutant);
   const isMutated = mutant !== unmutated;
   const folder = isMutated ? build(mutant) : asItIs;
   const { seed, simulated, finding } = await search(folder, mutant, first, seeds);
