@@ -134,6 +134,7 @@ export {
   containsRequest,
   isAdminRequest,
   isPlainRead,
+  joinedSpan,
   recordKeyOf,
   requestSpan,
   spanContains,

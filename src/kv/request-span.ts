@@ -1,6 +1,13 @@
 /** What a request touches: its span of addresses, and whether it only reads there. */
 import { addressOf, isLocalKey, txnRecordKey } from '../encoding/index.ts';
-import { compareBytes, emptyBytes, isBetween, unreachable } from '../util/index.ts';
+import {
+  compareBytes,
+  emptyBytes,
+  isBetween,
+  maxBytes,
+  nextKey,
+  unreachable,
+} from '../util/index.ts';
 import { type AdminRequest, type KvRequest } from './api.ts';
 import { containsKey, type RangeDescriptor } from './descriptor.ts';
 import { type Span } from './txn.ts';
@@ -20,6 +27,13 @@ export function containsRequest(range: RangeDescriptor, request: KvRequest): boo
 /** No range holds such a span: between the local keys of a range, and between those and its other keys, lie those of others. */
 function isAcrossLocalKeys(request: KvRequest): boolean {
   return 'span' in request && request.span.end !== undefined && isLocalKey(request.span.start);
+}
+
+/** From the first to the end of both, `next` starting behind it. Undefined where no range would take that: see `isAcrossLocalKeys`. */
+export function joinedSpan(first: Span, next: Span): Span | undefined {
+  if (isLocalKey(first.start)) return undefined;
+  const ends = [first, next].map(({ start, end }) => end ?? nextKey(start));
+  return { start: first.start, end: ends.reduce(maxBytes) };
 }
 
 /** True when the span has the key. */

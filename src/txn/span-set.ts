@@ -4,9 +4,8 @@
  *
  * INVARIANT: everything that was added is covered (trap X2: a superset is always safe).
  */
-import { isLocalKey } from '../encoding/index.ts';
-import { SortedMap, type Span } from '../kv/index.ts';
-import { compareBytes, equalBytes, emptyBytes, maxBytes, nextKey } from '../util/index.ts';
+import { joinedSpan, SortedMap, type Span } from '../kv/index.ts';
+import { compareBytes, equalBytes, emptyBytes } from '../util/index.ts';
 
 const entryOverheadBytes = 48;
 
@@ -73,23 +72,21 @@ export class SpanSet {
     const limit = apart.toSorted((a, b) => a - b)[cuts] ?? 0;
     const perSpan = Math.ceil(spans.length / cuts);
     this.clear();
-    let joined: { start: Buffer; end: Buffer | undefined; count: number } | undefined;
+    let last: Span | undefined;
+    let count = 0;
     const put = (): void => {
-      if (joined === undefined) return;
-      this.#spans.set(joined.start, joined.end);
-      this.#bytes += joined.start.length + (joined.end?.length ?? 0) + entryOverheadBytes;
+      if (last === undefined) return;
+      this.#spans.set(last.start, last.end);
+      this.#bytes += last.start.length + (last.end?.length ?? 0) + entryOverheadBytes;
     };
     for (const [i, span] of spans.entries()) {
       const far = (apart[i] ?? 0) < limit;
       // Where all differ alike, an even number of neighbours is joined.
-      // Between local keys lie those of other ranges.
-      if (joined === undefined || isLocalKey(joined.start) || far || joined.count >= perSpan) {
-        put();
-        joined = { ...span, count: 1 };
-        continue;
-      }
-      const end = maxBytes(joined.end ?? nextKey(joined.start), span.end ?? nextKey(span.start));
-      joined = { start: joined.start, end, count: joined.count + 1 };
+      const both: Span | undefined =
+        last === undefined || far || count >= perSpan ? undefined : joinedSpan(last, span);
+      if (both === undefined) put();
+      count = both === undefined ? 1 : count + 1;
+      last = both ?? span;
     }
     put();
   }

@@ -1,7 +1,6 @@
 /** Many spans of one range as one: what is joined may cover more, and belongs to one range as far as the cache knows. */
-import { isLocalKey } from '../encoding/index.ts';
-import { type RangeDescriptor, type Span } from '../kv/index.ts';
-import { compareBytes, maxBytes, nextKey } from '../util/index.ts';
+import { joinedSpan, type RangeDescriptor, type Span } from '../kv/index.ts';
+import { compareBytes } from '../util/index.ts';
 import { isInside, type Router } from './router.ts';
 
 /** Fewer spans than this stay as they are. */
@@ -14,10 +13,9 @@ export function fewPerRange(router: Router, spans: readonly Span[]): readonly Sp
   let range: RangeDescriptor | undefined;
   for (const span of spans.toSorted((a, b) => compareBytes(a.start, b.start))) {
     const last = joined.at(-1);
-    const mayJoin = last !== undefined && !isLocalKey(last.start);
-    if (mayJoin && range !== undefined && isInside(range, span)) {
-      const ends = [last.end ?? nextKey(last.start), span.end ?? nextKey(span.start)] as const;
-      joined[joined.length - 1] = { start: last.start, end: maxBytes(...ends) };
+    const both = last && joinedSpan(last, span);
+    if (both !== undefined && range !== undefined && isInside(range, span)) {
+      joined[joined.length - 1] = both;
       continue;
     }
     range = router.cachedRangeOf(span.start);
