@@ -54,6 +54,7 @@ function forgetReads(): void {
 /** Serializability rests on refreshed reads: each of these workloads shows that in its own way. */
 const signs = {
   'list-append': /G2|G-/,
+  'rw-register': /G2|G-|lost-update/,
   g2: /G2/,
   monotonic: /duplicate/,
   bank: /wrong-total/,

@@ -16,6 +16,7 @@ import { multiKeyAcid } from './multi-key-acid.ts';
 import { queue } from './queue.ts';
 import { register } from './register.ts';
 import { startRun, verdictOn, type Verdict, type WorkloadRun } from './run.ts';
+import { rwRegister } from './rw-register.ts';
 import { sequential } from './sequential.ts';
 import { set } from './set.ts';
 import { txnCycle } from './txn-cycle.ts';
@@ -29,6 +30,7 @@ const workloads = {
   bank: entry(bank),
   'list-append': entry(listAppend),
   register: entry(register),
+  'rw-register': entry(rwRegister),
   set: entry(set),
   monotonic: entry(monotonic),
   'long-fork': entry(longFork),

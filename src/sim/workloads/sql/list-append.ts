@@ -10,14 +10,12 @@ import {
 } from '../../checkers/append-history.ts';
 import { staleReads } from '../../checkers/append-anomalies.ts';
 import { checkListAppend } from '../../checkers/list-append.ts';
-import { type SqlRandom } from '../../sql-program.ts';
 import { type SqlQueries } from '../../sql-session.ts';
+import { ActiveKeys } from './active-keys.ts';
 import { transact } from './attempt.ts';
 import { type CheckedWorkload, type Step } from './workload.ts';
 
 const tables = ['append_0', 'append_1', 'append_2'] as const;
-const activeKeys = 10;
-const appendsPerKey = 64;
 const opsMax = 4;
 const finalReadKeys = 20;
 
@@ -41,7 +39,7 @@ export function listAppend(isolation: IsolationLevel): CheckedWorkload<AppendOps
     ]),
     codec: appendCodec,
     next(random) {
-      const ops = Array.from({ length: random.between(1, opsMax) }, () => keys.draw(random));
+      const ops = Array.from({ length: random.between(1, opsMax) }, () => opOf(keys.draw(random)));
       const manner: Manner = {
         by: random.pick(['key', 'index']),
         lock: random.chance(0.2) ? ' FOR UPDATE' : '',
@@ -66,6 +64,18 @@ export function listAppend(isolation: IsolationLevel): CheckedWorkload<AppendOps
       return checkListAppend(history, isolation === 'strict' ? 'realtime' : 'conflicts');
     },
   };
+}
+
+function opOf({
+  key,
+  value,
+}: {
+  readonly key: number;
+  readonly value: number | undefined;
+}): MicroOp {
+  return value === undefined
+    ? { kind: 'read', key, list: undefined }
+    : { kind: 'append', key, element: value };
 }
 
 function attempt(ops: AppendOps, manner: Manner): Step<AppendOps> {
@@ -114,28 +124,4 @@ async function read(sql: SqlQueries, key: number, { by, lock }: Manner): Promise
 
 function tableOf(key: number): string {
   return tables[key % tables.length] ?? tables[0];
-}
-
-/** The keys in use, each half as popular again as the one behind it, and the elements that they get. */
-class ActiveKeys {
-  readonly #slots = Array.from({ length: activeKeys }, (_, key) => ({ key, appends: 0 }));
-  #keys = activeKeys;
-  #elements = 0;
-
-  get all(): number[] {
-    return Array.from({ length: this.#keys }, (_, key) => key);
-  }
-
-  draw(random: SqlRandom): MicroOp {
-    let index = 0;
-    while (index < this.#slots.length - 1 && random.chance(1 / 3)) index++;
-    const slot = random.pick(this.#slots.slice(index, index + 1));
-    if (random.chance(0.5)) return { kind: 'read', key: slot.key, list: undefined };
-    if (slot.appends === appendsPerKey) {
-      slot.key = this.#keys++;
-      slot.appends = 0;
-    }
-    slot.appends++;
-    return { kind: 'append', key: slot.key, element: this.#elements++ };
-  }
 }
