@@ -4,6 +4,7 @@
  *
  *   --rows=N (default 1,000,000)
  */
+import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
 import { startBenchCluster } from './cluster.ts';
 import { machineLine, printTable, processUsage } from './process.ts';
@@ -116,8 +117,4 @@ class PeakMemory {
   #resident(): Promise<number[]> {
     return Promise.all(this.#pids.map(async (pid) => (await processUsage(pid))?.rssBytes ?? NaN));
   }
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -33,10 +33,6 @@ export function evenLoad(situation: Situation): PlacementAction | undefined {
     others.filter((each) => wouldFit(situation, own, each)),
     objective,
   );
-  const relief = leastLoaded(
-    others.filter((each) => loadOf(each, objective) + share <= load - share),
-    objective,
-  );
   const mean = cluster.meanLoad(objective).toFixed(0);
   const reason = `store ${own.storeId} serves ${load.toFixed(0)} ${unit[objective]}, the mean is ${mean}`;
   const lease = (to: StoreState): PlacementAction => ({
@@ -46,7 +42,12 @@ export function evenLoad(situation: Situation): PlacementAction | undefined {
   if (heir !== undefined) return lease(heir);
   const room =
     settings.loadMoves === 'leases' ? undefined : makeRoomForLease(situation, own, reason);
-  return room ?? (relief === undefined ? undefined : lease(relief));
+  if (room !== undefined) return room;
+  const relief = leastLoaded(
+    others.filter((each) => loadOf(each, objective) + share <= load - share),
+    objective,
+  );
+  return relief === undefined ? undefined : lease(relief);
 }
 
 /** The store can take the range's lease over from `own` without becoming too busy. */

@@ -245,6 +245,14 @@ export function committedWrite(
 ): ReturnType<typeof newestVisible> {
   if (intent.epoch !== epoch || compareTimestamps(intent.timestamp, timestamp) > 0)
     return undefined;
+  return newestKept(intent, ignoredSequences);
+}
+
+/** The newest write that was not rolled back to a savepoint. */
+export function newestKept(
+  intent: Intent,
+  ignoredSequences: FinishedTxn['ignoredSequences'],
+): ReturnType<typeof newestVisible> {
   return newestVisible(intent, { sequence: Number.MAX_SAFE_INTEGER, ignoredSequences });
 }
 

@@ -12,7 +12,7 @@ import { type EngineIterator, type EngineReader, type EngineWrite } from './engi
 import { headKey, versionKey } from './engine-keys.ts';
 import { decodeHead, encodeCommitted, encodeHead, encodeVersion } from './head-record.ts';
 import { MergeIterator, type LayerValue } from './merge-iterator.ts';
-import { committedWrite, keepsRow, newestVisible } from './mvcc-read.ts';
+import { committedWrite, keepsRow, newestKept } from './mvcc-read.ts';
 import { StatsSum } from './mvcc-stats.ts';
 import {
   type HeadRecord,
@@ -199,10 +199,8 @@ class Batch implements MvccBatch {
 }
 
 /** Everything was rolled back to savepoints. */
-function isUndone(intent: Intent, ignoredSequences: FinishedTxn['ignoredSequences']): boolean {
-  if (ignoredSequences.length === 0) return false;
-  const all = { sequence: Number.MAX_SAFE_INTEGER, ignoredSequences };
-  return newestVisible(intent, all) === undefined;
+function isUndone(intent: Intent, ignored: FinishedTxn['ignoredSequences']): boolean {
+  return ignored.length > 0 && newestKept(intent, ignored) === undefined;
 }
 
 function changedSince(

@@ -18,12 +18,10 @@ import {
   TransportFailure,
   type BatchRequest,
   type BatchResponse,
-  type Coordinator,
   type Gossip,
   type Handover,
   type KvError,
   type KvRequest,
-  type NodeId,
   type RangeDescriptor,
   type RowProgramCompiler,
   type Sender,
@@ -115,8 +113,8 @@ class TestReplica implements ReplicaPort {
     // Nobody asks.
   }
 
-  isGone({ nodeId: coordinator }: Coordinator): boolean {
-    return this.cluster.goneNodes.has(coordinator);
+  isGone(): boolean {
+    return false;
   }
 
   countRecovery(status: 'committed' | 'aborted'): void {
@@ -198,8 +196,6 @@ export class TestCluster {
   /** How the right side of a split is led: 'later lease' when somebody else may have led it before. */
   afterSplit: 'same lease' | 'first lease' | 'later lease' = 'same lease';
   /** Parallel commits that were ended by others. */
-  /** They have ended, or nothing is heard of them. */
-  readonly goneNodes = new Set<NodeId>();
   readonly recovered = { committed: 0, aborted: 0 };
   /** How long the replication of a command takes; 0 = one turn of the event loop. */
   proposeDelayMs: ((command: Command) => number) | undefined;

@@ -3,7 +3,7 @@
  * versions, and the orders between transactions that a database may keep, too.
  */
 import { type KeyVersions } from './append-versions.ts';
-import { type Dependency } from './dependency-cycles.ts';
+import { processOrder, type Dependency } from './dependency-cycles.ts';
 import { type AppendTransaction } from './append-history.ts';
 
 /**
@@ -26,19 +26,10 @@ export function inferDependencies(
   };
   for (const key of versions.values()) dataDependencies(history, key, add);
   if (kept === 'data') return edges;
-  processOrder(history, add);
+  for (const edge of processOrder(history)) edges.push(edge);
   if (kept === 'process') return edges;
   realTime(history, events(history, versions, kept === 'realtime'), add);
   return edges;
-}
-
-function processOrder(history: readonly AppendTransaction[], add: Add): void {
-  const latest = new Map<number, number>();
-  for (const [index, { process, outcome }] of history.entries()) {
-    if (outcome !== 'ok') continue;
-    add(latest.get(process), index, 'process');
-    latest.set(process, index);
-  }
 }
 
 type Add = (from: number | undefined, to: number, kind: Dependency['kind']) => void;

@@ -15,6 +15,7 @@
  */
 import { unreachable } from '../../util/index.ts';
 import { type Arc, shortestCycle, stronglyConnected } from './graph.ts';
+import { type Recorded } from './history.ts';
 
 export interface Dependency {
   readonly from: number;
@@ -26,6 +27,29 @@ export interface Cycle {
   readonly anomaly: string;
   /** Each begins where the one before ends, and the first where the last does. */
   readonly dependencies: readonly Dependency[];
+}
+
+/** Each transaction of a process that succeeded comes behind the one before it. */
+export function processOrder(history: readonly Recorded<unknown>[]): Dependency[] {
+  const order: Dependency[] = [];
+  const latest = new Map<number, number>();
+  for (const [to, { process, outcome }] of history.entries()) {
+    if (outcome !== 'ok') continue;
+    const from = latest.get(process);
+    if (from !== undefined) order.push({ from, to, kind: 'process' });
+    latest.set(process, to);
+  }
+  return order;
+}
+
+/** `describe`: a transaction, by its index. */
+export function describeCycle(
+  { dependencies }: Cycle,
+  describe: (index: number) => string,
+): string {
+  const edges = dependencies.map(({ from, to, kind }) => `T${from} -${kind}-> T${to}`);
+  const transactions = dependencies.map(({ from }) => describe(from));
+  return `${edges.join(', ')}; ${transactions.join('; ')}`;
 }
 
 const levels = [

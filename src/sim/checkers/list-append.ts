@@ -8,7 +8,7 @@ import { appendAnomalies } from './append-anomalies.ts';
 import { inferDependencies, type KeptOrder } from './append-dependencies.ts';
 import { describe, type AppendTransaction } from './append-history.ts';
 import { inferVersions } from './append-versions.ts';
-import { findCycles, type Dependency } from './dependency-cycles.ts';
+import { describeCycle, findCycles } from './dependency-cycles.ts';
 import { type Finding } from './history.ts';
 
 /**
@@ -23,18 +23,9 @@ export function checkListAppend(
   const cycles = findCycles(history.length, inferDependencies(history, versions, kept));
   return [
     ...appendAnomalies(history, versions),
-    ...cycles.map(({ anomaly, dependencies }) => ({
-      anomaly,
-      text: describeCycle(history, dependencies),
+    ...cycles.map((cycle) => ({
+      anomaly: cycle.anomaly,
+      text: describeCycle(cycle, (index) => describe(history, index)),
     })),
   ];
-}
-
-function describeCycle(
-  history: readonly AppendTransaction[],
-  dependencies: readonly Dependency[],
-): string {
-  const transactions = dependencies.map(({ from }) => describe(history, from));
-  const edges = dependencies.map(({ from, to, kind }) => `T${from} -${kind}-> T${to}`);
-  return `${edges.join(', ')}; ${transactions.join('; ')}`;
 }

@@ -3,10 +3,10 @@
  * all of them explains it. A register tells less than a list (`list-append.ts`), so a wrong order may remain unseen, but it is written
  * and read as most tables are, blindly and without what was there before.
  */
-import { findCycles, type Dependency } from './dependency-cycles.ts';
+import { describeCycle, findCycles, processOrder, type Dependency } from './dependency-cycles.ts';
 import { type Finding } from './history.ts';
 import { describeRegisters, type RegisterTransaction } from './rw-history.ts';
-import { registersOf, type Register, type RegisterVersion } from './rw-versions.ts';
+import { registersOf, touchedBy, type Register, type RegisterVersion } from './rw-versions.ts';
 
 /** Every anomaly found, with its transactions. No value may be written twice to a key. */
 export function checkRegisters(history: readonly RegisterTransaction[]): Finding[] {
@@ -29,12 +29,8 @@ export function checkRegisters(history: readonly RegisterTransaction[]): Finding
     ...processOrder(history),
   ];
   for (const cycle of findCycles(history.length, dependencies)) {
-    const edges = cycle.dependencies.map(({ from, to, kind }) => `T${from} -${kind}-> T${to}`);
-    const transactions = cycle.dependencies.map(({ from }) => describeRegisters(history, from));
-    findings.push({
-      anomaly: cycle.anomaly,
-      text: `${edges.join(', ')}; ${transactions.join('; ')}`,
-    });
+    const text = describeCycle(cycle, (index) => describeRegisters(history, index));
+    findings.push({ anomaly: cycle.anomaly, text });
   }
   return findings;
 }
@@ -44,11 +40,7 @@ type Found = (anomaly: string, ...indexes: number[]) => void;
 const shownMax = 8;
 
 function touching(versions: readonly RegisterVersion[]): number[] {
-  const indexes = versions.flatMap(({ writer, readers }) => [
-    ...(writer === undefined ? [] : [writer]),
-    ...readers,
-  ]);
-  return [...new Set(indexes)].sort((a, b) => a - b);
+  return [...new Set(versions.flatMap(touchedBy))].sort((a, b) => a - b);
 }
 
 /** By key and value, whatever became of the transaction. */
@@ -134,16 +126,4 @@ function dataDependencies({ versions }: Register): Dependency[] {
 function latestOf(versions: ReadonlySet<RegisterVersion>): RegisterVersion[] {
   const passed = new Set([...versions].flatMap(({ before }) => [...before]));
   return [...versions].filter((version) => !passed.has(version));
-}
-
-function processOrder(history: readonly RegisterTransaction[]): Dependency[] {
-  const dependencies: Dependency[] = [];
-  const latest = new Map<number, number>();
-  for (const [to, { process, outcome }] of history.entries()) {
-    if (outcome !== 'ok') continue;
-    const from = latest.get(process);
-    if (from !== undefined) dependencies.push({ from, to, kind: 'process' });
-    latest.set(process, to);
-  }
-  return dependencies;
 }

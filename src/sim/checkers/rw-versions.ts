@@ -83,28 +83,22 @@ function noteReads(
   }
 }
 
-/** Versions whose writer or reader began when another one was known come behind that one. */
+/** Who has written or read it. */
+export function touchedBy({ writer, readers }: RegisterVersion): number[] {
+  return writer === undefined ? [...readers] : [writer, ...readers];
+}
+
+/** Versions whose writer or reader began when another one was known come behind that one; nothing, too, which shows as an order that goes round. */
 function order(
   history: readonly RegisterTransaction[],
   versions: readonly RegisterVersion[],
 ): void {
   for (const version of versions) {
-    const { writer, readers } = version;
-    if (writer === undefined) continue;
-    const began = [writer, ...readers].map((index) => history[index]?.invoked ?? 0);
-    const latest = Math.max(...began);
+    const began = touchedBy(version).map((index) => history[index]?.invoked ?? 0);
+    const latest = Math.max(-1, ...began);
     for (const other of versions) {
       if (other !== version && other.knownAt < latest) version.before.add(other);
     }
-  }
-  // A reader of nothing that began when something was known shows as an order that goes round.
-  const nothing = versions.find(({ writer }) => writer === undefined);
-  const latest = Math.max(
-    -1,
-    ...(nothing?.readers ?? []).map((index) => history[index]?.invoked ?? 0),
-  );
-  for (const other of versions) {
-    if (other !== nothing && other.knownAt < latest) nothing?.before.add(other);
   }
 }
 

@@ -103,11 +103,6 @@ interface Block {
   timer: TimerHandle | undefined;
 }
 
-/** A barrier that this node coordinates and has not given up. */
-interface HeldBarrier {
-  beat: TimerHandle | undefined;
-}
-
 /** What a barrier's coordinator holds. */
 export interface Barrier {
   readonly id: string;
@@ -142,7 +137,8 @@ export class CatalogCache {
   #isCatchingUp = false;
   readonly #pins = new Set<OpenPin>();
   readonly #blocks = new Map<string, Block>();
-  readonly #held = new Map<string, HeldBarrier>();
+  /** The next word about each barrier that this node coordinates and has not given up. */
+  readonly #beats = new Map<string, TimerHandle>();
   /** Blocks that have lapsed, and how many of them this node had registered anew for. */
   #lapses = 0;
   #lapsesRegistered = 0;
@@ -196,7 +192,7 @@ export class CatalogCache {
     this.#timer?.cancel();
     this.#stopWatching?.();
     for (const block of this.#blocks.values()) block.timer?.cancel();
-    for (const id of this.#held.keys()) this.#letGo(id);
+    for (const id of this.#beats.keys()) this.#letGo(id);
     this.#leaseUntilMs = Number.NEGATIVE_INFINITY;
     await this.#register(this.nodeId, undefined);
   }
@@ -486,7 +482,6 @@ export class CatalogCache {
   /** Tells the nodes that the barrier stands, until it is released or its time is over. */
   #hold(id: string, nodes: readonly NodeId[]): void {
     this.#letGo(id);
-    const held: HeldBarrier = { beat: undefined };
     const untilMs = this.env.clock.monotonicMs() + holdMs;
     const beat = (): void => {
       if (this.#isStopped || this.env.clock.monotonicMs() >= untilMs) {
@@ -497,15 +492,14 @@ export class CatalogCache {
         if (node === this.nodeId) this.#heard(id);
         else this.#transport?.send(node, 'catalog.hold', { id }, 'system');
       }
-      held.beat = this.env.timers.after(beatMs, beat);
+      this.#beats.set(id, this.env.timers.after(beatMs, beat));
     };
-    held.beat = this.env.timers.after(beatMs, beat);
-    this.#held.set(id, held);
+    this.#beats.set(id, this.env.timers.after(beatMs, beat));
   }
 
   #letGo(id: string): void {
-    this.#held.get(id)?.beat?.cancel();
-    this.#held.delete(id);
+    this.#beats.get(id)?.cancel();
+    this.#beats.delete(id);
   }
 
   /** Lifts the blocks of a barrier whose transaction did not commit. */
