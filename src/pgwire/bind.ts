@@ -2,6 +2,7 @@
 import {
   type Datum,
   type FormatSettings,
+  lateInputTypes,
   oids,
   type PreparedStatement,
   type ResultFormats,
@@ -80,7 +81,12 @@ function readText(
   settings: FormatSettings,
 ): Datum {
   const text = reader.text(length);
-  if (oid === oids.text || oid === oids.varchar || oid === oids.unknown) {
+  if (
+    oid === oids.text ||
+    oid === oids.varchar ||
+    oid === oids.unknown ||
+    lateInputTypes.has(oid)
+  ) {
     if (text.includes('\0')) throw zeroByte();
     return text;
   }

@@ -13,6 +13,7 @@ export { ClusterLogs, type NodeEvents } from './events/index.ts';
 export { keepReport, takeTurn, zonesOfRange } from './reports/index.ts';
 export type { ReportClaim, ReportTurn } from './reports/index.ts';
 export { rowProgramCompiler } from './exec/index.ts';
+export { lateInputTypes } from './functions/index.ts';
 export { loadParser } from './parse/index.ts';
 export type { ClientOutput, ResultFormats } from './session/client.ts';
 export { toSqlFailure } from './session/kv-errors.ts';

@@ -298,7 +298,9 @@ async function regToText(kind: RegKind, value: Datum, context: EvalContext): Pro
 }
 
 for (const kind of regTypes) {
-  const fromText: Convert = (v, context) => lookupReg(kind, asText(v), context);
+  // A parameter in binary form is a number already.
+  const fromText: Convert = (v, context) =>
+    typeof v === 'number' ? v : lookupReg(kind, asText(v), context);
   const toText: Convert = (v, context) => regToText(kind, v, context);
   for (const string of ['text', 'varchar', 'bpchar', 'name']) {
     const implicit = kind === 'regclass' && (string === 'text' || string === 'varchar');
@@ -307,6 +309,14 @@ for (const kind of regTypes) {
   }
   add('unknown', kind, 'implicit', fromText, 'stable', true);
 }
+
+/** Types (and arrays of them) whose text names something: it is looked up when the statement runs. */
+export const lateInputTypes: ReadonlySet<number> = new Set(
+  regTypes.flatMap((kind) => {
+    const { oid } = must(typeByName(kind), kind);
+    return [oid, arrayTypeOf(oid) ?? oid];
+  }),
+);
 
 // ------------------------------------------------------------------------------ dates and times
 
@@ -552,10 +562,10 @@ function regArrayEntry(element: number, context: CastContext): Entry {
     context,
     volatility: 'stable',
     async: true,
-    convert: (value, settings) =>
-      inner === undefined
-        ? null
-        : inner.convert(texts.parse(asText(value), -1, settings), settings, -1),
+    convert: (value, settings) => {
+      if (value instanceof ArrayDatum || inner === undefined) return value;
+      return inner.convert(texts.parse(asText(value), -1, settings), settings, -1);
+    },
   };
 }
 

@@ -1,4 +1,4 @@
-export { allCasts, canCoerceImplicitly, findCast, lookupReg } from './casts.ts';
+export { allCasts, canCoerceImplicitly, findCast, lateInputTypes, lookupReg } from './casts.ts';
 export { allFunctions, allOperators, functionsByName, isOperatorName } from './registry.ts';
 export type {
   AggregateFunction,

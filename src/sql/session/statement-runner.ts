@@ -78,10 +78,10 @@ export class StatementRunner {
         // What follows from an assumption is not believed before it is found again without one.
         const unsure = this.#transaction.assumesStill;
         await this.rollback();
-        if (unsure && !this.#session.isCanceled && run.out.rewind(mark)) continue;
-        if (this.#session.past.mustStepBack(error) && run.out.rewind(mark)) continue;
+        if (unsure && !this.#session.isCanceled && (await this.#takeBack(run.out, mark))) continue;
+        if (this.#session.past.mustStepBack(error) && (await this.#takeBack(run.out, mark))) continue;
         if (!isAgain(error) || attempt >= this.#services.limits.retries) throw error;
-        if (statement.kind === 'copy' || !run.out.rewind(mark)) throw error;
+        if (statement.kind === 'copy' || !(await this.#takeBack(run.out, mark))) throw error;
         this.noteRetry('restart', error);
         await this.pause(attempt + 1);
       }
@@ -139,11 +139,16 @@ export class StatementRunner {
   ): Promise<boolean> {
     const { error, attempt, mark } = failed;
     if (attempt > this.#services.limits.retries || !this.#canRunAgain(statement)) return false;
-    if (!isAgain(error) || !out.rewind(mark)) return false;
+    if (!isAgain(error) || !(await this.#takeBack(out, mark))) return false;
     if (!isStatementRetry(error)) return this.#replay(error);
     this.noteRetry('statement-retry', error);
     this.#transaction.undoStatement();
     return true;
+  }
+
+  /** What the client has been sent, and the session's locks that were taken, are as before the statement. */
+  async #takeBack(out: ClientOutput, mark: number): Promise<boolean> {
+    return out.rewind(mark) && (await this.#session.host.undoStatement());
   }
 
   /** Not what takes data from the client, leaves work to the commit, or goes on with an open portal. */
@@ -184,6 +189,7 @@ export class StatementRunner {
 
   async #runOnce(statement: PreparedStatement, run: Run, alone: boolean): Promise<void> {
     const { out } = run;
+    this.#session.host.beginStatement();
     let tag: string;
     switch (statement.kind) {
       case 'query': {
@@ -231,13 +237,13 @@ export class StatementRunner {
   async takeRows(portal: Portal, count: number): Promise<{ run: PortalRun; rows: Row[] }> {
     for (let attempt = 1; ; attempt++) {
       const isNew = portal.run === undefined;
+      if (isNew) this.#session.host.beginStatement();
       try {
         const run = await this.#openPortal(portal);
         return { run, rows: await run.take(count) };
       } catch (error) {
-        if (!isNew || !isStatementRetry(error) || attempt > this.#services.limits.retries) {
-          throw error;
-        }
+        const isAgain = isNew && isStatementRetry(error) && attempt <= this.#services.limits.retries;
+        if (!isAgain || !(await this.#session.host.undoStatement())) throw error;
         portal.run = undefined;
         this.noteRetry('statement-retry', error);
         this.#transaction.undoStatement();

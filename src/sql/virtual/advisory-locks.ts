@@ -48,6 +48,9 @@ export class AdvisoryLocks {
   #wanting: Txn | undefined;
   /** Of the latest statement that asked for a lock. */
   #asking: Txn | undefined;
+  /** What the run of a statement that is under way has taken for the session, once for each time. */
+  #taken: { readonly lock: AdvisoryLock; readonly mode: LockMode }[] = [];
+  #hasReleased = false;
 
   /** `lockTimeoutMs`: longest wait now; 0: without limit. */
   constructor(env: Env, db: Db, lockTimeoutMs: () => number) {
@@ -69,9 +72,23 @@ export class AdvisoryLocks {
     const keys = new LockKeys(lock, this.#id);
     this.#asking = taking.txn;
     const held = await this.#find(keys);
-    return taking.scope === 'session'
-      ? await this.#takeForSession(keys, held, taking)
-      : await this.#takeForTransaction(keys, held, taking);
+    if (taking.scope === 'transaction') return this.#takeForTransaction(keys, held, taking);
+    if (!(await this.#takeForSession(keys, held, taking))) return false;
+    this.#taken.push({ lock, mode: taking.mode });
+    return true;
+  }
+
+  /** A statement begins, or is run again. */
+  beginStatement(): void {
+    if (this.#taken.length > 0) this.#taken = [];
+    this.#hasReleased = false;
+  }
+
+  /** Before it is run again: false when it cannot be, since it has given up what others may have taken. */
+  async undoStatement(): Promise<boolean> {
+    if (this.#hasReleased) return false;
+    for (const { lock, mode } of this.#taken.splice(0)) await this.#release(lock, mode);
+    return true;
   }
 
   async #takeForTransaction(
@@ -194,6 +211,12 @@ export class AdvisoryLocks {
 
   /** False when the session does not hold it in this mode. */
   async release(lock: AdvisoryLock, mode: LockMode): Promise<boolean> {
+    if (!(await this.#release(lock, mode))) return false;
+    this.#hasReleased = true;
+    return true;
+  }
+
+  async #release(lock: AdvisoryLock, mode: LockMode): Promise<boolean> {
     const held = await this.#find(new LockKeys(lock, this.#id));
     if (held === undefined || held.counts[mode] === 0) return false;
     held.counts[mode]--;
@@ -202,6 +225,7 @@ export class AdvisoryLocks {
   }
 
   async releaseAll(): Promise<void> {
+    this.#hasReleased = this.#held.size > 0;
     for (const held of this.#held.values()) {
       held.counts.share = 0;
       held.counts.update = 0;

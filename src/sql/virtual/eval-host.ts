@@ -31,6 +31,10 @@ export interface SessionHost extends EvalHost {
   close(): Promise<void>;
   /** Of the session's locks: they wait while the transaction of its statements does. */
   readonly ownTransactions: readonly Txn[];
+  /** A statement begins, or is run again. */
+  beginStatement(): void;
+  /** Gives back what the statement has taken beyond its transaction, to run it again; false: it cannot be. */
+  undoStatement(): Promise<boolean>;
   /** The open transaction is over, one way or another. */
   transactionEnded(): Promise<void>;
   /** Some advisory lock is held for `txn` and for the session. */
@@ -105,6 +109,8 @@ export function createEvalHost(inputs: EvalHostInputs): SessionHost {
     get ownTransactions() {
       return locks.transactions;
     },
+    beginStatement: () => locks.beginStatement(),
+    undoStatement: () => locks.undoStatement(),
     transactionEnded: () => locks.transactionEnded(),
     holdsForBoth: (txn) => locks.isShared(txn),
   };

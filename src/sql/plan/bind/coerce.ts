@@ -2,16 +2,12 @@
  * Type conversion while binding (PostgreSQL chapter 10): literals and parameters of unknown type take
  * the type of their context, everything else is cast when a cast of the right context exists.
  */
+import { lateInputTypes } from '../../functions/index.ts';
 import { type CastContext } from '../../functions/registry-types.ts';
 import { typeOps } from '../../types/index.ts';
-import { boolOid, type Expr, recordOid, textOid, unknownOid } from '../expr.ts';
+import { boolOid, type Expr, type ParamExpr, recordOid, textOid, unknownOid } from '../expr.ts';
 import { type Binder, failAt, typeName } from './binder.ts';
 import { commonTypeOf, isPolymorphic, lookupCast } from './resolve.ts';
-
-/** Types whose text form depends on more than the text: their literals stay casts until execution. */
-const lateInput = new Set([
-  2205, 2206, 24, 2202, 2203, 2204, 4089, 4096, 3734, 3769, 2210, 2207, 2211, 2208, 2209,
-]);
 
 export interface CoerceOptions {
   readonly context: CastContext;
@@ -53,6 +49,20 @@ export function tryCoerce(
   };
 }
 
+/** A parameter of a known type; one that came as the name of something is looked up where it is used. */
+export function parameter(expr: ParamExpr, type: number): Expr {
+  const found = lateInputTypes.has(type) ? lookupCast(unknownOid, type, 'implicit') : undefined;
+  if (found?.kind !== 'cast') return { ...expr, type };
+  return {
+    kind: 'cast',
+    type,
+    typmod: -1,
+    cast: found.cast,
+    arg: { ...expr, type: unknownOid },
+    explicit: false,
+  };
+}
+
 function settleUnknown(
   binder: Binder,
   expr: Expr,
@@ -65,15 +75,15 @@ function settleUnknown(
     const known = binder.parameterType(expr.index);
     if (known === unknownOid) {
       binder.parameterTypes[expr.index] = target;
-      return withTypmod({ ...expr, type: target }, typmod, options);
+      return withTypmod(parameter(expr, target), typmod, options);
     }
     return known === target
-      ? withTypmod({ ...expr, type: target }, typmod, options)
-      : tryCoerce(binder, { ...expr, type: known }, target, options);
+      ? withTypmod(parameter(expr, target), typmod, options)
+      : tryCoerce(binder, parameter(expr, known), target, options);
   }
   if (expr.kind === 'const') {
     if (expr.value === null) return { ...expr, type: target, typmod };
-    if (lateInput.has(target) || typeof expr.value !== 'string') return undefined;
+    if (lateInputTypes.has(target) || typeof expr.value !== 'string') return undefined;
     if (target === recordOid) {
       throw failAt(
         'featureNotSupported',

@@ -18,6 +18,7 @@ import {
   coerceExplicit,
   coerceImplicit,
   coerceToBoolean,
+  parameter,
   tryCoerce,
   unify,
   unifyTypes,
@@ -46,7 +47,7 @@ export function bindNode(c: ExprContext, node: Node): Expr {
     }
     const type = binder.parameterType(index);
     const { location } = node.ParamRef;
-    return { kind: 'param', index, type, typmod: -1, position: location };
+    return parameter({ kind: 'param', index, type, typmod: -1, position: location }, type);
   }
   if ('A_Expr' in node) return bindOperator(c, node.A_Expr);
   if ('BoolExpr' in node) {

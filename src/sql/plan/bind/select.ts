@@ -45,13 +45,6 @@ export function bindSelect(
   const scope: Scope = { ...childScope(parent), ...from.names, level };
   const base: ExprContext = { binder, scope, clause: 'WHERE', level, allow: nothingAllowed };
 
-  let rel = from.rel;
-  if (stmt.whereClause !== undefined) {
-    const where = bindExpr(base, stmt.whereClause);
-    const condition = coerceToBoolean(binder, where, 'WHERE', locationOf(stmt.whereClause));
-    rel = { kind: 'filter', input: rel, conditions: [condition] };
-  }
-
   for (const node of stmt.windowClause ?? []) {
     if ('WindowDef' in node && node.WindowDef.name !== undefined) {
       if (level.namedWindows.has(node.WindowDef.name)) {
@@ -69,9 +62,15 @@ export function bindSelect(
     clause: 'SELECT',
     allow: { aggregates: true, windows: true, sets: true },
   };
-  let targets = bindTargets(listContext, stmt.targetList ?? []).map((target, i) =>
-    settleTarget(binder, target, expected?.[i]),
-  );
+  // Parameters take the type of their first use: those of the list before those of WHERE, as in PostgreSQL.
+  const list = bindTargets(listContext, stmt.targetList ?? []);
+  let rel = from.rel;
+  if (stmt.whereClause !== undefined) {
+    const where = bindExpr(base, stmt.whereClause);
+    const condition = coerceToBoolean(binder, where, 'WHERE', locationOf(stmt.whereClause));
+    rel = { kind: 'filter', input: rel, conditions: [condition] };
+  }
+  let targets = list.map((target, i) => settleTarget(binder, target, expected?.[i]));
   const grouping = bindGroups(base, stmt, targets);
   let having: Expr | undefined;
   if (stmt.havingClause !== undefined) {
