@@ -3,7 +3,7 @@
  * load reads it: splits, the balance of leases and replicas, merges.
  */
 import { requestSpan, type BatchRequest, type KvRequest } from '../../kv/index.ts';
-import { type Env } from '../../util/index.ts';
+import { maxBytes, minBytes, nextKey, type Env } from '../../util/index.ts';
 import { AppendWatch } from './append-watch.ts';
 import { LoadMeter } from './load-meter.ts';
 import { SplitFinder, type SplitFinding } from './split-finder.ts';
@@ -33,10 +33,8 @@ export class RangeLoad {
     if (this.#meter.count(requests.length, nowMs)) this.#updateSearch(nowMs);
     for (const request of requests) {
       if (addsRow(request)) this.#appends.record(request.key, nowMs);
-      if (this.#finder === undefined) continue;
-      const { start, end } = requestSpan(request);
-      this.#finder.record(start, end);
     }
+    if (this.#finder !== undefined) recordIn(this.#finder, requests);
   }
 
   perSecond(): number {
@@ -76,6 +74,17 @@ export class RangeLoad {
     if (this.#meter.lastSecond() < this.#searchFrom()) this.#finder = undefined;
     else this.#finder ??= new SplitFinder(nowMs, this.#env.random);
   }
+}
+
+/** What commits in one phase stands for one span: a split through it would make it a commit over two ranges. */
+function recordIn(finder: SplitFinder, requests: readonly KvRequest[]): void {
+  const spans = requests.map(requestSpan);
+  if (requests.some((request) => request.kind === 'end-txn' && request.onePhase)) {
+    const start = spans.map((span) => span.start).reduce(minBytes);
+    const end = spans.map((span) => span.end ?? nextKey(span.start)).reduce(maxBytes);
+    spans.fill({ start, end });
+  }
+  for (const { start, end } of spans) finder.record(start, end);
 }
 
 function addsRow(request: KvRequest): request is Extract<KvRequest, { key: Buffer }> {
