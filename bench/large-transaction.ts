@@ -1,6 +1,7 @@
 /**
  * One transaction of a million rows, committed and rolled back: as one statement, and as statements of a thousand rows each.
- * Memory is the most that a node held meanwhile beyond what it held before (resident, sampled five times a second).
+ * Memory is the most that a node held beyond what it held before, from BEGIN until all is settled behind the end (resident, sampled
+ * five times a second). The rows are counted afterwards.
  *
  *   --rows=N (default 1,000,000)
  */
@@ -62,13 +63,13 @@ async function measure({
     const writtenMs = performance.now();
     await client.query(end);
     const endedMs = performance.now();
+    await pause(restMs);
+    const extra = await memory.stop();
     const { rows: counted } = await client.query<{ n: string }>('SELECT count(*) AS n FROM large');
     const wanted = end === 'COMMIT' ? rows : 0;
     if (Number(counted[0]?.n) !== wanted) {
       throw new Error(`${end}: ${counted[0]?.n} rows instead of ${wanted}`);
     }
-    await pause(restMs);
-    const extra = await memory.stop();
     return [
       ((writtenMs - startMs) / 1000).toFixed(1),
       ((endedMs - writtenMs) / 1000).toFixed(1),
