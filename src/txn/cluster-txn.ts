@@ -53,6 +53,7 @@ import { Refresher, retryTimestamp } from './refresher.ts';
 import { type TxnCounters } from './counters.ts';
 import { type HeaderBase, type Router } from './router.ts';
 import { SpanSet } from './span-set.ts';
+import { StopSign } from './stop-sign.ts';
 import { WriteFlight } from './write-flight.ts';
 
 export interface TxnParts {
@@ -119,8 +120,7 @@ export class ClusterTxn implements Txn {
   #committing = false;
   /** The statement under way was cancelled, or is to be run again: up to the next rollback to a savepoint. */
   #interrupted: 'canceled' | 'retried' | undefined;
-  #stop: Promise<never>;
-  #stopNow: (failure: KvFailure) => void;
+  readonly #stop = new StopSign();
 
   constructor(parts: TxnParts, meta: TxnMeta, options: TxnOptions) {
     this.parts = parts;
@@ -138,7 +138,6 @@ export class ClusterTxn implements Txn {
     this.heartbeater = new Heartbeater(this);
     // The beginning was read off this node's clock.
     if (options.asOf === undefined) this.#observedClocks.set(parts.nodeId, meta.minTimestamp);
-    [this.#stop, this.#stopNow] = newStop();
   }
 
   get meta(): TxnMeta {
@@ -495,7 +494,7 @@ export class ClusterTxn implements Txn {
   rollbackTo(savepoint: Savepoint): void {
     const interrupted = this.#interrupted;
     this.#interrupted = undefined;
-    if (interrupted === 'canceled') [this.#stop, this.#stopNow] = newStop();
+    if (interrupted === 'canceled') this.#stop.lower();
     this.buffer.rollbackTo(savepoint.sequence);
     this.#held.rollbackTo(savepoint.sequence);
     this.#flight.rolledBack();
@@ -601,7 +600,7 @@ export class ClusterTxn implements Txn {
   cancel(): void {
     if (this.status !== 'open' || this.#ended !== undefined) return;
     this.#ended = { kind: 'canceled' };
-    this.#stopNow(new KvFailure(this.#ended));
+    this.#stop.raise(new KvFailure(this.#ended));
     // A commit that has been sent is not abandoned: its own answer tells whether the abort was first.
     if (this.#committing) this.parts.background(cleanUp(this), 'cancelling a commit');
   }
@@ -610,7 +609,7 @@ export class ClusterTxn implements Txn {
     if (this.#committing) return this.cancel();
     if (this.status !== 'open' || this.#ended !== undefined) return;
     this.#interrupted = 'canceled';
-    this.#stopNow(new KvFailure({ kind: 'canceled' }));
+    this.#stop.raise(new KvFailure({ kind: 'canceled' }));
   }
 
   fixedTimestamp(): Timestamp {
@@ -671,7 +670,7 @@ export class ClusterTxn implements Txn {
 
   /** Resolves as `work` does, or rejects as soon as the transaction is cancelled or aborted. */
   unlessStopped<T>(work: Promise<T>): Promise<T> {
-    return Promise.race([work, this.#stop]);
+    return this.#stop.unlessRaised(work);
   }
 
   /** Cancelled, or aborted by others: an abort is on its way. */
@@ -728,7 +727,7 @@ export class ClusterTxn implements Txn {
   abortedByOthers(): void {
     if (this.status !== 'open') return;
     this.#ended = { kind: 'txn-aborted', reason: 'another transaction has aborted this one' };
-    this.#stopNow(new KvFailure(this.#ended));
+    this.#stop.raise(new KvFailure(this.#ended));
     this.end('aborted');
   }
 
@@ -740,14 +739,4 @@ export class ClusterTxn implements Txn {
       this.parts.background(cleanUp(this), 'rolling back');
     }
   }
-}
-
-/** A promise that only ever rejects, and how to make it do so. */
-function newStop(): [Promise<never>, (failure: KvFailure) => void] {
-  let stopNow: (failure: KvFailure) => void = () => undefined;
-  const stop = new Promise<never>((_resolve, reject) => {
-    stopNow = reject;
-  });
-  stop.catch(() => undefined);
-  return [stop, stopNow];
 }

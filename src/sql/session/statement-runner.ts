@@ -79,7 +79,8 @@ export class StatementRunner {
         const unsure = this.#transaction.assumesStill;
         await this.rollback();
         if (unsure && !this.#session.isCanceled && (await this.#takeBack(run.out, mark))) continue;
-        if (this.#session.past.mustStepBack(error) && (await this.#takeBack(run.out, mark))) continue;
+        if (this.#session.past.mustStepBack(error) && (await this.#takeBack(run.out, mark)))
+          continue;
         if (!isAgain(error) || attempt >= this.#services.limits.retries) throw error;
         if (statement.kind === 'copy' || !(await this.#takeBack(run.out, mark))) throw error;
         this.noteRetry('restart', error);
@@ -242,7 +243,8 @@ export class StatementRunner {
         const run = await this.#openPortal(portal);
         return { run, rows: await run.take(count) };
       } catch (error) {
-        const isAgain = isNew && isStatementRetry(error) && attempt <= this.#services.limits.retries;
+        const isAgain =
+          isNew && isStatementRetry(error) && attempt <= this.#services.limits.retries;
         if (!isAgain || !(await this.#session.host.undoStatement())) throw error;
         portal.run = undefined;
         this.noteRetry('statement-retry', error);
