@@ -18,6 +18,13 @@ export interface BindMessage {
 }
 
 const none: readonly (0 | 1)[] = [];
+/** Their datum is the text itself, or is made of it when the statement runs. */
+const keptAsText: ReadonlySet<number> = new Set([
+  oids.text,
+  oids.varchar,
+  oids.unknown,
+  ...lateInputTypes,
+]);
 
 export function readBind(
   reader: FrameReader,
@@ -81,12 +88,7 @@ function readText(
   settings: FormatSettings,
 ): Datum {
   const text = reader.text(length);
-  if (
-    oid === oids.text ||
-    oid === oids.varchar ||
-    oid === oids.unknown ||
-    lateInputTypes.has(oid)
-  ) {
+  if (keptAsText.has(oid)) {
     if (text.includes('\0')) throw zeroByte();
     return text;
   }

@@ -225,7 +225,7 @@ export class AdvisoryLocks {
   }
 
   async releaseAll(): Promise<void> {
-    this.#hasReleased = this.#held.size > 0;
+    if (this.#held.size > 0) this.#hasReleased = true;
     for (const held of this.#held.values()) {
       held.counts.share = 0;
       held.counts.update = 0;
