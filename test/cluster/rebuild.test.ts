@@ -32,8 +32,8 @@ function damage(folder: string, name: RegExp): void {
 }
 
 /**
- * Waits until `condition` holds for the set of stores that have replicas, system ranges included: a range that misses one already would
- * not survive the loss of the next store.
+ * Waits until `condition` holds for the set of stores that have replicas, system ranges included, and every range bears the loss of
+ * another store: one that misses a replica already, or is in the midst of a change, would not.
  */
 async function held(condition: (stores: ReadonlySet<number>) => boolean): Promise<void> {
   const client = await connect(url(0));
@@ -46,6 +46,7 @@ async function held(condition: (stores: ReadonlySet<number>) => boolean): Promis
     () => ({ shown, said: target.said }),
   );
   await client.end();
+  expect(await target.cluster.bearsLossOfOne(), target.said.join('\n')).toBe(true);
 }
 
 async function refusal(node: number): Promise<string> {

@@ -34,6 +34,8 @@ export async function startTestCluster(
     nodeArguments: () => ['--log-level=warn', ...(options.nodeArguments ?? [])],
   });
   await cluster.start();
+  // Of a test that ends nodes the cluster may not be in the midst of a change of replicas.
+  if (nodes >= 3 && !(await cluster.bearsLossOfOne())) throw new Error(said.join('\n'));
   return {
     cluster,
     ports: Array.from({ length: nodes }, (_, i) => sqlPort + i),
