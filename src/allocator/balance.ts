@@ -7,7 +7,7 @@
  */
 import { must } from '../util/index.ts';
 import { replace } from './actions.ts';
-import { compareDiversity, diversities, isFree } from './candidates.ts';
+import { compareDiversity, diversityGains, isFree } from './candidates.ts';
 import { drawn, lotEnd, lotOf } from './lots.ts';
 import { allKnown, holders, violationsOf, without, type Situation } from './situation.ts';
 import { freeShare, hasRoom, hasRoomToBalance, type Site, type StoreState } from './store-state.ts';
@@ -28,16 +28,19 @@ interface Move {
   readonly to: StoreState;
 }
 
-export function spreadFarther(situation: Situation): PlacementAction | undefined {
+/** Where replicas may go is worked out once for the three: as a rule all is even, and none of them has anything to do. */
+export function placeBetter(situation: Situation): PlacementAction | undefined {
+  const ways = waysOf(situation);
+  return (
+    spreadFarther(situation, ways) ?? leaveFull(situation, ways) ?? evenRanges(situation, ways)
+  );
+}
+
+function spreadFarther(situation: Situation, ways: readonly Way[]): PlacementAction | undefined {
   let best: (Move & { readonly gain: number }) | undefined;
-  for (const { role, from, staying } of movable(situation)) {
-    const diversity = diversities(staying, role);
-    const before = diversity[from.site.index] ?? 0;
-    const violated = violationsOf(situation);
-    for (const site of situation.cluster.sites) {
-      const gain = (diversity[site.index] ?? 0) - before;
+  for (const { role, from, staying, farther } of ways) {
+    for (const { site, gain } of farther) {
       if (compareDiversity(gain, best?.gain ?? 0) <= 0) continue;
-      if (violationsAt(staying, role, site) > violated) continue;
       const to = emptiest(situation, staying, site);
       if (to !== undefined) best = { role, from, to, gain };
     }
@@ -48,10 +51,10 @@ export function spreadFarther(situation: Situation): PlacementAction | undefined
 }
 
 /** A store that is nearly full gives away, however few ranges it has. */
-export function leaveFull(situation: Situation): PlacementAction | undefined {
-  for (const { role, from, staying } of movable(situation)) {
+function leaveFull(situation: Situation, ways: readonly Way[]): PlacementAction | undefined {
+  for (const { role, from, staying, sites } of ways) {
     if (hasRoom(from)) continue;
-    for (const site of equalSites(situation, staying, role, from)) {
+    for (const site of sites) {
       const to = emptiest(situation, staying, site);
       if (to === undefined) continue;
       const reason = `store ${from.storeId} has ${(freeShare(from) * 100).toFixed(0)} % of its space left`;
@@ -65,8 +68,8 @@ export function leaveFull(situation: Situation): PlacementAction | undefined {
  * Of the moves that even out about the most one is drawn by lot: always taking the first would send range after range
  * along the same way and leave them on the same few stores, among which leases cannot spread.
  */
-export function evenRanges(situation: Situation): PlacementAction | undefined {
-  const moves = evening(situation);
+function evenRanges(situation: Situation, ways: readonly Way[]): PlacementAction | undefined {
+  const moves = evening(situation, ways);
   if (moves.length === 0) return undefined;
   const { rangeId, leaseholder } = situation.range;
   const widest = Math.max(...moves.map(spreadOf));
@@ -85,8 +88,7 @@ export function evenRanges(situation: Situation): PlacementAction | undefined {
 }
 
 /** Moves from stores beyond the dead band, or to such, that make the difference smaller. */
-function evening(situation: Situation): Move[] {
-  const ways = waysOf(situation);
+function evening(situation: Situation, ways: readonly Way[]): Move[] {
   // As a rule all is even: then nobody asks for means.
   if (!ways.some((way) => mayHelp(situation, way))) return [];
   const moves: Move[] = [];
@@ -109,24 +111,62 @@ function evening(situation: Situation): Move[] {
   return moves;
 }
 
-/** Where a replica may go without loss. */
-interface Way extends Movable {
+/** Where a replica on a live store may go without loss. */
+interface Way {
+  readonly role: ReplicaRole;
+  readonly from: StoreState;
+  /** The situation without the replica. */
+  readonly staying: Situation;
+  /** At least as far from the others as where it is, and nothing more is violated. */
   readonly sites: readonly Site[];
+  /** Those of them that are farther. */
+  readonly farther: readonly { readonly site: Site; readonly gain: number }[];
 }
 
+/**
+ * The leaseholder comes last, and only when the range has all its voters: its replica is added elsewhere first and
+ * dropped as surplus then.
+ */
 function waysOf(situation: Situation): Way[] {
-  return movable(situation).map(({ role, from, staying }) => ({
-    role,
-    from,
-    staying,
-    sites: equalSites(situation, staying, role, from),
-  }));
+  if (!allKnown(situation)) return [];
+  const violated = violationsOf(situation);
+  const found: Way[] = [];
+  let own: [ReplicaRole, StoreState] | undefined;
+  for (const role of roles) {
+    for (const from of holders(situation, role)) {
+      if (from.status !== 'live') continue;
+      if (from.storeId === situation.range.leaseholder) own = [role, from];
+      else found.push(wayOf(situation, violated, role, from));
+    }
+  }
+  const { voters, rules } = situation;
+  if (own !== undefined && voters.length >= rules.numVoters) {
+    found.push(wayOf(situation, violated, ...own));
+  }
+  return found;
+}
+
+function wayOf(situation: Situation, violated: number, role: ReplicaRole, from: StoreState): Way {
+  const staying = without(situation, from);
+  const gains = diversityGains(staying, role, from.site);
+  const sites: Site[] = [];
+  const farther: { site: Site; gain: number }[] = [];
+  const { rules, voters, nonVoters } = staying;
+  for (const site of situation.cluster.sites) {
+    if (site.live.length === 0) continue;
+    const gain = gains[site.index] ?? 0;
+    const order = compareDiversity(gain, 0);
+    if (order < 0 || rules.violationsWith(role, site, voters, nonVoters) > violated) continue;
+    sites.push(site);
+    if (order > 0) farther.push({ site, gain });
+  }
+  return { role, from, staying, sites, farther };
 }
 
 /** Two stores that differ by less are even, whatever the mean is: it is more than the emptier one has. */
 function mayHelp({ settings }: Situation, { from, sites }: Way): boolean {
   for (const { live } of sites) {
-    const [fewest] = live;
+    const fewest = live[0];
     if (fewest === undefined) continue;
     const band = Math.max(fewest.rangeCount * settings.rangeThreshold, rangeBandMin);
     if (from.rangeCount - fewest.rangeCount > band) return true;
@@ -181,61 +221,6 @@ function withMeans({ cluster, settings }: Situation, ways: readonly Way[]): Meas
 
 function spreadOf({ from, to }: Move): number {
   return from.rangeCount - to.rangeCount;
-}
-
-/** Sites that are as good for a replica as the one it is at: as far from the others, and nothing more is violated. */
-function equalSites(
-  situation: Situation,
-  staying: Situation,
-  role: ReplicaRole,
-  from: StoreState,
-): Site[] {
-  const diversity = diversities(staying, role);
-  const before = diversity[from.site.index] ?? 0;
-  const violated = violationsOf(situation);
-  const sites: Site[] = [];
-  for (const site of situation.cluster.sites) {
-    if (site.live.length === 0) continue;
-    if (compareDiversity(diversity[site.index] ?? 0, before) < 0) continue;
-    if (violationsAt(staying, role, site) <= violated) sites.push(site);
-  }
-  return sites;
-}
-
-/** A replica on a live store, and the situation without it. */
-interface Movable {
-  readonly role: ReplicaRole;
-  readonly from: StoreState;
-  readonly staying: Situation;
-}
-
-/**
- * The leaseholder comes last, and only when the range has all its voters: its replica is added elsewhere first and
- * dropped as surplus then.
- */
-function movable(situation: Situation): Movable[] {
-  if (!allKnown(situation)) return [];
-  const found: Movable[] = [];
-  let last: Movable | undefined;
-  for (const role of roles) {
-    for (const from of holders(situation, role)) {
-      if (from.status !== 'live') continue;
-      const each = { role, from, staying: without(situation, from) };
-      if (from.storeId === situation.range.leaseholder) last = each;
-      else found.push(each);
-    }
-  }
-  const { voters, rules } = situation;
-  if (last !== undefined && voters.length >= rules.numVoters) found.push(last);
-  return found;
-}
-
-function violationsAt(
-  { rules, voters, nonVoters }: Situation,
-  role: ReplicaRole,
-  site: Site,
-): number {
-  return rules.violationsWith(role, site, voters, nonVoters);
 }
 
 function emptiest(situation: Situation, staying: Situation, site: Site): StoreState | undefined {

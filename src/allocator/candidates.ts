@@ -39,15 +39,16 @@ export function diversityAt(staying: Situation, role: ReplicaRole, site: Site): 
   return others === 0 ? 1 : sum / others;
 }
 
-/** `diversityAt` for every site, by its index. */
-export function diversities(staying: Situation, role: ReplicaRole): Float64Array {
+/** How much farther from those of `staying` a replica would be at each site than it is at `from`; by the site's index, valid until the next call. */
+export function diversityGains(staying: Situation, role: ReplicaRole, from: Site): Float64Array {
   const { cluster, voters, nonVoters } = staying;
   const others = role === 'voter' ? voters : [...voters, ...nonVoters];
-  const sums = cluster.distanceSums(others);
-  for (let i = 0; i < sums.length; i++) {
-    sums[i] = others.length === 0 ? 1 : (sums[i] ?? 0) / others.length;
+  const gains = cluster.distanceSums(others);
+  const before = gains[from.index] ?? 0;
+  for (let i = 0; i < gains.length; i++) {
+    gains[i] = others.length === 0 ? 0 : ((gains[i] ?? 0) - before) / others.length;
   }
-  return sums;
+  return gains;
 }
 
 export function rankAt(staying: Situation, role: ReplicaRole, site: Site): Rank {

@@ -21,6 +21,8 @@ export class ClusterPicture implements Layout {
   readonly sites: Site[] = [];
   readonly #siteByKey = new Map<string, Site>();
   readonly #distances: Float64Array;
+  /** By the index of a site: asked for thousands of times per pass, and too large to be made anew each time. */
+  readonly #sums: Float64Array;
   readonly #rules = new WeakMap<ZoneConfig, ZoneRules>();
   #live = 0;
   #liveLoad: Record<LoadObjective, number> = { qps: 0, cpu: 0 };
@@ -32,6 +34,7 @@ export class ClusterPicture implements Layout {
     }
     const count = this.sites.length;
     this.#distances = new Float64Array(count * count);
+    this.#sums = new Float64Array(count);
     for (const a of this.sites) {
       a.live.sort(byRanges);
       for (const b of this.sites) {
@@ -64,10 +67,10 @@ export class ClusterPicture implements Layout {
     return this.#distances[a.index * this.sites.length + b.index] ?? 0;
   }
 
-  /** For every site, by its index: the sum of its distances to these stores. */
+  /** For every site, by its index: the sum of its distances to these stores. Valid until the next call; the caller may write to it. */
   distanceSums(to: readonly StoreState[]): Float64Array {
     const count = this.sites.length;
-    const sums = new Float64Array(count);
+    const sums = this.#sums.fill(0);
     for (const { site } of to) {
       const row = site.index * count;
       for (let i = 0; i < count; i++) sums[i] = (sums[i] ?? 0) + (this.#distances[row + i] ?? 0);

@@ -3,7 +3,7 @@
  * decision can be replayed from its input. The order of the rules is their priority.
  */
 import { isChanging, type ZoneConfig } from '../kv/index.ts';
-import { evenRanges, leaveFull, spreadFarther } from './balance.ts';
+import { placeBetter } from './balance.ts';
 import { type ClusterPicture } from './cluster-picture.ts';
 import { withConsidered } from './considered.ts';
 import { satisfyConstraints } from './constraint-moves.ts';
@@ -39,7 +39,7 @@ const repairs: readonly Rule[] = [
   dropSurplus,
 ];
 const needed: readonly Rule[] = [...repairs, satisfyConstraints, leaveDraining, followPreference];
-const byCounts: readonly Rule[] = [...needed, spreadFarther, leaveFull, evenRanges, evenLeases];
+const byCounts: readonly Rule[] = [...needed, placeBetter, evenLeases];
 const rules: Record<Balancing, readonly Rule[]> = {
   none: needed,
   counts: byCounts,

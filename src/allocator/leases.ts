@@ -36,13 +36,14 @@ export function evenLeases(situation: Situation): PlacementAction | undefined {
   const heir = others.find((each) => wouldFit(situation, own, each));
   if (heir === undefined) return undefined;
   const spread = own.leaseCount - heir.leaseCount;
+  if (spread < 2) return undefined;
   const mean = meanLeases(situation, own);
   const band = Math.max(mean * situation.settings.leaseThreshold, leaseBandMin);
   const isOverfull = own.leaseCount > mean + band && heir.leaseCount < mean;
   const isUnderfull = heir.leaseCount < mean - band && own.leaseCount > mean;
   // Only voters can take it: the fullest store and the emptiest may share no range, and others pass leases on.
   const isFarther = spread > 2 * band;
-  if (spread < 2 || !(isOverfull || isUnderfull || isFarther)) return undefined;
+  if (!isOverfull && !isUnderfull && !isFarther) return undefined;
   const reason = `store ${own.storeId} has ${own.leaseCount} leases, store ${heir.storeId} ${heir.leaseCount}`;
   return transferLease(heir, reason);
 }
