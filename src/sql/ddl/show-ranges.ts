@@ -9,7 +9,14 @@ import { type SessionCatalog } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
 import { type IndexTarget, type RangesFrom, type RangesOption } from '../parse/index.ts';
 import { type StatementContext } from '../session/types.ts';
-import { makeArray, oids, parseJsonb, type Datum } from '../types/index.ts';
+import {
+  Jsonb,
+  makeArray,
+  makeJsonObject,
+  numericFromInt,
+  oids,
+  type Datum,
+} from '../types/index.ts';
 import { resultColumn, sessionCatalogOf } from './context.ts';
 import { indexOf, tableNamed } from './named.ts';
 import { hull, objectsOf, overlapping, type RangeObject } from './range-objects.ts';
@@ -118,21 +125,20 @@ function nodeArray(nodes: readonly NodeId[]): Datum {
 
 /** What is counted; names as in other databases of this kind. */
 function statsJson(stats: SpanStats): Datum {
-  return parseJsonb(
-    JSON.stringify({
-      approximate_disk_bytes: stats.sizeBytes,
-      intent_bytes: stats.intentBytes,
-      intent_count: stats.intentCount,
-      key_bytes: stats.keyBytes,
-      key_count: stats.keyCount,
-      live_bytes: stats.liveBytes,
-      live_count: stats.liveCount,
-      sys_bytes: stats.systemBytes,
-      sys_count: stats.systemCount,
-      val_bytes: stats.sizeBytes - stats.keyBytes,
-      val_count: stats.versionCount,
-    }),
-  );
+  const counts: readonly (readonly [string, number])[] = [
+    ['approximate_disk_bytes', stats.sizeBytes],
+    ['intent_bytes', stats.intentBytes],
+    ['intent_count', stats.intentCount],
+    ['key_bytes', stats.keyBytes],
+    ['key_count', stats.keyCount],
+    ['live_bytes', stats.liveBytes],
+    ['live_count', stats.liveCount],
+    ['sys_bytes', stats.systemBytes],
+    ['sys_count', stats.systemCount],
+    ['val_bytes', stats.sizeBytes - stats.keyBytes],
+    ['val_count', stats.versionCount],
+  ];
+  return new Jsonb(makeJsonObject(counts.map(([name, count]) => [name, numericFromInt(count)])));
 }
 
 type ObjectValue = (object: RangeObject) => Datum;
