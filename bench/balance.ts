@@ -8,7 +8,9 @@
  *            than 70 % of the throughput before
  *   spikes   single-row writes while ranges are split and merged, and leases and replicas move: p99 and the longest
  *
- *   --clients=N (default 48), --only=spread|join|spikes, --share=F of a core for each node (default 0.4; 0: no limit)
+ *   --clients=N (default 48), --only=spread|join|spikes, --share=F of a core for each node (default 0.4; 0: no limit),
+ *   --threshold=N requests per second above which a range is split (default: the setting's own): three nodes can share what makes three
+ *   ranges, which a slow machine does not serve enough reads for
  */
 import pg from 'pg';
 import { type BenchCluster, startBenchCluster } from './cluster.ts';
@@ -33,10 +35,12 @@ export async function runBalanceBench(options: readonly string[]): Promise<void>
   const clients = Number(given('clients') ?? 48);
   const only = given('only');
   const share = Number(given('share') ?? 0.4);
+  const threshold = given('threshold') ?? 'DEFAULT';
   const skein = await startBenchCluster({ nodes: 4, initialNodes: 3 });
   try {
     const admin = new pg.Client({ connectionString: skein.cluster.url(0) });
     await admin.connect();
+    await admin.query(`SET CLUSTER SETTING kv.range_split.load_qps_threshold = ${threshold}`);
     await admin.query('CREATE TABLE hot (id int4 PRIMARY KEY, v text)');
     await admin.query(
       `INSERT INTO hot SELECT i, repeat('x', 50) FROM generate_series(1, ${rows}) i`,
@@ -49,6 +53,7 @@ export async function runBalanceBench(options: readonly string[]): Promise<void>
       const lift = share === 0 ? undefined : limitProcessor(pids, share);
       table.push(
         ['spread: cores per node', lift === undefined ? 'no limit' : String(share), ''],
+        ['spread: requests per second above which a range is split', threshold, ''],
         ...(await spread(skein, admin, clients)),
       );
       lift?.();
