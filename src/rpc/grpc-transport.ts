@@ -107,7 +107,7 @@ export class GrpcTransport implements Transport {
     if (address === undefined) {
       throw new TransportFailure(`the address of node ${to} is not known`, { sent: false });
     }
-    return this.#link(address, options.traffic).call(method, payload, options.timeoutMs);
+    return this.#link(address, options.traffic, to).call(method, payload, options.timeoutMs);
   }
 
   /** A call to whoever listens at `address`: for joining, before node ids are known. */
@@ -126,7 +126,7 @@ export class GrpcTransport implements Transport {
       return;
     }
     const address = this.#options.resolve(to);
-    if (address !== undefined) this.#link(address, traffic).send(method, payload);
+    if (address !== undefined) this.#link(address, traffic, to).send(method, payload);
   }
 
   async stop(): Promise<void> {
@@ -139,12 +139,13 @@ export class GrpcTransport implements Transport {
     await Promise.resolve();
   }
 
-  #link(address: string, traffic: TrafficClass): Link {
-    const key = `${traffic} ${address}`;
+  /** `to`: only this node may answer there, not one that has got the address after it. */
+  #link(address: string, traffic: TrafficClass, to?: NodeId): Link {
+    const key = `${traffic} ${address} ${to ?? ''}`;
     let link = this.#links.get(key);
     if (link === undefined) {
       if (this.#stopped) throw new TransportFailure('this node is stopping', { sent: false });
-      link = new Link(this.#options, address, traffic);
+      link = new Link(this.#options, address, traffic, to);
       this.#links.set(key, link);
     }
     return link;
@@ -157,6 +158,14 @@ export class GrpcTransport implements Transport {
       stream.emit('error', {
         code: grpc.status.FAILED_PRECONDITION,
         details: 'this node belongs to another cluster',
+      });
+      return;
+    }
+    const wanted = String(stream.metadata.get('node')[0] ?? '');
+    if (wanted !== '' && wanted !== String(this.#options.nodeId())) {
+      stream.emit('error', {
+        code: grpc.status.NOT_FOUND,
+        details: `node ${wanted} does not listen here any more`,
       });
       return;
     }
@@ -257,11 +266,13 @@ interface PendingCall {
   sent: boolean;
 }
 
-/** The outgoing stream to one address for one traffic class; reconnects by itself when used. */
+/** The outgoing stream to one node, or to one address, for one traffic class; reconnects by itself when used. */
 class Link {
   readonly #options: GrpcTransportOptions;
   readonly #address: string;
   readonly #traffic: TrafficClass;
+  /** Undefined: whoever listens. */
+  readonly #to: NodeId | undefined;
   readonly #pending = new Map<number, PendingCall>();
   /** Calls of the frame that is being collected. */
   #unsent: PendingCall[] = [];
@@ -274,10 +285,16 @@ class Link {
   #retryAtMs = 0;
   #closed = false;
 
-  constructor(options: GrpcTransportOptions, address: string, traffic: TrafficClass) {
+  constructor(
+    options: GrpcTransportOptions,
+    address: string,
+    traffic: TrafficClass,
+    to: NodeId | undefined,
+  ) {
     this.#options = options;
     this.#address = address;
     this.#traffic = traffic;
+    this.#to = to;
   }
 
   send(method: string, payload: unknown): void {
@@ -342,6 +359,7 @@ class Link {
     const metadata = new grpc.Metadata();
     metadata.set('cluster', this.#options.clusterId() ?? '');
     metadata.set('class', this.#traffic);
+    if (this.#to !== undefined) metadata.set('node', String(this.#to));
     const stream = this.#client.makeBidiStreamRequest(
       streamPath,
       identity,

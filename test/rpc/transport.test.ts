@@ -7,6 +7,12 @@ import { transportCompliance } from './transport-compliance.ts';
 
 const env = createRealEnv({ log: silentLogger, checks: true });
 
+const failureOf = (answer: Promise<unknown>): Promise<unknown> =>
+  answer.then(
+    () => 'an answer',
+    (error: unknown) => error,
+  );
+
 describe('local network', () => {
   transportCompliance(async () => {
     const network = new LocalNetwork(env);
@@ -30,11 +36,6 @@ describe('local network', () => {
 
 describe('a process of the local network that dies', () => {
   const call = { timeoutMs: 3_600_000, traffic: 'batch' } as const;
-  const failureOf = (answer: Promise<unknown>): Promise<unknown> =>
-    answer.then(
-      () => 'an answer',
-      (error: unknown) => error,
-    );
   const start = (): { a: LocalTransport; b: LocalTransport } => {
     const network = new LocalNetwork(env);
     const [a, b] = [network.endpoint(env, 'a'), network.endpoint(env, 'b')];
@@ -103,6 +104,34 @@ describe('grpc', () => {
         await b.stop();
       },
     };
+  });
+
+  it('a node that listens where another one did answers for itself alone', async () => {
+    const addresses = new Map<number, string>();
+    const make = (id: number): GrpcTransport =>
+      new GrpcTransport({
+        env,
+        nodeId: () => asNodeId(id),
+        clusterId: () => 'c',
+        resolve: (nodeId) => addresses.get(nodeId),
+        queueBytesMax: 1 << 20,
+        frameBytesMax: 1 << 20,
+      });
+    const [a, heir] = [make(1), make(5)];
+    const address = `127.0.0.1:${await heir.listen('127.0.0.1:0')}`;
+    for (const id of [4, 5]) addresses.set(id, address);
+    const heard: unknown[] = [];
+    heir.onCall('who', async () => 'node 5');
+    heir.onMessage('note', (payload) => heard.push(payload));
+    const options = { timeoutMs: 2000, traffic: 'system' } as const;
+    a.send(asNodeId(4), 'note', 'for node 4', 'system');
+    const failure = await failureOf(a.call(asNodeId(4), 'who', 1, options));
+    expect(String(failure)).toContain('node 4 does not listen here any more');
+    expect(await a.call(asNodeId(5), 'who', 1, options)).toBe('node 5');
+    expect(await a.callAddress(address, 'who', 1, options)).toBe('node 5');
+    expect(heard).toEqual([]);
+    await a.stop();
+    await heir.stop();
   });
 
   it('refuses peers of another cluster', async () => {
