@@ -9,8 +9,8 @@
  *   spikes   single-row writes while ranges are split and merged, and leases and replicas move: p99 and the longest
  *
  *   --clients=N (default 48), --only=spread|join|spikes, --share=F of a core for each node (default 0.4; 0: no limit),
- *   --threshold=N requests per second above which a range is split (default: the setting's own): three nodes can share what makes three
- *   ranges, which a slow machine does not serve enough reads for
+ *   --threshold=N requests per second above which a range is split (default: the setting's own): three nodes share evenly what makes more
+ *   than four ranges, which a slow machine does not serve enough reads for
  */
 import pg from 'pg';
 import { type BenchCluster, startBenchCluster } from './cluster.ts';

@@ -45,9 +45,8 @@ export function diversityGains(staying: Situation, role: ReplicaRole, from: Site
   const others = role === 'voter' ? voters : [...voters, ...nonVoters];
   const gains = cluster.distanceSums(others);
   const before = gains[from.index] ?? 0;
-  for (let i = 0; i < gains.length; i++) {
-    gains[i] = others.length === 0 ? 0 : ((gains[i] ?? 0) - before) / others.length;
-  }
+  const count = Math.max(1, others.length);
+  for (let i = 0; i < gains.length; i++) gains[i] = ((gains[i] ?? 0) - before) / count;
   return gains;
 }
 

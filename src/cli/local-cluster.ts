@@ -93,7 +93,9 @@ export class LocalCluster {
       }
       // Before that the loss of one node could be the loss of a quorum.
       if (isNew && initial.length >= replicas && !(await this.bearsLossOfOne())) {
-        this.#options.say('not every range has three replicas yet; the nodes go on making them');
+        this.#options.say(
+          'not every range bears the loss of a node yet; the nodes go on making replicas',
+        );
       }
     } catch (error) {
       await this.stop();

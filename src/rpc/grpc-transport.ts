@@ -152,21 +152,9 @@ export class GrpcTransport implements Transport {
   }
 
   #serve(stream: ServerStream): void {
-    const theirs = String(stream.metadata.get('cluster')[0] ?? '');
-    const ours = this.#options.clusterId();
-    if (theirs !== '' && ours !== undefined && theirs !== ours) {
-      stream.emit('error', {
-        code: grpc.status.FAILED_PRECONDITION,
-        details: 'this node belongs to another cluster',
-      });
-      return;
-    }
-    const wanted = String(stream.metadata.get('node')[0] ?? '');
-    if (wanted !== '' && wanted !== String(this.#options.nodeId())) {
-      stream.emit('error', {
-        code: grpc.status.NOT_FOUND,
-        details: `node ${wanted} does not listen here any more`,
-      });
+    const refusal = this.#refusalOf(stream.metadata);
+    if (refusal !== undefined) {
+      stream.emit('error', refusal);
       return;
     }
     this.#serving.add(stream);
@@ -197,6 +185,21 @@ export class GrpcTransport implements Transport {
     });
     stream.on('error', forget);
     stream.on('close', forget);
+  }
+
+  /** Of a stream that is meant for another cluster, or for a node that had the address before. */
+  #refusalOf(metadata: grpc.Metadata): Partial<grpc.StatusObject> | undefined {
+    const meant = (what: string): string => String(metadata.get(what)[0] ?? '');
+    const cluster = this.#options.clusterId();
+    if (meant('cluster') !== '' && cluster !== undefined && meant('cluster') !== cluster) {
+      return {
+        code: grpc.status.FAILED_PRECONDITION,
+        details: 'this node belongs to another cluster',
+      };
+    }
+    const node = meant('node');
+    if (node === '' || node === String(this.#options.nodeId())) return undefined;
+    return { code: grpc.status.NOT_FOUND, details: `node ${node} does not listen here any more` };
   }
 
   #dispatch(message: FrameMessage, from: NodeId, outbox: Outbox): void {

@@ -34,7 +34,7 @@ export async function startTestCluster(
     nodeArguments: () => ['--log-level=warn', ...(options.nodeArguments ?? [])],
   });
   await cluster.start();
-  // Of a test that ends nodes the cluster may not be in the midst of a change of replicas.
+  // The runner says so and goes on; a test that ends nodes must not.
   if (nodes >= 3 && !(await cluster.bearsLossOfOne())) throw new Error(said.join('\n'));
   return {
     cluster,

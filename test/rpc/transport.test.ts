@@ -13,6 +13,21 @@ const failureOf = (answer: Promise<unknown>): Promise<unknown> =>
     (error: unknown) => error,
   );
 
+/** `addresses`: of the nodes that it knows, by node id. */
+function grpcNode(
+  nodeId: number,
+  { addresses, cluster }: { addresses?: ReadonlyMap<number, string>; cluster?: string },
+): GrpcTransport {
+  return new GrpcTransport({
+    env,
+    nodeId: () => asNodeId(nodeId),
+    clusterId: () => cluster ?? 'c',
+    resolve: (id) => addresses?.get(id),
+    queueBytesMax: 1 << 24,
+    frameBytesMax: 1 << 26,
+  });
+}
+
 describe('local network', () => {
   transportCompliance(async () => {
     const network = new LocalNetwork(env);
@@ -81,16 +96,7 @@ describe('grpc', () => {
   transportCompliance(async () => {
     const [idA, idB] = [asNodeId(1), asNodeId(2)];
     const addresses = new Map<number, string>();
-    const make = (nodeId: typeof idA): GrpcTransport =>
-      new GrpcTransport({
-        env,
-        nodeId: () => nodeId,
-        clusterId: () => 'c',
-        resolve: (id) => addresses.get(id),
-        queueBytesMax: 1 << 24,
-        frameBytesMax: 1 << 26,
-      });
-    const [a, b] = [make(idA), make(idB)];
+    const [a, b] = [grpcNode(idA, { addresses }), grpcNode(idB, { addresses })];
     addresses.set(idA, `127.0.0.1:${await a.listen('127.0.0.1:0')}`);
     addresses.set(idB, `127.0.0.1:${await b.listen('127.0.0.1:0')}`);
     return {
@@ -108,16 +114,7 @@ describe('grpc', () => {
 
   it('a node that listens where another one did answers for itself alone', async () => {
     const addresses = new Map<number, string>();
-    const make = (id: number): GrpcTransport =>
-      new GrpcTransport({
-        env,
-        nodeId: () => asNodeId(id),
-        clusterId: () => 'c',
-        resolve: (nodeId) => addresses.get(nodeId),
-        queueBytesMax: 1 << 20,
-        frameBytesMax: 1 << 20,
-      });
-    const [a, heir] = [make(1), make(5)];
+    const [a, heir] = [grpcNode(1, { addresses }), grpcNode(5, { addresses })];
     const address = `127.0.0.1:${await heir.listen('127.0.0.1:0')}`;
     for (const id of [4, 5]) addresses.set(id, address);
     const heard: unknown[] = [];
@@ -135,16 +132,7 @@ describe('grpc', () => {
   });
 
   it('refuses peers of another cluster', async () => {
-    const make = (cluster: string): GrpcTransport =>
-      new GrpcTransport({
-        env,
-        nodeId: () => asNodeId(1),
-        clusterId: () => cluster,
-        resolve: () => undefined,
-        queueBytesMax: 1 << 20,
-        frameBytesMax: 1 << 20,
-      });
-    const [a, b] = [make('one'), make('two')];
+    const [a, b] = [grpcNode(1, { cluster: 'one' }), grpcNode(1, { cluster: 'two' })];
     const port = await b.listen('127.0.0.1:0');
     b.onCall('x', async () => 1);
     const failure = await a
