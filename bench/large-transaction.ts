@@ -4,6 +4,7 @@
  * five times a second). The rows are counted afterwards.
  *
  *   --rows=N (default 1,000,000)
+ *   --only=one-commit|one-rollback|many-commit|many-rollback (default all)
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
@@ -16,16 +17,30 @@ const sampleMs = 200;
 const restMs = 10_000;
 const memoryMaxMb = 300;
 
+const ways = [
+  { name: 'one-commit', title: 'one statement, COMMIT', isOne: true, end: 'COMMIT' },
+  { name: 'one-rollback', title: 'one statement, ROLLBACK', isOne: true, end: 'ROLLBACK' },
+  { name: 'many-commit', title: 'statements of 1,000 rows, COMMIT', isOne: false, end: 'COMMIT' },
+  {
+    name: 'many-rollback',
+    title: 'statements of 1,000 rows, ROLLBACK',
+    isOne: false,
+    end: 'ROLLBACK',
+  },
+];
+
 export async function runLargeTransactionBench(options: readonly string[]): Promise<void> {
-  const rows = Number(
-    options.find((option) => option.startsWith('--rows='))?.split('=')[1] ?? 1_000_000,
-  );
+  const given = (name: string): string | undefined =>
+    options.find((option) => option.startsWith(`--${name}=`))?.split('=')[1];
+  const rows = Number(given('rows') ?? 1_000_000);
+  const only = given('only');
+  const chosen = ways.filter(({ name }) => only === undefined || name === only);
+  if (chosen.length === 0) throw new Error(`--only=${only}: ${ways.map(({ name }) => name)}`);
   const table: string[][] = [];
-  for (const way of ['one statement', 'statements of 1,000 rows']) {
-    for (const end of ['COMMIT', 'ROLLBACK']) {
-      const perStatement = way === 'one statement' ? rows : rowsOfStatement;
-      table.push([`${way}, ${end}`, ...(await measure({ rows, perStatement, end }))]);
-    }
+  for (const { title, isOne, end } of chosen) {
+    const figures = await measure({ rows, perStatement: isOne ? rows : rowsOfStatement, end });
+    table.push([title, ...figures]);
+    console.error(table.at(-1)?.join('  '));
   }
   console.log(`\n${machineLine()}; ${rows} rows in one transaction, three nodes\n`);
   printTable(
