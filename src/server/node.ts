@@ -250,9 +250,10 @@ export class SkeinNode {
     if (this.#state === 'starting') this.#state = 'running';
   }
 
-  /** One client connection. */
+  /** One client connection. While the node drains it is told so, and what runs can still be cancelled. */
   serveSql(socket: SocketLike): void {
-    if (this.#sql === undefined || this.#state !== 'running') socket.destroy();
+    const isServing = this.#state === 'running' || this.#state === 'draining';
+    if (this.#sql === undefined || !isServing) socket.destroy();
     else this.#sql.serve(socket);
   }
 

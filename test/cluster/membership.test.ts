@@ -110,7 +110,7 @@ describe('nodes', () => {
         'SELECT count(*)::int AS n FROM skein_internal.ranges WHERE lease_holder = 2',
       );
       expect(held).toEqual([{ n: 0 }]);
-      await expect(connect(cluster, 1)).rejects.toThrow();
+      await expect(connect(cluster, 1)).rejects.toMatchObject({ code: '57P03' });
       expect(await eventsOf(client, 2, 'node_draining')).toEqual(['node_join', 'node_draining']);
       await cluster.crash(1);
       await cluster.restart(1);
