@@ -23,7 +23,10 @@ export interface EngineWrite {
 }
 
 export interface EngineIterator {
-  /** Up to `max` entries in order; an empty array at the end. Entries are owned by the caller. */
+  /**
+   * Up to `max` entries in order; an empty array at the end. Entries are owned by the caller. On a machine's own disk other work
+   * gets its turn every thousand entries, in whatever pieces they are asked for.
+   */
   next(max: number): Promise<[key: Buffer, value: Buffer][]>;
   close(): Promise<void>;
 }

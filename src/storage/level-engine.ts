@@ -327,7 +327,7 @@ export class LevelEngine implements Engine {
     }
     const base = scan ?? this.#levelPages(span, level);
     const cursors = layers.map((layer) => layer.cursor(options));
-    const merged = new MergeIterator({ cursors, base, reverse: span.reverse });
+    const merged = new MergeIterator({ cursors, base, reverse: span.reverse, turn: this.#turn });
     let open = true;
     this.#openReaders++;
     return {
@@ -432,9 +432,8 @@ export class LevelEngine implements Engine {
     }
   }
 
-  #turn(): Promise<void> {
-    return new Promise((resolve) => this.#options.env.timers.immediate(resolve));
-  }
+  readonly #turn = (): Promise<void> =>
+    new Promise((resolve) => this.#options.env.timers.immediate(resolve));
 
   /** Makes durable what LevelDB has written: its log files, new tables, the manifest and all names. */
   async #syncFiles(): Promise<void> {

@@ -10,10 +10,15 @@ import { type ByteMapCursor } from './byte-map.ts';
 /** What an in-memory layer says of a key: a value, or null for a deletion that hides older layers. */
 export type LayerValue = Buffer | null;
 
+/** Steps before other work gets its turn: a walk over a million rows in memory would keep the event loop for seconds. */
+const stepsPerTurn = 1_024;
+
 export class MergeIterator implements EngineIterator {
   readonly #cursors: readonly ByteMapCursor<LayerValue>[];
   readonly #base: EngineIterator | undefined;
   readonly #reverse: boolean;
+  readonly #turn: (() => Promise<void>) | undefined;
+  #steps = 0;
   #page: [key: Buffer, value: Buffer][] = [];
   #pageAt = 0;
   #baseDone: boolean;
@@ -23,10 +28,13 @@ export class MergeIterator implements EngineIterator {
     cursors: readonly ByteMapCursor<LayerValue>[];
     base: EngineIterator | undefined;
     reverse: boolean;
+    /** Lets the event loop go on; without it nobody else gets a turn. */
+    turn?: () => Promise<void>;
   }) {
     this.#cursors = options.cursors;
     this.#base = options.base;
     this.#reverse = options.reverse;
+    this.#turn = options.turn;
     this.#baseDone = options.base === undefined;
   }
 
@@ -39,7 +47,13 @@ export class MergeIterator implements EngineIterator {
         if (this.#page.length === 0) this.#baseDone = true;
         continue;
       }
+      if (this.#steps === stepsPerTurn && this.#turn !== undefined) {
+        this.#steps = 0;
+        await this.#turn();
+        continue;
+      }
       if (!this.#step(out)) break;
+      this.#steps++;
     }
     return out;
   }

@@ -109,6 +109,41 @@ describe('LevelEngine', () => {
     directory.remove();
   });
 
+  it('lets others have their turn while a long scan finds everything in memory', async () => {
+    const directory = temporaryDirectory();
+    const engine = await openLevel(directory.path, { flushBytes: 4 << 20 });
+    const count = 10_000;
+    const key = (i: number): string => `k${String(i).padStart(5, '0')}`;
+    const turnsOf = async (options: { deleted: boolean }): Promise<number> => {
+      let turns = 0;
+      let scanning = true;
+      const takeTurn = (): void => {
+        turns++;
+        if (scanning) setImmediate(takeTurn);
+      };
+      setImmediate(takeTurn);
+      const iterator = engine.iterate({ start: bytes('k'), end: bytes('l') });
+      let found = 0;
+      for (let page = await iterator.next(256); page.length > 0; page = await iterator.next(256)) {
+        found += page.length;
+      }
+      scanning = false;
+      await iterator.close();
+      expect(found).toBe(options.deleted ? 0 : count);
+      return turns;
+    };
+    engine.apply(Array.from({ length: count }, (_, i) => write(key(i), 'v')));
+    await engine.barrier();
+    // The first one reads LevelDB and fills the cache of pages.
+    await turnsOf({ deleted: false });
+    expect(await turnsOf({ deleted: false })).toBeGreaterThanOrEqual(9);
+    // Deletions in the overlay make no row at all.
+    engine.apply(Array.from({ length: count }, (_, i) => write(key(i), undefined)));
+    expect(await turnsOf({ deleted: true })).toBeGreaterThanOrEqual(9);
+    await engine.close();
+    directory.remove();
+  });
+
   it('notices a changed value, by key and by scan, and is poisoned', async () => {
     for (const how of ['get', 'scan', 'moved'] as const) {
       const directory = temporaryDirectory();
