@@ -1,10 +1,11 @@
 /**
- * One transaction of a million rows, committed and rolled back: as one statement, and as statements of a thousand rows each.
+ * One transaction of a million rows, committed and rolled back: as one statement, and as statements of a thousand rows each. For comparison
+ * the same rows in a thousand transactions, which fill the caches of a new node just as well.
  * Memory is the most that a node held beyond what it held before, from BEGIN until all is settled behind the end (resident, sampled
  * five times a second). The rows are counted afterwards.
  *
  *   --rows=N (default 1,000,000)
- *   --only=one-commit|one-rollback|many-commit|many-rollback (default all)
+ *   --only=one-commit|one-rollback|many-commit|many-rollback|small-commit|small-rollback (default all)
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
@@ -17,17 +18,40 @@ const sampleMs = 200;
 const restMs = 10_000;
 const memoryMaxMb = 300;
 
-const ways = [
-  { name: 'one-commit', title: 'one statement, COMMIT', isOne: true, end: 'COMMIT' },
-  { name: 'one-rollback', title: 'one statement, ROLLBACK', isOne: true, end: 'ROLLBACK' },
-  { name: 'many-commit', title: 'statements of 1,000 rows, COMMIT', isOne: false, end: 'COMMIT' },
-  {
-    name: 'many-rollback',
-    title: 'statements of 1,000 rows, ROLLBACK',
-    isOne: false,
-    end: 'ROLLBACK',
-  },
-];
+interface Way {
+  readonly name: string;
+  readonly title: string;
+  readonly isOneStatement: boolean;
+  readonly isOneTransaction: boolean;
+  readonly end: 'COMMIT' | 'ROLLBACK';
+}
+
+const ways: readonly Way[] = (['COMMIT', 'ROLLBACK'] as const).flatMap((end) => {
+  const suffix = end.toLowerCase();
+  return [
+    {
+      name: `one-${suffix}`,
+      title: `one statement, ${end}`,
+      isOneStatement: true,
+      isOneTransaction: true,
+      end,
+    },
+    {
+      name: `many-${suffix}`,
+      title: `statements of 1,000 rows, ${end}`,
+      isOneStatement: false,
+      isOneTransaction: true,
+      end,
+    },
+    {
+      name: `small-${suffix}`,
+      title: `transactions of 1,000 rows, ${end}`,
+      isOneStatement: false,
+      isOneTransaction: false,
+      end,
+    },
+  ];
+});
 
 export async function runLargeTransactionBench(options: readonly string[]): Promise<void> {
   const given = (name: string): string | undefined =>
@@ -37,9 +61,8 @@ export async function runLargeTransactionBench(options: readonly string[]): Prom
   const chosen = ways.filter(({ name }) => only === undefined || name === only);
   if (chosen.length === 0) throw new Error(`--only=${only}: ${ways.map(({ name }) => name)}`);
   const table: string[][] = [];
-  for (const { title, isOne, end } of chosen) {
-    const figures = await measure({ rows, perStatement: isOne ? rows : rowsOfStatement, end });
-    table.push([title, ...figures]);
+  for (const way of chosen) {
+    table.push([way.title, ...(await measure(rows, way))]);
     console.error(table.at(-1)?.join('  '));
   }
   console.log(`\n${machineLine()}; ${rows} rows in one transaction, three nodes\n`);
@@ -50,15 +73,11 @@ export async function runLargeTransactionBench(options: readonly string[]): Prom
 }
 
 /** On nodes that have done nothing else: memory that they got earlier is not given back, and would not show. */
-async function measure({
-  rows,
-  perStatement,
-  end,
-}: {
-  readonly rows: number;
-  readonly perStatement: number;
-  readonly end: string;
-}): Promise<string[]> {
+async function measure(
+  rows: number,
+  { isOneStatement, isOneTransaction, end }: Way,
+): Promise<string[]> {
+  const perStatement = isOneStatement ? rows : rowsOfStatement;
   const skein = await startBenchCluster({});
   const client = new pg.Client({ connectionString: skein.cluster.url(0) });
   try {
@@ -70,6 +89,10 @@ async function measure({
     const startMs = performance.now();
     await client.query('BEGIN');
     for (let from = 1; from <= rows; from += perStatement) {
+      if (from > 1 && !isOneTransaction) {
+        await client.query(end);
+        await client.query('BEGIN');
+      }
       const to = Math.min(rows, from + perStatement - 1);
       await client.query(
         `INSERT INTO large SELECT i, i % 1000, 'name-' || i FROM generate_series(${from}, ${to}) i`,
@@ -89,7 +112,7 @@ async function measure({
       ((writtenMs - startMs) / 1000).toFixed(1),
       ((endedMs - writtenMs) / 1000).toFixed(1),
       ...extra.map((bytes) => (bytes / 1e6).toFixed(0)),
-      `< ${memoryMaxMb}`,
+      isOneTransaction ? `< ${memoryMaxMb}` : '',
     ];
   } finally {
     await client.end();
