@@ -1,7 +1,7 @@
 /** Transactions that are larger than their buffer: pieces on the way out, pages on the way to their end. */
 import { describe, expect, it } from 'vitest';
 import { systemKey, tableKeyPrefix } from '../../src/encoding/index.ts';
-import { KvFailure, type Txn } from '../../src/kv/index.ts';
+import { KvFailure, kvSettings, type Txn } from '../../src/kv/index.ts';
 import { withTime } from './db-script.ts';
 import { TestCluster } from './test-cluster.ts';
 import { VirtualEnv } from './virtual-env.ts';
@@ -72,6 +72,27 @@ describe('a large transaction', () => {
     expect(cluster.largestProposal).toBeLessThanOrEqual(2_100);
     expect(await withTime(env, count(cluster.db.begin()))).toBe(0);
   });
+
+  for (const end of ['commit', 'rollback'] as const) {
+    it(`${end}: spans of few intents share a command`, async () => {
+      const { cluster, env } = start();
+      const { name } = kvSettings.maxIntentsBytes;
+      cluster.settings.update(new Map([[name, '65536']]));
+      const txn = cluster.db.begin();
+      await withTime(env, load(txn, 0, rows));
+      // So many are laid down to be checked.
+      await withTime(env, txn.checkInserts());
+      const before = cluster.proposals;
+      const ended: Promise<unknown> = txn[end]();
+      await withTime(env, ended);
+      await withTime(env, cluster.db.settled());
+      expect(await cluster.remains()).toEqual({ intents: 0, records: 0 });
+      expect(cluster.largestProposal).toBeLessThanOrEqual(2_100);
+      // 14 would do if every one of them were full.
+      expect(cluster.proposals - before).toBeLessThan(40);
+      expect(await withTime(env, count(cluster.db.begin()))).toBe(end === 'commit' ? rows : 0);
+    });
+  }
 
   it('is read right behind its commit, whoever resolves it', async () => {
     const { cluster, env } = start();

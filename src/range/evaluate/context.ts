@@ -10,7 +10,6 @@ import {
   type HeldStrength,
   type KvError,
   type KvResult,
-  type Span,
   type Timestamp,
   type TxnMeta,
 } from '../../kv/index.ts';
@@ -21,6 +20,7 @@ import { type TimestampCache } from '../concurrency/timestamp-cache.ts';
 import { type TxnTombstones } from '../concurrency/txn-tombstones.ts';
 import { type TxnWaitQueue } from '../concurrency/txn-wait-queue.ts';
 import { type ReplicaPort } from '../ports.ts';
+import { type Resolve } from './resolve-pages.ts';
 
 export type Outcome =
   | { readonly kind: 'ok'; readonly result: KvResult }
@@ -68,8 +68,10 @@ export class EvaluationContext {
   readonly at: Timestamp;
   txn: TxnMeta | undefined;
   trigger: CommitTrigger | undefined;
-  /** The part of a span whose intents were too many for this command. */
-  unresolved: Span | undefined;
+  /** What this command has resolved, or looked through for it. */
+  readonly resolved = { keys: 0, bytes: 0, heads: 0 };
+  /** What was too much for this command. */
+  readonly unresolved: Resolve[] = [];
   readonly clears: { readonly start: Buffer; readonly end: Buffer }[] = [];
   /** Reads to remember in the timestamp cache before anything is answered. */
   readonly marks: ReadMark[] = [];

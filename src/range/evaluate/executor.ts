@@ -52,7 +52,7 @@ import { evaluateInconsistent } from './inconsistent.ts';
 import { latchSpans } from './latch-spans.ts';
 import { intentsOf, type IntentPage } from './reads.ts';
 import { mayWait, ResolveLater } from './resolve-later.ts';
-import { ResolvePages, type Resolve } from './resolve-pages.ts';
+import { resolvePage, ResolvePages, type Resolve } from './resolve-pages.ts';
 import {
   meet,
   movedRead,
@@ -61,7 +61,6 @@ import {
   withLocalLimit,
   writesVersion,
 } from './timestamps.ts';
-import { resolvePage } from './txn-requests.ts';
 import { isWrite } from './writes.ts';
 
 /** `lowWater`: of an executor that was given up under this lease. */
@@ -75,8 +74,8 @@ type Attempt =
   | { readonly kind: 'answer'; readonly response: BatchResponse; readonly at?: Timestamp }
   /** Evaluate again with this transaction; `relatch` when a plain read moves. */
   | { readonly kind: 'again'; readonly txn: TxnMeta | undefined; readonly relatch: boolean }
-  /** The resolution of a span is done up to `rest`: it goes on under new latches. */
-  | { readonly kind: 'next-page'; readonly rest: Span }
+  /** A resolution goes on with `rest`, under new latches. */
+  | { readonly kind: 'next-page'; readonly rest: readonly Resolve[] }
   | { readonly kind: 'wait'; readonly for: Conflict; readonly index: number };
 
 type Conflict = Extract<Outcome, { kind: 'locked' | 'intents' | 'wait-push' }>;
@@ -313,9 +312,7 @@ class Executor implements RangeExecutor {
     let rest: Span | undefined = span;
     while (rest !== undefined && pages.failure === undefined) {
       const page: IntentPage = await intentsOf(this.#port.engine, rest, txn.id, resolvePage);
-      await pages.send(
-        page.keys.map((start) => ({ kind: 'resolve-locks', span: { start, end: undefined }, txn })),
-      );
+      await pages.addFound(page, txn);
       rest = page.rest;
       if (page.keys.length === 0) await yieldTurn(this.#port.env);
     }
@@ -350,10 +347,7 @@ class Executor implements RangeExecutor {
         }
         if (attempt.kind === 'again') continue;
         if (attempt.kind === 'next-page') {
-          const { rest } = attempt;
-          requests = requests.map((request) =>
-            request.kind === 'resolve-locks' ? { ...request, span: rest } : request,
-          );
+          requests = attempt.rest;
           attempts = 0;
           continue;
         }
@@ -528,7 +522,10 @@ class Executor implements RangeExecutor {
       }
     }
     for (const run of ctx.afterApply) run();
-    if (ctx.unresolved !== undefined) return { kind: 'next-page', rest: ctx.unresolved };
+    if (ctx.unresolved.length > 0) {
+      assert(ctx.txn === undefined, 'a resolution comes without a transaction');
+      return { kind: 'next-page', rest: ctx.unresolved };
+    }
     const answers = ctx.txn === undefined ? results : this.#withWaits(requests, results);
     const response = this.#done(ctx.txn, answers, this.#port.clock.now());
     // Coordinators wait for the commits of their transactions themselves.

@@ -307,37 +307,38 @@ async function findInSpan(
 /** Where a page of intents ended. */
 export interface IntentPage {
   readonly keys: readonly Buffer[];
+  /** Of the records at these keys. */
+  readonly bytes: number;
+  /** Records looked at. */
+  readonly heads: number;
   /** What of the span was not looked at. */
   readonly rest: Span | undefined;
 }
 
-/** Heads looked at by one page of a search for intents. */
-const maxHeadsInPage = 8_192;
-
-/** Keys of `span` that hold an intent of `txnId`: as many as one command may resolve. */
+/** Keys of `span` that hold an intent of `txnId`, up to one of the limits. */
 export async function intentsOf(
   engine: EngineReader,
   span: Span,
   txnId: string,
-  limits: { readonly keys: number; readonly bytes: number },
+  limits: { readonly keys: number; readonly bytes: number; readonly heads: number },
 ): Promise<IntentPage> {
-  if (span.end === undefined) return { keys: [span.start], rest: undefined };
+  if (span.end === undefined) return { keys: [span.start], bytes: 0, heads: 1, rest: undefined };
   const { end } = span;
   const keys: Buffer[] = [];
   const head = new HeadReader();
   let bytes = 0;
-  let seen = 0;
+  let heads = 0;
   const iterator = engine.iterate(headSpan(span.start, end));
   try {
     while (true) {
       const page = await iterator.next(refreshPage);
-      if (page.length === 0) return { keys, rest: undefined };
+      if (page.length === 0) return { keys, bytes, heads, rest: undefined };
       for (const [engineKey, record] of page) {
         head.read(record);
-        seen++;
-        const full = keys.length >= limits.keys || bytes >= limits.bytes || seen > maxHeadsInPage;
+        const full = keys.length >= limits.keys || bytes >= limits.bytes || heads >= limits.heads;
         const key = keyOfHead(engineKey);
-        if (full) return { keys, rest: { start: key, end } };
+        if (full) return { keys, bytes, heads, rest: { start: key, end } };
+        heads++;
         if (head.intent?.txnId !== txnId) continue;
         keys.push(key);
         bytes += engineKey.length + record.length;

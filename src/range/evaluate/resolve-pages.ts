@@ -1,18 +1,24 @@
 /** Packs the resolution of many intents into commands of bounded size, a few of them under way at a time. */
-import { type BatchResponse, type KvRequest } from '../../kv/index.ts';
+import { type BatchResponse, type FinishedTxn, type KvRequest } from '../../kv/index.ts';
+import { type IntentPage } from './reads.ts';
 
 export type Resolve = Extract<KvRequest, { kind: 'resolve-locks' }>;
 export type ResolveFailure = Extract<BatchResponse, { kind: 'error' }>;
 
+/** What one command resolves at most, and how many heads it looks at for it. */
+export const resolvePage = { keys: 1_000, bytes: 512 << 10, heads: 8_192 } as const;
+/** A key that nobody has looked at counts so much: it may have a large value. */
+const unseenBytes = 2 << 10;
+/** And a span: they are small, as a rule, and what is too much for a command is left to the next one. */
+const spanBytes = 8 << 10;
 const maxUnderWay = 1;
-/** Keys that come one by one may have large values. */
-const maxSingleKeys = 256;
 
 export class ResolvePages {
   readonly #serve: (requests: readonly Resolve[]) => Promise<BatchResponse>;
   readonly #underWay = new Set<Promise<void>>();
   readonly #done: (() => void)[] = [];
   #page: Resolve[] = [];
+  #bytes = 0;
   /** The first page that failed; no others are begun behind it. */
   failure: ResolveFailure | undefined;
 
@@ -20,16 +26,16 @@ export class ResolvePages {
     this.#serve = serve;
   }
 
-  /** A span goes alone: it is resolved in pages of its own. */
   async add(request: Resolve): Promise<void> {
-    const alone = request.span.end !== undefined;
-    if (!alone) {
-      this.#page.push(request);
-      if (this.#page.length >= maxSingleKeys) await this.#sendPage();
-      return;
+    await this.#put(request, request.span.end === undefined ? unseenBytes : spanBytes);
+  }
+
+  /** Keys of spans that hold few intents each share a command. */
+  async addFound({ keys, bytes }: IntentPage, txn: FinishedTxn): Promise<void> {
+    for (const start of keys) {
+      const request = { kind: 'resolve-locks', span: { start, end: undefined }, txn } as const;
+      await this.#put(request, bytes / keys.length);
     }
-    await this.#sendPage();
-    await this.send([request]);
   }
 
   /** Runs when all pages have succeeded. */
@@ -45,8 +51,15 @@ export class ResolvePages {
     return this.failure;
   }
 
+  async #put(request: Resolve, bytes: number): Promise<void> {
+    this.#page.push(request);
+    this.#bytes += bytes;
+    const isFull = this.#page.length >= resolvePage.keys || this.#bytes >= resolvePage.bytes;
+    if (isFull) await this.#sendPage();
+  }
+
   /** One command; waits for room first. */
-  async send(page: readonly Resolve[]): Promise<void> {
+  async #send(page: readonly Resolve[]): Promise<void> {
     if (page.length === 0) return;
     while (this.#underWay.size >= maxUnderWay) await Promise.race(this.#underWay);
     if (this.failure !== undefined) return;
@@ -60,6 +73,7 @@ export class ResolvePages {
   async #sendPage(): Promise<void> {
     const page = this.#page;
     this.#page = [];
-    await this.send(page);
+    this.#bytes = 0;
+    await this.#send(page);
   }
 }

@@ -19,6 +19,7 @@ import { finishedFrom } from '../concurrency/txn-wait-queue.ts';
 import { invalid, ok, raiseWrite, type EvaluationContext, type Outcome } from './context.ts';
 import { aborted, finish, resolveKeys } from './end-txn.ts';
 import { intentsOf } from './reads.ts';
+import { resolvePage } from './resolve-pages.ts';
 import { encodeRecord, readRecord, recordEngineKey } from './txn-record.ts';
 
 export const heartbeatMs = 1_000;
@@ -27,9 +28,6 @@ export const heartbeatMs = 1_000;
  * is gone: who waits for one lock after the other of a node that ended would wait so long for each.
  */
 export const abandonedAfterMs = 5 * heartbeatMs;
-
-/** What one command resolves at most. */
-export const resolvePage = { keys: 1_000, bytes: 512 << 10 } as const;
 
 type Request<K extends KvRequest['kind']> = Extract<KvRequest, { kind: K }>;
 
@@ -204,11 +202,23 @@ export async function evaluateResolve(
       ctx.afterApply.push(() => ctx.state.tombstones.addFinished(txn, ctx.now));
     }
   } else {
-    const page = await intentsOf(ctx.batch, span, txn.id, resolvePage);
-    const { rest } = page;
+    const { resolved } = ctx;
+    const room = {
+      keys: resolvePage.keys - resolved.keys,
+      bytes: resolvePage.bytes - resolved.bytes,
+      heads: resolvePage.heads - resolved.heads,
+    };
+    if (room.keys <= 0 || room.bytes <= 0 || room.heads <= 0) {
+      ctx.unresolved.push(request);
+      return ok({ kind: 'resolve-locks' });
+    }
+    const { keys, bytes, heads, rest } = await intentsOf(ctx.batch, span, txn.id, room);
+    resolved.keys += keys.length;
+    resolved.bytes += bytes;
+    resolved.heads += heads;
     const done = rest === undefined ? span : { start: span.start, end: rest.start };
-    resolveKeys(ctx, done, txn, page.keys);
-    ctx.unresolved = rest;
+    resolveKeys(ctx, done, txn, keys);
+    if (rest !== undefined) ctx.unresolved.push({ ...request, span: rest });
     if (txn.status === 'aborted') {
       ctx.afterApply.push(() => {
         // It may not know yet, and the lease may move before it reads here again (trap X11).
