@@ -9,6 +9,7 @@ import { LateOperator, type Plan } from '../operator.ts';
 import { datumBytes, rowBytes, type Runtime } from '../runtime.ts';
 import { evaluateAll, passes } from './basic.ts';
 import { type CompiledKey, compareKeys, keyValues, rowText } from './compare.ts';
+import { mergeSort } from './merge-sort.ts';
 
 export interface CompiledAggregate {
   readonly fn: AggregateFunction;
@@ -20,11 +21,16 @@ export interface CompiledAggregate {
   readonly filter: Compiled | undefined;
 }
 
+interface Kept {
+  readonly args: readonly Datum[];
+  readonly key: Row;
+}
+
 /** What one group has gathered for one aggregate. */
 interface Collector {
   readonly state: AggregateState;
   /** Rows kept because their order or distinctness matters. */
-  kept: { args: readonly Datum[]; key: Row }[] | undefined;
+  kept: Kept[] | undefined;
   seen: Set<string> | undefined;
 }
 
@@ -110,9 +116,10 @@ export class Aggregator {
     for (const [i, call] of this.#calls.entries()) {
       const { state, kept } = must(group.collectors[i]);
       if (kept !== undefined) {
-        kept.sort((a, b) => compareKeys(call.orderBy, a.key, b.key));
         const direct = await evaluateAll(call.direct, row, this.#rt);
-        for (const item of kept) state.add([...direct, ...item.args]);
+        const order = (a: Kept, b: Kept): number => compareKeys(call.orderBy, a.key, b.key);
+        for (const item of await mergeSort(kept, order, this.#rt))
+          state.add([...direct, ...item.args]);
       }
       out.push(state.result());
     }

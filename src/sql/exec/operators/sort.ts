@@ -7,6 +7,7 @@ import { collectRows, LateOperator, type Operator, type Plan } from '../operator
 import { rowBytes, type Runtime } from '../runtime.ts';
 import { rowCount } from './basic.ts';
 import { type CompiledKey, compareKeys, keyValues, rowText } from './compare.ts';
+import { mergeSort } from './merge-sort.ts';
 
 interface Keyed {
   readonly row: Row;
@@ -68,16 +69,15 @@ async function sortRows(
         rt.hold(bytes);
         note(bytes);
       } else if (rows.length > bound * 2 + 1024) {
-        rows.sort(order);
-        rows = rows.slice(0, bound);
+        rows = (await mergeSort(rows, order, rt)).slice(0, bound);
       }
       await rt.breathe();
     }
   } finally {
     source.close();
   }
-  rows.sort(order);
-  return rows.map((item) => item.row);
+  const sorted = await mergeSort(rows, order, rt);
+  return sorted.map((item) => item.row);
 }
 
 /** Keeps the first of equal rows. */

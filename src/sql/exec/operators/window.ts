@@ -14,6 +14,7 @@ import { collectRows, LateOperator, type Plan } from '../operator.ts';
 import { rowBytes, type Runtime } from '../runtime.ts';
 import { evaluateAll } from './basic.ts';
 import { type CompiledKey, compareKey, compareKeys, keyValues, rowText } from './compare.ts';
+import { mergeSort } from './merge-sort.ts';
 
 export interface CompiledWindowCall {
   readonly fn: WindowFunction | AggregateFunction;
@@ -57,8 +58,8 @@ export function windowPlan(input: Plan, parts: WindowParts): Plan {
         }
         const out: Row[] = [];
         for (const items of partitions.values()) {
-          items.sort((a, b) => compareKeys(parts.orderBy, a.key, b.key));
-          await new Partition(parts, items, rt).emit(out);
+          const order = (a: Item, b: Item): number => compareKeys(parts.orderBy, a.key, b.key);
+          await new Partition(parts, await mergeSort(items, order, rt), rt).emit(out);
           await rt.breathe();
         }
         return out;
