@@ -1,4 +1,4 @@
-/** Requests per second over the last seconds: a ring of one-second counters. */
+/** Batches of requests per second over the last seconds: a ring of one-second counters. */
 import { type Clock } from '../../util/index.ts';
 
 const seconds = 10;
@@ -16,13 +16,13 @@ export class LoadMeter {
     this.#second = Math.floor(this.#lastMs / 1000);
   }
 
-  /** True for the first requests of a second: `lastSecond` is complete. */
-  count(requests: number, nowMs: number): boolean {
+  /** True for the first batch of a second: `lastSecond` is complete. */
+  count(nowMs: number): boolean {
     const isNext = Math.floor(nowMs / 1000) > Math.floor(this.#lastMs / 1000);
     this.#lastMs = nowMs;
     this.#advance(nowMs);
     const slot = this.#second % seconds;
-    this.#counts[slot] = (this.#counts[slot] ?? 0) + requests;
+    this.#counts[slot] = (this.#counts[slot] ?? 0) + 1;
     return isNext;
   }
 
@@ -31,12 +31,12 @@ export class LoadMeter {
     return this.#counts.reduce((sum, count) => sum + count, 0) / seconds;
   }
 
-  /** Requests of the second before this one. */
+  /** Batches of the second before this one. */
   lastSecond(): number {
     return this.#counts[(this.#second + seconds - 1) % seconds] ?? 0;
   }
 
-  /** Milliseconds since the last request, or since this meter began. */
+  /** Milliseconds since the last batch, or since this meter began. */
   get idleMs(): number {
     return this.#clock.monotonicMs() - this.#lastMs;
   }

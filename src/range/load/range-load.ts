@@ -1,6 +1,10 @@
 /**
  * What is asked of one range: how much, between which keys, and whether it grows at its end. Everything that decides by
  * load reads it: splits, the balance of leases and replicas, merges.
+ *
+ * Load is counted in batches, as CockroachDB counts its queries: a thousand rows that come in one message are one. Loads
+ * of rows would be split as they come otherwise, where nothing is asked for any more, and the first thing that
+ * a new table met were commits over two ranges.
  */
 import { requestSpan, type BatchRequest, type KvRequest } from '../../kv/index.ts';
 import { maxBytes, minBytes, nextKey, type Env } from '../../util/index.ts';
@@ -14,7 +18,7 @@ const answerMs = 60_000;
 
 export class RangeLoad {
   readonly #env: Env;
-  /** Requests per second from which on a key is searched for; Infinity: never. */
+  /** Batches per second from which on a key is searched for; Infinity: never. */
   readonly #searchFrom: () => number;
   #meter: LoadMeter;
   #appends: AppendWatch;
@@ -30,7 +34,7 @@ export class RangeLoad {
 
   count({ requests }: BatchRequest): void {
     const nowMs = this.#env.clock.monotonicMs();
-    if (this.#meter.count(requests.length, nowMs)) this.#updateSearch(nowMs);
+    if (this.#meter.count(nowMs)) this.#updateSearch(nowMs);
     for (const request of requests) {
       if (addsRow(request)) this.#appends.record(request.key, nowMs);
     }

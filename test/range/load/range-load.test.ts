@@ -39,6 +39,20 @@ function key(table: string, row: number): Buffer {
   return Buffer.from(`${table}/${String(row).padStart(4, '0')}`);
 }
 
+describe('the load of a range', () => {
+  it('is counted in batches: many rows that come together are one', () => {
+    const rows = (random: SeededRandom, width: number): KvRequest[] =>
+      Array.from({ length: width }, () => put('accounts', random.below(accounts)));
+    // A thousand batches per second; 500 per second are wanted for a search.
+    expect(findingAfter((random) => [rows(random, 10)])?.kind).toBe('key');
+    let batches = 0;
+    // 250 batches per second.
+    const seldom = (random: SeededRandom): KvRequest[][] =>
+      batches++ % 4 === 0 ? [rows(random, 100)] : [];
+    expect(findingAfter(seldom)).toBeUndefined();
+  });
+});
+
 describe('the load of a range divides', () => {
   it('between the rows that are read', () => {
     const found = findingAfter((random) => [[read('accounts', random.below(accounts))]]);
