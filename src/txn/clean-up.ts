@@ -28,7 +28,7 @@ const explicitTries = 3;
 export async function cleanUp(txn: ClusterTxn): Promise<void> {
   const { meta, parts } = txn;
   if (meta.anchor === undefined) return;
-  const spans = [...txn.intents.list(), ...txn.locks.list()];
+  const spans = [...txn.intents.list(), ...locksBeside(txn)];
   const response = await parts.router.sendBatch(txn.header({}, false), [
     endRequest(txn, { commit: false, lockSpans: spans }),
   ]);
@@ -49,11 +49,21 @@ function isLeft({ settledIn }: EndTxnResult): (span: Span) => boolean {
   return (span) => settledIn === undefined || !isInside(settledIn, span);
 }
 
-interface Remains {
+export interface Remains {
   /** As committed. */
   readonly meta: TxnMeta;
   readonly intents: readonly Span[];
   readonly locks: readonly Span[];
+}
+
+/** Of a transaction that commits as `meta`, with `intents`. */
+export function remainsOf(txn: ClusterTxn, meta: TxnMeta, intents: readonly Span[]): Remains {
+  return { meta, intents, locks: locksBeside(txn) };
+}
+
+/** Where the transaction has locks and no intent: the others go with theirs. */
+function locksBeside({ intents, locks }: ClusterTxn): Span[] {
+  return locks.list().filter(({ start, end }) => end !== undefined || !intents.has(start));
 }
 
 /** After a commit: `intents` become values, `locks` go; then the record is of no more use. */
@@ -65,8 +75,7 @@ export async function cleanUpCommitted(
   if (meta.anchor === undefined) return;
   const remaining = intents.filter(isLeft(answer));
   const done = finished(meta, 'committed');
-  const resolved = await resolve(parts, remaining, done);
-  await resolve(parts, locks.filter(isLeft(answer)), done);
+  const resolved = await resolve(parts, [...remaining, ...locks.filter(isLeft(answer))], done);
   if (remaining.length === 0 || !resolved) return;
   const record = { start: recordKeyOf(meta.anchor, meta.id), end: undefined };
   await resolve(parts, [record], done);

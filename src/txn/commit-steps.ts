@@ -9,7 +9,7 @@ import {
   type Timestamp,
   type TxnMeta,
 } from '../kv/index.ts';
-import { cleanUpCommitted } from './clean-up.ts';
+import { cleanUpCommitted, remainsOf } from './clean-up.ts';
 import { type ClusterTxn } from './cluster-txn.ts';
 import { type RefreshRequest } from './kept-reads.ts';
 import { retryTimestamp } from './refresher.ts';
@@ -87,10 +87,10 @@ export function concludeCommit(
   }
   const { commitTimestamp } = answer;
   const meta: TxnMeta = { ...txn.meta, writeTimestamp: commitTimestamp };
-  const locks = txn.locks.list();
+  const remains = remainsOf(txn, meta, intents);
   txn.end('committed');
-  if (intents.length > 0 || locks.length > 0) {
-    const work = cleanUpCommitted(txn.parts, { meta, intents, locks }, answer);
+  if (intents.length > 0 || remains.locks.length > 0) {
+    const work = cleanUpCommitted(txn.parts, remains, answer);
     txn.parts.background(work, 'resolving a committed transaction');
   }
   return commitTimestamp;

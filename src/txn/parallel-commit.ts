@@ -28,7 +28,7 @@ import {
   type Timestamp,
   type TxnMeta,
 } from '../kv/index.ts';
-import { announce, makeExplicit } from './clean-up.ts';
+import { announce, makeExplicit, remainsOf } from './clean-up.ts';
 import { type ClusterTxn } from './cluster-txn.ts';
 import {
   concludeCommit,
@@ -178,10 +178,9 @@ function conclude(
   awaited: readonly Buffer[],
 ): Timestamp {
   if (awaited.length > 0) txn.parts.background(announce(txn, awaited), 'announcing a commit');
-  const locks = txn.locks.list();
+  const remains = remainsOf(txn, staged, plan.lockSpans);
   txn.end('committed');
   const commit = endRequest(txn, { lockSpans: plan.lockSpans });
-  const remains = { meta: staged, intents: plan.lockSpans, locks };
   const work = makeExplicit(txn, remains, commit);
   txn.parts.background(work, 'making a parallel commit explicit');
   return staged.writeTimestamp;
