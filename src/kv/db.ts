@@ -82,6 +82,11 @@ export interface Savepoint {
   readonly sequence: number;
 }
 
+export interface InsertOptions {
+  /** The key was made up for this value and is known to nobody else: to find it taken would be a surprise. */
+  readonly isFresh?: boolean;
+}
+
 /**
  * One transaction of one client: calls are made one after the other, except that reads may run
  * concurrently with each other.
@@ -113,8 +118,11 @@ export interface Txn {
    * A put that must not find a live value. The check is made by the next `checkInserts`, `commit`
    * or flush, which then fails with 'condition-failed' and this key.
    */
-  insert(key: Buffer, value: Buffer): void;
-  /** Makes the pending checks of `insert` (a locking read of each key): the end of a statement in an open transaction. */
+  insert(key: Buffer, value: Buffer, options?: InsertOptions): void;
+  /**
+   * Makes the pending checks of `insert` (a locking read of each key): the end of a statement in an open transaction.
+   * Those of fresh keys are left to the write.
+   */
   checkInserts(): Promise<void>;
   /** Sends all buffered writes out as intents and waits until they are there. */
   flush(): Promise<void>;

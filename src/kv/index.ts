@@ -31,7 +31,16 @@ export { ClusterSettings, kvSettings, settingValue } from './cluster-settings.ts
 export type { ClusterSetting, SettingType } from './cluster-settings.ts';
 export type { Handover, HeldLock, LockOwner, TxnTombstone } from './handover.ts';
 export { allLanded, queriesOf } from './parallel-commit.ts';
-export type { Db, ReadOptions, Savepoint, ScanOptions, ScanPage, Txn, TxnOptions } from './db.ts';
+export type {
+  Db,
+  InsertOptions,
+  ReadOptions,
+  Savepoint,
+  ScanOptions,
+  ScanPage,
+  Txn,
+  TxnOptions,
+} from './db.ts';
 export {
   containsKey,
   containsSpan,

@@ -2,6 +2,7 @@
 import { compareTimestamps, type Timestamp } from './hlc.ts';
 import { type CommitTrigger } from './api.ts';
 import {
+  type InsertOptions,
   type ReadOptions,
   type Savepoint,
   type ScanOptions,
@@ -194,9 +195,10 @@ export class LocalTxn implements Txn, LocalOwner {
     this.#buffer.put(key, this.#versionOf(undefined));
   }
 
-  insert(key: Buffer, value: Buffer): void {
+  insert(key: Buffer, value: Buffer, { isFresh = false }: InsertOptions = {}): void {
     this.#checkWritable();
-    this.#buffer.insert(key, this.#versionOf(value));
+    const write = this.#versionOf(value);
+    this.#buffer.insert(key, isFresh ? { ...write, isFresh } : write);
   }
 
   #versionOf(value: Buffer | undefined): BufferedWrite {
@@ -206,7 +208,7 @@ export class LocalTxn implements Txn, LocalOwner {
   async checkInserts(): Promise<void> {
     this.#checkOpen();
     this.#checkConflict();
-    for (const key of this.#buffer.inserts()) {
+    for (const key of this.#buffer.dueInserts()) {
       await this.#lockForRead(key, 'update', {});
       this.#noteRead({ start: key, end: undefined }, {});
       this.#checkAbsent(key);

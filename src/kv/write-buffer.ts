@@ -23,6 +23,8 @@ export interface BufferedWrite {
   readonly value: Buffer | undefined;
   /** Of the statement that made the write; undefined: all reads of the transaction are checked at its commit. */
   readonly snapshot?: Snapshot | undefined;
+  /** As in `InsertOptions`. */
+  readonly isFresh?: boolean;
 }
 
 export interface BufferedVersion {
@@ -106,6 +108,15 @@ export class WriteBuffer {
       found.push(key);
     });
     return found;
+  }
+
+  /** Of those the keys that are not fresh: their statement answers for them. */
+  dueInserts(): Buffer[] {
+    return this.inserts().filter((key) => {
+      const sequence = this.#inserts.get(key);
+      const write = this.#writes.get(key)?.find((each) => each.sequence === sequence);
+      return write?.isFresh !== true;
+    });
   }
 
   /** The check of this key's insert was made and passed. */

@@ -22,6 +22,7 @@ import {
   type ClusterSettings,
   type CommitTrigger,
   type HlcClock,
+  type InsertOptions,
   type KvError,
   type KvRequest,
   type KvResult,
@@ -382,9 +383,10 @@ export class ClusterTxn implements Txn {
     this.buffer.put(key, this.#write(undefined));
   }
 
-  insert(key: Buffer, value: Buffer): void {
+  insert(key: Buffer, value: Buffer, { isFresh = false }: InsertOptions = {}): void {
     this.#checkWritable();
-    this.buffer.insert(key, this.#write(value));
+    const write = this.#write(value);
+    this.buffer.insert(key, isFresh ? { ...write, isFresh } : write);
   }
 
   #write(value: Buffer | undefined): BufferedWrite {
@@ -395,7 +397,7 @@ export class ClusterTxn implements Txn {
     await this.flushed();
     this.checkOpen();
     this.checkConflict();
-    const keys = this.buffer.inserts();
+    const keys = this.buffer.dueInserts();
     if (keys.length === 0) return;
     if (keys.length > maxInsertChecks) return this.flush();
     const values = await this.#readKeys(keys, { lock: 'update' });

@@ -17,6 +17,7 @@ import { TestCluster } from './test-cluster.ts';
 import { VirtualEnv } from './virtual-env.ts';
 
 const key = scriptKey;
+const at = (word: string): string => key(word).toString('latin1');
 const bytes = (text: string): Buffer => Buffer.from(text);
 
 function start(splits: readonly string[] = []): { cluster: TestCluster; env: VirtualEnv } {
@@ -101,6 +102,56 @@ describe('commits', () => {
     await withTime(env, cluster.db.settled());
     expect(await cluster.remains()).toEqual({ intents: 0, records: 0 });
     expect(await read(cluster, 'c')).toBe('1');
+  });
+
+  it('end the locks of what they have written with its intents', async () => {
+    const { cluster, env } = start(['b', 'c']);
+    const resolved: string[][] = [];
+    cluster.intercept = ({ requests }) => {
+      const starts = requests.flatMap((request) =>
+        request.kind === 'resolve-locks' ? [request.span.start.toString('latin1')] : [],
+      );
+      if (starts.length > 0) resolved.push(starts);
+      return undefined;
+    };
+    const txn = cluster.db.begin();
+    for (const word of ['a', 'b', 'c']) {
+      await withTime(env, txn.get(key(word), { lock: 'update' }));
+      if (word !== 'c') txn.put(key(word), bytes('1'));
+    }
+    await withTime(env, txn.commit());
+    await withTime(env, cluster.db.settled());
+    const record = recordKeyOf(key('a'), txn.meta.id).toString('latin1');
+    expect(resolved).toEqual([[at('b')], [at('c')], [record]]);
+    expect(await cluster.remains()).toEqual({ intents: 0, records: 0 });
+    expect([...cluster.replicaFor(key('c')).executor.locks()]).toEqual([]);
+  });
+
+  it('of fresh keys are their own check', async () => {
+    const { cluster, env } = start();
+    let requests = 0;
+    cluster.intercept = (batch) => {
+      requests += batch.requests.length;
+      return undefined;
+    };
+    const txn = cluster.db.begin();
+    txn.insert(key('a'), bytes('1'), { isFresh: true });
+    await withTime(env, txn.checkInserts());
+    expect(requests).toBe(0);
+    txn.insert(key('b'), bytes('1'));
+    await withTime(env, txn.checkInserts());
+    expect(requests).toBe(1);
+    await withTime(env, txn.commit());
+
+    for (const end of ['commit', 'flush'] as const) {
+      const again = cluster.db.begin();
+      again.insert(key('a'), bytes('2'), { isFresh: true });
+      await withTime(env, again.checkInserts());
+      const ended: Promise<unknown> = again[end]();
+      expect(await errorOf(withTime(env, ended))).toBe('condition-failed');
+      if (end === 'flush') await withTime(env, again.rollback());
+    }
+    expect(await read(cluster, 'a')).toBe('1');
   });
 
   it('whose answer is lost are ambiguous, and nobody tries again', async () => {

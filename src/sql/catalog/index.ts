@@ -60,7 +60,7 @@ export {
   parseSetting,
   settingText,
 } from './settings.ts';
-export { CatalogSnapshot, emptySnapshot, isImplicitKey } from './snapshot.ts';
+export { CatalogSnapshot, emptySnapshot, implicitKeyOf, isImplicitKey } from './snapshot.ts';
 export type { CatalogData, NamedRelation, RelationDescriptor } from './snapshot.ts';
 export {
   deleteRow,

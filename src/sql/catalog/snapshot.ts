@@ -3,6 +3,7 @@
  * node keeps the newest one in memory; a transaction pins one; a transaction that made DDL has its own.
  */
 import {
+  type ColumnDescriptor,
   type DatabaseDescriptor,
   type Descriptor,
   type DescriptorId,
@@ -177,9 +178,14 @@ export const emptySnapshot = new CatalogSnapshot({
 
 /** True when the primary key is the hidden row id of a table declared without one. */
 export function isImplicitKey(table: TableDescriptor): boolean {
-  const first = table.primaryIndex.columns[0];
-  if (first === undefined || table.primaryIndex.columns.length !== 1) return false;
-  return table.columns.some((column) => column.id === first.columnId && column.hidden === true);
+  return implicitKeyOf(table) !== undefined;
+}
+
+/** The hidden row id that is the primary key of a table declared without one. */
+export function implicitKeyOf(table: TableDescriptor): ColumnDescriptor | undefined {
+  const [first, second] = table.primaryIndex.columns;
+  if (first === undefined || second !== undefined) return undefined;
+  return table.columns.find((column) => column.id === first.columnId && column.hidden === true);
 }
 
 function isLive(descriptor: RelationDescriptor): boolean {

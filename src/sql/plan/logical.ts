@@ -239,6 +239,8 @@ export interface InsertRel {
   readonly input: Rel;
   /** Column of the input for each table position; undefined: null (generated columns, ones being dropped). */
   readonly source: readonly (ColumnId | undefined)[];
+  /** The primary key is made up for each row, and for no other. */
+  readonly hasFreshKey: boolean;
   readonly conflict: ConflictClause | undefined;
   readonly returning: Returning | undefined;
 }

@@ -1,5 +1,6 @@
 /** A transaction whose `commit` first does what the session owes its catalog. */
 import {
+  type InsertOptions,
   type ReadOptions,
   type Savepoint,
   type ScanOptions,
@@ -54,8 +55,8 @@ export class GuardedTxn implements Txn {
     this.#txn.delete(key);
   }
 
-  insert(key: Buffer, value: Buffer): void {
-    this.#txn.insert(key, value);
+  insert(key: Buffer, value: Buffer, options?: InsertOptions): void {
+    this.#txn.insert(key, value, options);
   }
 
   checkInserts(): Promise<void> {

@@ -20,6 +20,8 @@ export interface Mutation {
   readonly before: Row | undefined;
   /** Undefined: a deletion. */
   readonly after: Row | undefined;
+  /** Of an insertion: its primary key was made up for it (`InsertOptions`). */
+  readonly hasFreshKey?: boolean;
 }
 
 export class Mutations {
@@ -91,10 +93,12 @@ export class Mutations {
     }
   }
 
-  async #addEntries({ rules, before, after }: Mutation): Promise<void> {
+  async #addEntries({ rules, before, after, hasFreshKey = false }: Mutation): Promise<void> {
     if (after === undefined) return;
     const { txn } = this.#rt;
-    for (const codec of tableCodec(rules.table).indexes) {
+    const { indexes } = tableCodec(rules.table);
+    const [primary] = indexes;
+    for (const codec of indexes) {
       const { state, unique } = codec.index;
       if (state === 'dropped' || state === 'delete-only') continue;
       if (!(await this.#contains(rules, codec, after))) continue;
@@ -108,11 +112,8 @@ export class Mutations {
         // An entry being backfilled may not be there yet, so it is written even when nothing changed.
         if (state !== 'public' || !value.equals(codec.encodeValue(must(before))))
           txn.put(key, value);
-      } else if (
-        (unique || codec === tableCodec(rules.table).indexes[0]) &&
-        !codec.hasNullKey(after)
-      ) {
-        txn.insert(key, value);
+      } else if ((unique || codec === primary) && !codec.hasNullKey(after)) {
+        txn.insert(key, value, { isFresh: codec === primary && hasFreshKey });
       } else txn.put(key, value);
     }
   }

@@ -90,7 +90,8 @@ export function insertPlan(
               ? rows
               : await resolveConflicts(conflict, rules, rows, touched, rt);
           if (conflict === undefined)
-            for (const row of rows) mutations.add({ rules, before: undefined, after: row });
+            for (const after of rows)
+              mutations.add({ rules, before: undefined, after, hasFreshKey: rel.hasFreshKey });
           note(parts, written.length, rt);
           if (returning !== undefined) {
             for (const row of written) await returned(returning, row, [], rt, out);

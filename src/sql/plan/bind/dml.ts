@@ -1,6 +1,7 @@
 /** INSERT, UPDATE, DELETE. */
 import { must } from '../../../util/index.ts';
 import { type TableDescriptor } from '../../catalog/descriptors.ts';
+import { implicitKeyOf } from '../../catalog/snapshot.ts';
 import { type ColumnId, type Expr, unknownOid } from '../expr.ts';
 import { outputOf, type Rel, type Returning } from '../logical.ts';
 import { bindAssignments } from './assign.ts';
@@ -117,6 +118,7 @@ function bindInsert(binder: Binder, stmt: InsertStmt, scope: Scope, upsert: bool
       table,
       input: completed.rel,
       source: completed.source,
+      hasFreshKey: hasFreshKey(table, given),
       conflict,
       returning: back?.returning,
     },
@@ -132,6 +134,11 @@ interface GivenRow {
   readonly width: number;
   /** Positions that are not DEFAULT in some row. */
   readonly explicit: ReadonlySet<number>;
+}
+
+function hasFreshKey(table: TableDescriptor, { explicit }: GivenRow): boolean {
+  const key = implicitKeyOf(table);
+  return key !== undefined && !explicit.has(table.columns.indexOf(key));
 }
 
 function insertSource(

@@ -4,7 +4,7 @@
  * indexes, defaults that are not simple) go through INSERT plans, a batch of rows at a time.
  */
 import { type Node } from '@pgsql/types';
-import { type ColumnDescriptor, type TableDescriptor } from '../../catalog/index.ts';
+import { implicitKeyOf, type ColumnDescriptor, type TableDescriptor } from '../../catalog/index.ts';
 import { SqlFailure, sqlError, sqlStates } from '../../errors.ts';
 import { KvFailure } from '../../../kv/index.ts';
 import { functionsByName } from '../../functions/index.ts';
@@ -104,6 +104,7 @@ class DirectSink implements RowSink {
   readonly #hasDefaults: boolean;
   readonly #notNull: readonly number[];
   readonly #indexes: readonly IndexCodec[];
+  readonly #hasFreshKey: boolean;
   readonly #commit: CopyInTarget['commit'];
   #pending = 0;
 
@@ -122,6 +123,8 @@ class DirectSink implements RowSink {
     this.#indexes = tableCodec(table).indexes.filter(
       ({ index }) => index.state === 'public' || index.state === 'write-only',
     );
+    const key = implicitKeyOf(table);
+    this.#hasFreshKey = key !== undefined && !columns.includes(key);
   }
 
   add(values: readonly Datum[]): Promise<void> | undefined {
@@ -136,8 +139,9 @@ class DirectSink implements RowSink {
     for (const codec of this.#indexes) {
       const key = codec.encodeKey(row);
       const value = codec.encodeValue(row);
-      if (codec.index.unique && !codec.hasNullKey(row)) txn.insert(key, value);
-      else txn.put(key, value);
+      if (codec.index.unique && !codec.hasNullKey(row)) {
+        txn.insert(key, value, { isFresh: this.#hasFreshKey && codec === this.#indexes[0] });
+      } else txn.put(key, value);
     }
     this.#pending++;
     if (this.#pending < flushRows) return undefined;
