@@ -1,8 +1,8 @@
 /**
  * One transaction of a million rows, committed and rolled back: as one statement, and as statements of a thousand rows each. For comparison
  * the same rows in a thousand transactions, which fill the caches of a new node just as well.
- * Memory is the most that a node held beyond what it held before, from BEGIN until all is settled behind the end (resident, sampled
- * five times a second). The rows are counted afterwards.
+ * Memory is the most that a node held beyond what it held before, from BEGIN until all is settled behind the end (resident without
+ * pages of files, sampled five times a second; in brackets with them). The rows are counted afterwards.
  *
  *   --rows=N (default 1,000,000)
  *   --only=one-commit|one-rollback|many-commit|many-rollback|small-commit|small-rollback (default all)
@@ -10,12 +10,15 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
 import { startBenchCluster } from './cluster.ts';
-import { machineLine, printTable, processUsage } from './process.ts';
+import { machineLine, printTable, processUsage, type ProcessUsage } from './process.ts';
 
 const rowsOfStatement = 1_000;
 const sampleMs = 200;
-/** Until a new cluster has its replicas, and nothing of a transaction is cleared up any more. */
+/** Until a new cluster has its replicas. */
 const restMs = 10_000;
+/** Settled: no node has used more than this share of a core for so long. */
+const quiet = { share: 0.3, ms: 3_000 } as const;
+const settleMsMax = 300_000;
 const memoryMaxMb = 300;
 
 interface Way {
@@ -67,7 +70,16 @@ export async function runLargeTransactionBench(options: readonly string[]): Prom
   }
   console.log(`\n${machineLine()}; ${rows} rows in one transaction, three nodes\n`);
   printTable(
-    ['transaction', 'write s', 'end s', 'MB node 1', 'MB node 2', 'MB node 3', 'wanted'],
+    [
+      'transaction',
+      'write s',
+      'end s',
+      'settled s',
+      'MB node 1',
+      'MB node 2',
+      'MB node 3',
+      'wanted',
+    ],
     table,
   );
 }
@@ -101,8 +113,9 @@ async function measure(
     const writtenMs = performance.now();
     await client.query(end);
     const endedMs = performance.now();
-    await pause(restMs);
+    await memory.settled();
     const extra = await memory.stop();
+    const settledMs = performance.now();
     const { rows: counted } = await client.query<{ n: string }>('SELECT count(*) AS n FROM large');
     const wanted = end === 'COMMIT' ? rows : 0;
     if (Number(counted[0]?.n) !== wanted) {
@@ -111,7 +124,8 @@ async function measure(
     return [
       ((writtenMs - startMs) / 1000).toFixed(1),
       ((endedMs - writtenMs) / 1000).toFixed(1),
-      ...extra.map((bytes) => (bytes / 1e6).toFixed(0)),
+      ((settledMs - endedMs) / 1000).toFixed(0),
+      ...extra,
       isOneTransaction ? `< ${memoryMaxMb}` : '',
     ];
   } finally {
@@ -120,11 +134,16 @@ async function measure(
   }
 }
 
-/** The most resident memory of each process beyond what it had at the start. */
+interface Usage extends ProcessUsage {
+  readonly ownBytes: number;
+}
+
+/** The most memory of each process beyond what it had at the start. */
 class PeakMemory {
   readonly #pids: readonly number[];
-  #before: number[] = [];
-  #peak: number[] = [];
+  #before: Usage[] = [];
+  #own: number[] = [];
+  #all: number[] = [];
   #stopping = false;
   #sampling: Promise<void> | undefined;
 
@@ -133,27 +152,53 @@ class PeakMemory {
   }
 
   async start(): Promise<void> {
-    this.#before = await this.#resident();
-    this.#peak = [...this.#before];
+    this.#before = await this.#usage();
+    this.#own = this.#before.map(({ ownBytes }) => ownBytes);
+    this.#all = this.#before.map(({ rssBytes }) => rssBytes);
     this.#sampling = this.#sample();
   }
 
-  /** Bytes. */
-  async stop(): Promise<number[]> {
+  async settled(): Promise<void> {
+    const giveUpMs = performance.now() + settleMsMax;
+    for (let busy = true; busy;) {
+      if (performance.now() > giveUpMs) throw new Error('the nodes do not come to rest');
+      const before = await this.#usage();
+      await pause(quiet.ms);
+      const after = await this.#usage();
+      busy = after.some(
+        ({ cpuSeconds }, i) =>
+          (cpuSeconds - (before[i]?.cpuSeconds ?? 0)) * 1000 > quiet.share * quiet.ms,
+      );
+    }
+  }
+
+  /** Megabytes. */
+  async stop(): Promise<string[]> {
     this.#stopping = true;
     await this.#sampling;
-    return this.#peak.map((peak, i) => peak - (this.#before[i] ?? NaN));
+    return this.#before.map((before, i) => {
+      const own = ((this.#own[i] ?? NaN) - before.ownBytes) / 1e6;
+      const all = ((this.#all[i] ?? NaN) - before.rssBytes) / 1e6;
+      return `${own.toFixed(0)} (${all.toFixed(0)})`;
+    });
   }
 
   async #sample(): Promise<void> {
     while (!this.#stopping) {
-      const now = await this.#resident();
-      this.#peak = this.#peak.map((peak, i) => Math.max(peak, now[i] ?? 0));
+      const now = await this.#usage();
+      this.#own = this.#own.map((peak, i) => Math.max(peak, now[i]?.ownBytes ?? 0));
+      this.#all = this.#all.map((peak, i) => Math.max(peak, now[i]?.rssBytes ?? 0));
       await pause(sampleMs);
     }
   }
 
-  #resident(): Promise<number[]> {
-    return Promise.all(this.#pids.map(async (pid) => (await processUsage(pid))?.rssBytes ?? NaN));
+  #usage(): Promise<Usage[]> {
+    return Promise.all(
+      this.#pids.map(async (pid) => {
+        const usage = await processUsage(pid);
+        if (usage === undefined) throw new Error('a node has ended');
+        return { ...usage, ownBytes: usage.rssBytes - usage.fileBytes };
+      }),
+    );
   }
 }

@@ -83,18 +83,26 @@ export function printTable(head: readonly string[], rows: readonly (readonly str
   for (const row of rows) console.log(line(row));
 }
 
-/** User and system seconds and resident bytes of a process, from /proc. */
-export async function processUsage(
-  pid: number,
-): Promise<{ cpuSeconds: number; rssBytes: number } | undefined> {
+export interface ProcessUsage {
+  /** User and system. */
+  readonly cpuSeconds: number;
+  /** Resident, with pages of files. */
+  readonly rssBytes: number;
+  /** Of those the pages of files (code, and tables that are read): the system takes them back when it wants to. */
+  readonly fileBytes: number;
+}
+
+/** From /proc; undefined when the process is gone. */
+export async function processUsage(pid: number): Promise<ProcessUsage | undefined> {
   const { readFile } = await import('node:fs/promises');
   try {
     const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
     const status = await readFile(`/proc/${pid}/status`, 'utf8');
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     const ticks = Number(fields[11]) + Number(fields[12]);
-    const rss = /VmRSS:\s+(\d+) kB/.exec(status);
-    return { cpuSeconds: ticks / 100, rssBytes: Number(rss?.[1] ?? 0) * 1024 };
+    const bytes = (name: string): number =>
+      Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(status)?.[1] ?? 0) * 1024;
+    return { cpuSeconds: ticks / 100, rssBytes: bytes('VmRSS'), fileBytes: bytes('RssFile') };
   } catch {
     return undefined;
   }

@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import pg from 'pg';
 
 import { initCluster } from './init.ts';
+import { mallocVariables } from './memory.ts';
 import { UsageError } from './options.ts';
 import { packageRoot } from './package-root.ts';
 
@@ -175,7 +176,7 @@ export class LocalCluster {
       {
         stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
         detached: true,
-        env: { ...process.env, ...this.#options.environment?.(index) },
+        env: { ...mallocVariables, ...process.env, ...this.#options.environment?.(index) },
       },
     );
     node.process = child;

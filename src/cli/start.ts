@@ -19,6 +19,7 @@ import { rowProgramCompiler } from '../sql/index.ts';
 import { LevelEngine, StorePoisonedError, storeFaultOf } from '../storage/index.ts';
 import { type Logger } from '../util/index.ts';
 import { createLogger, type LogFormat } from './log.ts';
+import { limitHeapGrowth } from './memory.ts';
 import {
   formatAddress,
   parseAddress,
@@ -55,6 +56,7 @@ export async function runStart(
 async function startNode(settings: Settings, options: { singleNode: boolean }): Promise<void> {
   const startedMs = performance.now();
   const startedAt = new Date().toISOString();
+  limitHeapGrowth();
   if (!settings.flag('insecure')) {
     throw new UsageError(
       'this version speaks neither TLS nor passwords; start with --insecure, in a trusted network only.',
