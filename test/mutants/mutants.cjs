@@ -438,9 +438,9 @@ function isUnrepeatable(txn: TxnMeta | undefined, `,
     patches: [
       {
         file: 'src/sql/exec/dml/mutations.ts',
-        text: '        txn.insert(key, value);\n',
-        replacement: `        if (before === undefined || codec === tableCodec(rules.table).indexes[0])
-          txn.insert(key, value);
+        text: '        txn.insert(key, value, { isFresh: codec === primary && hasFreshKey });\n',
+        replacement: `        if (before === undefined || codec === primary)
+          txn.insert(key, value, { isFresh: codec === primary && hasFreshKey });
 `,
       },
     ],
