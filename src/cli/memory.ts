@@ -1,6 +1,6 @@
 /**
  * How a node process keeps its memory small. Measured with a transaction of a million rows, which its gateway and the leaseholder, one node,
- * took 510 MB for, and 310 MB with both of these (`npm run bench -- large-transaction`).
+ * took 510 MB for, and 290 to 320 MB with both of these, pages of files included (`npm run bench -- large-transaction`).
  */
 import { setFlagsFromString } from 'node:v8';
 
