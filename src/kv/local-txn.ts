@@ -197,12 +197,11 @@ export class LocalTxn implements Txn, LocalOwner {
 
   insert(key: Buffer, value: Buffer, { isFresh = false }: InsertOptions = {}): void {
     this.#checkWritable();
-    const write = this.#versionOf(value);
-    this.#buffer.insert(key, isFresh ? { ...write, isFresh } : write);
+    this.#buffer.insert(key, this.#versionOf(value, isFresh));
   }
 
-  #versionOf(value: Buffer | undefined): BufferedWrite {
-    return { sequence: ++this.#sequence, value, snapshot: this.#snapshot };
+  #versionOf(value: Buffer | undefined, isFresh = false): BufferedWrite {
+    return { sequence: ++this.#sequence, value, snapshot: this.#snapshot, isFresh };
   }
 
   async checkInserts(): Promise<void> {

@@ -385,12 +385,11 @@ export class ClusterTxn implements Txn {
 
   insert(key: Buffer, value: Buffer, { isFresh = false }: InsertOptions = {}): void {
     this.#checkWritable();
-    const write = this.#write(value);
-    this.buffer.insert(key, isFresh ? { ...write, isFresh } : write);
+    this.buffer.insert(key, this.#write(value, isFresh));
   }
 
-  #write(value: Buffer | undefined): BufferedWrite {
-    return { sequence: this.#nextSequence(), value, snapshot: this.refresher.snapshot };
+  #write(value: Buffer | undefined, isFresh = false): BufferedWrite {
+    return { sequence: this.#nextSequence(), value, snapshot: this.refresher.snapshot, isFresh };
   }
 
   async checkInserts(): Promise<void> {

@@ -59,7 +59,10 @@ export class ResolvePages {
   }
 
   /** One command; waits for room first. */
-  async #send(page: readonly Resolve[]): Promise<void> {
+  async #sendPage(): Promise<void> {
+    const page = this.#page;
+    this.#page = [];
+    this.#bytes = 0;
     if (page.length === 0) return;
     while (this.#underWay.size >= maxUnderWay) await Promise.race(this.#underWay);
     if (this.failure !== undefined) return;
@@ -68,12 +71,5 @@ export class ResolvePages {
       if (answer.kind === 'error') this.failure ??= answer;
     });
     this.#underWay.add(work);
-  }
-
-  async #sendPage(): Promise<void> {
-    const page = this.#page;
-    this.#page = [];
-    this.#bytes = 0;
-    await this.#send(page);
   }
 }
