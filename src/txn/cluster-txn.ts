@@ -2,12 +2,10 @@
  * The coordinator of one transaction: the Txn that sql and the range layer's housekeeping see.
  *
  * It is a stack of small pieces, each of which owns one thing: `WriteBuffer` the writes that have not
- * left, `SpanSet` what was read and what was locked, `Refresher` the timestamps, `Heartbeater` the
- * life sign, `commit` the end.
+ * left, `StoredReads` what is asked of the ranges, `SpanSet` what was read and what was locked, `Refresher` the timestamps,
+ * `Heartbeater` the life sign, `commit` the end.
  *
- * INVARIANT 1: everything the client was told was read at the present read timestamp: a read that
- *   comes back with another one is made again, and the timestamp moves only over a refresh.
- * INVARIANT 2: `anchor` is set before the first request that can leave a lock or an intent.
+ * INVARIANT: `anchor` is set before the first request that can leave a lock or an intent.
  */
 import {
   addMicros,
@@ -17,15 +15,12 @@ import {
   SortedMap,
   untilPast,
   WriteBuffer,
-  type BatchResponse,
   type BufferedWrite,
   type ClusterSettings,
   type CommitTrigger,
   type HlcClock,
   type InsertOptions,
   type KvError,
-  type KvRequest,
-  type KvResult,
   type LockStrength,
   type NodeId,
   type PreparedTxn,
@@ -34,7 +29,6 @@ import {
   type Savepoint,
   type ScanOptions,
   type ScanPage,
-  type ScanRequest,
   type Timestamp,
   type Txn,
   type TxnMeta,
@@ -48,13 +42,13 @@ import { commitWrites, writeIntents } from './committer.ts';
 import { Heartbeater } from './heartbeater.ts';
 import { HeldKeys } from './held-keys.ts';
 import { KeptReads } from './kept-reads.ts';
-import { type ReadMark } from './kept-set.ts';
 import { prepareTxn } from './prepared.ts';
-import { Refresher, retryTimestamp } from './refresher.ts';
+import { Refresher } from './refresher.ts';
 import { type TxnCounters } from './counters.ts';
 import { type HeaderBase, type Router } from './router.ts';
 import { SpanSet } from './span-set.ts';
 import { StopSign } from './stop-sign.ts';
+import { StoredReads } from './stored-reads.ts';
 import { WriteFlight } from './write-flight.ts';
 
 export interface TxnParts {
@@ -77,8 +71,6 @@ export interface TxnParts {
 const flushBytes = 2 << 20;
 /** More inserts than this are checked by laying them down instead of reading each of them. */
 const maxInsertChecks = 256;
-/** A statement that has to move its timestamp this often gives up with 'txn-retry'. */
-const maxMoves = 100;
 const localPageBytes = 1 << 20;
 
 export class ClusterTxn implements Txn {
@@ -101,13 +93,10 @@ export class ClusterTxn implements Txn {
   readonly #isBulk: boolean;
   readonly #readOnlyAsOf: boolean;
   readonly #isNearest: boolean;
-  #followerReads = 0;
   readonly #isStrict: boolean;
   /** One per snapshot: what was sent for an earlier statement and is answered late must not count for this one (trap X3). */
   #observedClocks = new Map<NodeId, Timestamp>();
   #savepointSequence = 0;
-  /** Of the statement under way. */
-  #lockTimeoutMs = 0;
   #flushedSequence = 0;
   /** When a lock was last asked for. */
   #lockedSequence = 0;
@@ -115,8 +104,7 @@ export class ClusterTxn implements Txn {
   #releasing: Promise<void> | undefined;
   readonly #flight = new WriteFlight(this);
   #sequence = 0;
-  /** The first read may be moved by its range; until it is back the others wait. */
-  #firstRead: Promise<unknown> | undefined;
+  readonly #stored = new StoredReads(this);
   #ended: KvError | undefined;
   #committing = false;
   /** The statement under way was cancelled, or is to be run again: up to the next rollback to a savepoint. */
@@ -147,7 +135,7 @@ export class ClusterTxn implements Txn {
 
   get past(): Txn['past'] {
     if (!this.#readOnlyAsOf) return undefined;
-    return { at: this.meta.readTimestamp, followerReads: this.#followerReads };
+    return { at: this.meta.readTimestamp, followerReads: this.#stored.followerReads };
   }
 
   get assumes(): boolean {
@@ -197,13 +185,12 @@ export class ClusterTxn implements Txn {
     const asked = keys.filter(
       (key) => this.buffer.get(key) === undefined || this.#mustLock(key, lock),
     );
-    const values = await this.#readKeys(asked, options);
+    const values = await this.#stored.keys(asked, options);
     let next = 0;
     return keys.map((key) => {
+      const stored = key === asked[next] ? values[next++] : undefined;
       const own = this.buffer.get(key);
-      if (own === undefined) return values[next++];
-      if (this.#mustLockBefore(key, asked[next])) next++;
-      return own.value;
+      return own === undefined ? stored : own.value;
     });
   }
 
@@ -211,58 +198,20 @@ export class ClusterTxn implements Txn {
     return lock !== 'none' && !this.kept.isLocked(key, lock);
   }
 
-  #mustLockBefore(key: Buffer, asked: Buffer | undefined): boolean {
-    return asked === key;
-  }
-
-  /** Reads stored values, whatever is buffered. */
-  async #readKeys(keys: readonly Buffer[], options: ReadOptions): Promise<(Buffer | undefined)[]> {
-    const [first] = keys;
-    if (first === undefined) return [];
-    const lock = options.lock ?? 'none';
-    if (lock !== 'none') {
-      await this.#prepareToLockRead(first);
-      for (const key of keys) this.locks.add(key, undefined);
-    }
-    const existence = options.existence === true;
-    const asked = existence ? ({ lock, existence } as const) : { lock };
-    const requests = keys.map((key): KvRequest => ({ kind: 'get', key, ...asked }));
-    const note = (results: readonly KvResult[]): void => {
-      const mark = this.#readMark();
-      const isKept = lock !== 'none' || options.untilCommit === true;
-      for (const [i, key] of keys.entries()) {
-        const result = results[i];
-        const isThere = result?.kind === 'get' && result.value !== undefined;
-        if (isThere && existence) this.refresher.noteRow(key);
-        else this.refresher.noteRead(key, undefined);
-        if (!isKept || (options.waitPolicy === 'skip' && !isThere)) continue;
-        const rowOnly = isThere && lock === 'key-share' && options.untilCommit !== true;
-        if (rowOnly) this.kept.row(key, mark);
-        else this.kept.key(key, lock, mark);
-      }
-    };
-    const results = await this.#read(
-      options,
-      (header) => this.parts.router.sendBatch(header, requests),
-      note,
-    );
-    return results.map((result) => (result.kind === 'get' ? result.value : undefined));
-  }
-
   async scan(options: ScanOptions): Promise<ScanPage> {
     this.checkOpen();
     if (this.#flight.buffer?.overlaps(options.start, options.end) === true) await this.flushed();
     const overlaps = this.buffer.overlaps(options.start, options.end);
-    if (!overlaps) return this.#scanStored(options);
+    if (!overlaps) return this.#stored.scan(options);
     const locking = (options.lock ?? 'none') !== 'none';
     const compiler = this.parts.rowPrograms;
     if (options.program !== undefined && (locking || compiler === undefined)) {
       // The range must see the writes: the program decides there which rows are locked.
       await this.flush();
-      return this.#scanStored(options);
+      return this.#stored.scan(options);
     }
     const { program: serialized, ...plain } = options;
-    const stored = await this.#scanStored({
+    const stored = await this.#stored.scan({
       ...plain,
       ...(serialized === undefined ? {} : { maxRows: 0, maxBytes: localPageBytes }),
     });
@@ -272,105 +221,6 @@ export class ClusterTxn implements Txn {
     const resume = this.buffer.overlay(options, stored, (key, value) => builder.row(key, value));
     builder.finish();
     return { keys: builder.keys, values: builder.values, resume };
-  }
-
-  async #scanStored(options: ScanOptions): Promise<ScanPage> {
-    const lock = options.lock ?? 'none';
-    const { start, end } = options;
-    if (start.compare(end) >= 0) return { keys: [], values: [], resume: undefined };
-    if (lock !== 'none') {
-      await this.#prepareToLockRead(start);
-      this.locks.add(start, end);
-    }
-    const reverse = options.reverse === true;
-    const request: ScanRequest = {
-      kind: 'scan',
-      start,
-      end,
-      reverse,
-      lock,
-      maxRows: options.maxRows ?? 0,
-      maxBytes: options.maxBytes ?? 0,
-      program: options.program,
-    };
-    // Only what was really scanned has to be refreshed (trap X2).
-    const note = ([answer]: readonly KvResult[]): void => {
-      const rest = answer?.kind === 'scan' ? answer.resume : undefined;
-      const from = reverse && rest !== undefined ? rest.end : start;
-      const to = !reverse && rest !== undefined ? rest.start : end;
-      this.refresher.noteRead(from, to);
-      const mark = this.#readMark();
-      if (mark.snapshot === undefined || answer?.kind !== 'scan') return;
-      if (options.untilCommit === true) this.kept.span(from, to, mark);
-      if (lock === 'none') return;
-      for (const key of answer.lockedKeys ?? answer.keys) {
-        if (lock === 'key-share') this.kept.row(key, mark);
-        else this.kept.key(key, lock, mark);
-      }
-    };
-    const [result] = await this.#read(
-      options,
-      (header) => this.parts.router.sendScan(header, request),
-      note,
-    );
-    if (result?.kind !== 'scan') return { keys: [], values: [], resume: undefined };
-    const { keys, values, resume } = result;
-    return { keys, values, resume };
-  }
-
-  /** Below 'serializable' it tells since when what is read now must not change. */
-  #readMark(): ReadMark {
-    const { isSerializable, snapshot } = this.refresher;
-    return { snapshot: isSerializable ? undefined : snapshot, sequence: this.#sequence };
-  }
-
-  /**
-   * Sends a read until it has been answered at the transaction's read timestamp. `note` remembers it in
-   * the same step, so that no refresh comes between.
-   */
-  async #read(
-    options: ReadOptions,
-    send: (header: HeaderBase) => Promise<BatchResponse>,
-    note: (results: readonly KvResult[]) => void,
-  ): Promise<readonly KvResult[]> {
-    while (this.#firstRead !== undefined) await this.#firstRead;
-    const { lockTimeoutMs = this.#lockTimeoutMs } = options;
-    for (let moves = 0; moves < maxMoves; moves++) {
-      this.checkOpen();
-      const mayMove = this.refresher.mayBeMovedByRange;
-      const sentAt = this.refresher.version;
-      const work = send({ ...this.header(options, mayMove), lockTimeoutMs });
-      const settled = work.then(
-        () => undefined,
-        () => undefined,
-      );
-      if (mayMove) this.#firstRead = settled;
-      let response: BatchResponse;
-      try {
-        response = await this.unlessStopped(work);
-      } finally {
-        if (this.#firstRead === settled) this.#firstRead = undefined;
-      }
-      // A refresh that is under way does not cover this read.
-      while (this.refresher.refreshing !== undefined) await this.refresher.refreshing;
-      this.checkOpen();
-      if (response.kind === 'ok') {
-        if (this.refresher.version !== sentAt) continue;
-        if (mayMove) this.refresher.movedByRange(response.txn);
-        note(response.results);
-        if (response.isFollowerRead === true) this.#followerReads++;
-        return response.results;
-      }
-      await this.#recover(response);
-    }
-    return this.retry('too many changes of the read timestamp');
-  }
-
-  /** Makes room for another try after `response`, or fails. */
-  async #recover(response: Extract<BatchResponse, { kind: 'error' }>): Promise<void> {
-    const to = retryTimestamp(response);
-    if (to === undefined) return this.fail(response.error);
-    await this.refresher.refreshTo(to);
   }
 
   put(key: Buffer, value: Buffer): void {
@@ -399,7 +249,7 @@ export class ClusterTxn implements Txn {
     const keys = this.buffer.dueInserts();
     if (keys.length === 0) return;
     if (keys.length > maxInsertChecks) return this.flush();
-    const values = await this.#readKeys(keys, { lock: 'update' });
+    const values = await this.#stored.keys(keys, { lock: 'update' });
     for (const [i, key] of keys.entries()) {
       const existing = values[i];
       if (existing !== undefined) {
@@ -427,15 +277,6 @@ export class ClusterTxn implements Txn {
     this.#takeOff(kept);
     if (this.#flight.buffer !== undefined) this.heartbeater.startNow();
     if (!this.parts.settings.get(kvSettings.writePipelining)) await this.flushed();
-  }
-
-  async #prepareToLockRead(key: Buffer): Promise<void> {
-    if (this.#releasing !== undefined) {
-      await this.#releasing;
-      this.checkOpen();
-    }
-    this.prepareToLock(key);
-    this.#lockedSequence = this.#sequence;
   }
 
   /** Sends all buffered writes out as intents and waits until they are there. */
@@ -530,7 +371,7 @@ export class ClusterTxn implements Txn {
 
   beginStatement(options: { readonly lockTimeoutMs?: number } = {}): void {
     this.checkOpen();
-    this.#lockTimeoutMs = options.lockTimeoutMs ?? 0;
+    this.#stored.lockTimeoutMs = options.lockTimeoutMs ?? 0;
     this.#interrupted = undefined;
     const { clock, nodeId } = this.parts;
     const now = clock.now();
@@ -659,6 +500,16 @@ export class ClusterTxn implements Txn {
   paceBulk(bytes: number): Promise<void> {
     const { bulkPace, settings } = this.parts;
     return bulkPace.take(bytes, settings.get(kvSettings.bulkIoWriteMaxRate));
+  }
+
+  /** Before a read that locks. */
+  async prepareToLockRead(key: Buffer): Promise<void> {
+    if (this.#releasing !== undefined) {
+      await this.#releasing;
+      this.checkOpen();
+    }
+    this.prepareToLock(key);
+    this.#lockedSequence = this.#sequence;
   }
 
   /** Before a request that leaves something at `key`: the record gets its place, the heart beats. */

@@ -149,15 +149,15 @@ exports.mutants = [
     sign: /^(wrong-scan|write-below-read):/,
     patches: [
       {
-        file: 'src/txn/cluster-txn.ts',
+        file: 'src/txn/stored-reads.ts',
         text: `      const to = !reverse && rest !== undefined ? rest.start : end;
-      this.refresher.noteRead(from, to);`,
+      txn.refresher.noteRead(from, to);`,
         replacement: `      const to = !reverse && rest !== undefined ? rest.start : end;
       const last = answer?.kind === 'scan' ? answer.keys.at(-1) : undefined;
-      if (request.maxRows === 0) this.refresher.noteRead(from, to);
-      else if (last !== undefined && reverse) this.refresher.noteRead(last, to);
+      if (request.maxRows === 0) txn.refresher.noteRead(from, to);
+      else if (last !== undefined && reverse) txn.refresher.noteRead(last, to);
       else if (last !== undefined) {
-        this.refresher.noteRead(from, Buffer.concat([last, Buffer.alloc(1)]));
+        txn.refresher.noteRead(from, Buffer.concat([last, Buffer.alloc(1)]));
       }`,
       },
     ],
