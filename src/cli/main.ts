@@ -205,7 +205,7 @@ program
   .option('--runs <n>', 'so many runs, with the seeds that follow')
   .option('--hours <n>', 'runs until the time is over')
   .option('--jobs <n>', 'processes for many runs (default: one per core)')
-  .option('--trace', 'print what happens')
+  .option('--trace', 'print what happens; of many runs, the hash of each')
   .option('--verbose', 'print the logs of the nodes too')
   .action(async (flags: Record<string, unknown>) => {
     const { runSim } = await import('./sim.ts');

@@ -20,6 +20,11 @@ export function describeRun(result: SimResult, factor: number, replay: string): 
   ].join('\n');
 }
 
+/** One of many runs: to be held against the same seed elsewhere. */
+export function describeHash({ seed, traceHash }: SimResult): string {
+  return `seed ${seed}: trace hash ${traceHash}`;
+}
+
 /** Adds up many runs. */
 export class SimSum {
   runs = 0;

@@ -17,7 +17,7 @@ import { isCheckedWorkload } from './checked-workload.ts';
 import { microtaskDrain } from './microtask-drain.ts';
 import { Settings, UsageError } from './options.ts';
 import { runPool } from './sim-pool.ts';
-import { describeRun, SimSum } from './sim-report.ts';
+import { describeHash, describeRun, SimSum } from './sim-report.ts';
 import { runJob, type SimJob } from './sim-job.ts';
 import { isWorkloadFile } from './workload-file.ts';
 
@@ -36,7 +36,8 @@ export async function runSim(flags: Record<string, unknown>): Promise<void> {
   if (runs === undefined && hours === undefined) return oneRun(job, settings);
   const processes = settings.integer('jobs', { min: 1, max: 256 }) ?? availableParallelism();
   const untilMs = hours === undefined ? Number.POSITIVE_INFINITY : Date.now() + hours * 3_600_000;
-  return manyRuns(job, { runs: runs ?? Number.POSITIVE_INFINITY, untilMs, processes });
+  const limits = { runs: runs ?? Number.POSITIVE_INFINITY, untilMs, processes };
+  return manyRuns(job, limits, settings.flag('trace'));
 }
 
 function jobOf(settings: Settings): Omit<SimJob, 'seed'> {
@@ -111,6 +112,7 @@ async function oneRun(job: SimJob, settings: Settings): Promise<void> {
 async function manyRuns(
   job: SimJob,
   limits: { readonly runs: number; readonly untilMs: number; readonly processes: number },
+  printHashes: boolean,
 ): Promise<void> {
   const sum = new SimSum();
   const startMs = performance.now();
@@ -127,6 +129,7 @@ async function manyRuns(
       const problems = end.kind === 'threw' ? [end.error] : end.result.problems;
       for (const problem of problems) console.log(`seed ${seed}: ${problem}`);
       if (problems.length > 0) console.log(`  ${replayOf(job, seed)}`);
+      if (printHashes && end.kind === 'result') console.log(describeHash(end.result));
     },
   });
   console.log(sum.describe((performance.now() - startMs) / 1000, limits.processes));
