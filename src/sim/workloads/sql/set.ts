@@ -11,6 +11,8 @@ const offset = 2n ** 53n;
 /** Neighbours are apart, so that what is added later lies everywhere. */
 const stride = 0x9e37;
 const places = 0x1_0000;
+/** How many statements a read takes that goes page by page: more of them would keep most clients from writing. */
+const pagesOfARead = [2, 5, 20];
 
 interface Row {
   readonly id: string;
@@ -28,7 +30,7 @@ export function set(): CheckedWorkload<SetOp> {
     next(random) {
       if (random.chance(0.7)) return add(elements++);
       if (random.chance(0.5)) return readAtOnce();
-      return readByPage(random.pick([1, 2, 3, 100]));
+      return readByPage(Math.ceil((elements + 1) / random.pick(pagesOfARead)));
     },
     finalReads: () => [readAtOnce()],
     permitted: [],
