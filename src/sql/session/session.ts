@@ -9,7 +9,6 @@
 import { type TimerHandle } from '../../util/index.ts';
 import { followerLagMicros, SessionCatalog, sessionDefaults } from '../catalog/index.ts';
 import { sqlError, SqlFailure, sqlStates } from '../errors.ts';
-import { characterPosition, type ParsedStatement } from '../parse/index.ts';
 import { type ClientAddress } from '../functions/index.ts';
 import { type Datum, findZone } from '../types/index.ts';
 import { type SessionHost } from '../virtual/index.ts';
@@ -21,16 +20,15 @@ import { SessionEval, type SessionIdentity } from './eval-context.ts';
 import { deadlockFailure } from './deadlocks.ts';
 import { toSqlFailure } from './kv-errors.ts';
 import { type TransactionModes } from './isolation.ts';
-import { findLiterals, type LiteralText } from './literals.ts';
+import { located } from './located.ts';
 import { PastReads } from './past-reads.ts';
 import { StatementPlanner } from './planner.ts';
 import { makeStatement, type Portal, type PreparedStatement } from './prepared.ts';
-import { isAgain } from './replay.ts';
 import { type SessionServices } from './services.ts';
 import { SessionSettings } from './settings.ts';
 import { showTable } from './show-table.ts';
+import { SimpleQueries } from './simple-queries.ts';
 import { StatementRunner } from './statement-runner.ts';
-import { makeTemplate, TemplateCache, templateParams } from './templates.ts';
 import { SessionTransaction } from './transaction.ts';
 
 export interface SessionOptions {
@@ -50,9 +48,6 @@ export interface Run {
   readonly out: ClientOutput;
 }
 
-const noParams: readonly Datum[] = [];
-const textFormats: ResultFormats = [];
-
 export class Session {
   readonly services: SessionServices;
   readonly identity: SessionIdentity;
@@ -70,7 +65,7 @@ export class Session {
   queryStartMicros = 0;
   readonly planner: StatementPlanner;
   readonly runner: StatementRunner;
-  readonly #templates: TemplateCache;
+  readonly #simple: SimpleQueries;
   #cancelReason: 'user' | 'timeout' | 'closed' | undefined;
   #isRunning = false;
   #isClosed = false;
@@ -143,7 +138,7 @@ export class Session {
     });
     this.planner = new StatementPlanner(this);
     this.runner = new StatementRunner(this);
-    this.#templates = new TemplateCache(services.limits.cachedPlans);
+    this.#simple = new SimpleQueries(this);
   }
 
   #transactionSetting(name: string): string | undefined {
@@ -180,118 +175,12 @@ export class Session {
     this.#start(out);
     this.#noteQuery(text);
     try {
-      const shape = findLiterals(text);
-      if (shape !== undefined && (await this.#runTemplate(shape, out))) return;
-      const statements = this.services.parser.parse(text);
-      if (statements.length === 0) {
-        out.emptyQuery();
-      } else if (statements.length === 1 && statements[0] !== undefined) {
-        await this.#runAlone(statements[0], out);
-        if (shape !== undefined && this.#templates.isWorthwhile(shape)) {
-          await this.#addTemplate(statements[0], shape);
-        }
-      } else {
-        await this.#runSeveral(statements, out);
-      }
+      await this.#simple.run(text, out);
     } catch (error) {
       throw await this.#failed(error);
     } finally {
       this.#stop();
     }
-  }
-
-  /** Runs a statement of a known shape; false when it has to go the long way. */
-  async #runTemplate(shape: LiteralText, out: ClientOutput): Promise<boolean> {
-    const template = this.#templates.find(shape);
-    if (template === undefined) return false;
-    let params: Datum[] | undefined;
-    try {
-      this.runner.setClock();
-      params = templateParams(template, shape.literals, this.settings.format);
-    } catch (error) {
-      if (!(error instanceof SqlFailure)) throw error;
-    }
-    // The long way finds the right words for what is wrong with a literal.
-    if (params === undefined) return false;
-    try {
-      await this.runner.run(
-        template.statement,
-        { params, formats: textFormats, describe: true, out },
-        true,
-      );
-    } catch (error) {
-      throw withoutPosition(error);
-    }
-    return true;
-  }
-
-  /** The shape came twice: plans it with parameters, for the next time. */
-  async #addTemplate(parsed: ParsedStatement, shape: LiteralText): Promise<void> {
-    const template = makeTemplate(parsed, shape);
-    this.#templates.add(shape, template);
-    if (template === undefined) return;
-    try {
-      await this.planner.plan(template.statement);
-    } catch (error) {
-      if (!(error instanceof SqlFailure)) throw error;
-      this.#templates.refuse(shape);
-    }
-  }
-
-  async #runAlone(parsed: ParsedStatement, out: ClientOutput): Promise<void> {
-    const statement = this.#adHoc(parsed);
-    try {
-      await this.runner.run(
-        statement,
-        { params: noParams, formats: textFormats, describe: true, out },
-        true,
-      );
-    } catch (error) {
-      throw located(error, parsed);
-    }
-  }
-
-  /**
-   * Several statements in one message are one implicit transaction, cut by transaction statements among
-   * them (PostgreSQL 55.2.2.1). Such a part is run again as a whole if it has to restart.
-   */
-  async #runSeveral(statements: readonly ParsedStatement[], out: ClientOutput): Promise<void> {
-    /** Where the implicit transaction that is open began; undefined when it did not begin in this message. */
-    let begun: { readonly at: number; readonly mark: number } | undefined;
-    let attempts = 0;
-    for (let i = 0; i < statements.length; i++) {
-      const parsed = statements[i];
-      if (parsed === undefined) continue;
-      const isLast = i === statements.length - 1;
-      if (i > 0) this.#startTimeout();
-      const before = this.transaction.state;
-      if (before === 'idle') begun = { at: i, mark: out.mark() };
-      else if (before === 'explicit') begun = undefined;
-      const run: Run = { params: noParams, formats: textFormats, describe: true, out };
-      try {
-        await this.runner.run(this.#adHoc(parsed), run, isLast && before === 'idle');
-        if (isLast && this.transaction.state === 'implicit') await this.runner.commit();
-      } catch (error) {
-        const mayRestart =
-          begun !== undefined && this.transaction.state !== 'explicit' && isAgain(error);
-        if (
-          !mayRestart ||
-          attempts >= this.services.limits.retries ||
-          !out.rewind(begun?.mark ?? 0)
-        ) {
-          throw located(error, parsed);
-        }
-        await this.runner.rollback();
-        attempts++;
-        this.runner.noteRetry('restart', error);
-        await this.runner.pause(attempts);
-        i = (begun?.at ?? 0) - 1;
-      }
-    }
-  }
-
-  #adHoc(parsed: ParsedStatement): PreparedStatement {
-    return makeStatement('', parsed.text, parsed, []);
   }
 
   // The extended protocol.
@@ -601,11 +490,11 @@ export class Session {
     this.#isRunning = true;
     this.output = out;
     this.#cancelReason = undefined;
-    this.#startTimeout();
+    this.startTimeout();
   }
 
   /** The time of a statement begins. */
-  #startTimeout(): void {
+  startTimeout(): void {
     this.#timeout?.cancel();
     const { statementTimeoutMs } = this.settings;
     this.#timeout =
@@ -629,7 +518,7 @@ export class Session {
   /** DISCARD PLANS. */
   forgetPlans(): void {
     this.planner.clear();
-    this.#templates.clear();
+    this.#simple.forgetPlans();
     for (const statement of this.statements.values()) statement.plan = undefined;
   }
 
@@ -658,17 +547,4 @@ function endsBlock(statement: PreparedStatement): boolean {
     kind === 'TRANS_STMT_PREPARE' ||
     kind === 'TRANS_STMT_ROLLBACK_TO'
   );
-}
-
-/** The text the plan was made from is not the text that was sent: its positions mean nothing there. */
-function withoutPosition(error: unknown): unknown {
-  if (!(error instanceof SqlFailure) || error.fields.position === undefined) return error;
-  return new SqlFailure(error.code, error.message, { ...error.fields, position: undefined });
-}
-
-/** Positions in a tree are bytes of the statement's text; clients count characters of the whole query string. */
-function located(error: unknown, parsed: ParsedStatement): unknown {
-  if (!(error instanceof SqlFailure) || error.fields.position === undefined) return error;
-  const position = characterPosition(parsed.text, error.fields.position - 1) + parsed.offset;
-  return new SqlFailure(error.code, error.message, { ...error.fields, position });
 }
