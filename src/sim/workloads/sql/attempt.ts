@@ -48,9 +48,13 @@ export async function execute<Row extends object>(
   } catch (error) {
     const code = codeOf(error);
     if (code === undefined) throw error;
-    throw new AttemptFailure(provesNothingHappened.test(code) ? 'fail' : 'info', error);
+    const isCertain = changesNothing.test(text) || provesNothingHappened.test(code);
+    throw new AttemptFailure(isCertain ? 'fail' : 'info', error);
   }
 }
+
+/** No workload calls functions that do: an answer that was lost leaves nothing to know. */
+const changesNothing = /^(SELECT|SET) /;
 
 /** Refused as it stands, a violated constraint, a transaction that must be tried again, a failed one. */
 const provesNothingHappened = /^(0A000|22|23|25P02|40001|40P01|42|55P03)/;
