@@ -222,7 +222,10 @@ export interface EndTxnRequest {
   readonly anchor: Buffer;
   readonly commit: boolean;
   readonly lockSpans: readonly Span[];
-  /** All writes of the transaction are in this batch: commit without intents or record (1PC). */
+  /**
+   * All writes of the transaction are in this batch: commit without intents or record (1PC). With `commit` false: the answer to
+   * such a commit was lost. It is answered 'committed', or 'aborted' and will not happen; 'ambiguous-result' when nobody knows.
+   */
   readonly onePhase: boolean;
   /** Parallel commit: the writes that must land for the transaction to be committed; empty = plain. */
   readonly inFlightWrites: readonly InFlightWrite[];

@@ -1,5 +1,12 @@
 export { createRangeExecutor } from './evaluate/executor.ts';
-export type { Command, KeySender, ProposeOutcome, RangeExecutor, ReplicaPort } from './ports.ts';
+export type {
+  Command,
+  KeySender,
+  OnePhaseOutcome,
+  ProposeOutcome,
+  RangeExecutor,
+  ReplicaPort,
+} from './ports.ts';
 export { bootstrapCluster, rangeIdCounterKey } from './store/bootstrap.ts';
 export type { BootstrapOptions } from './store/bootstrap.ts';
 export type { Replica } from './replica/replica.ts';

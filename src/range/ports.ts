@@ -28,6 +28,7 @@ import {
   type LockWait,
   type Span,
   type Timestamp,
+  type TxnId,
   type TxnMeta,
   type TxnRecord,
 } from '../kv/index.ts';
@@ -46,7 +47,17 @@ export interface Command {
   readonly clears: readonly { readonly start: Buffer; readonly end: Buffer }[];
   /** HLC reading of the leaseholder; replicas observe it. */
   readonly timestamp: Timestamp;
+  /** This is all of the transaction: it commits in one phase. */
+  readonly committed?: CommittedTxn;
 }
+
+export interface CommittedTxn {
+  readonly id: TxnId;
+  readonly timestamp: Timestamp;
+}
+
+/** Of a transaction that may have committed in one phase: when, or that it has not so far, if that is known here. */
+export type OnePhaseOutcome = Timestamp | 'none' | 'unknown';
 
 export type ProposeOutcome =
   | { readonly kind: 'applied' }
@@ -82,6 +93,8 @@ export interface ReplicaPort {
   readonly loadSplitThreshold: number;
   /** The lease began here: the low water of the timestamp cache (rule T1). */
   readonly leaseStart: Timestamp;
+  /** When it was taken: above the clock of every earlier leaseholder while it served. A merge moves `leaseStart`, even ahead of the clock, not this. */
+  readonly leaseTakenAt: Timestamp;
   /** The leaseholder closes the range ahead of its clock. */
   readonly closesAhead: boolean;
   readonly closed: ClosedTimestamp;
@@ -91,6 +104,8 @@ export interface ReplicaPort {
   noteContention(wait: LockWait): void;
   /** Whoever coordinates it has ended, as far as is known here, or nothing is heard of its node. A guess: never what safety rests on. */
   isGone(coordinator: Coordinator): boolean;
+  /** What has become of a one-phase commit, from what was applied here; to be asked under the lease. */
+  onePhaseOutcome(txn: Pick<TxnMeta, 'id' | 'minTimestamp'>): OnePhaseOutcome;
   /** A parallel commit whose coordinator was silent has been ended from here. */
   countRecovery(status: 'committed' | 'aborted'): void;
   /** Proposes under the lease with `leaseSequence`; resolves when the command is applied on this replica. */

@@ -110,6 +110,7 @@ const counterHelp: Record<keyof StoreMetrics['counters'], string> = {
 const txnCounterHelp: Record<keyof TxnCounters, string> = {
   parallelCommits: 'Commits that staged their record together with their last writes',
   parallelCommitsAgain: 'Parallel commits that went on in two rounds, at a later timestamp',
+  onePhaseCommitsSettled: 'One-phase commits whose answer was lost, so that their range was asked',
   parallelCommitsSettled: 'Parallel commits whose record was asked how they ended',
   refreshes:
     'Reads that were compared with a later timestamp, so that their transaction could go on there',

@@ -18,6 +18,7 @@ import {
   type BufferedWrite,
   type CommitTrigger,
   type EndTxnRequest,
+  type KvError,
   type KvRequest,
   type Span,
   type Timestamp,
@@ -138,6 +139,7 @@ async function commitInOnePhase(
       return undefined;
     }
     if (response.kind === 'ok') return concludeCommit(txn, response.results.at(-1), []);
+    if (response.error.kind === 'ambiguous-result') return settleOnePhase(txn, response.error);
     await moveOrFail(txn, response);
     if (isAhead(txn)) {
       txn.heartbeater.muted = false;
@@ -145,6 +147,21 @@ async function commitInOnePhase(
     }
   }
   return txn.fail({ kind: 'txn-retry', reason: 'too much contention at commit' });
+}
+
+/** The answer was lost: its range tells whether the commit was applied, and sees to it that it will not be later if it was not. */
+async function settleOnePhase(txn: ClusterTxn, lost: KvError): Promise<Timestamp> {
+  txn.parts.counters.onePhaseCommitsSettled++;
+  const settle = endRequest(txn, { commit: false, onePhase: true, lockSpans: [] });
+  const response = await txn.parts.router.sendToOneRange(txn.header({}, false), [settle]);
+  const result = response?.kind === 'ok' ? response.results[0] : undefined;
+  if (result?.kind !== 'end-txn') return txn.fail(lost);
+  if (result.status === 'committed') return concludeCommit(txn, result, []);
+  txn.checkOpen();
+  return txn.fail({
+    kind: 'txn-retry',
+    reason: 'the answer to a commit was lost; it was not made',
+  });
 }
 
 /** What a commit in one phase brings along, so that its range can see to it that all of it holds where it commits. */

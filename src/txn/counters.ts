@@ -1,6 +1,8 @@
 /** What a gateway's coordinators count; the server exports it. All only grow. */
 
 export interface TxnCounters {
+  /** Commits in one phase whose answer was lost, so that their range was asked what became of them. */
+  onePhaseCommitsSettled: number;
   /** Commits that staged their record together with their last writes. */
   parallelCommits: number;
   /** Of these: a write or the record did not come through at the staged timestamp, and two rounds followed. */
@@ -15,6 +17,7 @@ export interface TxnCounters {
 
 export function newTxnCounters(): TxnCounters {
   return {
+    onePhaseCommitsSettled: 0,
     parallelCommits: 0,
     parallelCommitsAgain: 0,
     parallelCommitsSettled: 0,

@@ -514,6 +514,35 @@ function isUnrepeatable(txn: TxnMeta | undefined, `,
       },
     ],
   },
+  {
+    name: 'P2',
+    wrong: 'a one-phase commit that a replica does not know of is said not to have been made',
+    script: {
+      file: 'test/sim/takeover.test.ts',
+      name: 'what a replica has applied before a restart',
+    },
+    patches: [
+      {
+        file: 'src/range/replica/replica.ts',
+        text: "compareTimestamps(minTimestamp, knownFrom) > 0 ? 'none' : 'unknown'",
+        replacement: "compareTimestamps(minTimestamp, knownFrom) > 1 ? 'unknown' : 'none'",
+      },
+    ],
+  },
+  {
+    name: 'P3',
+    wrong:
+      'a one-phase commit may come to a leaseholder that began after it was said not to have been made',
+    script: { file: 'test/txn/one-phase.test.ts', name: 'and that was not made is not made later' },
+    sign: /expected \[ 'ok' \]/,
+    patches: [
+      {
+        file: 'src/range/evaluate/end-txn.ts',
+        text: 'if (request.onePhase && compareTimestamps(ctx.header.timestamp, fence) <= 0) {',
+        replacement: 'if (request.onePhase && fence.wall < 0) {',
+      },
+    ],
+  },
 ];
 
 /** The patched text of a source; throws when the patch does not fit exactly once. */

@@ -8,7 +8,9 @@ import { indexPrefix, systemKey } from '../../src/encoding/index.ts';
 import { containsKey, KvFailure } from '../../src/kv/index.ts';
 import { checkReplicas } from '../../src/sim/checks.ts';
 import { type SimCluster, type World } from '../../src/sim/index.ts';
-import { sleep } from '../../src/util/index.ts';
+import { linksBetween } from '../../src/sim/links.ts';
+import { ClusterDb } from '../../src/txn/index.ts';
+import { must, sleep } from '../../src/util/index.ts';
 import { calmCluster, finish, outside } from './harness.ts';
 
 const key = systemKey('takeover');
@@ -92,6 +94,97 @@ for (const kind of ['process', 'power'] as const) {
     expect(gaps.at(-1), text).toBeLessThanOrEqual(longestMs);
   }, 120_000);
 }
+
+interface Ends {
+  /** Outcomes of commits, one per key. */
+  readonly told: ReadonlyMap<string, string>;
+  readonly settled: number;
+}
+
+/** Transactions of one write each, through `gateway`, for 5 s in which `disturb` strikes. */
+function writesUnder(
+  world: World,
+  { node: gateway }: ReturnType<SimCluster['serving']>[number],
+  disturb: () => void,
+): Ends {
+  const { db } = gateway;
+  if (!(db instanceof ClusterDb)) throw new Error('a node has another Db');
+  const untilMs = world.nowMs + 5_000;
+  const told = new Map<string, string>();
+  const write = async (writer: number): Promise<void> => {
+    for (let i = 0; world.nowMs < untilMs; i++) {
+      const name = `takeover ${writer} ${i}`;
+      const txn = db.begin();
+      txn.put(systemKey(name), Buffer.from(name));
+      const end = txn.commit().then(
+        () => 'made',
+        (error: unknown) => (error instanceof KvFailure ? error.kvError.kind : String(error)),
+      );
+      told.set(name, await end);
+      await sleep(world, 5);
+    }
+  };
+  world.after(500, disturb);
+  finish(world, Promise.all(Array.from({ length: 8 }, (_, i) => write(i))), 90_000);
+  for (const [name, end] of told) {
+    if (end === 'ambiguous-result') continue;
+    const value = finish(world, db.readCurrent(systemKey(name)));
+    expect([name, end, value?.toString()]).toEqual([name, end, end === 'made' ? name : undefined]);
+  }
+  return { told, settled: db.counters.onePhaseCommitsSettled };
+}
+
+it("nobody is left in doubt when the leaseholder's node is gone", async () => {
+  let settled = 0;
+  for (let seed = 1; seed <= 6; seed++) {
+    await outside(() => {
+      const { world, cluster } = replicated(seed);
+      someTimeLater(world);
+      const holder = holderOf(cluster);
+      const gateway = must(cluster.serving().find(({ index }) => index !== holder));
+      const ends = writesUnder(world, gateway, () => cluster.crash(holder, 'process'));
+      const others = [...ends.told.values()].filter((end) => end !== 'made' && end !== 'txn-retry');
+      expect(others).toEqual([]);
+      settled += ends.settled;
+    });
+  }
+  expect(settled).toBeGreaterThan(0);
+}, 120_000);
+
+it('what a replica has applied before a restart it does not know of', async () => {
+  let inDoubt = 0;
+  for (let seed = 1; seed <= 6; seed++) {
+    await outside(() => {
+      const { world, cluster } = replicated(seed);
+      someTimeLater(world);
+      const holder = holderOf(cluster);
+      const isReplica = ({ node }: ReturnType<SimCluster['serving']>[number]): boolean =>
+        [...node.store.replicas.values()].some(
+          (each) => each.initialised && containsKey(each.descriptor, key),
+        );
+      const replicas = cluster.serving().filter(isReplica);
+      const gateway = must(cluster.serving().find((each) => !isReplica(each)));
+      const checkpoints: Promise<void>[] = [];
+      const ends = writesUnder(world, gateway, () => {
+        // What is asked of the leaseholder is done; the answers do not come.
+        const mute = linksBetween([holder], [gateway.index], 'one-way');
+        const restore = cluster.links.impair(mute, { cut: true });
+        // A restart does not apply again what is durable.
+        world.after(200, () => {
+          checkpoints.push(...replicas.map(({ node }) => node.store.checkpointer.runTwice()));
+        });
+        world.after(600, () => {
+          restore();
+          for (const { index } of replicas) cluster.crash(index, 'process');
+          for (const { index } of replicas) if (index !== holder) cluster.start(index);
+        });
+      });
+      finish(world, Promise.all(checkpoints));
+      inDoubt += [...ends.told.values()].filter((end) => end === 'ambiguous-result').length;
+    });
+  }
+  expect(inDoubt).toBeGreaterThan(0);
+}, 120_000);
 
 it('an orderly shutdown hands the leases over within a second', async () => {
   const drains: number[] = [];

@@ -154,19 +154,6 @@ describe('commits', () => {
     expect(await read(cluster, 'a')).toBe('1');
   });
 
-  it('whose answer is lost are ambiguous, and nobody tries again', async () => {
-    const { cluster, env } = start();
-    cluster.loseAnswer = () => true;
-    const txn = cluster.db.begin();
-    txn.put(key('a'), bytes('1'));
-    const before = cluster.proposals;
-    expect(await withTime(env, errorOf(txn.commit()))).toBe('ambiguous-result');
-    expect(txn.status).toBe('ambiguous');
-    expect(cluster.proposals - before).toBe(1);
-    cluster.loseAnswer = undefined;
-    expect(await read(cluster, 'a')).toBe('1');
-  });
-
   it('delivered twice take effect once (X7, X8)', async () => {
     const { cluster, env } = start(['b']);
     const batches: BatchRequest[] = [];

@@ -180,6 +180,7 @@ describe('a parallel commit', () => {
     const at = await withTime(env, txn.commit());
     expect(at.wall).toBeGreaterThan(writeTimestamp.wall);
     expect(cluster.db.counters).toEqual({
+      onePhaseCommitsSettled: 0,
       parallelCommits: 1,
       parallelCommitsAgain: 1,
       parallelCommitsSettled: 0,

@@ -27,16 +27,19 @@ import {
   type Sender,
   type Timestamp,
   type Transport,
+  type TxnId,
 } from '../../src/kv/index.ts';
 import { keyMax, keyMin, metaRecordKeys } from '../../src/encoding/index.ts';
 import {
   createRangeExecutor,
   type Command,
+  type OnePhaseOutcome,
   type ProposeOutcome,
   type RangeExecutor,
   type ReplicaPort,
 } from '../../src/range/index.ts';
 import { ClosedTimestamp } from '../../src/range/closed/closed-timestamp.ts';
+import { AppliedCommits } from '../../src/range/replica/applied-commits.ts';
 import {
   computeStats,
   createMvccBatch,
@@ -75,6 +78,10 @@ class TestReplica implements ReplicaPort {
     this.descriptor = descriptor;
     this.leaseStart = leaseStart;
     this.executor = createRangeExecutor(this);
+  }
+
+  get leaseTakenAt(): Timestamp {
+    return this.leaseStart;
   }
 
   get rangeId(): RangeDescriptor['rangeId'] {
@@ -117,6 +124,11 @@ class TestReplica implements ReplicaPort {
     return false;
   }
 
+  onePhaseOutcome({ id }: { readonly id: TxnId }): OnePhaseOutcome {
+    if (this.cluster.forgetsCommits) return 'unknown';
+    return this.cluster.appliedCommits.find(id) ?? 'none';
+  }
+
   countRecovery(status: 'committed' | 'aborted'): void {
     this.cluster.recovered[status]++;
   }
@@ -149,6 +161,8 @@ class TestReplica implements ReplicaPort {
     this.cluster.proposals++;
     this.cluster.largestProposal = Math.max(this.cluster.largestProposal, command.writes.length);
     this.engine.apply(command.writes);
+    const { committed } = command;
+    if (committed !== undefined) this.cluster.appliedCommits.note(committed, command.timestamp);
     for (const { start, end } of command.clears) {
       for (const span of engineSpans(start, end)) await this.engine.clear(span.start, span.end);
     }
@@ -197,6 +211,9 @@ export class TestCluster {
   afterSplit: 'same lease' | 'first lease' | 'later lease' = 'same lease';
   /** Parallel commits that were ended by others. */
   readonly recovered = { committed: 0, aborted: 0 };
+  readonly appliedCommits = new AppliedCommits();
+  /** Nobody can tell any more what became of a one-phase commit. */
+  forgetsCommits = false;
   /** How long the replication of a command takes; 0 = one turn of the event loop. */
   proposeDelayMs: ((command: Command) => number) | undefined;
   /** Says which applied commands are reported as ambiguous. */

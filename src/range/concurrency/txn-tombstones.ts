@@ -22,6 +22,8 @@ interface Generation {
   readonly entries: Map<TxnId, TxnTombstone>;
   /** No transaction in here began later. */
   max: Timestamp;
+  /** Nor, of those that were aborted. */
+  maxAborted: Timestamp;
 }
 
 const defaultMaxEntries = 16_384;
@@ -29,12 +31,19 @@ const defaultMaxEntries = 16_384;
 export class TxnTombstones {
   readonly #maxEntries: number;
   #lowWater: Timestamp;
+  #abortsForgottenUpTo: Timestamp;
   #young = newGeneration();
   #old = newGeneration();
 
   constructor(lowWater: Timestamp, maxEntries = defaultMaxEntries) {
     this.#lowWater = lowWater;
+    this.#abortsForgottenUpTo = lowWater;
     this.#maxEntries = maxEntries;
+  }
+
+  /** What was aborted later under this lease is known to have been. */
+  get abortsForgottenUpTo(): Timestamp {
+    return this.#abortsForgottenUpTo;
   }
 
   /** Nothing is remembered of a transaction that began above it. */
@@ -44,6 +53,7 @@ export class TxnTombstones {
 
   reset(lowWater: Timestamp): void {
     this.#lowWater = lowWater;
+    this.#abortsForgottenUpTo = lowWater;
     this.#young = newGeneration();
     this.#old = newGeneration();
   }
@@ -97,6 +107,7 @@ export class TxnTombstones {
   /** Replaces what `other` knows by this (rule T7). */
   copyTo(other: TxnTombstones): void {
     other.#lowWater = this.#lowWater;
+    other.#abortsForgottenUpTo = this.#abortsForgottenUpTo;
     other.#young = copyGeneration(this.#young);
     other.#old = copyGeneration(this.#old);
   }
@@ -109,8 +120,13 @@ export class TxnTombstones {
     const young = this.#young;
     young.entries.set(tombstone.txnId, tombstone);
     young.max = laterTimestamp(young.max, tombstone.at);
+    if (tombstone.finished?.status === 'aborted') {
+      young.maxAborted = laterTimestamp(young.maxAborted, tombstone.at);
+    }
     if (young.entries.size < this.#maxEntries) return;
-    this.#lowWater = laterTimestamp(this.#lowWater, this.#old.max);
+    const { max, maxAborted } = this.#old;
+    this.#lowWater = laterTimestamp(this.#lowWater, max);
+    this.#abortsForgottenUpTo = laterTimestamp(this.#abortsForgottenUpTo, maxAborted);
     this.#old = young;
     this.#young = newGeneration();
   }
@@ -122,9 +138,9 @@ function bytesOf({ finished }: TxnTombstone): number {
 }
 
 function newGeneration(): Generation {
-  return { entries: new Map(), max: zeroTimestamp };
+  return { entries: new Map(), max: zeroTimestamp, maxAborted: zeroTimestamp };
 }
 
 function copyGeneration(from: Generation): Generation {
-  return { entries: new Map(from.entries), max: from.max };
+  return { ...from, entries: new Map(from.entries) };
 }

@@ -19,7 +19,7 @@ import { type LockTable } from '../concurrency/lock-table.ts';
 import { type TimestampCache } from '../concurrency/timestamp-cache.ts';
 import { type TxnTombstones } from '../concurrency/txn-tombstones.ts';
 import { type TxnWaitQueue } from '../concurrency/txn-wait-queue.ts';
-import { type ReplicaPort } from '../ports.ts';
+import { type CommittedTxn, type ReplicaPort } from '../ports.ts';
 import { type Resolve } from './resolve-pages.ts';
 
 export type Outcome =
@@ -68,6 +68,8 @@ export class EvaluationContext {
   readonly at: Timestamp;
   txn: TxnMeta | undefined;
   trigger: CommitTrigger | undefined;
+  /** The transaction that commits by this command alone. */
+  committed: CommittedTxn | undefined;
   /** What this command has resolved, or looked through for it. */
   readonly resolved = { keys: 0, bytes: 0, heads: 0 };
   /** What was too much for this command. */

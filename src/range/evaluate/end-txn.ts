@@ -53,7 +53,11 @@ export function evaluateEndTxn(ctx: EvaluationContext, request: EndTxnRequest): 
     return (request.commit ? commit : abort)(ctx, record.meta, request, record);
   }
   if (record?.status === 'prepared') return toCoordinator(request, record);
-  if (!request.commit) return abort(ctx, txn, request, record);
+  if (!request.commit) {
+    return request.onePhase
+      ? settleOnePhase(ctx, txn, request, record)
+      : abort(ctx, txn, request, record);
+  }
   if (record?.status === 'committed') {
     return ok(endedBefore(record.meta.writeTimestamp));
   }
@@ -63,6 +67,10 @@ export function evaluateEndTxn(ctx: EvaluationContext, request: EndTxnRequest): 
   }
   const refused = refusal(ctx, txn, request, record);
   if (refused !== undefined) return aborted(refused);
+  const fence = onePhaseFence(ctx);
+  if (request.onePhase && compareTimestamps(ctx.header.timestamp, fence) <= 0) {
+    return failed({ kind: 'txn-pushed', retryAt: fence });
+  }
 
   const pushed = laterTimestamp(
     ctx.state.tombstones.pushedTo(txn.id),
@@ -81,6 +89,14 @@ export function evaluateEndTxn(ctx: EvaluationContext, request: EndTxnRequest): 
   return request.twoPhase === 'prepare'
     ? prepare(ctx, final, request)
     : commit(ctx, final, request, record);
+}
+
+/**
+ * A commit in one phase that was sent before may come late: its coordinator may have been told since that it was not made, by an
+ * earlier leaseholder or by what this one has forgotten. Who still waits for the answer sends it again.
+ */
+function onePhaseFence({ state }: EvaluationContext): Timestamp {
+  return laterTimestamp(state.port.leaseTakenAt, state.tombstones.abortsForgottenUpTo);
 }
 
 function mayStand(
@@ -126,6 +142,7 @@ function commit(
     ctx.batch.putUnversioned(recordKey, encodeRecord(staged));
     return answer(txn, request, 'staging');
   }
+  if (request.onePhase) ctx.committed = { id: txn.id, timestamp: txn.writeTimestamp };
   const finished = finishedFrom(txn, 'committed');
   const { remaining, unresolved } = resolveLocal(ctx, request.lockSpans, finished);
   if (remaining.length > 0) {
@@ -143,6 +160,24 @@ function commit(
   ctx.trigger = request.trigger;
   ctx.afterApply.push(() => finish(ctx, finished, remaining.length === 0));
   return answer(txn, request, 'committed', unresolved ? undefined : ctx.state.port.descriptor);
+}
+
+/**
+ * The answer to a commit in one phase was lost. If it was applied this store knows; otherwise it never will be: not under this
+ * lease, behind the tombstone, nor under a later one, behind the fence.
+ */
+function settleOnePhase(
+  ctx: EvaluationContext,
+  txn: TxnMeta,
+  request: EndTxnRequest,
+  record: TxnRecord | undefined,
+): Outcome {
+  const outcome = ctx.state.port.onePhaseOutcome(txn);
+  if (outcome === 'unknown') {
+    const reason = 'nobody knows what became of the commit any more';
+    return failed({ kind: 'ambiguous-result', reason });
+  }
+  return outcome === 'none' ? abort(ctx, txn, request, record) : ok(endedBefore(outcome));
 }
 
 function abort(

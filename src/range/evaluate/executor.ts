@@ -510,6 +510,7 @@ class Executor implements RangeExecutor {
           trigger: ctx.trigger,
           clears: ctx.clears,
           timestamp: ctx.now,
+          ...(ctx.committed && { committed: ctx.committed }),
         },
         lease,
       );

@@ -124,6 +124,7 @@ export class Applier {
     this.configurationIndex = floor.index;
     this.stats = stats;
     this.#statsIndex = floor.index;
+    this.#replica.beginHistory();
   }
 
   /** Where a replay may begin once everything applied so far is durable. */
@@ -176,6 +177,10 @@ export class Applier {
 
   #apply(entry: Entry, command: Command, split: SplitEffects | undefined): void {
     this.#replica.effects.noteApplied(command);
+    const { committed } = command;
+    if (committed !== undefined) {
+      this.#replica.host.appliedCommits.note(committed, command.timestamp);
+    }
     for (const write of command.writes) this.#writes.push(write);
     if (entry.index > this.#statsIndex) this.stats = addStats(this.stats, command.statsDelta);
     const { trigger } = command;
@@ -262,6 +267,7 @@ export class Applier {
     if (!newer) return;
     this.#noteEvents(trigger);
     replica.setDescriptor(left);
+    replica.beginHistory();
     replica.lease.absorb(frozen);
     replica.host.descriptorChanged(replica, false);
   }

@@ -3,7 +3,7 @@
  * and read once per follower. The leader keeps the decoded form beside its proposal and never reads
  * its own bytes back.
  *
- *   flags, timestamp, [closed], [stats delta], write count, writes, [clears], [trigger]
+ *   flags, timestamp, [closed], [stats delta], write count, writes, [clears], [trigger], [committed transaction]
  *
  * A write's value is preceded by its length + 1; 0 stands for a deletion.
  */
@@ -19,7 +19,14 @@ import { areSameStats, zeroStats, type EngineWrite, type MvccStats } from '../..
 import { assert, unreachable } from '../../util/index.ts';
 import { type Command } from '../ports.ts';
 import { ByteReader, ByteWriter } from './byte-codec.ts';
-import { readHandover, writeHandover } from './handover-codec.ts';
+import {
+  readHandover,
+  readTimestamp,
+  readTxnId,
+  writeHandover,
+  writeTimestamp,
+  writeTxnId,
+} from './handover-codec.ts';
 
 /** What a split command carries beyond its trigger: computed once, at the leaseholder. */
 export interface SplitEffects {
@@ -33,6 +40,8 @@ export interface ReplicatedCommand extends Command {
 }
 
 const formatVersion = 3;
+/** As before, and a transaction behind everything: the one that commits by this command alone. */
+const onePhaseVersion = 4;
 const versionMask = 0x07;
 const hasClosed = 0x08;
 const hasStats = 0x10;
@@ -47,8 +56,8 @@ export function encodeCommand(
   split: SplitEffects | undefined,
   closed: number,
 ): Buffer {
-  const { statsDelta, writes, clears, trigger, timestamp } = command;
-  let flags = formatVersion;
+  const { statsDelta, writes, clears, trigger, timestamp, committed } = command;
+  let flags = committed === undefined ? formatVersion : onePhaseVersion;
   if (!areSameStats(statsDelta, zeroStats)) flags |= hasStats;
   if (clears.length > 0) flags |= hasClears;
   if (trigger !== undefined) flags |= hasTrigger;
@@ -72,6 +81,10 @@ export function encodeCommand(
   }
   if (trigger !== undefined) writeTrigger(trigger);
   if (split !== undefined) writeStats(writer, split.rightStats);
+  if (committed !== undefined) {
+    writeTxnId(writer, committed.id);
+    writeTimestamp(writer, committed.timestamp);
+  }
   return writer.finish();
 }
 
@@ -79,8 +92,9 @@ export function encodeCommand(
 export function decodeCommand(encoded: Buffer): ReplicatedCommand {
   const reader = new ByteReader(encoded);
   const flags = reader.byte();
-  if ((flags & versionMask) !== formatVersion) {
-    throw new RangeError(`a raft command has unknown format ${flags & versionMask}`);
+  const version = flags & versionMask;
+  if (version !== formatVersion && version !== onePhaseVersion) {
+    throw new RangeError(`a raft command has unknown format ${version}`);
   }
   const timestamp = { wall: reader.uint(), logical: reader.uint() };
   const closed = (flags & hasClosed) !== 0 ? timestamp.wall - reader.int() : 0;
@@ -99,7 +113,9 @@ export function decodeCommand(encoded: Buffer): ReplicatedCommand {
   }
   const trigger = (flags & hasTrigger) !== 0 ? readTrigger(reader) : undefined;
   const split = (flags & hasSplit) !== 0 ? { rightStats: readStats(reader) } : undefined;
-  return { timestamp, closed, statsDelta, writes, clears, trigger, split };
+  const command = { timestamp, closed, statsDelta, writes, clears, trigger, split };
+  if (version !== onePhaseVersion) return command;
+  return { ...command, committed: { id: readTxnId(reader), timestamp: readTimestamp(reader) } };
 }
 
 export function writeStats(out: ByteWriter, stats: MvccStats): void {

@@ -110,19 +110,19 @@ function readTombstone(reader: ByteReader): TxnTombstone {
   };
 }
 
-function writeTxnId(out: ByteWriter, id: TxnId): void {
+export function writeTxnId(out: ByteWriter, id: TxnId): void {
   out.bytes(Buffer.from(id, 'hex'));
 }
 
-function readTxnId(reader: ByteReader): TxnId {
+export function readTxnId(reader: ByteReader): TxnId {
   return asTxnId(reader.bytes().toString('hex'));
 }
 
-function writeTimestamp(out: ByteWriter, { wall, logical }: Timestamp): void {
+export function writeTimestamp(out: ByteWriter, { wall, logical }: Timestamp): void {
   out.uint(wall).uint(logical);
 }
 
-function readTimestamp(reader: ByteReader): Timestamp {
+export function readTimestamp(reader: ByteReader): Timestamp {
   const wall = reader.uint();
   const logical = reader.uint();
   return wall === 0 && logical === 0 ? zeroTimestamp : { wall, logical };

@@ -29,6 +29,7 @@ import { type ClockBound } from '../store/clock-bound.ts';
 import { type StoreLiveness } from '../store/liveness-driver.ts';
 import { type StoreCounters } from '../store/metrics.ts';
 import { type StoreSettings } from '../store/settings.ts';
+import { type AppliedCommits } from './applied-commits.ts';
 import { type Replica } from './replica.ts';
 
 /** The right side of a split or merge on this store, decided before the batch is applied. */
@@ -46,6 +47,7 @@ export interface ReplicaHost {
   readonly raftLog: RaftLog;
   readonly liveness: StoreLiveness;
   readonly bound: ClockBound;
+  readonly appliedCommits: AppliedCommits;
   readonly sideTransport: SideTransport;
   readonly nodeId: NodeId;
   readonly storeId: StoreId;

@@ -38,6 +38,7 @@ export class Lease {
   #term = 0;
   #sequence = 0;
   #start: Timestamp = zeroTimestamp;
+  #takenAt: Timestamp = zeroTimestamp;
   /** As of the lease; only the leaseholder raises it. */
   #gcThreshold: Timestamp = zeroTimestamp;
   #transfer: { readonly term: number; readonly to: RaftId } | undefined;
@@ -67,6 +68,11 @@ export class Lease {
 
   get start(): Timestamp {
     return this.#start;
+  }
+
+  /** See `ReplicaPort.leaseTakenAt`. */
+  get takenAt(): Timestamp {
+    return this.#takenAt;
   }
 
   /** When it was last lost, monotonic. */
@@ -186,6 +192,7 @@ export class Lease {
     this.#sequence++;
     // Above every read that an earlier leaseholder served: a voter brought its clock along (rule T1).
     this.#start = host.clock.now();
+    this.#takenAt = this.#start;
     this.#gcThreshold = readThreshold(host.engine, replica.descriptor);
     replica.closing.leaseBegins();
     replica.executor().leaseAcquired(this.#start, this.#before());

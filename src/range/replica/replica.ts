@@ -12,11 +12,15 @@
  *   suspended (a large deletion), the lease is not used.
  */
 import {
+  addMicros,
+  compareTimestamps,
   keepDescriptor,
   kvSettings,
+  laterTimestamp,
   replicaById,
   type BatchRequest,
   type BatchResponse,
+  type HlcClock,
   type KvError,
   type LockWait,
   type NodeId,
@@ -27,6 +31,7 @@ import {
   type StoreId,
   type Coordinator,
   type Timestamp,
+  type TxnMeta,
 } from '../../kv/index.ts';
 import {
   type RaftCore,
@@ -40,6 +45,7 @@ import { compareBytes, must, type Env } from '../../util/index.ts';
 import {
   type Command,
   type LowWater,
+  type OnePhaseOutcome,
   type ProposeOutcome,
   type RangeExecutor,
   type ReplicaPort,
@@ -66,6 +72,11 @@ import { Waiters } from './waiters.ts';
 export interface PeerAddress {
   readonly nodeId: NodeId;
   readonly storeId: StoreId;
+}
+
+/** Transactions that have committed by now anywhere began at or below it. */
+function beginningNow(clock: HlcClock): Timestamp {
+  return addMicros(clock.now(), clock.maxOffsetMicros);
 }
 
 /** An executor that was not used for so long is not worth its memory. */
@@ -112,6 +123,8 @@ export class Replica implements ReplicaPort, RaftHost {
   quietGroup: QuietGroup | undefined;
   /** Owned by the store's feeds: while somebody wants to know what is applied here. */
   feed: RangeFeed | undefined;
+  /** Commits of transactions that began later have been applied here one by one. */
+  #historyFrom: Timestamp;
   /** Owned by the scheduler. */
   queuedForTurn = false;
   /** Set together with `activate`, for new proposals: their turn may wait a little. */
@@ -123,6 +136,7 @@ export class Replica implements ReplicaPort, RaftHost {
     this.replicaId = start.replicaId;
     this.#descriptor = start.descriptor;
     this.#lastContactMs = host.env.clock.monotonicMs();
+    this.#historyFrom = beginningNow(host.clock);
     this.raft = new RaftNode({
       id: start.replicaId,
       log: host.raftLog.range(start.rangeId),
@@ -191,6 +205,10 @@ export class Replica implements ReplicaPort, RaftHost {
     return this.lease.start;
   }
 
+  get leaseTakenAt(): Timestamp {
+    return this.lease.takenAt;
+  }
+
   checkLease(timestamp: Timestamp): KvError | undefined {
     return this.lease.check(timestamp);
   }
@@ -205,6 +223,14 @@ export class Replica implements ReplicaPort, RaftHost {
 
   isGone(coordinator: Coordinator): boolean {
     return this.host.liveness.isGone(coordinator);
+  }
+
+  onePhaseOutcome({ id, minTimestamp }: Pick<TxnMeta, 'id' | 'minTimestamp'>): OnePhaseOutcome {
+    const { appliedCommits } = this.host;
+    const committed = appliedCommits.find(id);
+    if (committed !== undefined) return committed;
+    const knownFrom = laterTimestamp(this.#historyFrom, appliedCommits.forgottenUpTo);
+    return compareTimestamps(minTimestamp, knownFrom) > 0 ? 'none' : 'unknown';
   }
 
   countRecovery(status: 'committed' | 'aborted'): void {
@@ -438,6 +464,11 @@ export class Replica implements ReplicaPort, RaftHost {
       const { replicaId } = member;
       if (replicaById(descriptor, replicaId) === undefined) this.#noteStranger(replicaId, member);
     }
+  }
+
+  /** What this replica holds now has not all been applied by it: another one was absorbed, or a snapshot came. */
+  beginHistory(): void {
+    this.#historyFrom = beginningNow(this.host.clock);
   }
 
   /** What the feed has been told does not continue here. `span`: as for `RangeFeed.end`. */

@@ -41,6 +41,7 @@ import {
 import { type Env } from '../../util/index.ts';
 import { type KeySender } from '../ports.ts';
 import { type RaftSettings } from '../../raft/index.ts';
+import { AppliedCommits } from '../replica/applied-commits.ts';
 import { type PreparedRight, type ReplicaHost } from '../replica/host.ts';
 import { decodeTombstone } from '../replica/range-state.ts';
 import { type Replica } from '../replica/replica.ts';
@@ -99,6 +100,7 @@ export class Store implements ReplicaHost {
   readonly settings: StoreSettings;
   readonly raftSettings: RaftSettings;
   readonly counters: StoreCounters = newStoreCounters();
+  readonly appliedCommits = new AppliedCommits();
   readonly rowPrograms: RowProgramCompiler | undefined;
   readonly sender: KeySender;
   readonly db: Db;

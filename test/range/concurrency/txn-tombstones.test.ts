@@ -55,3 +55,26 @@ it('the newest tombstones are handed over, and up to where there were others', (
   expect(after.mayCreateRecord(txnOf('old', 170))).toBe(false);
   expect(after.mayCreateRecord(txnOf('young', 171))).toBe(true);
 });
+
+it('it is known up to when aborted transactions may have been forgotten', () => {
+  const tombstones = new TxnTombstones(at(10), 10);
+  const commit = (wall: number): void => {
+    const id = asTxnId(`txn ${wall}`);
+    const finished = {
+      id,
+      epoch: 0,
+      status: 'committed',
+      timestamp: at(wall),
+      ignoredSequences: [],
+    } as const;
+    tombstones.addFinished(finished, at(wall));
+  };
+  for (let wall = 100; wall < 200; wall++) commit(wall);
+  expect(tombstones.abortsForgottenUpTo).toEqual(at(10));
+  ended(tombstones, 200);
+  for (let wall = 201; tombstones.finished(asTxnId('txn 200')) !== undefined; wall++) {
+    expect(tombstones.abortsForgottenUpTo).toEqual(at(10));
+    commit(wall);
+  }
+  expect(tombstones.abortsForgottenUpTo).toEqual(at(200));
+});

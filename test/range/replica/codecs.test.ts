@@ -143,6 +143,17 @@ describe('codecs', () => {
         clears: [],
         timestamp: { wall: 1, logical: 0 },
       },
+      {
+        writes: [{ key: Buffer.from('k'), value: Buffer.from('v') }],
+        statsDelta: zeroStats,
+        trigger: undefined,
+        clears: [],
+        timestamp: { wall: 2 ** 51, logical: 0 },
+        committed: {
+          id: asTxnId('00112233445566778899aabbccddeeff'),
+          timestamp: { wall: 2 ** 51 - 7, logical: 3 },
+        },
+      },
     ];
     for (const command of commands) {
       const split =
