@@ -8,12 +8,21 @@ import { indexPrefix, systemKey } from '../../src/encoding/index.ts';
 import { containsKey, KvFailure } from '../../src/kv/index.ts';
 import { checkReplicas } from '../../src/sim/checks.ts';
 import { type SimCluster, type World } from '../../src/sim/index.ts';
+import { type Replica } from '../../src/range/replica/replica.ts';
 import { linksBetween } from '../../src/sim/links.ts';
 import { ClusterDb } from '../../src/txn/index.ts';
 import { must, sleep } from '../../src/util/index.ts';
 import { calmCluster, finish, outside } from './harness.ts';
 
 const key = systemKey('takeover');
+
+type Machine = ReturnType<SimCluster['serving']>[number];
+
+function replicaOn({ node }: Machine): Replica | undefined {
+  return [...node.store.replicas.values()].find(
+    (each) => each.initialised && containsKey(each.descriptor, key),
+  );
+}
 
 function holderOf(cluster: SimCluster): number {
   const index = findHolder(cluster);
@@ -22,13 +31,7 @@ function holderOf(cluster: SimCluster): number {
 }
 
 function findHolder(cluster: SimCluster): number | undefined {
-  return cluster
-    .serving()
-    .find(({ node }) =>
-      [...node.store.replicas.values()].some(
-        (each) => each.initialised && each.holdsLease && containsKey(each.descriptor, key),
-      ),
-    )?.index;
+  return cluster.serving().find((machine) => replicaOn(machine)?.holdsLease === true)?.index;
 }
 
 /** Longest time without an acknowledged write on `through`, from now until `untilMs`. */
@@ -102,12 +105,8 @@ interface Ends {
 }
 
 /** Transactions of one write each, through `gateway`, for 5 s in which `disturb` strikes. */
-function writesUnder(
-  world: World,
-  { node: gateway }: ReturnType<SimCluster['serving']>[number],
-  disturb: () => void,
-): Ends {
-  const { db } = gateway;
+function writesUnder(world: World, gateway: Machine, disturb: () => void): Ends {
+  const { db } = gateway.node;
   if (!(db instanceof ClusterDb)) throw new Error('a node has another Db');
   const untilMs = world.nowMs + 5_000;
   const told = new Map<string, string>();
@@ -158,12 +157,8 @@ it('what a replica has applied before a restart it does not know of', async () =
       const { world, cluster } = replicated(seed);
       someTimeLater(world);
       const holder = holderOf(cluster);
-      const isReplica = ({ node }: ReturnType<SimCluster['serving']>[number]): boolean =>
-        [...node.store.replicas.values()].some(
-          (each) => each.initialised && containsKey(each.descriptor, key),
-        );
-      const replicas = cluster.serving().filter(isReplica);
-      const gateway = must(cluster.serving().find((each) => !isReplica(each)));
+      const replicas = cluster.serving().filter((each) => replicaOn(each) !== undefined);
+      const gateway = must(cluster.serving().find((each) => replicaOn(each) === undefined));
       const checkpoints: Promise<void>[] = [];
       const ends = writesUnder(world, gateway, () => {
         // What is asked of the leaseholder is done; the answers do not come.

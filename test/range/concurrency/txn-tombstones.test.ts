@@ -21,15 +21,19 @@ function txnOf(name: string, began: number): TxnMeta {
   };
 }
 
-function ended(tombstones: TxnTombstones, wall: number): void {
+function ended(
+  tombstones: TxnTombstones,
+  wall: number,
+  status: 'committed' | 'aborted' = 'aborted',
+): void {
   const id = asTxnId(`txn ${wall}`);
   const finished = {
     id,
     epoch: 0,
-    status: 'aborted',
+    status,
     timestamp: at(wall),
     ignoredSequences: [],
-  } as const;
+  };
   tombstones.addFinished(finished, at(wall));
 }
 
@@ -58,23 +62,12 @@ it('the newest tombstones are handed over, and up to where there were others', (
 
 it('it is known up to when aborted transactions may have been forgotten', () => {
   const tombstones = new TxnTombstones(at(10), 10);
-  const commit = (wall: number): void => {
-    const id = asTxnId(`txn ${wall}`);
-    const finished = {
-      id,
-      epoch: 0,
-      status: 'committed',
-      timestamp: at(wall),
-      ignoredSequences: [],
-    } as const;
-    tombstones.addFinished(finished, at(wall));
-  };
-  for (let wall = 100; wall < 200; wall++) commit(wall);
+  for (let wall = 100; wall < 200; wall++) ended(tombstones, wall, 'committed');
   expect(tombstones.abortsForgottenUpTo).toEqual(at(10));
   ended(tombstones, 200);
   for (let wall = 201; tombstones.finished(asTxnId('txn 200')) !== undefined; wall++) {
     expect(tombstones.abortsForgottenUpTo).toEqual(at(10));
-    commit(wall);
+    ended(tombstones, wall, 'committed');
   }
   expect(tombstones.abortsForgottenUpTo).toEqual(at(200));
 });
