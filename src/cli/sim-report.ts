@@ -21,8 +21,8 @@ export function describeRun(result: SimResult, factor: number, replay: string): 
 }
 
 /** One of many runs: to be held against the same seed elsewhere. */
-export function describeHash({ seed, traceHash }: SimResult): string {
-  return `seed ${seed}: trace hash ${traceHash}`;
+export function describeHash({ seed, traceHash, events }: SimResult): string {
+  return `seed ${seed}: trace hash ${traceHash}, events ${events}`;
 }
 
 /** Adds up many runs. */

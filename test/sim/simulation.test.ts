@@ -18,7 +18,8 @@ const program = resolve(import.meta.dirname, '../../bin/skein.cjs');
 const repeated = Array.from({ length: Math.min(20, runs) }, (_, i) => firstSeed + i);
 
 let all: Promise<Finished>;
-const hashes = new Map<number, string>();
+/** Of the runs in this process, by seed: trace hash and events. */
+const traces = new Map<number, string>();
 
 beforeAll(() => {
   const args = { seed: firstSeed, runs, seconds, jobs: 2 };
@@ -31,7 +32,7 @@ it.each(repeated)(
   async (seed) => {
     const result = await simulate(seed, seconds);
     expect(result.problems).toEqual([]);
-    hashes.set(seed, result.traceHash);
+    traces.set(seed, `trace hash ${result.traceHash}, events ${result.events}`);
   },
   300_000,
 );
@@ -54,8 +55,8 @@ it(
 
 it('the same seed gave the same run, and each seed another one', async () => {
   const { stdout: output } = await all;
-  const hashOf = (seed: number): string | undefined =>
-    new RegExp(`^seed ${seed}: trace hash (\\S+)$`, 'mu').exec(output)?.[1];
-  expect(repeated.map((seed) => [seed, hashOf(seed)])).toEqual([...hashes]);
-  expect(new Set(hashes.values()).size).toBe(repeated.length);
+  const traceOf = (seed: number): string | undefined =>
+    new RegExp(`^seed ${seed}: (trace hash .*)$`, 'mu').exec(output)?.[1];
+  expect(repeated.map((seed) => [seed, traceOf(seed)])).toEqual([...traces]);
+  expect(new Set(traces.values()).size).toBe(repeated.length);
 });
