@@ -12,6 +12,7 @@ import {
   compareTimestamps,
   containsKey,
   equalTimestamps,
+  KvFailure,
   requestSpan,
   type BatchResponse,
   type BufferedVersion,
@@ -153,7 +154,14 @@ async function commitInOnePhase(
 async function settleOnePhase(txn: ClusterTxn, lost: KvError): Promise<Timestamp> {
   txn.parts.counters.onePhaseCommitsSettled++;
   const settle = endRequest(txn, { commit: false, onePhase: true, lockSpans: [] });
-  const response = await txn.parts.router.sendToOneRange(txn.header({}, false), [settle]);
+  let response: BatchResponse | undefined;
+  try {
+    response = await txn.parts.router.sendToOneRange(txn.header({}, false), [settle]);
+  } catch (error) {
+    // Whatever became of the question, it does not say that the commit was not made.
+    if (error instanceof KvFailure) return txn.fail(lost);
+    throw error;
+  }
   const result = response?.kind === 'ok' ? response.results[0] : undefined;
   if (result?.kind !== 'end-txn') return txn.fail(lost);
   if (result.status === 'committed') return concludeCommit(txn, result, []);

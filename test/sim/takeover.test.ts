@@ -133,22 +133,36 @@ function writesUnder(world: World, gateway: Machine, disturb: () => void): Ends 
   return { told, settled: db.counters.onePhaseCommitsSettled };
 }
 
-it("nobody is left in doubt when the leaseholder's node is gone", async () => {
-  let settled = 0;
-  for (let seed = 1; seed <= 6; seed++) {
-    await outside(() => {
-      const { world, cluster } = replicated(seed);
-      someTimeLater(world);
-      const holder = holderOf(cluster);
-      const gateway = must(cluster.serving().find(({ index }) => index !== holder));
-      const ends = writesUnder(world, gateway, () => cluster.crash(holder, 'process'));
-      const others = [...ends.told.values()].filter((end) => end !== 'made' && end !== 'txn-retry');
-      expect(others).toEqual([]);
-      settled += ends.settled;
-    });
-  }
-  expect(settled).toBeGreaterThan(0);
-}, 120_000);
+it.each([
+  ['', false],
+  [', right behind a split', true],
+])(
+  "nobody is left in doubt when the leaseholder's node is gone%s",
+  async (_, splits) => {
+    let settled = 0;
+    for (let seed = 1; seed <= 6; seed++) {
+      await outside(() => {
+        const { world, cluster } = replicated(seed);
+        someTimeLater(world);
+        const holder = holderOf(cluster);
+        const gateway = must(cluster.serving().find(({ index }) => index !== holder));
+        const split: Promise<unknown>[] = [];
+        const ends = writesUnder(world, gateway, () => {
+          if (splits) split.push(gateway.node.db.split(systemKey('takeover 4')));
+          world.after(300, () => cluster.crash(holder, 'process'));
+        });
+        finish(world, Promise.all(split));
+        const others = [...ends.told.values()].filter(
+          (end) => end !== 'made' && end !== 'txn-retry',
+        );
+        expect(others).toEqual([]);
+        settled += ends.settled;
+      });
+    }
+    expect(settled).toBeGreaterThan(0);
+  },
+  120_000,
+);
 
 it('what a replica has applied before a restart it does not know of', async () => {
   let inDoubt = 0;

@@ -9,7 +9,7 @@ import {
   type Txn,
 } from '../../src/kv/index.ts';
 import { scriptKey as key, withTime } from './db-script.ts';
-import { TestCluster } from './test-cluster.ts';
+import { type TestReplica, TestCluster } from './test-cluster.ts';
 import { VirtualEnv } from './virtual-env.ts';
 
 const bytes = (text: string): Buffer => Buffer.from(text);
@@ -133,10 +133,64 @@ describe('a one-phase commit whose answer is lost', () => {
     expect(await read(cluster)).toBeUndefined();
   });
 
+  it.each([
+    ['at once', () => undefined, 'txn-aborted'],
+    ['after a lease', (right: TestReplica) => right.renewLease(), 'txn-pushed'],
+    ['after a rest', (right: TestReplica) => expect(right.rest()).toBe(true), 'txn-pushed'],
+  ] as const)(
+    'nor when its range was split before and is merged again, %s',
+    async (_, rests, error) => {
+      const env = new VirtualEnv();
+      const cluster = new TestCluster(env);
+      await read(cluster);
+      const whole = cluster.replicaFor(key('m'));
+      await withTime(env, cluster.splitQuietly(key('k')));
+      // The gateway has not heard of the split: the commit is addressed to the left side, and arrives when that is whole again.
+      await env.runFor(2_000);
+      const txn = cluster.db.begin();
+      txn.put(key('m'), bytes('1'));
+      const late: BatchRequest[] = [];
+      loseAnswers(cluster, (batch) => {
+        late.push(batch);
+      });
+      expect(await commit(txn, env)).toBe('txn-retry');
+      rests(cluster.replicaFor(key('m')));
+      await env.runFor(100);
+      await withTime(env, cluster.merge(key('a')));
+      const [batch] = late;
+      if (batch === undefined) throw new Error('no commit was sent');
+      expect(batch.header.rangeId).toBe(whole.rangeId);
+      const response = await withTime(env, whole.executor.execute(batch));
+      expect(response.kind === 'error' ? response.error.kind : response.kind).toBe(error);
+    },
+  );
+
+  it('is known by its tombstone when its store has forgotten it', async () => {
+    const { cluster, env, txn } = start();
+    cluster.forgetsCommits = true;
+    loseAnswers(cluster, (batch) => serve(cluster, batch));
+    expect(await commit(txn, env)).toEqual(txn.meta.writeTimestamp);
+  });
+
+  it('stays ambiguous when the question cannot be asked', async () => {
+    const { cluster, env, txn } = start();
+    loseAnswers(cluster, (batch) => serve(cluster, batch));
+    const lost = cluster.intercept;
+    cluster.intercept = (batch) => {
+      if (isCommit(batch)) return lost?.(batch);
+      throw new KvFailure({ kind: 'corruption', reason: 'the answer has another shape' });
+    };
+    expect(await commit(txn, env)).toBe('ambiguous-result');
+    expect(txn.status).toBe('ambiguous');
+  });
+
   it('is ambiguous when nobody knows any more', async () => {
     const { cluster, env, txn } = start();
     cluster.forgetsCommits = true;
-    cluster.loseAnswer = () => true;
+    loseAnswers(cluster, async (batch) => {
+      expect((await serve(cluster, batch)).kind).toBe('ok');
+      cluster.replicaFor(key('a')).renewLease();
+    });
     expect(await commit(txn, env)).toBe('ambiguous-result');
     expect(txn.status).toBe('ambiguous');
     expect(await read(cluster)).toBe('1');

@@ -59,7 +59,7 @@ const nodeId = asNodeId(1);
 const storeId = asStoreId(1);
 const replica = { nodeId, storeId, replicaId: asReplicaId(1), kind: 'voter' as const };
 
-class TestReplica implements ReplicaPort {
+export class TestReplica implements ReplicaPort {
   readonly nodeId = nodeId;
   readonly storeId = storeId;
   readonly cluster: TestCluster;

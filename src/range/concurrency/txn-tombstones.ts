@@ -72,22 +72,21 @@ export class TxnTombstones {
     return { tombstones: tombstones.reverse(), txnsUpTo };
   }
 
-  /** What was done to transactions elsewhere counts as if it had been done here. */
+  /** What was done to transactions elsewhere counts as if it had been done here, and what was forgotten there as forgotten here. */
   adopt({ tombstones, txnsUpTo }: Pick<Handover, 'tombstones' | 'txnsUpTo'>): void {
     this.#lowWater = laterTimestamp(this.#lowWater, txnsUpTo);
+    this.#abortsForgottenUpTo = laterTimestamp(this.#abortsForgottenUpTo, txnsUpTo);
     for (const tombstone of tombstones) this.#add(tombstone);
   }
 
   /** `now`: the leaseholder's clock, at or above the beginning of the transaction. */
   addFinished(finished: FinishedTxn, now: Timestamp): void {
-    const { id: txnId } = finished;
-    this.#add({ txnId, finished, pushedTo: this.pushedTo(txnId), at: now });
+    this.#add({ txnId: finished.id, finished, pushedTo: zeroTimestamp, at: now });
   }
 
   /** The transaction may not commit below `timestamp`. */
   addPush(txnId: TxnId, timestamp: Timestamp, now: Timestamp): void {
-    const pushedTo = laterTimestamp(this.pushedTo(txnId), timestamp);
-    this.#add({ txnId, finished: this.finished(txnId), pushedTo, at: now });
+    this.#add({ txnId, finished: undefined, pushedTo: timestamp, at: now });
   }
 
   finished(txnId: TxnId): FinishedTxn | undefined {
@@ -116,13 +115,17 @@ export class TxnTombstones {
     return this.#young.entries.get(txnId) ?? this.#old.entries.get(txnId);
   }
 
-  #add(tombstone: TxnTombstone): void {
+  /** Beside what is known of the transaction: the sides of a split each learn of it, and a merge brings both together. */
+  #add(learnt: TxnTombstone): void {
+    const { txnId } = learnt;
+    const known = this.#find(txnId);
+    const finished = learnt.finished ?? known?.finished;
+    const pushedTo = laterTimestamp(learnt.pushedTo, known?.pushedTo ?? zeroTimestamp);
+    const at = laterTimestamp(learnt.at, known?.at ?? zeroTimestamp);
     const young = this.#young;
-    young.entries.set(tombstone.txnId, tombstone);
-    young.max = laterTimestamp(young.max, tombstone.at);
-    if (tombstone.finished?.status === 'aborted') {
-      young.maxAborted = laterTimestamp(young.maxAborted, tombstone.at);
-    }
+    young.entries.set(txnId, { txnId, finished, pushedTo, at });
+    young.max = laterTimestamp(young.max, at);
+    if (finished?.status === 'aborted') young.maxAborted = laterTimestamp(young.maxAborted, at);
     if (young.entries.size < this.#maxEntries) return;
     const { max, maxAborted } = this.#old;
     this.#lowWater = laterTimestamp(this.#lowWater, max);

@@ -173,11 +173,13 @@ function settleOnePhase(
   record: TxnRecord | undefined,
 ): Outcome {
   const outcome = ctx.state.port.onePhaseOutcome(txn);
-  if (outcome === 'unknown') {
+  const isKnown = ctx.state.tombstones.finished(txn.id)?.status === 'committed';
+  if (outcome === 'unknown' && !isKnown) {
     const reason = 'nobody knows what became of the commit any more';
     return failed({ kind: 'ambiguous-result', reason });
   }
-  return outcome === 'none' ? abort(ctx, txn, request, record) : ok(endedBefore(outcome));
+  const isApplied = outcome !== 'none' && outcome !== 'unknown';
+  return isApplied ? ok(endedBefore(outcome)) : abort(ctx, txn, request, record);
 }
 
 function abort(

@@ -471,6 +471,11 @@ export class Replica implements ReplicaPort, RaftHost {
     this.#historyFrom = beginningNow(this.host.clock);
   }
 
+  /** Below a split: what was applied one by one to the left side was so to its keys, too. */
+  inheritHistory(left: Replica): void {
+    this.#historyFrom = left.#historyFrom;
+  }
+
   /** What the feed has been told does not continue here. `span`: as for `RangeFeed.end`. */
   endFeed(end: RangeFeedEnd, span?: { readonly start: Buffer; readonly end: Buffer }): void {
     this.feed?.end(end, span);

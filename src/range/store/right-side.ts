@@ -78,6 +78,7 @@ export function prepareRight(
         statsIndex: floor.index,
       });
       store.addReplica(replica);
+      replica.inheritHistory(left);
       replica.closed.learn(left.closedTimestamp);
       replica.closed.inherit(left.closed);
       store.counters.splits++;

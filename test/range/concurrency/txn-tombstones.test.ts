@@ -71,3 +71,23 @@ it('it is known up to when aborted transactions may have been forgotten', () => 
   }
   expect(tombstones.abortsForgottenUpTo).toEqual(at(200));
 });
+
+it('a merge brings together what both sides of a split have learnt', () => {
+  const left = new TxnTombstones(at(10));
+  const right = new TxnTombstones(at(10));
+  const id = asTxnId('pushed before the split');
+  left.addPush(id, at(50), at(40));
+  left.copyTo(right);
+  left.addPush(id, at(90), at(60));
+  const finished = { id, epoch: 0, timestamp: at(90), ignoredSequences: [] };
+  left.addFinished({ ...finished, status: 'aborted' }, at(100));
+  left.adopt(right.newest(1 << 20));
+  expect(left.finished(id)?.status).toBe('aborted');
+  expect(left.pushedTo(id)).toEqual(at(90));
+});
+
+it('aborts that the right side has forgotten are forgotten by the merged range', () => {
+  const left = new TxnTombstones(at(10));
+  left.adopt({ tombstones: [], txnsUpTo: at(70) });
+  expect(left.abortsForgottenUpTo).toEqual(at(70));
+});
