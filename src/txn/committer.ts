@@ -26,7 +26,7 @@ import {
   type WriteBuffer,
 } from '../kv/index.ts';
 import { addressOf } from '../encoding/index.ts';
-import { emptyBytes } from '../util/index.ts';
+import { emptyBytes, yieldTurn } from '../util/index.ts';
 import { cleanUp } from './clean-up.ts';
 import { type ClusterTxn } from './cluster-txn.ts';
 import {
@@ -341,9 +341,13 @@ export async function flushWrites(txn: ClusterTxn, buffer: WriteBuffer): Promise
     return { writes, bytes };
   };
   let failed = false;
+  let turn = Promise.resolve();
   const worker = async (): Promise<void> => {
     while (!failed && next < versions.length) {
       try {
+        // Where the range is here, a piece is evaluated within one turn of the event loop: one at a time.
+        turn = turn.then(() => yieldTurn(txn.parts.env));
+        await turn;
         const { writes, bytes } = piece();
         await txn.paceBulk(bytes);
         await writeIntents(txn, () => writes.map((version) => requestOf(txn, version)));

@@ -230,7 +230,7 @@ async function intentsBefore(
       const { intent } = head;
       if (intent === undefined || intent.timestamp.wall >= before) return;
       if (found.size >= maxTxns && !found.has(intent.txnId)) return;
-      const each = foundOf(found, ownerOf(intent));
+      const each = found.get(intent.txnId) ?? foundOf(found, ownerOf(intent));
       const key = Buffer.from(keyOfHead(engineKey));
       if (each.keys.length < manyIntents) each.keys.push(key);
       else each.last = key;

@@ -1,4 +1,5 @@
 /** COPY FROM STDIN: pieces of data to rows, rows into the table. Memory stays bounded: a piece at a time. */
+import { yieldTurn } from '../../../util/index.ts';
 import { type ColumnDescriptor, type TableDescriptor } from '../../catalog/index.ts';
 import { sqlError, SqlFailure } from '../../errors.ts';
 import { type Datum, typeOps } from '../../types/index.ts';
@@ -23,6 +24,12 @@ export interface CopyInTarget {
   /** Commits the transaction; undefined when more may follow in it. */
   readonly commit: (() => Promise<void>) | undefined;
 }
+
+/**
+ * Rows between two turns of the event loop. The socket hands over megabytes in one turn when the client is fast, and the node
+ * has leases to keep meanwhile.
+ */
+const rowsPerTurn = 512;
 
 /** Where an error happened, for its CONTEXT line. */
 interface Position {
@@ -67,6 +74,7 @@ async function copyText(target: CopyInTarget, sink: RowSink, position: Position)
       count++;
       const wait = sink.add(parse(record));
       if (wait !== undefined) await wait;
+      if (count % rowsPerTurn === 0) await yieldTurn(context.env);
     }
   };
   while (true) {
@@ -169,6 +177,7 @@ async function copyBinary(
       count++;
       const wait = sink.add(row);
       if (wait !== undefined) await wait;
+      if (count % rowsPerTurn === 0) await yieldTurn(context.env);
     }
     context.checkCanceled();
   }
