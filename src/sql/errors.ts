@@ -109,6 +109,8 @@ export const sqlStates = {
   idleSessionTimeout: '57P05',
   ioError: '58030',
   internalError: 'XX000',
+  /** CockroachDB's: the transaction has committed, its schema change is not complete. */
+  committedWithFailure: 'XXA00',
   dataCorrupted: 'XX001',
 } as const;
 

@@ -76,6 +76,7 @@ export const fakeParts: Pick<SqlParts, 'planStatement'> = {
       columns,
       isReadOnly: true,
       isRepeatable: true,
+      outlivesRollback: false,
       execute: async (ctx) => {
         let at = from;
         let count = 0;

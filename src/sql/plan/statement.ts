@@ -28,7 +28,7 @@ import { planPhysical } from './physical/plan.ts';
 import { type Phys } from './physical/types.ts';
 import { fastPath } from './fast-path.ts';
 import { rewrite } from './rules/index.ts';
-import { isRepeatable } from './rules/predicates.ts';
+import { isRepeatable, outlivesRollback } from './rules/predicates.ts';
 import { type PlanRequest, type PreparedPlan } from './types.ts';
 import { visitAllRels } from './walk.ts';
 
@@ -67,6 +67,7 @@ async function plan(request: PlanRequest): Promise<PreparedPlan> {
     columns: compiled.columns,
     isReadOnly: prepared.isReadOnly,
     isRepeatable: prepared.isRepeatable,
+    outlivesRollback: prepared.outlivesRollback,
     execute: async (context) => fast?.(context) ?? runStatement(compiled, context),
   };
 }
@@ -76,6 +77,7 @@ interface Prepared {
   readonly parameterTypes: readonly number[];
   readonly isReadOnly: boolean;
   readonly isRepeatable: boolean;
+  readonly outlivesRollback: boolean;
   readonly phys: Phys;
   readonly binder: Binder;
   readonly trace: ReadonlySet<string>;
@@ -106,6 +108,7 @@ async function prepare(request: PlanRequest, statement: Node, traced = false): P
     parameterTypes: binder.parameterTypes.map((type) => (type === 0 ? textOid : type)),
     isReadOnly: isReadOnly && !hasLocks(rel),
     isRepeatable: isRepeatable(rel),
+    outlivesRollback: outlivesRollback(rel),
     phys,
     binder,
     trace,
@@ -266,6 +269,7 @@ async function planExplain(request: PlanRequest, stmt: ExplainStmt): Promise<Pre
     columns,
     isReadOnly: prepared.isReadOnly || !flags.analyze,
     isRepeatable: prepared.isRepeatable && !flags.analyze,
+    outlivesRollback: prepared.outlivesRollback,
     async execute(context) {
       return new ExplainResult(prepared, flags, columns, context);
     },

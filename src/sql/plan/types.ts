@@ -34,6 +34,8 @@ export interface PreparedPlan {
   readonly isReadOnly: boolean;
   /** Run again over the same keys, given the same drawn values, it has the same rows and writes the same. */
   readonly isRepeatable: boolean;
+  /** It does something that a rollback does not take back. */
+  readonly outlivesRollback: boolean;
   /** Starts one execution; all effects happen while the result is drained. */
   execute(context: StatementContext): Promise<StatementResult>;
 }

@@ -1,7 +1,7 @@
 /** What a client is told when keys and transactions fail: KvError -> SQLSTATE, and which failures may be run anew. */
 import { unreachable } from '../../util/index.ts';
 import { formatTimestamp, KvFailure, type KvError } from '../../kv/index.ts';
-import { failureFromWire, sqlError, SqlFailure } from '../errors.ts';
+import { failureFromWire, sqlError, SqlFailure, sqlStates } from '../errors.ts';
 
 /** True for failures that mean "nothing happened, begin again": a statement on its own may be re-run. */
 export function isRestartable(error: unknown): boolean {
@@ -23,6 +23,27 @@ export function isRestartable(error: unknown): boolean {
 /** True when only the statement has to be run anew: its transaction goes on. */
 export function isStatementRetry(error: unknown): boolean {
   return error instanceof KvFailure && error.kvError.kind === 'statement-retry';
+}
+
+/**
+ * A step behind a commit failed: nobody may run the transaction again or take it for undone. What is wrong with the rows, for instance,
+ * stays as it is; failures of the cluster are told as CockroachDB tells them.
+ */
+export function failureBehindCommit(error: unknown, step: string): unknown {
+  const isOfCluster = error instanceof KvFailure || isSerializationFailure(error);
+  if (!isOfCluster) return error;
+  const { message } = toSqlFailure(error);
+  return sqlError(
+    'committedWithFailure',
+    `the transaction has committed, but a step behind it failed: ${message}`,
+    {
+      detail: step,
+    },
+  );
+}
+
+function isSerializationFailure(error: unknown): boolean {
+  return error instanceof SqlFailure && error.code === sqlStates.serializationFailure;
 }
 
 export const restartHint = 'The transaction might succeed if retried.';

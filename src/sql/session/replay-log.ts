@@ -20,6 +20,8 @@ export interface ReplayStep {
   readonly formats: ResultFormats;
   /** What the client was told. */
   readonly digest: string;
+  /** What EXECUTE found under its name. */
+  readonly executed: PreparedStatement | undefined;
 }
 
 /** Of a step, beside its text and parameters. */
@@ -35,6 +37,8 @@ const withoutTrace = new Set([
   'CheckPointStmt',
   'UnlistenStmt',
 ]);
+/** What they do stays when the transaction is rolled back. */
+const beyondRollback = new Set(['PrepareStmt', 'DeallocateStmt']);
 const repeatable = new Set(['VariableSetStmt', 'ExecuteStmt', 'LockStmt', 'ConstraintsSetStmt']);
 
 export class ReplayLog {
@@ -44,6 +48,8 @@ export class ReplayLog {
   readonly drawn = new DrawnValues();
   /** Why there is no replay. */
   refused: string | undefined;
+  /** Something was done that a rollback does not take back: the statements since the beginning cannot be run anew on their own. */
+  outlivesRollback = false;
   /** How the transaction began; undefined before its first statement, and for statements that stand alone. */
   modes: TransactionModes | undefined;
 
@@ -54,6 +60,8 @@ export class ReplayLog {
   /** Before a statement runs: is it one to be added when it has? */
   accepts(statement: PreparedStatement, modes: TransactionModes): boolean {
     this.modes ??= modes;
+    const name = statementName(statement);
+    if (beyondRollback.has(name)) this.outlivesRollback = true;
     if (this.refused !== undefined) return false;
     this.drawn.isOn = true;
     switch (statement.kind) {
@@ -61,7 +69,6 @@ export class ReplayLog {
       case 'transaction':
         return true;
       case 'control': {
-        const name = statementName(statement);
         if (withoutTrace.has(name)) return false;
         if (!repeatable.has(name)) this.refuse('a cursor or the like was used');
         return this.refused === undefined;
@@ -100,7 +107,13 @@ export class ReplayLog {
     this.drawn.clear();
   }
 
+  /** A BEGIN behind other statements says how all of them run: no query has been among them. */
+  beginAs(modes: TransactionModes): void {
+    if (this.modes !== undefined) this.modes = modes;
+  }
+
   clear(): void {
+    this.outlivesRollback = false;
     if (this.modes === undefined && this.refused === undefined) return;
     this.modes = undefined;
     this.refused = undefined;

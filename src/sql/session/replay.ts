@@ -9,6 +9,8 @@ export interface ReplayPort {
   readonly transaction: SessionTransaction;
   /** Of the catalog that the open transaction sees. */
   catalogVersion(): number;
+  /** The session has what the step found there: prepared statements are not part of a transaction. */
+  isAsBefore(step: ReplayStep): boolean;
   /** Runs one statement; its answer goes to `out`. */
   run(step: ReplayStep, out: DigestOutput): Promise<void>;
   /** Before another try, counted from 1. */
@@ -28,6 +30,9 @@ export function isAgain(error: unknown): boolean {
 export async function replay(port: ReplayPort): Promise<string | undefined> {
   const { transaction } = port;
   const { log } = transaction;
+  if (log.refused !== undefined) return log.refused;
+  if (!log.steps.every((step) => port.isAsBefore(step)))
+    log.refuse('a prepared statement was replaced');
   if (log.refused !== undefined) return log.refused;
   const { savepoints } = transaction;
   let refused: string | undefined = 'it was cancelled';

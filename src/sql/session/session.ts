@@ -222,6 +222,13 @@ export class Session {
     }
   }
 
+  /** What an EXECUTE runs now; undefined for other statements, and where its name stands for nothing. */
+  executedBy({ parsed }: PreparedStatement): PreparedStatement | undefined {
+    const statement = parsed?.statement;
+    if (statement?.kind !== 'postgres' || !('ExecuteStmt' in statement.node)) return undefined;
+    return this.statements.get(statement.node.ExecuteStmt.name ?? '');
+  }
+
   /** Throws 26000. */
   statement(name: string): PreparedStatement {
     const statement = this.statements.get(name);

@@ -99,12 +99,13 @@ export class SimpleQueries {
 
   /**
    * Several statements in one message are one implicit transaction, cut by transaction statements among
-   * them (PostgreSQL 55.2.2.1). Such a part is run again as a whole if it has to restart.
+   * them (PostgreSQL 55.2.2.1). Such a part is run again as a whole if it has to restart, unless something it did stays.
    */
   async #runSeveral(statements: readonly ParsedStatement[], out: ClientOutput): Promise<void> {
     const session = this.#session;
     /** Where the implicit transaction that is open began; undefined when it did not begin in this message. */
     let begun: { readonly at: number; readonly mark: number } | undefined;
+    let outlivesRollback = false;
     let attempts = 0;
     for (let i = 0; i < statements.length; i++) {
       const parsed = statements[i];
@@ -112,15 +113,20 @@ export class SimpleQueries {
       const isLast = i === statements.length - 1;
       if (i > 0) session.startTimeout();
       const before = session.transaction.state;
-      if (before === 'idle') begun = { at: i, mark: out.mark() };
-      else if (before === 'explicit') begun = undefined;
+      if (before === 'idle') {
+        begun = { at: i, mark: out.mark() };
+        outlivesRollback = false;
+      } else if (before === 'explicit') begun = undefined;
       const run: Run = { params: noParams, formats: textFormats, describe: true, out };
       try {
         await session.runner.run(adHoc(parsed), run, isLast && before === 'idle');
+        outlivesRollback ||= session.transaction.log.outlivesRollback;
         if (isLast && session.transaction.state === 'implicit') await session.runner.commit();
       } catch (error) {
+        const { state, log } = session.transaction;
+        outlivesRollback ||= log.outlivesRollback;
         const mayRestart =
-          begun !== undefined && session.transaction.state !== 'explicit' && isAgain(error);
+          begun !== undefined && state !== 'explicit' && !outlivesRollback && isAgain(error);
         if (
           !mayRestart ||
           attempts >= session.services.limits.retries ||

@@ -98,7 +98,13 @@ export class StatementRunner {
     const digest = new DigestOutput(out);
     await runTransactionStatement(this.#session, statement, digest);
     if (isLogged) {
-      transaction.log.add({ statement, params: noParams, formats: [], digest: digest.digest() });
+      transaction.log.add({
+        statement,
+        params: noParams,
+        formats: [],
+        digest: digest.digest(),
+        executed: undefined,
+      });
     }
   }
 
@@ -114,8 +120,9 @@ export class StatementRunner {
     for (let attempt = 1; ; attempt++) {
       const out = isLogged ? new DigestOutput(run.out) : run.out;
       this.#session.output = out;
+      const executed = this.#session.executedBy(statement);
       const note = (digest: string | undefined): void =>
-        transaction.log.add({ statement, params, formats, digest });
+        transaction.log.add({ statement, params, formats, digest, executed });
       try {
         await this.#runOnce(statement, { ...run, out }, false);
         if (out instanceof DigestOutput) note(out.digest());
@@ -172,6 +179,7 @@ export class StatementRunner {
     const refused = await replay({
       transaction: this.#transaction,
       catalogVersion: () => this.#session.catalog.snapshot.version,
+      isAsBefore: ({ statement, executed }) => this.#session.executedBy(statement) === executed,
       run: ({ statement, params, formats }, out) => {
         this.#session.checkCanceled();
         this.#session.output = out;
@@ -229,7 +237,9 @@ export class StatementRunner {
         const wait = out.rows(batch);
         if (wait !== undefined) await wait;
       }
-      if (this.#session.isCanceled) this.#session.checkCanceled();
+      // A lone statement has committed before its first row is told: then a cancel comes too late.
+      const isCommitted = this.#transaction.txn?.status === 'committed';
+      if (this.#session.isCanceled && !isCommitted) this.#session.checkCanceled();
     }
     return result.tag();
   }
@@ -275,7 +285,9 @@ export class StatementRunner {
     const txn = await this.#transaction.require(past);
     const plan = await this.#session.planner.plan(statement);
     if (this.#transaction.readOnly && !plan.isReadOnly) throw readOnlyError(statement);
-    if (!plan.isRepeatable) this.#transaction.log.refuse('something was asked for that may change');
+    const { log } = this.#transaction;
+    if (!plan.isRepeatable) log.refuse('something was asked for that may change');
+    if (plan.outlivesRollback) log.outlivesRollback = true;
     await this.beginStatement(txn);
     // A lone point read needs no timestamp of its own; AS OF SYSTEM TIME has one. What waits for locks together with
     // the commit would wait without limit.

@@ -72,6 +72,7 @@ function begin(session: Session, node: TransactionStmt, asOf: Node | undefined):
   }
   applyModes(session, node.options ?? []);
   if (at !== undefined) transaction.readAsOf(at);
+  transaction.log.beginAs(transaction.modes);
 }
 
 async function commit(session: Session, node: TransactionStmt): Promise<string> {

@@ -24,6 +24,7 @@ import { systemKey } from '../../encoding/index.ts';
 import { type SessionCatalog, type WriterMark } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
 import { GuardedTxn } from './guarded-txn.ts';
+import { failureBehindCommit } from './kv-errors.ts';
 import { ReplayLog } from './replay-log.ts';
 import { kvIsolation, type SqlIsolation, type TransactionModes } from './isolation.ts';
 import { type SessionSettings } from './settings.ts';
@@ -222,7 +223,13 @@ export class SessionTransaction {
   /** After `commitKeys`: runs the steps of schema changes and goes idle. */
   async finish(): Promise<void> {
     try {
-      for (const step of this.ddl.steps) await step.run();
+      for (const step of this.ddl.steps) {
+        try {
+          await step.run();
+        } catch (error) {
+          throw failureBehindCommit(error, step.description);
+        }
+      }
     } finally {
       await this.#end(true);
     }

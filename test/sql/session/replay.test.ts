@@ -273,3 +273,108 @@ it('what an open cursor has left when another statement begins is read, within t
   ).toHaveLength(6);
   await small.stop();
 });
+
+describe('a replay does what it replays', () => {
+  const prepare = (name: string, sql: string): Promise<string[]> =>
+    run(`prepare ${name} as ${sql}`);
+
+  it('at the level of a BEGIN that came behind another statement', async () => {
+    await run('set extra_float_digits = 0; begin isolation level serializable; select v from t');
+    const levels: unknown[] = [];
+    const { db } = running;
+    const begin = db.begin.bind(db);
+    db.begin = (options) => {
+      levels.push(options?.isolation);
+      return begin(options);
+    };
+    await run('update t set v = 0 where id = 2');
+    failures = [retry];
+    expect(await run('commit')).toEqual(['COMMIT']);
+    expect(levels).toEqual(['serializable']);
+  });
+
+  it('and not when a prepared statement of that name is another one by now', async () => {
+    await run('create table w (v int)');
+    await run('begin');
+    await prepare('p', 'insert into w values (1)');
+    await run('execute p');
+    await run('deallocate p');
+    await prepare('p', 'insert into w values (2)');
+    await run('execute p');
+    failures = [retry];
+    expect(await run('commit')).toEqual(['40001']);
+    expect(await run('select count(*) from w')).toEqual(['0']);
+  });
+
+  it('also with the prepared statement that is still there', async () => {
+    await prepare('p', 'update t set v = v + 1 where id = 1');
+    await run('begin');
+    await run('execute p');
+    failures = [retry];
+    expect(await run('commit')).toEqual(['COMMIT']);
+    expect(await run('select v from t where id = 1')).toEqual(['11']);
+  });
+});
+
+describe('several statements in one message', () => {
+  it('begin again when nothing outlives the rollback', async () => {
+    failures = [retry];
+    const text = "select nextval('s') > 0; update t set v = v + 1 where id = 1";
+    await run('create sequence s');
+    expect(await run(text)).toEqual(['t', 'UPDATE 1']);
+    expect(await run('select v from t where id = 1')).toEqual(['11']);
+  });
+
+  it.each([
+    ['select pg_advisory_lock(7)', 'select pg_advisory_unlock(7)', 't'],
+    ['prepare q as select 1; select setseed(0.5)', 'execute q', '1'],
+    ["select setval('s', 5)", "select nextval('s')", '6'],
+  ])('do not when one has done what stays: %s', async (first, look, found) => {
+    await run('create sequence s');
+    failures = [retry];
+    const answer = await run(`${first}; update t set v = v + 1 where id = 1`);
+    expect(answer.at(-1)).toBe('40001');
+    expect(await run(look)).toEqual([found]);
+    expect(await run('select v from t where id = 1')).toEqual(['10']);
+  });
+});
+
+describe('behind the commit', () => {
+  it('a cancel comes too late, also for rows of RETURNING', async () => {
+    const { db } = running;
+    const begin = db.begin.bind(db);
+    db.begin = (options) => {
+      const txn = begin(options);
+      const commit = txn.commit.bind(txn);
+      txn.commit = async (how) => {
+        const at = await commit(how);
+        session.cancel('timeout');
+        return at;
+      };
+      return txn;
+    };
+    expect(await run('insert into t values (9, 90) returning id')).toEqual(['9']);
+    expect(await run('select count(*) from t where id = 9', other)).toEqual(['1']);
+  });
+
+  it.each([
+    ['unavailable', 'create table fresh (id int)'],
+    ['txn-aborted', 'insert into t values (9, 90); create table fresh (id int)'],
+  ] as const)(
+    'a step that fails (%s) is neither run again nor called undone',
+    async (kind, sql) => {
+      const { db } = running;
+      const runTxn = db.run.bind(db);
+      let fails = true;
+      db.run = (options, body) => {
+        if (options.name !== 'catalog nodes' || !fails) return runTxn(options, body);
+        fails = false;
+        return Promise.reject(new KvFailure({ kind, reason: 'test' }));
+      };
+      expect((await run(sql)).at(-1)).toBe('XXA00');
+      expect(await run("select count(*) from pg_class where relname = 'fresh'", other)).toEqual([
+        '1',
+      ]);
+    },
+  );
+});

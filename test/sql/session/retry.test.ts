@@ -75,6 +75,7 @@ beforeEach(async () => {
         columns,
         isReadOnly,
         isRepeatable,
+        outlivesRollback: false,
         execute: async (context) => {
           runs++;
           let step = 0;

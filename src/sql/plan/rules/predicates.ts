@@ -45,6 +45,20 @@ const repeatableCalls = new Set([
   'unique_rowid',
 ]);
 
+/** Volatile, and nothing of what they do outlives a rollback. */
+const undoneCalls = new Set([...repeatableCalls, 'currval', 'lastval', 'pg_sleep']);
+
+/** True when a function is called whose effect a rollback does not take back: `pg_advisory_lock`, `setval`, `setseed`. */
+export function outlivesRollback(rel: Rel): boolean {
+  let outlives = false;
+  visitAllRels(rel, (node) => {
+    visitCalls(node, ({ volatility, name }) => {
+      if (volatility === 'volatile' && !undoneCalls.has(name)) outlives = true;
+    });
+  });
+  return outlives;
+}
+
 /** False when a second run over the same keys, given the same drawn values, may have other rows or write other values. */
 export function isRepeatable(rel: Rel): boolean {
   let repeatable = true;
