@@ -215,7 +215,8 @@ function changedSince(
 
 /**
  * The intent with one more write of the same epoch; undefined when that write is there already (trap
- * X7). A write that arrives behind a later one takes its place in the history.
+ * X7). A write that arrives behind a later one takes its place in the history, and moves nothing: the transaction may have
+ * committed since at the intent's timestamp.
  */
 function rewrite(
   intent: Intent,
@@ -229,7 +230,7 @@ function rewrite(
   if (sequence < intent.sequence) {
     const history = intent.history.slice();
     history.splice(at === -1 ? history.length : at, 0, { sequence, value });
-    return { ...intent, timestamp: txn.writeTimestamp, history };
+    return { ...intent, history };
   }
   const history = [...intent.history, { sequence: intent.sequence, value: intent.value }];
   return newIntent(txn, { sequence, value, history });

@@ -88,6 +88,8 @@ export class ClusterTxn implements Txn {
   readonly assumed = new SortedMap<Buffer>();
   status: Txn['status'] = 'open';
   readonly #held = new HeldKeys();
+  /** Batches of writes without an answer. */
+  readonly #sent = new Set<Promise<unknown>>();
   readonly #siblings: TxnOptions['siblings'];
   readonly #optimistic: boolean;
   readonly #isBulk: boolean;
@@ -291,7 +293,18 @@ export class ClusterTxn implements Txn {
     this.checkOpen();
     await this.#flight.landed();
     await this.#releasing;
+    // What a cancelled statement has sent would move its intents above the commit if it landed behind it.
+    if (this.#sent.size > 0) await this.unlessStopped(Promise.allSettled(this.#sent));
     this.checkOpen();
+  }
+
+  /** Writes are on their way, also when the statement that sent them does not wait for them any more. */
+  noteSent(sent: Promise<unknown>): void {
+    this.#sent.add(sent);
+    const done = (): void => {
+      this.#sent.delete(sent);
+    };
+    sent.then(done, done);
   }
 
   /** Everything in the buffer leaves; `kept` takes its place. */

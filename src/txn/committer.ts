@@ -306,9 +306,9 @@ export async function writeIntents(
     txn.checkOpen();
     const writes = batch();
     if (writes.length === 0) return;
-    const response = await txn.unlessStopped(
-      txn.parts.router.sendBatch(txn.header({}, false), writes),
-    );
+    const sent = txn.parts.router.sendBatch(txn.header({}, false), writes);
+    txn.noteSent(sent);
+    const response = await txn.unlessStopped(sent);
     if (response.kind === 'ok') {
       txn.refresher.noteWrite(response.txn);
       return;

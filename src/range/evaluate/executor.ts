@@ -176,8 +176,13 @@ class Executor implements RangeExecutor {
     return { reads: this.#state.reads.ceiling, txns: this.#state.tombstones.ceiling };
   }
 
-  settle(txn: TxnMeta, spans: readonly Span[]): Promise<FinishedTxn | undefined> {
-    return this.#waits.settle(txn, spans);
+  async settle(txn: TxnMeta, spans: readonly Span[]): Promise<FinishedTxn | undefined> {
+    this.#running++;
+    try {
+      return await this.#waits.settle(txn, spans);
+    } finally {
+      this.#running--;
+    }
   }
 
   async resolveCommitted({ meta, lockSpans }: TxnRecord, drops: boolean): Promise<boolean> {
@@ -294,6 +299,8 @@ class Executor implements RangeExecutor {
   }
 
   async #resolveNow(batch: BatchRequest, requests: readonly Resolve[]): Promise<BatchResponse> {
+    const lease = this.#port.leaseSequence;
+    const { generation } = this.#port.descriptor;
     const pages = new ResolvePages((page) => this.#serve({ ...batch, requests: page }));
     for (const request of requests) {
       const { span, txn } = request;
@@ -304,6 +311,12 @@ class Executor implements RangeExecutor {
     }
     const failure = await pages.finish();
     if (failure !== undefined) return failure;
+    // What was looked for without latches may have left this store meanwhile: that none was found proves nothing then (trap T5).
+    const refused = this.#refusal(requests, undefined);
+    if (refused !== undefined) return this.#failure(refused, undefined);
+    if (lease !== this.#port.leaseSequence || generation !== this.#port.descriptor.generation) {
+      return this.#failure(this.#leaseError(), undefined);
+    }
     const results = requests.map((): KvResult => ({ kind: 'resolve-locks' }));
     return this.#done(undefined, results, this.#port.clock.now());
   }

@@ -206,11 +206,13 @@ export class Lease {
     const { raft, host, rangeId, mergeWatch } = this.#replica;
     const left = this.#left;
     this.#left = undefined;
+    const frozen = mergeWatch.takeBack();
+    if (frozen !== undefined) return frozen;
     // One leader per term: in the range's first term nobody else has served since the split.
     if (raft.term === initialLogTerm + 1) return 'split';
     const isNext =
       left !== undefined && host.raftLog.range(rangeId).term(left.index + 1) === raft.term;
-    return isNext ? left.handover : mergeWatch.takeBack();
+    return isNext ? left.handover : undefined;
   }
 
   /** The entry at `index` is the last one of a lease that was given away. */

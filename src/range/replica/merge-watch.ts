@@ -104,6 +104,8 @@ export class MergeWatch {
         ),
         handover: executor.handOver(),
       };
+      // If the merge fails the lease begins anew in this term, at the clock.
+      replica.closed.raiseFloor(range.at.wall + 1);
       this.#frozen = { txnId, range };
       this.#isBlocked = true;
       replica.lease.update();

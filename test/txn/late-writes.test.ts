@@ -1,0 +1,71 @@
+/** What a cancelled statement has sent arrives when the transaction has gone on, and committed. */
+import { expect, it } from 'vitest';
+import { KvFailure, type BatchRequest } from '../../src/kv/index.ts';
+import { scriptKey as key, withTime } from './db-script.ts';
+import { TestCluster } from './test-cluster.ts';
+import { VirtualEnv } from './virtual-env.ts';
+
+const bytes = (text: string): Buffer => Buffer.from(text);
+
+for (const parallel of [true, false]) {
+  for (const how of ['rewritten', 'older write stays'] as const) {
+    it(`late write of a cancelled statement, ${parallel ? 'parallel' : 'two rounds'}, ${how}`, async () => {
+      const env = new VirtualEnv();
+      const cluster = new TestCluster(env, { splits: ['a', 'b', 'c'].map(key) });
+      await withTime(
+        env,
+        cluster.db.run({ name: 'init' }, async (t) => {
+          t.put(key('b'), bytes('init'));
+        }),
+      );
+      await withTime(env, cluster.db.settled());
+      await env.runFor(1_000);
+
+      const txn = cluster.db.begin({ isolation: 'read-committed' });
+      txn.beginStatement();
+      txn.put(key('a'), bytes('a1'));
+      if (how === 'older write stays') txn.put(key('b'), bytes('new'));
+      if (!parallel) await withTime(env, txn.flush());
+      const savepoint = txn.savepoint();
+      // A statement that writes b and flushes (a locking scan over the buffer, a bulk write): its batch is on its way...
+      txn.put(key('b'), bytes('statement'));
+      let held: (() => void) | undefined;
+      cluster.intercept = (batch: BatchRequest): Promise<undefined> | undefined => {
+        const isIt = batch.requests.some((r) => r.kind === 'put' && r.key.equals(key('b')));
+        if (!isIt || held !== undefined) return undefined;
+        return new Promise<undefined>((resolve) => {
+          held = () => resolve(undefined);
+        });
+      };
+      const flushed = txn.flush().then(
+        () => 'ok',
+        (error: unknown) => (error instanceof KvFailure ? error.kvError.kind : String(error)),
+      );
+      await env.runFor(10);
+      expect(held).toBeDefined();
+      // ... when the statement is cancelled (statement_timeout), and the session goes back to a savepoint.
+      txn.cancelStatement();
+      expect(await withTime(env, flushed)).toBe('canceled');
+      txn.rollbackTo(savepoint);
+      await env.runFor(200);
+      txn.beginStatement();
+      if (how === 'rewritten') txn.put(key('b'), bytes('new'));
+      txn.put(key('c'), bytes('c1'));
+      // The late batch arrives right behind the commit's answer.
+      cluster.proposeDelayMs = () => 5;
+      const committed = txn.commit();
+      let isAnswered = false;
+      const answered = committed.then(() => {
+        isAnswered = true;
+      });
+      await env.runFor(1_000, () => isAnswered);
+      if (!isAnswered) held?.();
+      await withTime(env, answered);
+      held?.();
+      await withTime(env, cluster.db.settled());
+      await env.runFor(20_000);
+      const value = await withTime(env, cluster.db.readCurrent(key('b')));
+      expect(value?.toString()).toBe('new');
+    });
+  }
+}
