@@ -38,20 +38,42 @@ export interface Portal {
   isDone: boolean;
 }
 
-/** Rows of a result on demand, in any portions. */
+/**
+ * Rows of a result on demand, in any portions. What failed stays failed: nobody takes the rows behind a failure for the rest.
+ */
 export class PortalRun {
   readonly result: StatementResult;
+  readonly #name: string;
   #batch: readonly Row[] = [];
   #at = 0;
-  #ended = false;
+  #state: 'open' | 'ended' | 'failed' = 'open';
+  /** A failure that nobody has been told of yet. */
+  #untold: { readonly error: unknown } | undefined;
   rowsTaken = 0;
 
-  constructor(result: StatementResult) {
+  /** `name`: of the portal. */
+  constructor(name: string, result: StatementResult) {
+    this.#name = name;
     this.result = result;
   }
 
-  /** At most `count` rows; fewer only at the end. */
+  /** At most `count` rows; fewer only at the end. Throws what failed, be it in `complete`, and from then on 55000. */
   async take(count: number): Promise<Row[]> {
+    this.#throwUntold();
+    if (this.#state === 'failed') {
+      throw sqlError('objectNotInPrerequisiteState', `portal "${this.#name}" cannot be run`);
+    }
+    try {
+      const rows = await this.#take(count);
+      this.rowsTaken += rows.length;
+      return rows;
+    } catch (error) {
+      this.#fail();
+      throw error;
+    }
+  }
+
+  async #take(count: number): Promise<Row[]> {
     const rows: Row[] = [];
     while (rows.length < count) {
       if (this.#at >= this.#batch.length && !(await this.#refill())) break;
@@ -61,16 +83,27 @@ export class PortalRun {
         if (row !== undefined) rows.push(row);
       }
     }
-    this.rowsTaken += rows.length;
     return rows;
   }
 
   /**
    * Runs to the end and keeps the rows: a statement that writes has its whole effect before its first row shows, and one
-   * that reads does not see what comes after its snapshot. Throws 53200 when they take more than `limitBytes`.
+   * that reads does not see what comes after its snapshot. Never throws: whoever takes next is told of a failure, which is
+   * 53200 when the rows take more than `limitBytes`.
    */
   async complete(limitBytes: number): Promise<void> {
-    if (this.#ended) return;
+    if (this.#state !== 'open') return;
+    try {
+      this.#batch = await this.#rest(limitBytes);
+      this.#at = 0;
+      this.#state = 'ended';
+    } catch (error) {
+      this.#fail();
+      this.#untold = { error };
+    }
+  }
+
+  async #rest(limitBytes: number): Promise<readonly Row[]> {
     const rows = this.#batch.slice(this.#at);
     let bytes = 0;
     for (
@@ -88,16 +121,14 @@ export class PortalRun {
         });
       }
     }
-    this.#batch = rows;
-    this.#at = 0;
-    this.#ended = true;
+    return rows;
   }
 
   async #refill(): Promise<boolean> {
-    while (!this.#ended) {
+    while (this.#state === 'open') {
       const batch = await this.result.next();
       if (batch === undefined) {
-        this.#ended = true;
+        this.#state = 'ended';
         break;
       }
       this.#batch = batch;
@@ -105,6 +136,18 @@ export class PortalRun {
       if (batch.length > 0) return true;
     }
     return false;
+  }
+
+  #fail(): void {
+    this.#state = 'failed';
+    this.#batch = [];
+    this.#at = 0;
+  }
+
+  #throwUntold(): void {
+    const untold = this.#untold;
+    this.#untold = undefined;
+    if (untold !== undefined) throw untold.error;
   }
 }
 

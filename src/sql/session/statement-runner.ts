@@ -270,7 +270,7 @@ export class StatementRunner {
     if (this.#transaction.state === 'idle') this.#transaction.open('implicit');
     this.#transaction.log.refuse('a portal was read in parts');
     const result = await this.startQuery(portal.statement, portal.params);
-    portal.run = new PortalRun(result);
+    portal.run = new PortalRun(portal.name, result);
     if (portal.statement.plan?.isReadOnly === false)
       await portal.run.complete(this.#services.limits.statementMemoryBytes);
     return portal.run;
@@ -334,10 +334,17 @@ export class StatementRunner {
   /** A statement takes its snapshot: what open portals have not read yet, they read first. */
   async beginStatement(txn: Txn): Promise<void> {
     if (this.#session.portals.size > 0 && txn.meta.isolation === 'read-committed') {
-      for (const portal of this.#session.portals.values())
-        await portal.run?.complete(this.#services.limits.statementMemoryBytes);
+      await this.#completePortals();
     }
     this.#transaction.beginStatement(txn);
+  }
+
+  /** What fails in a portal is not the statement's, except that it is cancelled. */
+  async #completePortals(): Promise<void> {
+    for (const portal of this.#session.portals.values()) {
+      await portal.run?.complete(this.#services.limits.statementMemoryBytes);
+      this.#session.checkCanceled();
+    }
   }
 
   /** Undefined for what changes something. */

@@ -267,7 +267,8 @@ it('what an open cursor has left when another statement begins is read, within t
   const many =
     "declare c cursor for select repeat('x', 100) from generate_series(1, 10000); fetch 1 from c";
   expect(await run(`begin; ${many}`, one)).toHaveLength(3);
-  expect(await run('select 1', one)).toEqual(['53200']);
+  expect(await run('select 1', one)).toEqual(['1']);
+  expect(await run('fetch 1 from c', one)).toEqual(['53200']);
   expect(
     await run(`rollback; begin isolation level repeatable read; ${many}; select 1; commit`, one),
   ).toHaveLength(6);

@@ -230,6 +230,46 @@ it('what a failed statement wrote is gone at once, what came before the savepoin
   expect(session.status).toBe('I');
 });
 
+describe('a cursor that fails while another statement begins', () => {
+  const failsWith = async (failure: Error): Promise<void> => {
+    behaviour = async (run) => {
+      if (run === 1) throw failure;
+    };
+    await session.query(
+      'begin; declare c cursor for select 1; fetch 1 from c; savepoint s',
+      output,
+    );
+    said = [];
+    await session.query('select 2', output);
+  };
+
+  it.each([
+    ['40001', new KvFailure({ kind: 'statement-retry', reason: 'test' })],
+    ['22012', sqlError('divisionByZero', 'division by zero')],
+  ])('says %s at the next FETCH, not there, and 55000 from then on', async (code, failure) => {
+    await failsWith(failure);
+    expect(said).toEqual(['columns', 'row 2', 'SELECT 1']);
+    await expect(session.query('fetch all from c', output)).rejects.toMatchObject({ code });
+    await session.query('rollback to s', output);
+    const next = session.query('fetch all from c', output);
+    await expect(next).rejects.toMatchObject({
+      code: '55000',
+      message: 'portal "c" cannot be run',
+    });
+    expect(runs).toBe(2);
+  });
+
+  it('does not hide that the statement is cancelled', async () => {
+    behaviour = async () => {
+      session.cancel();
+      throw new KvFailure({ kind: 'canceled' });
+    };
+    await session.query('begin; declare c cursor for select 1; fetch 1 from c', output);
+    await expect(session.query('select 2', output)).rejects.toMatchObject({ code: '57014' });
+    expect(runs).toBe(1);
+  });
+});
+
 describe('in a block', () => {
   it('a first statement is run again in a new transaction', async () => {
     behaviour = failTwice;
