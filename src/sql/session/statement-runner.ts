@@ -198,7 +198,7 @@ export class StatementRunner {
 
   async #runOnce(statement: PreparedStatement, run: Run, alone: boolean): Promise<void> {
     const { out } = run;
-    this.#session.host.beginStatement();
+    this.#expectStatement();
     let tag: string;
     switch (statement.kind) {
       case 'query': {
@@ -228,6 +228,12 @@ export class StatementRunner {
     out.complete(tag);
   }
 
+  /** What a failure takes back is the coming statement's, however early it fails. */
+  #expectStatement(): void {
+    this.#session.host.beginStatement();
+    this.#transaction.expectStatement();
+  }
+
   async drain(result: StatementResult, out: ClientOutput): Promise<string> {
     const hasRows = result.columns.length > 0;
     while (true) {
@@ -248,7 +254,7 @@ export class StatementRunner {
   async takeRows(portal: Portal, count: number): Promise<{ run: PortalRun; rows: Row[] }> {
     for (let attempt = 1; ; attempt++) {
       const isNew = portal.run === undefined;
-      if (isNew) this.#session.host.beginStatement();
+      if (isNew) this.#expectStatement();
       try {
         const run = await this.#openPortal(portal);
         return { run, rows: await run.take(count) };

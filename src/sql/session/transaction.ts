@@ -90,7 +90,7 @@ export class SessionTransaction {
   /** What `txn` reads, or is going to read: the state of that time. */
   #asOf: Timestamp | undefined;
   #optimistic = false;
-  /** Where the statement that runs, or ran last, began. */
+  /** Where the statement that runs, or ran last, began; undefined before it has. */
   #statement:
     | { readonly kv: Savepoint; readonly settings: number; readonly drawn: number }
     | undefined;
@@ -181,6 +181,11 @@ export class SessionTransaction {
     this.txn = txn;
     if (asOf !== undefined) await catalog.beginAsOf(txn);
     return txn;
+  }
+
+  /** A statement comes, which has done nothing yet that would have to be taken back. */
+  expectStatement(): void {
+    this.#statement = undefined;
   }
 
   /** The next statement reads, writes and locks from here on. */

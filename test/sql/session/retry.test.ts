@@ -19,6 +19,8 @@ let behaviour: (run: number, context: StatementContext) => Promise<void>;
 let runs = 0;
 let isReadOnly = true;
 let isRepeatable = true;
+/** Throws when a statement is not even planned. */
+let beforePlan: () => void = () => {};
 let service: SqlService;
 let session: Session;
 let said: string[] = [];
@@ -56,6 +58,7 @@ beforeEach(async () => {
   hasLeft = false;
   isReadOnly = true;
   isRepeatable = true;
+  beforePlan = () => {};
   const env = createRealEnv({ log: silentLogger });
   const db = new LocalDb({
     clock: new HlcClock(env.clock, { maxOffsetMicros: 500_000 }),
@@ -69,28 +72,31 @@ beforeEach(async () => {
     limits: { retries: 5 },
     parts: {
       ...fakeParts,
-      planStatement: async ({ catalog }) => ({
-        catalogVersion: catalog.version,
-        parameterTypes: [],
-        columns,
-        isReadOnly,
-        isRepeatable,
-        outlivesRollback: false,
-        execute: async (context) => {
-          runs++;
-          let step = 0;
-          return {
-            columns,
-            next: async () => {
-              if (step++ === 0) return [[runs]];
-              await behaviour(runs, context);
-              return undefined;
-            },
-            tag: () => 'SELECT 1',
-            close: async () => {},
-          };
-        },
-      }),
+      planStatement: async ({ catalog }) => {
+        beforePlan();
+        return {
+          catalogVersion: catalog.version,
+          parameterTypes: [],
+          columns,
+          isReadOnly,
+          isRepeatable,
+          outlivesRollback: false,
+          execute: async (context) => {
+            runs++;
+            let step = 0;
+            return {
+              columns,
+              next: async () => {
+                if (step++ === 0) return [[runs]];
+                await behaviour(runs, context);
+                return undefined;
+              },
+              tag: () => 'SELECT 1',
+              close: async () => {},
+            };
+          },
+        };
+      },
     },
   });
   session = await service.newSession({ user: 'root', database: 'defaultdb', settings: new Map() });
@@ -187,6 +193,20 @@ describe('a statement that was overtaken (READ COMMITTED)', () => {
     };
     await session.query('begin; select 1; select 2; commit', output);
     expect(await written()).toEqual(['run 1', 'run 3']);
+  });
+
+  it('keeps what the statement before it did when it has not begun yet', async () => {
+    behaviour = async (run, context) => {
+      context.txn.put(Buffer.from(`run ${run}`), Buffer.from('x'));
+    };
+    await session.query('begin; select 1', output);
+    let plans = 0;
+    beforePlan = () => {
+      if (++plans === 1) fail({ kind: 'statement-retry', reason: 'test' });
+    };
+    await session.query('select 2', output);
+    await session.query('commit', output);
+    expect([plans, await written()]).toEqual([2, ['run 1', 'run 2']]);
   });
 
   it('is not run again when some of its result has left, and a savepoint saves the block', async () => {
