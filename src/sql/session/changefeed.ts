@@ -37,7 +37,7 @@ export async function runChangefeed(
   };
   check();
   const txn = await session.transaction.require();
-  await session.runner.beginStatement(txn);
+  await session.runner.beginStatement(txn, { mayWrite: false });
   const context = session.runner.makeContext(txn, []);
   const now = db.clock.now();
   const options = changefeedOptions(statement, { now, eval: context.eval });

@@ -294,7 +294,7 @@ export class StatementRunner {
     const { log } = this.#transaction;
     if (!plan.isRepeatable) log.refuse('something was asked for that may change');
     if (plan.outlivesRollback) log.outlivesRollback = true;
-    await this.beginStatement(txn);
+    await this.beginStatement(txn, { mayWrite: !plan.isReadOnly });
     // A lone point read needs no timestamp of its own; AS OF SYSTEM TIME has one. What waits for locks together with
     // the commit would wait without limit.
     const autocommit =
@@ -322,11 +322,10 @@ export class StatementRunner {
   async #startUtility(statement: PreparedStatement, alone: boolean): Promise<StatementResult> {
     const { parsed } = statement;
     if (parsed === undefined) throw sqlError('internalError', 'an empty statement is not run');
-    if (this.#transaction.readOnly && this.#shown(statement) === undefined) {
-      throw readOnlyError(statement);
-    }
+    const mayWrite = this.#shown(statement) === undefined;
+    if (this.#transaction.readOnly && mayWrite) throw readOnlyError(statement);
     const txn = await this.#transaction.require();
-    await this.beginStatement(txn);
+    await this.beginStatement(txn, { mayWrite });
     const context = this.makeContext(txn, noParams, alone);
     const { text } = parsed;
     return this.#services.runUtility(
@@ -337,11 +336,10 @@ export class StatementRunner {
     );
   }
 
-  /** A statement takes its snapshot: what open portals have not read yet, they read first. */
-  async beginStatement(txn: Txn): Promise<void> {
-    if (this.#session.portals.size > 0 && txn.meta.isolation === 'read-committed') {
-      await this.#completePortals();
-    }
+  /** A statement takes its snapshot, or may write: what open portals have not read yet, they read first. */
+  async beginStatement(txn: Txn, { mayWrite }: { readonly mayWrite: boolean }): Promise<void> {
+    const disturbs = mayWrite || txn.meta.isolation === 'read-committed';
+    if (disturbs && this.#session.portals.size > 0) await this.#completePortals();
     this.#transaction.beginStatement(txn);
   }
 

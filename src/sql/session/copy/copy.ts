@@ -47,7 +47,7 @@ async function copyFrom(
     throw sqlError('featureNotSupported', 'COPY FROM ... WHERE is not supported');
   }
   const txn = await session.transaction.require();
-  await session.runner.beginStatement(txn);
+  await session.runner.beginStatement(txn, { mayWrite: true });
   const { table, schemaName } = await targetTable(session, copy);
   const columns = listedColumns(table, copy.attlist ?? []);
   for (const name of [options.forceNotNull, options.forceNull]) checkListed(name, columns);
