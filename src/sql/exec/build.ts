@@ -3,12 +3,17 @@ import { unreachable } from '../../util/index.ts';
 import { sqlError } from '../errors.ts';
 import { type Binder } from '../plan/bind/binder.ts';
 import { type ColumnId, type Expr, type SubqueryExpr } from '../plan/expr.ts';
-import { type AggregateCall, type Returning, type SetCall, type SortKey } from '../plan/logical.ts';
+import {
+  type AggregateCall,
+  type Rel,
+  type Returning,
+  type SetCall,
+  type SortKey,
+} from '../plan/logical.ts';
 import { planPhysical } from '../plan/physical/plan.ts';
 import { type Phys } from '../plan/physical/types.ts';
-import { isVolatileRel } from '../plan/rules/predicates.ts';
 import { updateStrength } from '../plan/row-locks.ts';
-import { freeColumns } from '../plan/walk.ts';
+import { freeColumns, visitAllRels } from '../plan/walk.ts';
 import { type TableRules } from './dml/table-rules.ts';
 import {
   deletePlan,
@@ -72,6 +77,8 @@ class Builder {
   readonly #input: BuildInput;
   slots = 0;
   #sites = 0;
+  /** WITH queries and working tables that have other rows when what is around them runs again. */
+  readonly #changingCtes = new Set<number>();
 
   constructor(input: BuildInput) {
     this.#input = input;
@@ -98,11 +105,21 @@ class Builder {
         value: compile({ kind: 'column', id, type: info.type, typmod: info.typmod }, env),
       });
     }
+    const site = this.#changes(expr.rel) ? undefined : this.#sites++;
     const phys = planPhysical(expr.rel);
     this.#input.onSubplan?.(expr, phys);
     const plan = this.build(phys, outer, false);
-    const cacheable = outer.size === 0 && !isVolatileRel(expr.rel);
-    return compileSubquery({ expr, env, plan, site: this.#sites++, cacheable, inputs });
+    return compileSubquery({ expr, env, plan, site, inputs });
+  }
+
+  /** True when `rel` depends on an outer row, itself or by a WITH query that it reads. Volatile functions do not count. */
+  #changes(rel: Rel): boolean {
+    if (freeColumns(rel).size > 0) return true;
+    let found = false;
+    visitAllRels(rel, (node) => {
+      if (node.kind === 'cte' && this.#changingCtes.has(node.cteId)) found = true;
+    });
+    return found;
   }
 
   build(node: Phys, outer: Outer, isTop: boolean): Plan {
@@ -209,15 +226,21 @@ class Builder {
       case 'cte':
         return ctePlan(node.rel.cteId, node.rel.columns, node.rel.positions);
       case 'with': {
-        const definitions = node.definitions.map((definition) => ({
-          id: definition.id,
-          columns: definition.columns,
-          mustRun: definition.mustRun,
-          plan: this.build(definition.plan, outer, false),
-        }));
+        const definitions = node.definitions.map((definition) => {
+          const changes = this.#changes(definition.rel);
+          if (changes) this.#changingCtes.add(definition.id);
+          return {
+            id: definition.id,
+            columns: definition.columns,
+            mustRun: definition.mustRun,
+            plan: this.build(definition.plan, outer, false),
+            site: changes ? undefined : this.#sites++,
+          };
+        });
         return withPlan(definitions, this.build(node.body, outer, isTop));
       }
       case 'recursive':
+        this.#changingCtes.add(node.rel.workId);
         return recursivePlan(
           {
             workId: node.rel.workId,

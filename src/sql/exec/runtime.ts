@@ -21,13 +21,13 @@ export class Runtime {
   readonly params: readonly Datum[];
   /** Values of outer rows for dependent plans; each site owns its slots. */
   readonly slots: Datum[];
-  /** Results of uncorrelated subqueries, by site. */
-  readonly siteCache = new Map<number, unknown>();
   /** Results of WITH queries, by CTE id: read at first use. */
   readonly ctes = new Map<number, () => Promise<RowSet>>();
   readonly workTables = new Map<number, RowSet>();
   /** Work to be done when the statement's reads are finished (writes, constraint checks), in order. */
   readonly atEnd: (() => Promise<void>)[] = [];
+  /** What does not depend on outer rows, by its place in the statement. */
+  readonly #sites = new Map<number, Promise<unknown>>();
   #bytes = 0;
   #batches = 0;
 
@@ -37,6 +37,16 @@ export class Runtime {
     this.eval = context.eval;
     this.params = context.params;
     this.slots = Array.from<Datum>({ length: slotCount }).fill(null);
+  }
+
+  /** The result of the site, made by the first caller. Without a site each caller makes its own. */
+  once<T>(site: number | undefined, make: () => Promise<T>): Promise<T> {
+    if (site === undefined) return make();
+    const known = this.#sites.get(site) as Promise<T> | undefined;
+    if (known !== undefined) return known;
+    const made = make();
+    this.#sites.set(site, made);
+    return made;
   }
 
   /** Claims memory for rows that an operator keeps. */

@@ -1,4 +1,8 @@
-/** Subqueries in expressions: run once when nothing of the outer row is in them, else once per row. */
+/**
+ * Subqueries in expressions. One with nothing of the outer row in it runs once, when its value is first wanted, also when it
+ * draws random numbers or locks rows (PostgreSQL's InitPlan): all rows of a statement are compared with the same value.
+ * The others run once per row.
+ */
 import { sqlError } from '../../errors.ts';
 import { ArrayDatum, type Datum, type Row, typeOps } from '../../types/index.ts';
 import { type ColumnId, type Expr, type SubqueryExpr } from '../../plan/expr.ts';
@@ -11,9 +15,8 @@ export interface SubqueryParts {
   readonly expr: SubqueryExpr;
   readonly env: Env;
   readonly plan: Plan;
-  /** Number of this place in the statement: where the result is cached. */
-  readonly site: number;
-  readonly cacheable: boolean;
+  /** Where the result is kept; undefined when it depends on an outer row. */
+  readonly site: number | undefined;
   /** What to put into the runtime's slots before the plan is opened. */
   readonly inputs: readonly { readonly slot: number; readonly value: Compiled }[];
 }
@@ -30,28 +33,18 @@ export function compileSubquery(parts: SubqueryParts): Compiled {
   };
 }
 
-/** The site's result, made by the first caller. */
-function once<T>(parts: SubqueryParts, rt: Runtime, make: () => Promise<T>): Promise<T> {
-  if (!parts.cacheable) return make();
-  const known = rt.siteCache.get(parts.site) as Promise<T> | undefined;
-  if (known !== undefined) return known;
-  const made = make();
-  rt.siteCache.set(parts.site, made);
-  return made;
-}
-
 function byMode(parts: SubqueryParts): (row: Row, rt: Runtime) => Promise<Datum> {
   const { expr, plan } = parts;
   const first = expr.columns[0];
   const at = first === undefined ? 0 : plan.layout.indexOf(first);
   switch (expr.mode) {
     case 'exists':
-      return (_row, rt) => once(parts, rt, () => hasRow(plan, rt));
+      return (_row, rt) => rt.once(parts.site, () => hasRow(plan, rt));
     case 'scalar':
-      return (_row, rt) => once(parts, rt, () => singleValue(plan, at, rt));
+      return (_row, rt) => rt.once(parts.site, () => singleValue(plan, at, rt));
     case 'array':
       return (_row, rt) =>
-        once(parts, rt, async () => {
+        rt.once(parts.site, async () => {
           const rows = await collectRows(plan, rt, undefined);
           return arrayOf(
             expr.type,
@@ -114,9 +107,9 @@ function quantified(parts: SubqueryParts): (row: Row, rt: Runtime) => Promise<Da
   const test = expr.test;
   if (test === undefined) throw sqlError('internalError', 'a quantified subquery has a test');
   const isAll = expr.mode === 'all';
-  const hashed = parts.cacheable ? hashedTest(test, plan.layout, env) : undefined;
+  const hashed = parts.site !== undefined ? hashedTest(test, plan.layout, env) : undefined;
   if (hashed !== undefined && !isAll) return hashedAny(parts, hashed);
-  if (hashed === undefined && isAll && parts.cacheable) {
+  if (hashed === undefined && isAll && parts.site !== undefined) {
     const inequality = hashedTest(test, plan.layout, env, '<>');
     if (inequality !== undefined) {
       const any = hashedAny(parts, inequality);
@@ -133,8 +126,8 @@ function quantified(parts: SubqueryParts): (row: Row, rt: Runtime) => Promise<Da
   const compiled = compile(test, { ...env, layout });
   const decides = !isAll;
   return async (row, rt) => {
-    const rows = await once(parts, rt, () =>
-      collectRows(plan, rt, parts.cacheable ? rowBytes : undefined),
+    const rows = await rt.once(parts.site, () =>
+      collectRows(plan, rt, parts.site !== undefined ? rowBytes : undefined),
     );
     // A column may stand in the row twice; the map knows the first place only.
     const outer = row.length === width ? row : row.slice(0, width);
@@ -186,7 +179,7 @@ function hashedAny(
 ): (row: Row, rt: Runtime) => Promise<Datum> {
   const ops = typeOps(test.type);
   return async (row, rt) => {
-    const set = await once(parts, rt, async () => {
+    const set = await rt.once(parts.site, async () => {
       const keys = new Set<string | number | bigint | boolean>();
       let hasNull = false;
       const rows = await collectRows(parts.plan, rt, rowBytes);

@@ -210,6 +210,8 @@ export interface CteParts {
   readonly plan: Plan;
   readonly columns: readonly ColumnId[];
   readonly mustRun: boolean;
+  /** Where its rows are kept when the plan runs again; undefined when they depend on an outer row. */
+  readonly site: number | undefined;
 }
 
 export function withPlan(definitions: readonly CteParts[], body: Plan): Plan {
@@ -224,7 +226,7 @@ export function withPlan(definitions: readonly CteParts[], body: Plan): Plan {
             positions.map((position) => row[position] ?? null),
           ),
         });
-        rt.ctes.set(definition.id, () => (made ??= make()));
+        rt.ctes.set(definition.id, () => (made ??= rt.once(definition.site, make)));
       }
       const source = body.open(rt);
       let started = false;

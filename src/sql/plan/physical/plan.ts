@@ -148,6 +148,7 @@ function plan(rel: Rel, wish: Wish, statistics: TableStatistics): Phys {
         name: definition.name,
         mustRun: definition.mustRun,
         columns: definition.columns,
+        rel: definition.rel,
         plan: sub(definition.rel),
       }));
       const body = sub(rel.body, wish);

@@ -15,6 +15,7 @@ import {
   type ProjectRel,
   type ProjectSetRel,
   type RecursiveRel,
+  type Rel,
   type SetOpRel,
   type SortKey,
   type UpdateRel,
@@ -196,6 +197,7 @@ export interface WithNode extends Node {
     readonly id: number;
     readonly name: string;
     readonly mustRun: boolean;
+    readonly rel: Rel;
     readonly plan: Phys;
     readonly columns: readonly ColumnId[];
   }[];
