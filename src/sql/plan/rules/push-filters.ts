@@ -42,7 +42,8 @@ function push(rel: Rel, conditions: readonly Expr[], context: RuleContext): Rel 
       return pushJoin(rel, conditions, context);
     case 'aggregate': {
       const groups = new Map(rel.groups.map((group) => [group.id, group.expr]));
-      const ids = new Set(groups.keys());
+      // A volatile group would be computed a second time, with another result.
+      const ids = new Set(rel.groups.flatMap(({ id, expr }) => (isVolatile(expr) ? [] : [id])));
       const [down, up] = split(
         conditions,
         (c) =>
