@@ -199,16 +199,25 @@ function bindConst(node: A_Const): Expr {
   return constExpr(null, unknownOid);
 }
 
-/** A number beyond int4, or with a fraction: int8 when it fits, else numeric. */
+/**
+ * A number beyond int4, or with a fraction: int8 when it fits, else numeric. The grammar has taken a minus before the digits
+ * into the number, so the smallest int4 and int8 are reached.
+ */
 function numberConst(text: string): Expr {
   const digits = text.replaceAll('_', '');
-  if (/^0[xob]/i.test(digits) || /^\d+$/.test(digits)) {
-    const value = BigInt(digits);
-    if (value <= 2147483647n) return constExpr(Number(value), int4Oid);
-    if (value <= 9223372036854775807n) return constExpr(value, int8Oid);
-    return constExpr(typeOps(1700).parse(value.toString(), -1, defaultFormat), 1700);
-  }
-  return constExpr(typeOps(1700).parse(digits, -1, defaultFormat), 1700);
+  const value = wholeNumber(digits);
+  if (value === undefined) return constExpr(typeOps(1700).parse(digits, -1, defaultFormat), 1700);
+  if (BigInt.asIntN(32, value) === value) return constExpr(Number(value), int4Oid);
+  if (BigInt.asIntN(64, value) === value) return constExpr(value, int8Oid);
+  return constExpr(typeOps(1700).parse(value.toString(), -1, defaultFormat), 1700);
+}
+
+/** Undefined when the number has a fraction or an exponent. */
+function wholeNumber(digits: string): bigint | undefined {
+  const isNegative = digits.startsWith('-');
+  const magnitude = isNegative ? digits.slice(1) : digits;
+  if (!/^0[xob]/i.test(magnitude) && !/^\d+$/.test(magnitude)) return undefined;
+  return isNegative ? -BigInt(magnitude) : BigInt(magnitude);
 }
 
 function bindCast(c: ExprContext, node: TypeCast): Expr {

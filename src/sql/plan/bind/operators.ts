@@ -85,14 +85,6 @@ function prefixOperator(
   node: Node | undefined,
   location?: number,
 ): Expr {
-  // -9223372036854775808 is one literal, not minus of a numeric.
-  if (name === '-' && node !== undefined && 'A_Const' in node) {
-    const digits = node.A_Const.fval?.fval;
-    if (digits === '9223372036854775808') {
-      const arg = bindExpr(c, node);
-      return call(c, '-', undefined, arg, location);
-    }
-  }
   return call(c, name, undefined, bindExpr(c, node), location);
 }
 
