@@ -4,7 +4,7 @@
  * 'key-share' has to be there, all else has to be as it was.
  *
  * A key that the commit writes needs no check of its own: its write is made on the condition that nobody has changed it since
- * it was locked (`since`). One that was written down is forgotten unless a savepoint lies between lock and write: otherwise
+ * it was locked (`since`), unless that was joined with others. One that was written down is forgotten unless a savepoint lies between lock and write: otherwise
  * whatever undoes the write undoes the lock.
  *
  * 'serializable' checks all reads at its commit and only remembers here what it need not lock again.
@@ -52,7 +52,7 @@ export class KeptReads {
     });
   }
 
-  /** Where the reads stood that saw `key` first and must not be outdated when it is written. */
+  /** Where the reads stood that saw `key` first and must not be outdated when it is written; not of what was joined with others. */
   since(key: Buffer): Snapshot | undefined {
     return this.#unchanged.get(key)?.snapshot;
   }
@@ -69,12 +69,12 @@ export class KeptReads {
     this.#existing.rollbackTo(savepoint);
   }
 
-  /** Proves up to `to`, or where the batch writes, that what is kept holds but for keys that `isWritten`. */
+  /** Proves up to `to`, or where the batch writes, that what is kept holds but for keys with a `since` that `isWritten`. */
   refreshes(to: Timestamp, isWritten: (key: Buffer) => boolean): RefreshRequest[] {
     const requests: RefreshRequest[] = [];
     const add = (kept: KeptSet, existence: boolean): void => {
-      for (const { span, from } of kept.list()) {
-        if (span.end === undefined && isWritten(span.start)) continue;
+      for (const { span, from, isJoined } of kept.list()) {
+        if (!isJoined && span.end === undefined && isWritten(span.start)) continue;
         requests.push({ kind: 'refresh', span, from, to, untilCommit: true, existence });
       }
     };

@@ -31,6 +31,13 @@ interface KeptSpan extends ReadMark {
   readonly end: Buffer;
 }
 
+export interface KeptEntry {
+  readonly span: Span;
+  readonly from: Timestamp;
+  /** Joined with others: `get` does not know it any more. */
+  readonly isJoined: boolean;
+}
+
 const entryOverheadBytes = 160;
 
 export class KeptSet {
@@ -91,18 +98,20 @@ export class KeptSet {
   }
 
   /** All that has a snapshot, and where that stands. */
-  list(): { readonly span: Span; readonly from: Timestamp }[] {
-    const found: { span: Span; from: Timestamp }[] = [];
+  list(): KeptEntry[] {
+    const found: KeptEntry[] = [];
     for (const { key, snapshot } of this.#keys.values()) {
-      if (snapshot !== undefined)
-        found.push({ span: { start: key, end: undefined }, from: snapshot.at });
+      if (snapshot === undefined) continue;
+      found.push({ span: { start: key, end: undefined }, from: snapshot.at, isJoined: false });
     }
     for (const { start, end, snapshot } of this.#spans) {
-      if (snapshot !== undefined) found.push({ span: { start, end }, from: snapshot.at });
+      if (snapshot !== undefined)
+        found.push({ span: { start, end }, from: snapshot.at, isJoined: false });
     }
     if (this.#joined === undefined) return found;
     const { snapshot, spans } = this.#joined;
-    return [...found, ...spans.list().map((span) => ({ span, from: snapshot.at }))];
+    for (const span of spans.list()) found.push({ span, from: snapshot.at, isJoined: true });
+    return found;
   }
 
   #grow(bytes: number): void {

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import {
   compareTimestamps,
   KvFailure,
+  kvSettings,
   type BatchHeader,
   type KvRequest,
   type RowProgramCompiler,
@@ -138,6 +139,26 @@ describe.each([
     txn.put(key('x'), bytes(String(before + 1)));
     expect(await endOf(txn)).toBe('txn-retry');
   });
+
+  for (const isChanged of [true, false]) {
+    test(
+      `among more locks than are kept apart, ${isChanged ? 'with' : 'without'} a change`,
+      splits,
+      async (cluster) => {
+        cluster.settings.update(new Map([[kvSettings.maxIntentsBytes.name, '4096']]));
+        const txn = cluster.db.begin({ isolation: 'read-committed' });
+        await txn.get(key('x'), { lock: 'update' });
+        for (let i = 0; i < 40; i++) await txn.get(key(`k${i}`), { lock: 'update' });
+        await loseLocks(cluster);
+        if (isChanged) await write(cluster, 'x', '2');
+        txn.beginStatement();
+        txn.put(key('k1'), bytes('1'));
+        await txn.flush();
+        txn.put(key('x'), bytes('1'));
+        expect(await endOf(txn)).toBe(isChanged ? 'txn-retry' : 'committed');
+      },
+    );
+  }
 
   test('is noticed when a savepoint has undone the write of the key', splits, async (cluster) => {
     await write(cluster, 'x', '1');
