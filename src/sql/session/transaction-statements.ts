@@ -44,6 +44,7 @@ export async function runTransactionStatement(
     case 'TRANS_STMT_ROLLBACK_TO':
       requireBlock(session, 'ROLLBACK TO SAVEPOINT');
       session.transaction.rollbackTo(node.savepoint_name ?? '');
+      await session.host.transactionRolledBack();
       out.complete('ROLLBACK');
       return;
     case 'TRANS_STMT_PREPARE':

@@ -3,12 +3,12 @@
  *
  * A transaction's lock is held by that transaction: it goes with its end or a rollback to an earlier savepoint, and a transaction
  * that has lost it (nothing was heard of its node for seconds) cannot commit. A session's lock is held by a transaction of its own
- * that stays open until the unlock. A session is never in its own way: whatever it has at all it has for either purpose.
+ * that stays open until the unlock. A session is never in its own way: what one of its transactions has others take beside it.
  *
  * INVARIANT: of one session, one transaction at most has or wants the lock on a `main` key; others of it stand beside.
  */
 import { KvFailure, type Db, type Txn } from '../../kv/index.ts';
-import { sleep, type Env } from '../../util/index.ts';
+import { must, sleep, type Env } from '../../util/index.ts';
 import { LockKeys, type AdvisoryLock } from './advisory-keys.ts';
 import { hasLock, takeBeside, takeLock, type LockMode } from './advisory-protocol.ts';
 
@@ -24,8 +24,8 @@ interface SessionLock {
   mode: LockMode;
   /** How often the session has taken it in each mode. */
   readonly counts: { share: number; update: number };
-  /** The open transaction has asked for it, too. */
-  hasRider: boolean;
+  /** The transaction of statements that asked for it when the session had it, and stands beside the first one. */
+  rider: Txn | undefined;
 }
 
 export interface Taking {
@@ -98,12 +98,20 @@ export class AdvisoryLocks {
   ): Promise<boolean> {
     const { mode, wait, txn } = taking;
     if (hasLock(txn, keys, mode)) return true;
-    if (held === undefined || hasLock(txn, keys, 'share')) return takeLock(txn, keys, mode, wait);
+    if (held === undefined || this.#isFirst(txn, keys, held)) {
+      return takeLock(txn, keys, mode, wait);
+    }
     if (!covers(held.mode, mode)) {
       if (!(await this.#upgrade(held, taking))) return false;
     }
-    held.hasRider = true;
+    held.rider = txn;
+    await this.#byFirst(held, taking, (first) => takeBeside(txn, first, keys, mode));
     return true;
+  }
+
+  /** The transaction of statements had the lock before the session. */
+  #isFirst(txn: Txn, keys: LockKeys, held: SessionLock | undefined): boolean {
+    return held?.rider !== txn && hasLock(txn, keys, 'share');
   }
 
   async #takeForSession(
@@ -116,7 +124,7 @@ export class AdvisoryLocks {
       held.counts[mode]++;
       return true;
     }
-    if (hasLock(txn, keys, 'share')) {
+    if (this.#isFirst(txn, keys, held)) {
       if (!hasLock(txn, keys, mode) && !(await takeLock(txn, keys, mode, wait))) return false;
       const own = await this.#own((other) => takeBeside(other, txn, keys, mode).then(() => true));
       if (own !== undefined) this.#add(keys, held, own, mode);
@@ -138,23 +146,32 @@ export class AdvisoryLocks {
     const counts = held?.counts ?? { share: 0, update: 0 };
     counts[mode]++;
     const txns = [...(held?.txns ?? []), own];
-    this.#held.set(nameOf(keys), { keys, txns, mode, counts, hasRider: held?.hasRider ?? false });
+    this.#held.set(nameOf(keys), { keys, txns, mode, counts, rider: held?.rider });
   }
 
   /** The session shares it and wants it for itself. */
   async #upgrade(held: SessionLock, taking: Taking): Promise<boolean> {
-    const [first] = held.txns;
-    if (first === undefined) return false;
+    const { keys } = held;
+    const take = (first: Txn): Promise<boolean> => takeLock(first, keys, 'update', taking.wait);
+    if (!(await this.#byFirst(held, taking, take))) return false;
+    held.mode = 'update';
+    return true;
+  }
+
+  /** When that fails the first one is as it was. */
+  async #byFirst<T>(
+    { txns }: SessionLock,
+    taking: Taking,
+    begin: (first: Txn) => Promise<T>,
+  ): Promise<T> {
+    const first = must(txns[0]);
     const before = first.savepoint();
     try {
-      const take = (): Promise<boolean> => takeLock(first, held.keys, 'update', taking.wait);
-      if (!(await this.#unlessCanceled(first, taking, take))) return false;
+      return await this.#unlessCanceled(first, taking, () => begin(first));
     } catch (error) {
       if (first.status === 'open') first.rollbackTo(before);
       throw error;
     }
-    held.mode = 'update';
-    return true;
   }
 
   /** A transaction of the session's own, when `body` gets what it wants. */
@@ -233,33 +250,37 @@ export class AdvisoryLocks {
     }
   }
 
+  /** The open transaction went back to a savepoint. */
+  async transactionRolledBack(): Promise<void> {
+    for (const held of this.#held.values()) {
+      if (held.rider !== undefined) await this.#letGo(held);
+    }
+  }
+
   /** The transaction that was open has ended. */
   async transactionEnded(): Promise<void> {
     this.#asking = undefined;
     for (const held of this.#held.values()) {
-      if (!held.hasRider) continue;
-      held.hasRider = false;
+      if (held.rider === undefined) continue;
+      held.rider = undefined;
       await this.#letGo(held);
     }
   }
 
   /** A lock that is held for the session and for `txn`, too: PostgreSQL cannot prepare such a transaction. */
   isShared(txn: Txn): boolean {
-    return [...this.#held.values()].some(
-      ({ keys, hasRider }) => hasRider || hasLock(txn, keys, 'share'),
-    );
+    return [...this.#held.values()].some(({ keys }) => hasLock(txn, keys, 'share'));
   }
 
   /** Gives up what nobody in the session needs any more. */
   async #letGo(held: SessionLock): Promise<void> {
-    const { counts, hasRider, keys } = held;
-    if (hasRider || counts.update > 0) return;
-    if (counts.share === 0) return this.#drop(held);
+    if (isNeeded(held, 'update')) return;
+    if (!isNeeded(held, 'share')) return this.#drop(held);
     if (held.mode === 'share') return;
-    const [first] = held.txns;
-    const own =
-      first &&
-      (await this.#own((other) => takeBeside(other, first, keys, 'share').then(() => true)));
+    const first = must(held.txns[0]);
+    const own = await this.#own((other) =>
+      takeBeside(other, first, held.keys, 'share').then(() => true),
+    );
     if (own === undefined) return;
     const before = held.txns;
     held.txns = [own];
@@ -283,6 +304,12 @@ async function end(txns: readonly Txn[]): Promise<void> {
       if (!(error instanceof KvFailure)) throw error;
     }
   }
+}
+
+/** Somebody in the session has it in this mode or a stronger one. */
+function isNeeded({ counts, rider, keys }: SessionLock, mode: LockMode): boolean {
+  if (counts.update > 0 || (mode === 'share' && counts.share > 0)) return true;
+  return rider !== undefined && hasLock(rider, keys, mode);
 }
 
 function covers(has: LockMode, wanted: LockMode): boolean {

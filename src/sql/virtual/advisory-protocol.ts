@@ -65,7 +65,9 @@ export async function takeBeside(
 }
 
 export function hasLock(txn: Txn, keys: LockKeys, mode: LockMode): boolean {
-  return txn.holds(keys.main) || (mode === 'share' && txn.holds(keys.shared(txn.meta.id)));
+  const { id } = txn.meta;
+  if (txn.holds(keys.main) || txn.holds(keys.beside(id))) return true;
+  return mode === 'share' && txn.holds(keys.shared(id));
 }
 
 async function granted(work: Promise<unknown>): Promise<boolean> {

@@ -35,6 +35,8 @@ export interface SessionHost extends EvalHost {
   beginStatement(): void;
   /** Gives back what the statement has taken beyond its transaction, to run it again; false: it cannot be. */
   undoStatement(): Promise<boolean>;
+  /** The open transaction went back to a savepoint. */
+  transactionRolledBack(): Promise<void>;
   /** The open transaction is over, one way or another. */
   transactionEnded(): Promise<void>;
   /** Some advisory lock is held for `txn` and for the session. */
@@ -111,6 +113,7 @@ export function createEvalHost(inputs: EvalHostInputs): SessionHost {
     },
     beginStatement: () => locks.beginStatement(),
     undoStatement: () => locks.undoStatement(),
+    transactionRolledBack: () => locks.transactionRolledBack(),
     transactionEnded: () => locks.transactionEnded(),
     holdsForBoth: (txn) => locks.isShared(txn),
   };
