@@ -534,11 +534,13 @@ export class Session {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#stop();
-    try {
-      await this.runner.rollback();
-      await this.host.close();
-    } catch (error) {
-      this.services.env.log.warn({ error }, 'rollback of an ended session failed');
+    // The locks of a session outlive its transaction, whatever becomes of that.
+    for (const end of [() => this.runner.rollback(), () => this.host.close()]) {
+      try {
+        await end();
+      } catch (error) {
+        this.services.env.log.warn({ error }, 'the end of a session failed');
+      }
     }
     this.statements.clear();
   }

@@ -250,20 +250,30 @@ export class AdvisoryLocks {
     }
   }
 
-  /** The open transaction went back to a savepoint. */
+  /** The open transaction went back to a savepoint. Does not fail. */
   async transactionRolledBack(): Promise<void> {
     for (const held of this.#held.values()) {
-      if (held.rider !== undefined) await this.#letGo(held);
+      if (held.rider !== undefined) await this.#letGoOrKeep(held);
     }
   }
 
-  /** The transaction that was open has ended. */
+  /** The transaction that was open has ended. Does not fail: whatever it has committed stays committed. */
   async transactionEnded(): Promise<void> {
     this.#asking = undefined;
     for (const held of this.#held.values()) {
       if (held.rider === undefined) continue;
       held.rider = undefined;
+      await this.#letGoOrKeep(held);
+    }
+  }
+
+  /** A lock that cannot be made weaker stays as it is until the session gives up more of it. */
+  async #letGoOrKeep(held: SessionLock): Promise<void> {
+    try {
       await this.#letGo(held);
+    } catch (error) {
+      if (!(error instanceof KvFailure)) throw error;
+      this.#env.log.warn({ error: error.kvError.kind }, 'an advisory lock stays exclusive');
     }
   }
 
