@@ -113,10 +113,10 @@ function assign(session: Session, name: string, value: string | undefined, isLoc
       setTransactionMode(session, name, value);
       return;
     case 'role':
-      setRole(session, value);
+      setRole(session, value, isLocal);
       return;
     case 'session_authorization':
-      setRole(session, value ?? session.identity.sessionUser);
+      setRole(session, value === session.identity.sessionUser ? undefined : value, isLocal);
       return;
     default:
       settings.set(name, value, isLocal);
@@ -133,17 +133,8 @@ function setTransactionMode(session: Session, name: string, value: string | unde
   );
 }
 
-function setRole(session: Session, value: string | undefined): void {
-  const { identity, catalog } = session;
-  if (value === undefined || value.toLowerCase() === 'none') {
-    identity.currentUser = identity.sessionUser;
-  } else {
-    if (catalog.snapshot.data.roles.get(value) === undefined) {
-      throw sqlError('invalidParameterValue', `role "${value}" does not exist`);
-    }
-    identity.currentUser = value;
-  }
-  session.settings.planEpoch++;
+function setRole({ settings }: Session, value: string | undefined, isLocal: boolean): void {
+  settings.set('role', value?.toLowerCase() === 'none' ? undefined : value, isLocal);
 }
 
 function setMulti(
@@ -203,10 +194,8 @@ async function show(session: Session, name: string, run: Run): Promise<string> {
   return 'SHOW';
 }
 
-function shownValue(session: Session, name: string): string {
-  const { identity, settings } = session;
-  if (name.toLowerCase() !== 'role') return settings.show(name);
-  return identity.currentUser === identity.sessionUser ? 'none' : identity.currentUser;
+function shownValue({ settings }: Session, name: string): string {
+  return name.toLowerCase() === 'role' ? (settings.role ?? 'none') : settings.show(name);
 }
 
 export function textColumn(name: string): ResultColumn {
@@ -224,7 +213,7 @@ async function discard(session: Session, target: string): Promise<string> {
       await session.closePortals();
       session.statements.clear();
       session.settings.resetAll();
-      setRole(session, undefined);
+      setRole(session, undefined, false);
       session.forgetPlans();
       await session.host.close();
       return 'DISCARD ALL';

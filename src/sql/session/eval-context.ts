@@ -11,10 +11,10 @@ import { type SessionSettings } from './settings.ts';
 
 export interface SessionIdentity {
   readonly sessionUser: string;
+  readonly currentUser: string;
   readonly database: string;
   readonly backendPid: number;
   readonly client: ClientAddress | undefined;
-  currentUser: string;
 }
 
 export class SessionEval implements EvalContext {

@@ -78,21 +78,25 @@ export class Session {
   constructor(services: SessionServices, options: SessionOptions) {
     this.services = services;
     this.startedMicros = services.env.clock.wallMicros();
-    this.identity = {
-      sessionUser: options.user,
-      currentUser: options.user,
-      database: options.database,
-      backendPid: options.backendPid,
-      client: options.client,
-    };
     const initial = sessionDefaults(services.catalogCache.current);
     for (const [name, value] of options.settings) initial.set(name.toLowerCase(), value);
     initial.set('session_authorization', options.user);
     this.settings = new SessionSettings({
       initial,
       timeZone: (name) => findZone(name)?.name,
+      hasRole: (name) => this.catalog.snapshot.data.roles.has(name),
       ofTransaction: (name) => this.#transactionSetting(name),
     });
+    const { settings } = this;
+    this.identity = {
+      sessionUser: options.user,
+      get currentUser() {
+        return settings.role ?? options.user;
+      },
+      database: options.database,
+      backendPid: options.backendPid,
+      client: options.client,
+    };
     this.catalog = new SessionCatalog({
       cache: services.catalogCache,
       virtual: services.virtual,

@@ -32,17 +32,19 @@ export interface SettingsOptions {
   readonly initial: ReadonlyMap<string, string>;
   /** Canonical name, or undefined when there is no such zone. */
   readonly timeZone: (name: string) => string | undefined;
+  readonly hasRole: (name: string) => boolean;
   /** By lower-case name: values that the open transaction has; undefined for all others. */
   readonly ofTransaction: (name: string) => string | undefined;
 }
 
-const planSettings = new Set(['search_path', 'timezone', 'datestyle', 'intervalstyle']);
+const planSettings = new Set(['role', 'search_path', 'timezone', 'datestyle', 'intervalstyle']);
 
 export class SessionSettings {
   readonly #defaults = new Map<string, string>();
   readonly #session = new Map<string, string>();
   readonly #local = new Map<string, string>();
   readonly #timeZone: SettingsOptions['timeZone'];
+  readonly #hasRole: SettingsOptions['hasRole'];
   readonly #ofTransaction: SettingsOptions['ofTransaction'];
   #undo: Undo[] = [];
   readonly #unreported = new Set<string>();
@@ -64,6 +66,7 @@ export class SessionSettings {
 
   constructor(options: SettingsOptions) {
     this.#timeZone = options.timeZone;
+    this.#hasRole = options.hasRole;
     this.#ofTransaction = options.ofTransaction;
     for (const [name, value] of options.initial) {
       const lower = name.toLowerCase();
@@ -115,6 +118,12 @@ export class SessionSettings {
     return this.#searchPath;
   }
 
+  /** Of SET ROLE; undefined: the session's user acts as itself. */
+  get role(): string | undefined {
+    const name = this.#local.get('role') ?? this.#session.get('role') ?? 'none';
+    return name === 'none' ? undefined : name;
+  }
+
   /** Name, value and description of every variable, by name. */
   all(): { name: string; value: string; description: string }[] {
     return [...settingDefinitions.values()]
@@ -138,6 +147,9 @@ export class SessionSettings {
       definition === undefined
         ? wanted
         : canonicalSetting(definition, wanted, current, this.#timeZone);
+    if (lower === 'role' && canonical !== 'none' && !this.#hasRole(canonical)) {
+      throw sqlError('invalidParameterValue', `role "${canonical}" does not exist`);
+    }
     this.#undo.push({
       name: lower,
       session: this.#session.get(lower),
@@ -174,9 +186,10 @@ export class SessionSettings {
     this.#changed(lower);
   }
 
+  /** The role stays, as in PostgreSQL. */
   resetAll(): void {
     for (const name of new Set([...this.#session.keys(), ...this.#local.keys()])) {
-      this.set(name, undefined, false);
+      if (name !== 'role') this.set(name, undefined, false);
     }
   }
 

@@ -185,6 +185,14 @@ describe('a commit that definitely failed', () => {
     expect(session.status).toBe('I');
   });
 
+  it('undoes SET ROLE before the statements run again', async () => {
+    await run('create table w (who text); create role bob');
+    await run('begin; insert into w values (current_user); set role bob');
+    failures = [retry];
+    expect(await run('commit')).toEqual(['COMMIT']);
+    expect(await run('show role; reset role; select who from w')).toEqual(['bob', 'RESET', 'root']);
+  });
+
   it('of a transaction without statements, or of a statement on its own, needs no replay', async () => {
     failures = [retry];
     expect(await run('begin; commit; update t set v = 1 where id = 1')).toEqual([
