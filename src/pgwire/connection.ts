@@ -94,6 +94,7 @@ export class Connection implements OutputPort {
   #full: { promise: Promise<void>; resolve: () => void } | undefined;
   /** Somebody inside a message waits for the next one. */
   #wakeUp: (() => void) | undefined;
+  /** Ends a client that does not go on: until the session is up, and while it is idle. */
   #timer: TimerHandle | undefined;
 
   constructor(options: ConnectionOptions) {
@@ -121,8 +122,7 @@ export class Connection implements OutputPort {
       this.#wakeUp = undefined;
       wakeUp();
     } else if (!this.#isPumping) {
-      this.#timer?.cancel();
-      this.#timer = undefined;
+      if (this.#session !== undefined) this.#stopTimer();
       void this.#pump();
       return;
     }
@@ -142,7 +142,7 @@ export class Connection implements OutputPort {
   close(): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
-    this.#timer?.cancel();
+    this.#stopTimer();
     this.drained();
     const wakeUp = this.#wakeUp;
     this.#wakeUp = undefined;
@@ -304,6 +304,7 @@ export class Connection implements OutputPort {
       await service.close(session);
       return;
     }
+    this.#stopTimer();
     this.#session = session;
     this.#output.attach(session);
     this.#state = 'ready';
@@ -551,6 +552,11 @@ export class Connection implements OutputPort {
     writeError(this.buffer, 'FATAL', failure);
     this.#send();
     this.close();
+  }
+
+  #stopTimer(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
   }
 
   /** Idle timeouts are watched only where one is set. */

@@ -1,0 +1,82 @@
+/** How long a client may take before its session is up. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import {
+  type Authenticator,
+  Connection,
+  defaultConnectionLimits,
+  insecureAuthenticator,
+} from '../../src/pgwire/index.ts';
+import { startService, type TestService } from './server.ts';
+import { encodeLine } from './wire-client.ts';
+
+const noKey = (): { pid: number; secret: number } => ({ pid: 0, secret: 0 });
+const startup = encodeLine('Startup user=root database=defaultdb', noKey);
+
+let running: TestService;
+beforeEach(async () => {
+  running = await startService();
+});
+afterEach(() => running.stop());
+
+describe('a client that does not go on is sent away', () => {
+  const asksForPassword: Authenticator = {
+    async authenticate(_request, exchange) {
+      exchange.send(3, Buffer.alloc(0));
+      await exchange.receive();
+    },
+  };
+
+  /** `timeUp`: what happens after `startupMs`, unless it was called off. */
+  function connect(authenticator: Authenticator): {
+    connection: Connection;
+    timeUp: () => void;
+  } {
+    let onTimeout: (() => void) | undefined;
+    const { env } = running;
+    const connection = new Connection({
+      env: {
+        ...env,
+        timers: {
+          after: (_ms, fire) => {
+            onTimeout = fire;
+            return {
+              cancel: () => {
+                onTimeout = undefined;
+              },
+            };
+          },
+          immediate: (fire) => env.timers.immediate(fire),
+        },
+      },
+      service: running.service,
+      authenticator,
+      limits: defaultConnectionLimits,
+      forwardCancel: undefined,
+      port: { write: () => true, pause: () => {}, resume: () => {}, end: () => {} },
+    });
+    return { connection, timeUp: () => onTimeout?.() };
+  }
+
+  it.each([
+    ['nothing came', Buffer.alloc(0)],
+    ['a part of the startup packet came', startup.subarray(0, 6)],
+    ['it asked for encryption only', encodeLine('SSLRequest', noKey)],
+    ['it does not send its password', startup],
+  ])('when %s', async (_what, bytes) => {
+    const { connection, timeUp } = connect(asksForPassword);
+    if (bytes.length > 0) connection.receive(Buffer.from(bytes));
+    await new Promise(setImmediate);
+    expect(connection.isClosed).toBe(false);
+    timeUp();
+    expect(connection.isClosed).toBe(true);
+  });
+
+  it('but not when its session is up', async () => {
+    const { connection, timeUp } = connect(insecureAuthenticator);
+    connection.receive(Buffer.from(startup));
+    while (connection.session === undefined) await new Promise(setImmediate);
+    timeUp();
+    expect(connection.isClosed).toBe(false);
+    connection.close();
+  });
+});
