@@ -8,73 +8,81 @@ export interface MetricSources {
   readonly clock: HlcClock;
   store(): StoreMetrics | undefined;
   txns(): TxnCounters;
-  sql(): Readonly<Record<string, number>>;
-}
-
-/** `entriesApplied` -> `skein_entries_applied_total`. */
-function metricName(name: string, suffix: string): string {
-  return `skein_${name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}${suffix}`;
 }
 
 /** One registry per node, so that several nodes of one process do not mix. */
 export function createMetricsRegistry(sources: MetricSources, labels: { node: string }): Registry {
   const registry = new Registry();
   registry.setDefaultLabels(labels);
-  const known = new Set<string>();
-  const counter = (name: string, help: string, read: () => number): void => {
-    known.add(name);
-    registry.registerMetric(
-      new Counter({
-        name: metricName(name, '_total'),
-        help,
-        registers: [],
-        collect() {
-          this.reset();
-          this.inc(read());
-        },
-      }),
-    );
-  };
-  const gauge = (name: string, help: string, read: () => number): void => {
-    known.add(name);
-    registry.registerMetric(
-      new Gauge({
-        name: metricName(name, ''),
-        help,
-        registers: [],
-        collect() {
-          this.set(read());
-        },
-      }),
-    );
-  };
   for (const [name, help] of Object.entries(counterHelp)) {
-    counter(name, help, () => sources.store()?.counters[name as keyof typeof counterHelp] ?? 0);
+    const key = name as keyof typeof counterHelp;
+    addCounter(registry, name, help, () => sources.store()?.counters[key] ?? 0);
   }
   for (const [name, help] of Object.entries(txnCounterHelp)) {
-    counter(name, help, () => sources.txns()[name as keyof typeof txnCounterHelp]);
+    const key = name as keyof typeof txnCounterHelp;
+    addCounter(registry, name, help, () => sources.txns()[key]);
   }
   for (const [name, help] of Object.entries(gaugeHelp)) {
-    gauge(name, help, () => sources.store()?.gauges[name as keyof typeof gaugeHelp] ?? 0);
+    const key = name as keyof typeof gaugeHelp;
+    addGauge(registry, name, help, () => sources.store()?.gauges[key] ?? 0);
   }
   const { clock } = sources;
-  gauge(
+  addGauge(
+    registry,
     'clockOffsetMicros',
     "Mean distance of other machines' clocks from this one's, in microseconds",
     () => clock.machine.meanOffsetMicros(),
   );
-  gauge(
+  addGauge(
+    registry,
     'clockIsWrong',
     '1 while this node serves nobody because its clock is too far from those of the others',
     () => (clock.complaint() === undefined ? 0 : 1),
   );
-  for (const name of Object.keys(sources.sql())) {
-    const help = `SQL: ${name}`;
-    const read = (): number => sources.sql()[name] ?? 0;
-    if (name.startsWith('open')) gauge(name, help, read);
-    else counter(name, help, read);
-  }
   return registry;
+}
+
+/** SQL opens later than the rest of the node, which has something to show before. */
+export function addSqlMetrics(
+  registry: Registry,
+  metrics: () => Readonly<Record<string, number>>,
+): void {
+  for (const name of Object.keys(metrics())) {
+    const add = name.startsWith('open') ? addGauge : addCounter;
+    add(registry, name, `SQL: ${name}`, () => metrics()[name] ?? 0);
+  }
+}
+
+function addCounter(registry: Registry, name: string, help: string, read: () => number): void {
+  registry.registerMetric(
+    new Counter({
+      name: metricName(name, '_total'),
+      help,
+      registers: [],
+      collect() {
+        this.reset();
+        this.inc(read());
+      },
+    }),
+  );
+}
+
+function addGauge(registry: Registry, name: string, help: string, read: () => number): void {
+  registry.registerMetric(
+    new Gauge({
+      name: metricName(name, ''),
+      help,
+      registers: [],
+      collect() {
+        this.set(read());
+      },
+    }),
+  );
+}
+
+/** `entriesApplied` -> `skein_entries_applied_total`. */
+function metricName(name: string, suffix: string): string {
+  return `skein_${name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}${suffix}`;
 }
 
 const counterHelp: Record<keyof StoreMetrics['counters'], string> = {

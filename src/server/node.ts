@@ -44,7 +44,7 @@ import { arrive, type Arrival } from './arrival.ts';
 import { DecommissionedError, ForeignStoreError } from './identity.ts';
 import { leftSentence } from './left-store.ts';
 import { Membership, type NodeTransport } from './membership.ts';
-import { createMetricsRegistry } from './metrics.ts';
+import { addSqlMetrics, createMetricsRegistry } from './metrics.ts';
 import { ClockWatch } from './clock-watch.ts';
 import { criticalNodes } from './critical-nodes.ts';
 import { serveNodeControl } from './node-control.ts';
@@ -385,16 +385,11 @@ export class SkeinNode {
     }));
     this.#addStores(clusterId, nodeId, db).catch((error: unknown) => this.#fail(asError(error)));
     this.#metrics = createMetricsRegistry(
-      {
-        clock: this.clock,
-        store: () => stores.metrics(),
-        txns: () => db.counters,
-        sql: () => this.#sql?.metrics() ?? {},
-      },
+      { clock: this.clock, store: () => stores.metrics(), txns: () => db.counters },
       { node: String(nodeId) },
     );
     if (this.#parts.openSql !== undefined) {
-      this.#sql = await this.#parts.openSql({
+      const sql = await this.#parts.openSql({
         env,
         db,
         gossip,
@@ -405,7 +400,9 @@ export class SkeinNode {
         reports: this.#reports(gossip),
         zonesChanged: () => stores.lookAtAll(),
       });
-      this.#sql.nodeEvents.noteOwn(kind === 'restarted' ? 'node_restart' : 'node_join', {
+      this.#sql = sql;
+      addSqlMetrics(this.#metrics, () => sql.metrics());
+      sql.nodeEvents.noteOwn(kind === 'restarted' ? 'node_restart' : 'node_join', {
         StartedAt: new Date(this.#startedAtMicros / 1000).toISOString(),
       });
       stores.lookAtAll();

@@ -148,8 +148,8 @@ export async function openSqlFront(parts: SqlFrontParts): Promise<SqlFront> {
     },
     sessions: () => service.openTransactions(),
     metrics: () => ({
+      ...service.metrics(),
       openConnections: listener.connectionCount,
-      openSessions: service.sessionCount,
       eventsDropped: logs.dropped,
     }),
     rangeEvents: logs.ranges,
