@@ -196,9 +196,13 @@ export interface Db {
   run<T>(options: TxnOptions, body: (txn: Txn) => Promise<T>): Promise<T>;
   /**
    * The second phase: of all who try, one ends the transaction. False: it is not prepared (any more). Throws 'ambiguous-result'
-   * when nobody can tell.
+   * when nobody can tell. `strict`: see TxnOptions; it is the promise of who asks.
    */
-  endPrepared(prepared: PreparedTxn, end: 'commit' | 'abort'): Promise<boolean>;
+  endPrepared(
+    prepared: PreparedTxn,
+    end: 'commit' | 'abort',
+    options?: Pick<TxnOptions, 'strict'>,
+  ): Promise<boolean>;
   /** 'open': it may become prepared yet; one that was abandoned before is aborted by the question. */
   stateOfPrepared(prepared: PreparedTxn): Promise<'open' | 'prepared' | 'ended'>;
   /** The newest committed value, at the leaseholder's own now: one round trip, no uncertainty. */

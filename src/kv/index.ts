@@ -26,7 +26,7 @@ export type {
 } from './api.ts';
 export { areInConflict, covers, strongerOf } from './lock-strength.ts';
 export type { HeldStrength, LockStrength } from './lock-strength.ts';
-export { untilPast } from './commit-wait.ts';
+export { untilCommitIsPast, untilPast } from './commit-wait.ts';
 export { ClusterSettings, kvSettings, settingValue } from './cluster-settings.ts';
 export type { ClusterSetting, SettingType } from './cluster-settings.ts';
 export type { Handover, HeldLock, LockOwner, TxnTombstone } from './handover.ts';

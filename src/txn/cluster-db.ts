@@ -139,8 +139,12 @@ export class ClusterDb implements Db {
     }
   }
 
-  endPrepared(prepared: PreparedTxn, end: 'commit' | 'abort'): Promise<boolean> {
-    return endPrepared(this.#parts, prepared, end);
+  endPrepared(
+    prepared: PreparedTxn,
+    end: 'commit' | 'abort',
+    options: Pick<TxnOptions, 'strict'> = {},
+  ): Promise<boolean> {
+    return endPrepared(this.#parts, prepared, end, options);
   }
 
   stateOfPrepared(prepared: PreparedTxn): Promise<'open' | 'prepared' | 'ended'> {

@@ -13,7 +13,7 @@ import {
   kvSettings,
   PageBuilder,
   SortedMap,
-  untilPast,
+  untilCommitIsPast,
   WriteBuffer,
   type BufferedWrite,
   type ClusterSettings,
@@ -433,15 +433,10 @@ export class ClusterTxn implements Txn {
     }
   }
 
-  /** Commit wait. No two clocks are farther apart than the maximum offset. */
   waitOut(committed: Timestamp): Promise<void> {
-    const { env, clock } = this.parts;
-    const isStrict = this.#isStrict && this.#hasWritten;
-    return untilPast(
-      env,
-      clock,
-      isStrict ? addMicros(committed, clock.maxOffsetMicros) : committed,
-    );
+    return untilCommitIsPast(this.parts, committed, {
+      isStrict: this.#isStrict && this.#hasWritten,
+    });
   }
 
   get #hasWritten(): boolean {

@@ -7,11 +7,13 @@
  */
 import {
   KvFailure,
-  untilPast,
+  untilCommitIsPast,
   type KvRequest,
   type KvResult,
   type PreparedTxn,
+  type Timestamp,
   type TxnMeta,
+  type TxnOptions,
   type TxnRecord,
   type TxnStatus,
 } from '../kv/index.ts';
@@ -60,12 +62,27 @@ export async function endPrepared(
   parts: TxnParts,
   prepared: PreparedTxn,
   end: 'commit' | 'abort',
+  { strict: isStrict = false }: Pick<TxnOptions, 'strict'>,
 ): Promise<boolean> {
-  for (let isInDoubt = false, tries = 0; tries < maxTries; tries++) {
-    const { record, status } = await stateOf(parts, prepared, isInDoubt);
+  const ended = await finish(parts, prepared, end);
+  if (ended === undefined) return false;
+  if (end === 'commit') await untilCommitIsPast(parts, ended, { isStrict });
+  return true;
+}
+
+/** When in time the transaction stands that was ended here; undefined: it is not prepared (any more). */
+async function finish(
+  parts: TxnParts,
+  prepared: PreparedTxn,
+  end: 'commit' | 'abort',
+): Promise<Timestamp | undefined> {
+  /** Set when the answer to an end was lost. */
+  let doubted: Timestamp | undefined;
+  for (let tries = 0; tries < maxTries; tries++) {
+    const { record, status } = await stateOf(parts, prepared, doubted !== undefined);
     if (record === undefined) {
-      if (isInDoubt && status === undefined) break;
-      return isInDoubt && status === (end === 'commit' ? 'committed' : 'aborted');
+      if (doubted !== undefined && status === undefined) break;
+      return status === (end === 'commit' ? 'committed' : 'aborted') ? doubted : undefined;
     }
     const { meta, lockSpans } = record;
     const response = await parts.router.sendBatch({ ...withoutTxn, txn: meta }, [
@@ -82,13 +99,14 @@ export async function endPrepared(
     ]);
     if (response.kind === 'ok') {
       parts.background(cleanUp(parts, record, response.results[0]), 'ending a prepared one');
-      if (end === 'commit') await untilPast(parts.env, parts.clock, meta.writeTimestamp);
-      return true;
+      return meta.writeTimestamp;
     }
     const { error } = response;
-    if (error.kind === 'ambiguous-result') isInDoubt = true;
+    if (error.kind === 'ambiguous-result') doubted = meta.writeTimestamp;
     // 'txn-aborted': somebody else was faster, or a try of this one whose answer was lost.
-    else if (error.kind !== 'txn-aborted') throw isInDoubt ? lost() : new KvFailure(error);
+    else if (error.kind !== 'txn-aborted') {
+      throw doubted === undefined ? new KvFailure(error) : lost();
+    }
   }
   throw lost();
 }

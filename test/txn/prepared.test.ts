@@ -11,10 +11,12 @@ import { scriptKey as key, withTime } from './db-script.ts';
 import { TestCluster } from './test-cluster.ts';
 import { VirtualEnv } from './virtual-env.ts';
 
+const maxOffsetMicros = 250_000;
+
 const lost: KvError = { kind: 'ambiguous-result', reason: 'the test says so' };
 
 function start(): TestCluster {
-  return new TestCluster(new VirtualEnv(), { splits: ['a', 'b'].map(key) });
+  return new TestCluster(new VirtualEnv(), { splits: ['a', 'b'].map(key), maxOffsetMicros });
 }
 
 /** Registered, and prepared unless that fails. */
@@ -71,6 +73,11 @@ async function values(cluster: TestCluster): Promise<string> {
   return found.map((value) => value?.toString() ?? '-').join(' ');
 }
 
+/** Have the clocks of all nodes passed the time before which the transaction cannot have committed? */
+function isPastEverywhere(cluster: TestCluster, { minTimestamp }: PreparedTxn): boolean {
+  return cluster.clock.now().wall > minTimestamp.wall + maxOffsetMicros;
+}
+
 describe('a lost answer', () => {
   it('to the commit of a prepared transaction is looked after', async () => {
     const cluster = start();
@@ -79,6 +86,15 @@ describe('a lost answer', () => {
     expect(await outcomeOf(cluster, cluster.db.endPrepared(prepared, 'commit'))).toBe('true');
     expect(await outcomeOf(cluster, cluster.db.endPrepared(prepared, 'commit'))).toBe('false');
     expect(await values(cluster)).toBe('new new');
+  });
+
+  it('does not keep the commit of a strict session from its wait', async () => {
+    const cluster = start();
+    const { prepared } = await prepare(cluster);
+    loseAnswers(cluster, 'finish', 1);
+    const ending = cluster.db.endPrepared(prepared, 'commit', { strict: true });
+    expect(await outcomeOf(cluster, ending)).toBe('true');
+    expect(isPastEverywhere(cluster, prepared)).toBe(true);
   });
 
   it('to its rollback, of which the range itself does not know, is ambiguous: nothing is left that could tell', async () => {
@@ -118,6 +134,18 @@ describe('a lost answer', () => {
     expect(await outcomeOf(cluster, cluster.db.endPrepared(prepared, 'commit'))).toBe('true');
     expect(await values(cluster)).toBe('new new');
   });
+});
+
+it('is committed for a strict session when all clocks have passed it, and rolled back at once', async () => {
+  const cluster = start();
+  for (const end of ['commit', 'abort'] as const) {
+    const { prepared } = await prepare(cluster);
+    expect(isPastEverywhere(cluster, prepared)).toBe(false);
+    const ending = cluster.db.endPrepared(prepared, end, { strict: true });
+    expect(await outcomeOf(cluster, ending)).toBe('true');
+    expect(isPastEverywhere(cluster, prepared)).toBe(end === 'commit');
+  }
+  expect(await values(cluster)).toBe('new new');
 });
 
 it('a transaction that was registered and never prepared is ended by the question', async () => {

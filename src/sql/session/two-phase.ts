@@ -97,9 +97,10 @@ export async function finishPrepared(
     throw sqlError('activeSqlTransaction', `${command} cannot run inside a transaction block`);
   }
   const { db } = session.services;
+  const { strict } = session.settings.newTransaction;
   const found = await db.run({ name: command }, (txn) => findPrepared(txn, gid));
   if (found !== undefined) checkMayFinish(session, found);
-  const isEnded = found !== undefined && (await db.endPrepared(found.txn, end));
+  const isEnded = found !== undefined && (await db.endPrepared(found.txn, end, { strict }));
   if (isEnded || (found !== undefined && (await isOver(db, found)))) await forget(session, found);
   if (isEnded) return;
   throw sqlError('undefinedObject', `prepared transaction with identifier "${gid}" does not exist`);

@@ -1,6 +1,6 @@
 /** What a session asks of its transactions. */
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import { type TxnOptions } from '../../../src/kv/index.ts';
+import { type Db, type TxnOptions } from '../../../src/kv/index.ts';
 import { type Session } from '../../../src/sql/index.ts';
 import { startService, type TestService } from '../../pgwire/server.ts';
 import { runText } from '../logic/text-client.ts';
@@ -54,6 +54,23 @@ it('strict_serializability is asked for where it is on', async () => {
   await run('begin; set local strict_serializability = off; select 1; commit');
   await run('begin; select 1; commit');
   expect(begun.map(({ strict }) => strict)).toEqual([true, false, true]);
+});
+
+it('COMMIT PREPARED keeps the promise of the session that says it', async () => {
+  await run('create table p (id int primary key)');
+  const db: Db = running.db;
+  const asked: unknown[] = [];
+  const endPrepared = db.endPrepared.bind(db);
+  db.endPrepared = (prepared, end, options) => {
+    asked.push(options?.strict);
+    return endPrepared(prepared, end, options);
+  };
+  for (const mode of ['off', 'on']) {
+    await run(`begin; insert into p values (${asked.length}); prepare transaction 'p'`);
+    await run(`set strict_serializability = ${mode}`);
+    await run(`commit prepared 'p'`);
+  }
+  expect(asked).toEqual([false, true]);
 });
 
 it('a block asks for nothing before its first query, and once for all of them', async () => {
