@@ -25,7 +25,8 @@ export interface EvalContext extends FormatSettings {
   /** Absent: it is in this process. */
   readonly client?: ClientAddress | undefined;
   setting(name: string): string | undefined;
-  setSetting(name: string, value: string, isLocal: boolean): string;
+  /** As SET does, `value` undefined: back to the default. Returns what SHOW prints then. */
+  setSetting(name: string, value: string | undefined, isLocal: boolean): string;
   /** Sequences and catalog look-ups, asynchronous; provided by the session. */
   readonly host: EvalHost;
 }

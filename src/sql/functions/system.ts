@@ -160,7 +160,7 @@ const settings: ScalarFunction[] = [
     (a, c) => {
       const [name = null, value = null, local = null] = a;
       if (name === null) throw sqlError('nullValueNotAllowed', 'SET requires parameter name');
-      return c.setSetting(asText(name), value === null ? '' : asText(value), local === true);
+      return c.setSetting(asText(name), value === null ? undefined : asText(value), local === true);
     },
     { strict: false },
   ),

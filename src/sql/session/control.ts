@@ -80,6 +80,12 @@ function statementOf(statement: PreparedStatement): Extract<Statement, { kind: '
 
 // SET and SHOW.
 
+const transactionModes = new Set([
+  'transaction_isolation',
+  'transaction_read_only',
+  'transaction_deferrable',
+]);
+
 function setVariable(session: Session, node: VariableSetStmt, asOf: Node | undefined): string {
   const { name = '', args = [], is_local: isLocal = false } = node;
   switch (node.kind) {
@@ -102,16 +108,11 @@ function setVariable(session: Session, node: VariableSetStmt, asOf: Node | undef
 }
 
 function assign(session: Session, name: string, value: string | undefined, isLocal: boolean): void {
-  const { transaction, settings } = session;
+  const { transaction } = session;
   if (isLocal && transaction.state !== 'explicit') {
     session.notice('WARNING', '25P01', 'SET LOCAL can only be used in transaction blocks');
   }
   switch (name.toLowerCase()) {
-    case 'transaction_isolation':
-    case 'transaction_read_only':
-    case 'transaction_deferrable':
-      setTransactionMode(session, name, value);
-      return;
     case 'role':
       setRole(session, value, isLocal);
       return;
@@ -119,18 +120,25 @@ function assign(session: Session, name: string, value: string | undefined, isLoc
       setRole(session, value === session.identity.sessionUser ? undefined : value, isLocal);
       return;
     default:
-      settings.set(name, value, isLocal);
+      setSetting(session, name, value, isLocal);
   }
 }
 
-function setTransactionMode(session: Session, name: string, value: string | undefined): void {
+/** `value` undefined: back to the default. What belongs to the transaction is the transaction's to refuse. */
+export function setSetting(
+  session: Session,
+  name: string,
+  value: string | undefined,
+  isLocal: boolean,
+): void {
   const { settings } = session;
   const lower = name.toLowerCase();
-  applyMode(
-    session,
-    lower,
-    settings.canonical(lower, value ?? settings.get(`default_${lower}`) ?? ''),
-  );
+  if (transactionModes.has(lower)) {
+    const wanted = value ?? settings.get(`default_${lower}`) ?? '';
+    applyMode(session, lower, settings.canonical(lower, wanted));
+  } else {
+    settings.set(name, value, isLocal);
+  }
 }
 
 function setRole({ settings }: Session, value: string | undefined, isLocal: boolean): void {

@@ -27,6 +27,7 @@ export class SessionEval implements EvalContext {
   readonly host: EvalHost;
   readonly #drawn: DrawnValues;
   readonly #followerLagMicros: () => number;
+  readonly #setSetting: (name: string, value: string | undefined, isLocal: boolean) => void;
   statementMicros = 0n;
   nowMicros = 0n;
   #seedState: number | undefined;
@@ -39,6 +40,7 @@ export class SessionEval implements EvalContext {
     host: EvalHost & { uniqueRowId(): bigint };
     drawn: DrawnValues;
     followerLagMicros: () => number;
+    setSetting: (name: string, value: string | undefined, isLocal: boolean) => void;
   }) {
     this.#env = options.env;
     this.settings = options.settings;
@@ -48,6 +50,7 @@ export class SessionEval implements EvalContext {
     this.#drawn = options.drawn;
     this.host = drawing(options.host, options.drawn);
     this.#followerLagMicros = options.followerLagMicros;
+    this.#setSetting = options.setSetting;
   }
 
   get followerLagMicros(): bigint {
@@ -135,8 +138,9 @@ export class SessionEval implements EvalContext {
     return this.settings.get(name) === undefined ? undefined : this.settings.show(name);
   }
 
-  setSetting(name: string, value: string, isLocal: boolean): string {
-    return this.settings.set(name, value, isLocal);
+  setSetting(name: string, value: string | undefined, isLocal: boolean): string {
+    this.#setSetting(name, value, isLocal);
+    return this.settings.show(name);
   }
 }
 

@@ -15,7 +15,7 @@ import { type SessionHost } from '../virtual/index.ts';
 import { type ClientOutput, type ResultFormats } from './client.ts';
 import { changefeedColumns } from './changefeed.ts';
 import { refuseWrongClock } from './clock-check.ts';
-import { controlColumns } from './control.ts';
+import { controlColumns, setSetting } from './control.ts';
 import { SessionEval, type SessionIdentity } from './eval-context.ts';
 import { deadlockFailure } from './deadlocks.ts';
 import { toSqlFailure } from './kv-errors.ts';
@@ -134,6 +134,7 @@ export class Session {
       host: this.host,
       drawn: this.transaction.log.drawn,
       followerLagMicros: () => followerLagMicros(services.catalogCache.current),
+      setSetting: (name, value, isLocal) => setSetting(this, name, value, isLocal),
     });
     this.past = new PastReads({
       clock: services.db.clock,

@@ -197,7 +197,7 @@ export class TestSession {
       },
       backendPid: 1,
       setting: () => undefined,
-      setSetting: (_name, value) => value,
+      setSetting: (_name, value) => value ?? '',
       host: this.host,
     };
   }

@@ -118,7 +118,7 @@ export class TestDatabase implements Catalog {
       currentSchemas: ['pg_catalog', 'public'],
       backendPid: 1,
       setting: () => undefined,
-      setSetting: (_name, value) => value,
+      setSetting: (_name, value) => value ?? '',
       host: {
         nextval: async (name) => {
           const found = sequence(name);

@@ -57,7 +57,7 @@ export function testContext(overrides: Partial<EvalContext> = {}): EvalContext {
     currentSchemas: ['public'],
     backendPid: 42,
     setting: () => undefined,
-    setSetting: (_name, value) => value,
+    setSetting: (_name, value) => value ?? '',
     host: {
       nextval: () => Promise.resolve(7n),
       currval: () => Promise.resolve(7n),
