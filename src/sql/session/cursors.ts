@@ -42,7 +42,7 @@ export async function declareCursor(
   if (statement.kind !== 'query') {
     throw sqlError('syntaxError', 'a cursor can only be declared for a query');
   }
-  await session.planner.plan(statement);
+  const plan = await session.planner.plan(statement);
   const portal: Portal = {
     name,
     statement,
@@ -52,6 +52,8 @@ export async function declareCursor(
     run: undefined,
     isDone: false,
   };
+  // It shows what is there now. One that locks rows begins with its first FETCH: DECLARE locks nothing.
+  if (plan.isReadOnly) await session.runner.openPortal(portal);
   session.portals.set(name, portal);
   return 'DECLARE CURSOR';
 }

@@ -33,7 +33,7 @@ export interface Portal {
   readonly formats: ResultFormats;
   /** Made by DECLARE: FETCH reads it. */
   readonly isCursor: boolean;
-  /** Running, when it was suspended or fetched from. */
+  /** Running, when it was declared, suspended or fetched from. */
   run: PortalRun | undefined;
   isDone: boolean;
 }
@@ -49,6 +49,8 @@ export class PortalRun {
   #state: 'open' | 'ended' | 'failed' = 'open';
   /** A failure that nobody has been told of yet. */
   #untold: { readonly error: unknown } | undefined;
+  /** Something was read, or tried. */
+  hasBegun = false;
   rowsTaken = 0;
 
   /** `name`: of the portal. */
@@ -106,11 +108,7 @@ export class PortalRun {
   async #rest(limitBytes: number): Promise<readonly Row[]> {
     const rows = this.#batch.slice(this.#at);
     let bytes = 0;
-    for (
-      let batch = await this.result.next();
-      batch !== undefined;
-      batch = await this.result.next()
-    ) {
+    for (let batch = await this.#next(); batch !== undefined; batch = await this.#next()) {
       for (const row of batch) {
         rows.push(row);
         bytes += rowBytes(row);
@@ -126,7 +124,7 @@ export class PortalRun {
 
   async #refill(): Promise<boolean> {
     while (this.#state === 'open') {
-      const batch = await this.result.next();
+      const batch = await this.#next();
       if (batch === undefined) {
         this.#state = 'ended';
         break;
@@ -136,6 +134,11 @@ export class PortalRun {
       if (batch.length > 0) return true;
     }
     return false;
+  }
+
+  #next(): Promise<readonly Row[] | undefined> {
+    this.hasBegun = true;
+    return this.result.next();
   }
 
   #fail(): void {

@@ -253,10 +253,10 @@ export class StatementRunner {
   /** The next rows of a portal. The first ones are read anew when its statement was overtaken. */
   async takeRows(portal: Portal, count: number): Promise<{ run: PortalRun; rows: Row[] }> {
     for (let attempt = 1; ; attempt++) {
-      const isNew = portal.run === undefined;
+      const isNew = portal.run?.hasBegun !== true;
       if (isNew) this.#expectStatement();
       try {
-        const run = await this.#openPortal(portal);
+        const run = await this.openPortal(portal);
         return { run, rows: await run.take(count) };
       } catch (error) {
         const isAgain =
@@ -270,8 +270,11 @@ export class StatementRunner {
     }
   }
 
-  /** Starts the portal's statement if it is not running yet, in the open (or a new implicit) transaction. */
-  async #openPortal(portal: Portal): Promise<PortalRun> {
+  /**
+   * Starts the portal's statement if it is not running yet, in the open (or a new implicit) transaction. One that only reads
+   * does not read before its first rows are taken.
+   */
+  async openPortal(portal: Portal): Promise<PortalRun> {
     if (portal.run !== undefined) return portal.run;
     if (this.#transaction.state === 'idle') this.#transaction.open('implicit');
     this.#transaction.log.refuse('a portal was read in parts');

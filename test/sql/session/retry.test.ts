@@ -279,6 +279,15 @@ describe('a cursor that fails while another statement begins', () => {
     expect(runs).toBe(2);
   });
 
+  it('is read anew when its first FETCH was overtaken, and what came behind DECLARE stays', async () => {
+    behaviour = async (run) => {
+      if (run === 1) fail({ kind: 'statement-retry', reason: 'test' });
+    };
+    await session.query("begin; declare c cursor for select 1; set lock_timeout = '7s'", output);
+    await session.query('fetch all from c; show lock_timeout', output);
+    expect(said.slice(3)).toEqual(['columns', 'row 2', 'FETCH 1', 'columns', 'row "7s"', 'SHOW']);
+  });
+
   it('does not hide that the statement is cancelled', async () => {
     behaviour = async () => {
       session.cancel();
