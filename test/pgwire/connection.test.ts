@@ -1,4 +1,4 @@
-/** How long a client may take before its session is up. */
+/** How long a client may take before its session is up, and how often its failures count. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   type Authenticator,
@@ -7,7 +7,7 @@ import {
   insecureAuthenticator,
 } from '../../src/pgwire/index.ts';
 import { startService, type TestService } from './server.ts';
-import { encodeLine } from './wire-client.ts';
+import { encodeLine, WireClient } from './wire-client.ts';
 
 const noKey = (): { pid: number; secret: number } => ({ pid: 0, secret: 0 });
 const startup = encodeLine('Startup user=root database=defaultdb', noKey);
@@ -79,4 +79,36 @@ describe('a client that does not go on is sent away', () => {
     expect(connection.isClosed).toBe(false);
     connection.close();
   });
+});
+
+it.each([
+  ['Query nonsense'],
+  ['Query select 1 / 0'],
+  ['Parse | select 1 / 0 |', 'Bind | | |', 'Execute', 'Sync'],
+  ['Parse | nonsense |', 'Sync'],
+  ['Bind | missing | |', 'Sync'],
+  ['Describe S missing', 'Sync'],
+])('a failure counts once: %s', async (...lines) => {
+  const client = new WireClient(running);
+  await client.send(startup);
+  await client.until(['ReadyForQuery']);
+  await client.send(Buffer.concat(lines.map((line) => encodeLine(line, noKey))));
+  const errors = (await client.until(['ReadyForQuery'])).filter((line) => line.startsWith('Error'));
+  expect(errors).toHaveLength(1);
+  expect(running.service.services.counters.failedStatements).toBe(1);
+  client.connection.close();
+});
+
+it('a serialization failure counts once', async () => {
+  const client = new WireClient(running);
+  await client.send(startup);
+  await client.until(['ReadyForQuery']);
+  await client.send(encodeLine('Query begin; select pg_advisory_xact_lock(1)', noKey));
+  await client.until(['ReadyForQuery']);
+  await client.connection.session?.transaction.txn?.rollback();
+  await client.send(encodeLine('Query commit', noKey));
+  expect((await client.until(['ReadyForQuery']))[0]).toMatch(/^Error ERROR 40001/);
+  const { failedStatements, retryErrors } = running.service.services.counters;
+  expect({ failedStatements, retryErrors }).toEqual({ failedStatements: 1, retryErrors: 1 });
+  client.connection.close();
 });

@@ -67,6 +67,8 @@ export class Session {
   readonly runner: StatementRunner;
   readonly #simple: SimpleQueries;
   #cancelReason: 'user' | 'timeout' | 'closed' | undefined;
+  /** The transaction has been dealt with, and the failure was counted. */
+  #lastFailure: SqlFailure | undefined;
   #isRunning = false;
   #isClosed = false;
   #timeout: TimerHandle | undefined;
@@ -418,9 +420,10 @@ export class Session {
     }
   }
 
-  /** A message failed outside of a statement (a malformed Bind): the transaction fails with it. */
+  /** A message failed: outside of a statement (a malformed Bind) the transaction fails with it. */
   async messageFailed(error: unknown): Promise<SqlFailure> {
-    return this.#failed(error);
+    const last = this.#lastFailure;
+    return last === error && last !== undefined ? last : this.#failed(error);
   }
 
   notice(severity: 'NOTICE' | 'WARNING' | 'INFO', code: string, message: string): void {
@@ -455,7 +458,8 @@ export class Session {
     } else if (this.transaction.state === 'implicit') {
       await this.runner.rollback();
     }
-    return (await deadlock) ?? failure;
+    this.#lastFailure = (await deadlock) ?? failure;
+    return this.#lastFailure;
   }
 
   checkNotFailed(statement: PreparedStatement): void {
