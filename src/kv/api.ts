@@ -60,6 +60,14 @@ export interface BatchHeader {
   readonly anyReplica?: boolean;
 }
 
+/** What stands at a key. */
+export interface KeyState {
+  /** Undefined: nothing, or a deletion. */
+  readonly committed: Buffer | undefined;
+  /** Whose intent stands there. */
+  readonly writer: TxnId | undefined;
+}
+
 export interface BatchRequest {
   readonly header: BatchHeader;
   readonly requests: readonly KvRequest[];
@@ -153,6 +161,11 @@ export type KvRequest =
       readonly txn: TxnMeta;
       readonly sequence: number;
     }
+  /**
+   * The newest committed value of `key` and who is about to replace it. Waits for nobody, not even when the range of a transaction
+   * that has written there cannot be asked; prevents nothing.
+   */
+  | { readonly kind: 'query-key'; readonly key: Buffer }
   /** Ends a parallel commit, unless it was staged anew meanwhile: `staged` is the transaction as its record was read. */
   | {
       readonly kind: 'recover-txn';
@@ -394,6 +407,7 @@ export type KvResult =
       readonly finished?: FinishedTxn;
     }
   | { readonly kind: 'query-intent'; readonly found: boolean }
+  | { readonly kind: 'query-key'; readonly state: KeyState }
   | { readonly kind: 'recover-txn'; readonly record: TxnRecord }
   | { readonly kind: 'resolve-locks' | 'release-locks' | 'announce-commit' }
   | { readonly kind: 'clear-range' }

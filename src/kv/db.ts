@@ -7,6 +7,7 @@
 import {
   type ChecksumTrigger,
   type CommitTrigger,
+  type KeyState,
   type RangeCheck,
   type RangeInfo,
   type RelocationTarget,
@@ -207,6 +208,8 @@ export interface Db {
   stateOfPrepared(prepared: PreparedTxn): Promise<'open' | 'prepared' | 'ended'>;
   /** The newest committed value, at the leaseholder's own now: one round trip, no uncertainty. */
   readCurrent(key: Buffer): Promise<Buffer | undefined>;
+  /** See the request 'query-key'. */
+  stateOfKey(key: Buffer): Promise<KeyState>;
   /** One-range atomic counter (ids, sequences); returns the value after the addition. */
   increment(key: Buffer, by: bigint): Promise<bigint>;
 

@@ -11,6 +11,7 @@ export type {
   EndTxnResult,
   FinishedTxn,
   KvRequest,
+  KeyState,
   KvResult,
   RangeCheck,
   RangeInfo,

@@ -15,7 +15,7 @@ import {
   type TimerHandle,
   type Timers,
 } from '../util/index.ts';
-import { type RangeCheck, type RangeInfo, type RowProgramCompiler } from './api.ts';
+import { type KeyState, type RangeCheck, type RangeInfo, type RowProgramCompiler } from './api.ts';
 import { type RangeDescriptor } from './descriptor.ts';
 import { type Db, type Txn, type TxnOptions } from './db.ts';
 import { KvFailure, type KvError } from './errors.ts';
@@ -133,6 +133,10 @@ export class LocalDb implements Db {
 
   async readCurrent(key: Buffer): Promise<Buffer | undefined> {
     return this.newest(key)?.value;
+  }
+
+  async stateOfKey(key: Buffer): Promise<KeyState> {
+    return { committed: await this.readCurrent(key), writer: undefined };
   }
 
   async increment(key: Buffer, by: bigint): Promise<bigint> {

@@ -51,6 +51,7 @@ export function requestSpan(request: KvRequest): Span {
     case 'conditional-put':
     case 'increment':
     case 'query-intent':
+    case 'query-key':
     case 'admin-unsplit':
     case 'admin-merge':
     case 'admin-transfer-lease':

@@ -11,6 +11,7 @@ import {
   type Db,
   type FeedOptions,
   type HlcClock,
+  type KeyState,
   type KvRequest,
   type KvResult,
   newTxnId,
@@ -158,6 +159,12 @@ export class ClusterDb implements Db {
     }
     const result = await this.#one({ kind: 'get', key, lock: 'none' });
     return result.kind === 'get' ? result.value : undefined;
+  }
+
+  async stateOfKey(key: Buffer): Promise<KeyState> {
+    const result = await this.#one({ kind: 'query-key', key });
+    if (result.kind !== 'query-key') throw wrongAnswer();
+    return result.state;
   }
 
   async increment(key: Buffer, by: bigint): Promise<bigint> {

@@ -8,6 +8,7 @@ import {
   evaluateHeartbeat,
   evaluatePush,
   evaluateQueryIntent,
+  evaluateQueryKey,
   evaluateQueryTxn,
   evaluateRecover,
   evaluateAnnouncement,
@@ -42,6 +43,8 @@ export function evaluate(ctx: EvaluationContext, request: KvRequest): Outcome | 
       return evaluateQueryTxn(ctx, request);
     case 'query-intent':
       return evaluateQueryIntent(ctx, request);
+    case 'query-key':
+      return evaluateQueryKey(ctx, request);
     case 'recover-txn':
       return evaluateRecover(ctx, request);
     case 'resolve-locks':

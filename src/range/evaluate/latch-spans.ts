@@ -91,6 +91,9 @@ function addSpans(
     case 'query-intent':
       write(request.key, undefined, zeroTimestamp);
       return;
+    case 'query-key':
+      read(request.key, undefined, maxTimestamp);
+      return;
     case 'resolve-locks': {
       // Reads take the intents of a committed transaction for what this makes of them.
       const { status } = request.txn;

@@ -160,6 +160,15 @@ export function evaluateQueryIntent(
   return ok({ kind: 'query-intent', found });
 }
 
+export function evaluateQueryKey(ctx: EvaluationContext, { key }: Request<'query-key'>): Outcome {
+  const stored = ctx.batch.get(headKey(key));
+  const head = stored === undefined ? undefined : decodeHead(stored);
+  return ok({
+    kind: 'query-key',
+    state: { committed: head?.value, writer: head?.intent?.txnId },
+  });
+}
+
 /**
  * What was found at the keys holds for the record as it was read. One that was staged anew, or has ended, is left as it is:
  * its coordinator is alive, or somebody was faster.

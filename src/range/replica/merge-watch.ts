@@ -6,15 +6,17 @@
  * follows, because a new leaseholder has applied everything that was committed before it, and looks whether its
  * descriptor is about to be deleted (or is) before it uses its lease for the first time.
  *
- * What became of the merge stands in the meta record of the range's end, which the transaction replaces: a locking read
- * waits until whoever holds an intent on it has ended (or is given up and aborted), and shows what was committed last.
- * Asking the transaction's own record would not do: it is gone once its intents are resolved, and then a commit looks like an
- * abort.
+ * What became of the merge stands in the meta record of the range's end, which the transaction replaces. Asking the
+ * transaction's own record would not do: it is gone once its intents are resolved, and then a commit looks like an abort.
  *
- *   this range, still    the merge failed: the lease begins anew, in this very term, above everything served before, with
- *                        the locks and tombstones that it had
- *   another one          this range is no more; its replica goes when the left one on this store applies the merge, or
- *                        when it turns out that no left one ever will (`queues/replica-gc-queue.ts`)
+ *   an intent of the merge    nobody knows: a locking read waits for it, and ends it when it was abandoned
+ *   this range, still         the merge failed, or has not come to its freeze: the lease begins anew, in this very term, above
+ *                             everything served before, with the locks and tombstones that it had
+ *   another one               this range is no more; its replica goes when the left one on this store applies the merge, or
+ *                             when it turns out that no left one ever will (`queues/replica-gc-queue.ts`)
+ *
+ * INVARIANT: it waits for nobody but the merge. Another transaction whose intent stands there may be anchored in this very range, a
+ * change of its replicas, and nobody learns what became of that before this range serves again.
  *
  * A freezing leaseholder loses its lease as in a transfer: requests in its queues are answered with 'not-leaseholder', and
  * what is left of its memory is what the merge carries to the left side.
@@ -147,16 +149,24 @@ export class MergeWatch {
   /** The range that ends where this one does, or used to (0: none); undefined when that cannot be learnt now. */
   async #holderOfEnd(): Promise<number | undefined> {
     const { host, descriptor } = this.#replica;
+    const merge = this.#ownRecord()?.intent?.txnId;
+    if (merge === undefined) return 0;
     const key = must(metaRecordKeys(descriptor).at(-1));
     try {
-      return await host.db.run({ name: 'merge watch' }, async (txn) => {
-        const stored = await txn.get(key, { lock: 'share' });
-        return stored === undefined ? 0 : decodeDescriptor(stored).rangeId;
-      });
+      const { committed, writer } = await host.db.stateOfKey(key);
+      const stored = writer === merge ? await this.#readBehindMerge(key) : committed;
+      return stored === undefined ? 0 : decodeDescriptor(stored).rangeId;
     } catch (error) {
       if (error instanceof KvFailure) return undefined;
       throw error;
     }
+  }
+
+  /** Not for long: others may be ahead in the queue for the key, see the invariant. */
+  #readBehindMerge(key: Buffer): Promise<Buffer | undefined> {
+    return this.#replica.host.db.run({ name: 'merge watch' }, (txn) =>
+      txn.get(key, { lock: 'share', lockTimeoutMs: retryMs }),
+    );
   }
 }
 
