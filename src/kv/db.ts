@@ -44,6 +44,7 @@ export interface TxnOptions {
 
 export interface ReadOptions {
   readonly lock?: LockStrength;
+  /** Also of reads without a lock, which otherwise wait for those whose writes may come before them. */
   readonly waitPolicy?: WaitPolicy;
   /** 0: wait without limit; absent: as the statement does, see `Txn.beginStatement`. */
   readonly lockTimeoutMs?: number;

@@ -105,6 +105,7 @@ export class LocalTxn implements Txn, LocalOwner {
       this.#db.noteRead(this, this.#readTimestamp);
     } else {
       await this.#passPrepared({ start: key, end: undefined }, options);
+      if (this.#isLeftOut(key, options)) return undefined;
       this.#noteRead({ start: key, end: undefined }, options);
     }
     return this.#db.readAt(key, this.#readTimestamp);
@@ -155,6 +156,7 @@ export class LocalTxn implements Txn, LocalOwner {
     let stopped = false;
     const row = (key: Buffer, value: Buffer): boolean => {
       if (options.waitPolicy === 'skip' && !this.#isFree(key, strength)) return false;
+      if (this.#isLeftOut(key, options)) return false;
       stopped = builder.row(key, value);
       if (strength === 'none' || !builder.grew) return stopped;
       if (options.waitPolicy === 'error' && !this.#isFree(key, strength)) notAvailable(key);
@@ -372,15 +374,23 @@ export class LocalTxn implements Txn, LocalOwner {
     }
   }
 
-  /** A read waits for what prepared transactions may have written before it. */
+  /** A read waits for what prepared transactions may have written before it, unless it is to leave that out. */
   async #passPrepared(span: Span, options: ReadOptions): Promise<void> {
+    if (options.waitPolicy === 'skip') return;
     for (;;) {
       const key = this.#db.prepared.firstKey(span, undefined, this.#readTimestamp);
       if (key === undefined) return;
+      if (options.waitPolicy === 'error') notAvailable(key);
       await this.#db.lock(key, this, 'share', options.lockTimeoutMs ?? this.#lockTimeoutMs);
       this.#db.release(this, [key]);
       this.#checkOpen();
     }
+  }
+
+  #isLeftOut(key: Buffer, { waitPolicy }: ReadOptions): boolean {
+    if (waitPolicy !== 'skip') return false;
+    const span = { start: key, end: undefined };
+    return this.#db.prepared.firstKey(span, undefined, this.#readTimestamp) !== undefined;
   }
 
   async rollback(): Promise<void> {

@@ -193,6 +193,8 @@ function judge(
     } else if (ended !== undefined) {
       const got = judgeEnded(intent, ended, key, options);
       if (got !== undefined) return got;
+    } else if (options.leftOut?.has(intent.txnId) === true) {
+      return nothing;
     } else if (!options.ignoreIntents) {
       const keeps = keepsRow(head);
       const excludes = failOnNewer && !(options.passesUpdates === true && keeps);

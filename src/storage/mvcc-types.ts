@@ -61,6 +61,8 @@ export interface MvccReadOptions {
    * leave (value, nothing) instead of being reported or skipped. Called once per intent met.
    */
   readonly finished?: (txnId: TxnId, key: Buffer) => FinishedTxn | undefined;
+  /** Transactions whose rows are left out: where they have an intent, there is nothing. */
+  readonly leftOut?: ReadonlySet<TxnId> | undefined;
 }
 
 export type MvccGet =

@@ -182,7 +182,10 @@ export class ConflictWaits {
     });
   }
 
-  /** A read without a lock, or a write without a transaction, met intents. */
+  /**
+   * A read without a lock, or a write without a transaction, met intents. Unless the policy is 'block' it fails when the
+   * first one's transaction stays in the way; a commit under way does not, and is waited for.
+   */
   async forIntents(
     intents: readonly FoundIntent[],
     reader: TxnMeta | undefined,
@@ -193,6 +196,7 @@ export class ConflictWaits {
     const first = intents[0];
     if (first === undefined) return undefined;
     for (const found of intents) this.#locks.addIntent(found);
+    const isPatient = header.waitPolicy === 'block';
     let changed = false;
     const change = new Promise<void>((resolve) => {
       this.#locks.observe(first.key, () => {
@@ -210,7 +214,7 @@ export class ConflictWaits {
       .filter(({ intent }) => intent.txnId === first.intent.txnId)
       .map(({ key }) => key);
     try {
-      if (this.#finished.get(first.intent.txnId) === undefined) {
+      if (isPatient && this.#finished.get(first.intent.txnId) === undefined) {
         await Promise.race([change, sleep(this.#port.env, pushDelayMs)]);
       }
       while (!changed && holder !== undefined) {
@@ -219,7 +223,7 @@ export class ConflictWaits {
           pusher: reader && { txn: reader, key: first.key },
           kind: writes ? 'abort' : 'timestamp',
           to: readTimestamp,
-          wait: true,
+          wait: isPatient,
         });
         const outcome = await Promise.race([push, change]);
         if (changed || outcome === undefined) return undefined;
@@ -239,7 +243,14 @@ export class ConflictWaits {
           }
           return undefined;
         }
-        await sleep(this.#port.env, 1);
+        if (isPatient) {
+          await sleep(this.#port.env, 1);
+        } else {
+          if (pushee.status !== 'staging') {
+            return { kind: 'lock-not-available', key: first.key, timedOut: false };
+          }
+          await Promise.race([change, sleep(this.#port.env, pushDelayMs)]);
+        }
       }
       return undefined;
     } finally {

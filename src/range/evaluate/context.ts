@@ -11,6 +11,7 @@ import {
   type KvError,
   type KvResult,
   type Timestamp,
+  type TxnId,
   type TxnMeta,
 } from '../../kv/index.ts';
 import { type FoundIntent, type MvccBatch } from '../../storage/index.ts';
@@ -81,6 +82,8 @@ export class EvaluationContext {
   readonly afterApply: (() => void)[] = [];
   /** The batch commits all its writes by itself: they are laid down as versions, not intents. */
   readonly onePhase: boolean;
+  /** SKIP LOCKED: who is in the way of plain reads, and stays there. */
+  readonly leftOut: ReadonlySet<TxnId> | undefined;
 
   constructor(
     state: RangeState,
@@ -91,6 +94,7 @@ export class EvaluationContext {
       readonly at: Timestamp;
       readonly txn: TxnMeta | undefined;
       readonly onePhase: boolean;
+      readonly leftOut?: ReadonlySet<TxnId>;
     },
   ) {
     this.state = state;
@@ -100,6 +104,7 @@ export class EvaluationContext {
     this.at = parts.at;
     this.txn = parts.txn;
     this.onePhase = parts.onePhase;
+    this.leftOut = parts.leftOut;
   }
 
   get readTimestamp(): Timestamp {

@@ -29,6 +29,7 @@ import {
   type KvResult,
   type Span,
   type Timestamp,
+  type TxnId,
   type TxnMeta,
   type TxnRecord,
 } from '../../kv/index.ts';
@@ -338,6 +339,7 @@ class Executor implements RangeExecutor {
     try {
       let requests = batch.requests;
       let txn = batch.header.txn;
+      const leftOut = new Set<TxnId>();
       const pushDeadlineMs = this.#port.env.clock.monotonicMs() + maxPushWaitMs;
       for (let attempts = 0; attempts < maxAttempts;) {
         const spans = latchSpans(requests, txn, this.#port.clock.now());
@@ -347,7 +349,7 @@ class Executor implements RangeExecutor {
           if (guard.waitingFor > 0) await this.#latches.granted(guard);
           do {
             attempts++;
-            attempt = await this.#attempt(batch, requests, txn);
+            attempt = await this.#attempt(batch, requests, txn, leftOut);
             if (attempt.kind === 'again') txn = attempt.txn;
           } while (attempt.kind === 'again' && !attempt.relatch && attempts < maxAttempts);
         } finally {
@@ -365,7 +367,7 @@ class Executor implements RangeExecutor {
           continue;
         }
         attempts = 0;
-        const error = await this.#wait(batch, requests, txn, attempt.for);
+        const error = await this.#wait(batch, requests, txn, { conflict: attempt.for, leftOut });
         if (error !== undefined) return this.#failure(error, attempt.index);
         if (this.#port.env.clock.monotonicMs() >= pushDeadlineMs) {
           requests = requests.map((request) =>
@@ -383,9 +385,10 @@ class Executor implements RangeExecutor {
     batch: BatchRequest,
     requests: readonly KvRequest[],
     txn: TxnMeta | undefined,
-    conflict: Conflict,
+    met: { readonly conflict: Conflict; readonly leftOut: Set<TxnId> },
   ): Promise<KvError | undefined> {
     const { header } = batch;
+    const { conflict, leftOut } = met;
     switch (conflict.kind) {
       case 'locked':
         assert(txn !== undefined, 'only transactions queue for locks');
@@ -396,7 +399,13 @@ class Executor implements RangeExecutor {
         if (txn === undefined || strength === undefined || first === undefined) {
           const readAt = obstructedUpTo(this.#port, txn, header.observed);
           const writes = requests.some(writesVersion);
-          return this.#waits.forIntents(conflict.intents, txn, readAt, header, writes);
+          const error = await this.#waits.forIntents(conflict.intents, txn, readAt, header, writes);
+          const isTaken = error?.kind === 'lock-not-available' && !error.timedOut;
+          if (!isTaken || header.waitPolicy !== 'skip' || first === undefined) return error;
+          const { txnId } = first.intent;
+          if (leftOut.has(txnId)) return error;
+          leftOut.add(txnId);
+          return undefined;
         }
         for (const found of conflict.intents) this.#state.locks.addIntent(found);
         return this.#waits.forLock(first.key, txn, strength, header);
@@ -416,6 +425,7 @@ class Executor implements RangeExecutor {
     batch: BatchRequest,
     requests: readonly KvRequest[],
     arrived: TxnMeta | undefined,
+    leftOut: ReadonlySet<TxnId>,
   ): Promise<Attempt> {
     const { header } = batch;
     const refused = this.#refusal(requests, arrived);
@@ -441,6 +451,7 @@ class Executor implements RangeExecutor {
       at,
       txn,
       onePhase,
+      leftOut,
     });
     // A write, or the note of a commit that is near: from here on nobody takes values up to there for younger than they are.
     if (compareTimestamps(ctx.writeTimestamp, now) > 0) port.closed.noteAhead(ctx.writeTimestamp);

@@ -61,6 +61,7 @@ function readOptions(ctx: EvaluationContext, lock: LockStrength): MvccReadOption
     failOnNewer: lock !== 'none',
     passesUpdates: lock === 'key-share',
     ignoreIntents: false,
+    leftOut: lock === 'none' ? ctx.leftOut : undefined,
     // What is locked is written next, as a rule, and resolved with that: no need to sweep up behind it.
     finished: (txnId, key) =>
       lock === 'none' ? finished.met(txnId, key) : finished.outcomeOf(txnId),
@@ -181,7 +182,8 @@ async function scanOnce(
     }
     case 'intents': {
       const [first] = ended.intents;
-      if (lock === 'none' && scannedBytes > 0 && first !== undefined) {
+      const isSkipping = ctx.header.waitPolicy === 'skip';
+      if (lock === 'none' && !isSkipping && scannedBytes > 0 && first !== undefined) {
         // What lies before the conflict is a page of its own: the wait does not throw it away.
         builder.finish();
         const resume = reverse ? { start, end: nextKey(first.key) } : { start: first.key, end };

@@ -1,4 +1,5 @@
 /** From physical plans to executable ones: expressions compiled, columns turned into positions. */
+import { type WaitPolicy } from '../../kv/index.ts';
 import { unreachable } from '../../util/index.ts';
 import { sqlError } from '../errors.ts';
 import { type Binder } from '../plan/bind/binder.ts';
@@ -11,7 +12,7 @@ import {
   type SortKey,
 } from '../plan/logical.ts';
 import { planPhysical } from '../plan/physical/plan.ts';
-import { type Phys } from '../plan/physical/types.ts';
+import { type Phys, type ScanNode } from '../plan/physical/types.ts';
 import { updateStrength } from '../plan/row-locks.ts';
 import { freeColumns, visitAllRels } from '../plan/walk.ts';
 import { type TableRules } from './dml/table-rules.ts';
@@ -33,7 +34,7 @@ import {
 import { filterPlan, limitPlan, projectPlan, valuesPlan } from './operators/basic.ts';
 import { compareKeys, compileKeys, type CompiledKey } from './operators/compare.ts';
 import { hashJoinPlan, lookupJoinPlan, loopJoinPlan, mergeJoinPlan } from './operators/join.ts';
-import { lockPlan, nowaitPlan } from './operators/locks.ts';
+import { impatientScans, lockPlan, nowaitPlan } from './operators/locks.ts';
 import { compileScan, tableReader } from './operators/scan.ts';
 import { distinctPlan, setOpPlan, sortPlan } from './operators/sort.ts';
 import {
@@ -79,6 +80,8 @@ class Builder {
   #sites = 0;
   /** WITH queries and working tables that have other rows when what is around them runs again. */
   readonly #changingCtes = new Set<number>();
+  /** Of scans without a lock, where it is not 'block'. */
+  readonly #waitPolicies = new Map<ScanNode, WaitPolicy>();
 
   constructor(input: BuildInput) {
     this.#input = input;
@@ -142,8 +145,9 @@ class Builder {
   #build(node: Phys, outer: Outer, isTop: boolean): Plan {
     switch (node.kind) {
       case 'scan': {
-        const scan = compileScan(node, this.#env([], outer));
-        return node.lock?.waitPolicy === 'error' ? nowaitPlan(scan, node.table) : scan;
+        const waitPolicy = node.lock?.waitPolicy ?? this.#waitPolicies.get(node);
+        const scan = compileScan(node, this.#env([], outer), waitPolicy);
+        return waitPolicy === 'error' ? nowaitPlan(scan, node.table) : scan;
       }
       case 'virtual-scan': {
         const layout = node.rel.columns.map((column) => column.id);
@@ -254,6 +258,7 @@ class Builder {
           this.build(node.step, outer, false),
         );
       case 'lock':
+        for (const [scan, policy] of impatientScans(node)) this.#waitPolicies.set(scan, policy);
         return lockPlan(
           this.build(node.input, outer, false),
           node.targets,
@@ -366,7 +371,7 @@ class Builder {
     const left = this.build(node.left, outer, false);
     const leftEnv = this.#env(left.layout, outer);
     if (node.kind === 'lookup-join') {
-      const reader = tableReader(node.right, leftEnv);
+      const reader = tableReader(node.right, leftEnv, this.#waitPolicies.get(node.right));
       const joined = this.#env([...left.layout, ...reader.layout], outer);
       return lookupJoinPlan(left, {
         type: node.type,

@@ -1,9 +1,10 @@
 /** FOR UPDATE, FOR SHARE. */
-import { KvFailure } from '../../../kv/index.ts';
+import { KvFailure, type WaitPolicy } from '../../../kv/index.ts';
 import { must } from '../../../util/index.ts';
 import { type TableDescriptor } from '../../catalog/descriptors.ts';
 import { sqlError } from '../../errors.ts';
 import { type LockRel } from '../../plan/logical.ts';
+import { type LockNode, type Phys, type ScanNode } from '../../plan/physical/types.ts';
 import { tableCodec } from '../../row/index.ts';
 import { type Row } from '../../types/index.ts';
 import { type Compiled } from '../expr/compile.ts';
@@ -87,5 +88,38 @@ async function naming<T>(table: TableDescriptor, reading: Promise<T>): Promise<T
     throw sqlError('lockNotAvailable', `could not obtain lock on row in relation "${table.name}"`, {
       table: table.name,
     });
+  }
+}
+
+/**
+ * Scans that look for the rows of NOWAIT and SKIP LOCKED: they do not wait either. Not where a row that is missing would be
+ * noticed: on the padded side of an outer join, below a limit.
+ */
+export function impatientScans({ input, targets }: LockNode): [ScanNode, WaitPolicy][] {
+  return rowSources(input).flatMap((scan): [ScanNode, WaitPolicy][] => {
+    const target = targets.find(({ keyColumns: [first] }) =>
+      scan.columns.some(({ id }) => id === first),
+    );
+    if (target === undefined || target.lock.waitPolicy === 'block') return [];
+    return [[scan, target.lock.waitPolicy]];
+  });
+}
+
+function rowSources(node: Phys): ScanNode[] {
+  switch (node.kind) {
+    case 'scan':
+      return [node];
+    case 'project':
+    case 'filter':
+    case 'sort':
+      return rowSources(node.input);
+    case 'hash-join':
+    case 'merge-join':
+    case 'lookup-join':
+    case 'loop-join':
+      if (node.type === 'inner') return [...rowSources(node.left), ...rowSources(node.right)];
+      return node.type === 'left' ? rowSources(node.left) : [];
+    default:
+      return [];
   }
 }

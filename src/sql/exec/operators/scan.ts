@@ -3,7 +3,7 @@
  * and scans whose filter, projection or partial aggregation runs beside the data.
  */
 import { must } from '../../../util/index.ts';
-import { type ReadOptions, type ScanOptions } from '../../../kv/index.ts';
+import { type ReadOptions, type ScanOptions, type WaitPolicy } from '../../../kv/index.ts';
 import { tableCodec } from '../../row/index.ts';
 import { type IndexCodec, type RowDecoder } from '../../row/types.ts';
 import { type Datum, type Row } from '../../types/index.ts';
@@ -45,7 +45,7 @@ function allSync(compiled: readonly Compiled[]): Eval[] {
   });
 }
 
-export function tableReader(node: ScanNode, env: Env): TableReader {
+export function tableReader(node: ScanNode, env: Env, waitPolicy?: WaitPolicy): TableReader {
   const codec = tableCodec(node.table);
   const index = codec.index(node.index.id);
   const primary = must(codec.indexes[0]);
@@ -79,19 +79,23 @@ export function tableReader(node: ScanNode, env: Env): TableReader {
       keyDecode?.(key, value, scratch);
       return primary.encodeKey(scratch);
     },
-    options: readOptions(node),
+    options: readOptions(node, waitPolicy),
   };
 }
 
 /** A row that is found by its primary key and then written may be assumed: the write checks it. */
-function readOptions({ lock, index, table }: ScanNode): ReadOptions {
-  if (lock === undefined) return {};
+function readOptions(
+  { lock, index, table }: ScanNode,
+  waitPolicy: WaitPolicy | undefined,
+): ReadOptions {
+  if (lock === undefined) return waitPolicy === undefined ? {} : { waitPolicy };
   const mayAssume = lock.isTarget === true && index === table.primaryIndex;
   return { lock: lock.strength, waitPolicy: lock.waitPolicy, mayAssume };
 }
 
-export function compileScan(node: ScanNode, env: Env): Plan {
-  const reader = tableReader(node, env);
+/** `waitPolicy`: of a scan without a lock, for rows that are going to be locked. */
+export function compileScan(node: ScanNode, env: Env, waitPolicy?: WaitPolicy): Plan {
+  const reader = tableReader(node, env, waitPolicy);
   const limit =
     node.limit === undefined ? undefined : compile(node.limit, { ...env, layout: new Map() });
   const limitRun = limit?.sync === true ? limit.run : undefined;
