@@ -1,6 +1,7 @@
 /** How a transaction of a client runs: isolation level and access modes (PostgreSQL 13.2), and what they ask of the keys. */
 import { type Node } from '@pgsql/types';
 import { type IsolationLevel } from '../../kv/index.ts';
+import { sqlError, type SqlFailure } from '../errors.ts';
 
 /** What SHOW prints. READ UNCOMMITTED keeps its name and behaves as READ COMMITTED. */
 export const isolationLevels = [
@@ -34,6 +35,14 @@ export function kvIsolation(level: SqlIsolation): IsolationLevel {
     case 'serializable':
       return 'serializable';
   }
+}
+
+/** Of a mode that is settled with the first query. */
+export function tooLateFor(mode: string): SqlFailure {
+  return sqlError(
+    'activeSqlTransaction',
+    `SET TRANSACTION ${mode} must be called before any query`,
+  );
 }
 
 /** The settings that `BEGIN ...` and `SET TRANSACTION ...` name, with their values. */

@@ -1,6 +1,6 @@
 /** Checks a new value of a session variable and brings it into the form SHOW prints. */
 import { unreachable } from '../../util/index.ts';
-import { sqlError } from '../errors.ts';
+import { sqlError, type SqlFailure } from '../errors.ts';
 import { isolationLevels, isolationNamed } from './isolation.ts';
 import { type SettingDefinition, settingDefinitions } from './setting-definitions.ts';
 import { findZone } from '../types/index.ts';
@@ -15,17 +15,17 @@ const unitFactors: Readonly<Record<string, Readonly<Record<string, number>>>> = 
   '8kB': { kB: 1 / 8, MB: 128, GB: 131_072, TB: 134_217_728 },
 };
 
-/** Throws 42704, 55P02 and 22023 for what a session cannot be set to. */
-export function checkSetting(name: string, value: string): void {
+/** The canonical form. Throws 42704, 55P02 and 22023 for what a session cannot be set to. */
+export function checkedSetting(name: string, value: string): string {
   const definition = settingDefinitions.get(name.toLowerCase());
   if (definition === undefined) {
-    if (/^[a-z_][\w$]*\.[\w$.]+$/i.test(name)) return;
-    throw sqlError('undefinedObject', `unrecognized configuration parameter "${name}"`);
+    if (/^[a-z_][\w$]*\.[\w$.]+$/i.test(name)) return value;
+    throw unrecognizedSetting(name);
   }
   if (definition.readOnly) {
     throw sqlError('cantChangeRuntimeParam', `parameter "${definition.name}" cannot be changed`);
   }
-  canonicalSetting(definition, value, definition.initial, (zone) => findZone(zone)?.name);
+  return canonicalSetting(definition, value, definition.initial, (zone) => findZone(zone)?.name);
 }
 
 /** What SHOW prints: the canonical form. Throws 22023. */
@@ -156,4 +156,8 @@ function outside(
     'invalidParameterValue',
     `${value} is outside the valid range for parameter "${name}" (${range.min} .. ${range.max})`,
   );
+}
+
+export function unrecognizedSetting(name: string): SqlFailure {
+  return sqlError('undefinedObject', `unrecognized configuration parameter "${name}"`);
 }

@@ -9,7 +9,7 @@ import { defaultFormat, type FormatSettings } from '../types/types.ts';
 import { isolationNamed, type TransactionModes } from './isolation.ts';
 import { settingDefinitions } from './setting-definitions.ts';
 import { splitNames } from './set-values.ts';
-import { canonicalSetting, displaySetting } from './setting-values.ts';
+import { canonicalSetting, displaySetting, unrecognizedSetting } from './setting-values.ts';
 
 interface Undo {
   readonly name: string;
@@ -71,7 +71,7 @@ export class SessionSettings {
     for (const [name, value] of options.initial) {
       const lower = name.toLowerCase();
       const definition = settingDefinitions.get(lower);
-      if (definition === undefined && !name.includes('.')) throw unrecognized(name);
+      if (definition === undefined && !name.includes('.')) throw unrecognizedSetting(name);
       const canonical =
         definition === undefined || definition.readOnly
           ? value
@@ -96,7 +96,7 @@ export class SessionSettings {
   /** As SHOW prints it. Throws 42704. */
   show(name: string): string {
     const value = this.get(name);
-    if (value === undefined) throw unrecognized(name);
+    if (value === undefined) throw unrecognizedSetting(name);
     const definition = settingDefinitions.get(name.toLowerCase());
     return definition === undefined ? value : displaySetting(definition, value);
   }
@@ -104,7 +104,7 @@ export class SessionSettings {
   /** The value SHOW would print after SET: for settings that live elsewhere. */
   canonical(name: string, value: string): string {
     const definition = settingDefinitions.get(name.toLowerCase());
-    if (definition === undefined) throw unrecognized(name);
+    if (definition === undefined) throw unrecognizedSetting(name);
     return canonicalSetting(definition, value, this.get(name) ?? '', this.#timeZone);
   }
 
@@ -136,7 +136,7 @@ export class SessionSettings {
     const lower = name.toLowerCase();
     const definition = settingDefinitions.get(lower);
     if (definition === undefined && !/^[a-z_][\w$]*\.[\w$.]+$/i.test(name))
-      throw unrecognized(name);
+      throw unrecognizedSetting(name);
     if (definition?.readOnly === true) {
       throw sqlError('cantChangeRuntimeParam', `parameter "${definition.name}" cannot be changed`);
     }
@@ -279,8 +279,4 @@ export class SessionSettings {
 function put(values: Map<string, string>, name: string, value: string | undefined): void {
   if (value === undefined) values.delete(name);
   else values.set(name, value);
-}
-
-function unrecognized(name: string): Error {
-  return sqlError('undefinedObject', `unrecognized configuration parameter "${name}"`);
 }

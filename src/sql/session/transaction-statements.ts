@@ -2,7 +2,7 @@
 import { type Node, type TransactionStmt } from '@pgsql/types';
 import { sqlError } from '../errors.ts';
 import { type ClientOutput } from './client.ts';
-import { isolationNamed, modesOf } from './isolation.ts';
+import { isolationNamed, tooLateFor, modesOf } from './isolation.ts';
 import { type PreparedStatement } from './prepared.ts';
 import { type Session } from './session.ts';
 import { finishPrepared, prepareTransaction } from './two-phase.ts';
@@ -148,12 +148,7 @@ export function applyMode(session: Session, name: string, value: string): void {
 }
 
 function checkMayChange({ transaction }: Session, what: string): void {
-  if (transaction.hasQueried) {
-    throw sqlError(
-      'activeSqlTransaction',
-      `SET TRANSACTION ${what} must be called before any query`,
-    );
-  }
+  if (transaction.hasQueried) throw tooLateFor(what);
   if (transaction.savepoints.length > 0) {
     throw sqlError(
       'activeSqlTransaction',
