@@ -7,6 +7,8 @@
  *   string as a type   -> text
  *   AS OF SYSTEM TIME e  cut out (a mode of a transaction: READ ONLY); e is handed back
  */
+import { sqlError } from '../errors.ts';
+import { countCharacters } from './positions.ts';
 import { type Token } from './scanner.ts';
 
 export interface Rewritten {
@@ -74,7 +76,16 @@ export function rewrite(text: string, tokens: readonly Token[]): Rewritten {
       edits.push({ start: token.start, end: token.end, by: 'text  ' });
     } else if (token.value === 'as' && isNext('of') && isNext('system', 2) && isNext('time', 3)) {
       const end = expressionEnd(tokens, i + 4);
-      asOf = { start: tokens[i + 4]?.start ?? token.end, end };
+      const found = { start: tokens[i + 4]?.start ?? token.end, end };
+      const said = ({ start, end: to }: typeof found): string => text.slice(start, to);
+      if (asOf !== undefined && said(asOf) !== said(found)) {
+        throw sqlError(
+          'featureNotSupported',
+          'AS OF SYSTEM TIME holds for the whole statement: cannot specify different timestamps',
+          { position: countCharacters(text.slice(0, token.start)) + 1 },
+        );
+      }
+      asOf = found;
       edits.push({ start: token.start, end, by: instead.padEnd(end - token.start) });
     }
   }

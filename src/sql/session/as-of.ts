@@ -3,7 +3,15 @@ import { type FuncCall, type Node } from '@pgsql/types';
 import { addMicros, laterTimestamp, type HlcClock, type Timestamp } from '../../kv/index.ts';
 import { sqlError } from '../errors.ts';
 import { type EvalContext } from '../functions/registry-types.ts';
-import { asBigint, asInterval, oids, typeOps, wallOfTimestamp } from '../types/index.ts';
+import {
+  asBigint,
+  asInterval,
+  defaultFormat,
+  oids,
+  timestampOfWall,
+  typeOps,
+  wallOfTimestamp,
+} from '../types/index.ts';
 
 export type AsOf =
   | { readonly kind: 'exact'; readonly at: Timestamp }
@@ -90,7 +98,10 @@ function parse(text: string, now: Timestamp, context: EvalContext): Timestamp {
       throw sqlError('invalidParameterValue', 'AS OF SYSTEM TIME: the interval must be negative');
     return addMicros(now, micros);
   }
-  const micros = asBigint(typeOps(oids.timestamptz).parse(text, -1, context));
+  const { timeZone, dateOrder } = context;
+  const nowMicros = timestampOfWall(now.wall);
+  const settings = { ...defaultFormat, timeZone, dateOrder, nowMicros };
+  const micros = asBigint(typeOps(oids.timestamptz).parse(text, -1, settings));
   return { wall: wallOfTimestamp(micros), logical: 0 };
 }
 

@@ -165,6 +165,12 @@ function setMulti(
       if (asOf !== undefined) session.transaction.readAsOf(session.past.ofBlock(asOf));
       return;
     case 'SESSION CHARACTERISTICS':
+      if (asOf !== undefined) {
+        throw sqlError(
+          'featureNotSupported',
+          'AS OF SYSTEM TIME holds for one transaction, not for a session',
+        );
+      }
       for (const mode of modesOf(args)) {
         session.settings.set(`default_${mode.name}`, mode.value, false);
       }
