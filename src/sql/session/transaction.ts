@@ -69,7 +69,7 @@ class DdlSteps implements DdlQueue {
   }
 }
 
-/** How long a commit of a schema change waits for statements that use the old one. */
+/** How long a commit of a schema change waits, without a `lock_timeout`, for statements that use the old one. */
 const catalogWaitMs = 30_000;
 
 export class SessionTransaction {
@@ -213,8 +213,9 @@ export class SessionTransaction {
   }
 
   #beforeCommit(): Promise<void> {
-    const { catalog, checkCanceled } = this.#parts;
-    return catalog.beforeCommit({ checkCanceled, timeoutMs: catalogWaitMs });
+    const { catalog, checkCanceled, settings } = this.#parts;
+    const timeoutMs = settings.lockTimeoutMs || catalogWaitMs;
+    return catalog.beforeCommit({ checkCanceled, timeoutMs });
   }
 
   /** Commits the keys. After a failure the transaction waits for `rollback`, or for `restart` and another try. */
