@@ -432,12 +432,14 @@ export class Session {
     this.output?.notice(severity, code, message);
   }
 
-  /** Portals and cursors end with their transaction. */
-  async closePortals(): Promise<void> {
-    if (this.portals.size === 0) return;
-    const open = [...this.portals.values()];
-    this.portals.clear();
-    for (const portal of open) await portal.run?.result.close().catch(() => {});
+  /** Portals and cursors end with their transaction, or with the part of it that is undone: all but `older` that were opened. */
+  async closePortals(older?: ReadonlySet<Portal>): Promise<void> {
+    for (const [name, portal] of this.portals) {
+      const isOpened = portal.isCursor || portal.run !== undefined;
+      if (older !== undefined && (older.has(portal) || !isOpened)) continue;
+      this.portals.delete(name);
+      await portal.run?.result.close().catch(() => {});
+    }
   }
 
   /** After an error: an implicit transaction is rolled back, an explicit one fails. Returns what the client sees. */

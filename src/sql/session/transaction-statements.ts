@@ -33,7 +33,10 @@ export async function runTransactionStatement(
       return;
     case 'TRANS_STMT_SAVEPOINT':
       requireBlock(session, 'SAVEPOINT');
-      await session.transaction.savepoint(node.savepoint_name ?? '');
+      await session.transaction.savepoint(
+        node.savepoint_name ?? '',
+        new Set(session.portals.values()),
+      );
       out.complete('SAVEPOINT');
       return;
     case 'TRANS_STMT_RELEASE':
@@ -43,7 +46,7 @@ export async function runTransactionStatement(
       return;
     case 'TRANS_STMT_ROLLBACK_TO':
       requireBlock(session, 'ROLLBACK TO SAVEPOINT');
-      session.transaction.rollbackTo(node.savepoint_name ?? '');
+      await session.closePortals(session.transaction.rollbackTo(node.savepoint_name ?? '').portals);
       await session.host.transactionRolledBack();
       out.complete('ROLLBACK');
       return;

@@ -12,7 +12,7 @@
  *
  * INVARIANT: `txn` is undefined in state idle.
  */
-import { type Env } from '../../util/index.ts';
+import { must, type Env } from '../../util/index.ts';
 import {
   type Db,
   type PreparedTxn,
@@ -25,6 +25,7 @@ import { type SessionCatalog, type WriterMark } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
 import { GuardedTxn } from './guarded-txn.ts';
 import { failureBehindCommit } from './kv-errors.ts';
+import { type Portal } from './prepared.ts';
 import { ReplayLog } from './replay-log.ts';
 import { kvIsolation, type SqlIsolation, type TransactionModes } from './isolation.ts';
 import { type SessionSettings } from './settings.ts';
@@ -38,6 +39,8 @@ export interface NamedSavepoint {
   readonly catalog: WriterMark | undefined;
   readonly ddlSteps: number;
   readonly readOnly: boolean;
+  /** Older than it: they outlive ROLLBACK TO. */
+  readonly portals: ReadonlySet<Portal>;
 }
 
 export interface TransactionParts {
@@ -323,7 +326,7 @@ export class SessionTransaction {
 
   // Savepoints. Names shadow older ones of the same name.
 
-  async savepoint(name: string): Promise<void> {
+  async savepoint(name: string, portals: ReadonlySet<Portal>): Promise<void> {
     const txn = await this.require();
     this.#savepoints.push({
       name,
@@ -333,6 +336,7 @@ export class SessionTransaction {
       catalog: this.#parts.catalog.mark(),
       ddlSteps: this.ddl.steps.length,
       readOnly: this.readOnly,
+      portals,
     });
   }
 
@@ -340,10 +344,9 @@ export class SessionTransaction {
     this.#savepoints.length = this.#find(name);
   }
 
-  rollbackTo(name: string): void {
+  rollbackTo(name: string): NamedSavepoint {
     const index = this.#find(name);
-    const savepoint = this.#savepoints[index];
-    if (savepoint === undefined) return;
+    const savepoint = must(this.#savepoints[index]);
     if (savepoint.txn.status !== 'open') {
       throw sqlError(
         'serializationFailure',
@@ -360,6 +363,7 @@ export class SessionTransaction {
     this.readOnly = savepoint.readOnly;
     this.#savepoints.length = index + 1;
     this.failed = false;
+    return savepoint;
   }
 
   get savepoints(): readonly NamedSavepoint[] {
