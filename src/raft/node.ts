@@ -77,7 +77,7 @@ export class RaftNode implements RaftCore {
   private writtenHardState: HardState;
   private reportedStatus: RaftStatus;
 
-  /** Starts as a follower without a leader. `config.configuration` is the one at `config.applied`. */
+  /** Starts as a follower. `config.configuration` is the one at `config.applied`. */
   constructor(config: RaftConfig) {
     this.state = new RaftState(config);
     this.writtenHardState = config.hardState;

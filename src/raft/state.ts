@@ -91,6 +91,7 @@ export class RaftState {
     this.log = new LogView(config.log, config.hardState.commit, config.applied);
     this.term = config.hardState.term;
     this.vote = config.hardState.vote;
+    this.leader = config.leader ?? 0;
     this.configuration = sharedConfiguration(config.configuration);
     this.drawElectionTimeout();
   }

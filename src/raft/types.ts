@@ -177,6 +177,8 @@ export interface RaftConfig {
   readonly id: RaftId;
   readonly log: LogReader;
   readonly hardState: HardState;
+  /** Of the term in `hardState`, when this replica follows it already; 0: none that it knows. */
+  readonly leader?: RaftId;
   readonly configuration: Configuration;
   /** Last applied index: committed entries up to it are not handed out again. */
   readonly applied: number;

@@ -164,3 +164,41 @@ it('commits entries of an earlier term only with one of its own (paper 5.4.2)', 
   node.step({ ...from1, kind: 'append-response', term: 2, index: 2 });
   expect(node.commitIndex).toBe(2);
 });
+
+it('keeps to the leader that it begins with, as long as it supports that one', () => {
+  for (const leader of [0, 1]) {
+    let isSupported = true;
+    const log = new MemoryLog();
+    log.append([entry(1, 1)]);
+    const node = new RaftNode({
+      id: 3,
+      log,
+      hardState: { term: 1, vote: 1, commit: 0 },
+      leader,
+      configuration: { voters: [1, 2, 3], votersOutgoing: [], learners: [] },
+      applied: 0,
+      settings: smallSettings,
+      host: { random: () => 0, supports: () => isSupported, supportedBy: () => true },
+    });
+    const ask = (): unknown => {
+      node.step({
+        kind: 'vote-request',
+        from: 2,
+        to: 3,
+        term: 2,
+        pre: true,
+        transfer: false,
+        lastIndex: 1,
+        lastTerm: 1,
+      });
+      const { messages, messagesAfterPersist } = node.ready();
+      const all = [...messages, ...messagesAfterPersist];
+      return all.findLast(({ kind }) => kind === 'vote-response');
+    };
+    const first = ask();
+    if (leader === 0) expect(first).toMatchObject({ granted: true });
+    else expect(first).toBe(undefined);
+    isSupported = false;
+    expect(ask()).toMatchObject({ granted: true });
+  }
+});

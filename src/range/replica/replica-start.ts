@@ -1,6 +1,6 @@
 /** What a replica begins with: the state that its store found, or nothing. */
 import { type RangeDescriptor, type RangeId, type ReplicaId } from '../../kv/index.ts';
-import { type HardState } from '../../raft/index.ts';
+import { type HardState, type RaftId } from '../../raft/index.ts';
 import { zeroStats, type MvccStats } from '../../storage/index.ts';
 import { type ReplayFloor } from './range-state.ts';
 
@@ -13,6 +13,8 @@ export interface ReplicaStart {
   /** Where applying begins (0 and empty when uninitialised). */
   readonly floor: ReplayFloor;
   readonly hardState: HardState;
+  /** The leader that the replica before it has followed in that term: its answers are counted as support. */
+  readonly leader?: RaftId;
   /** Entries up to here were applied before the restart: their stats are in `stats` already. */
   readonly statsIndex: number;
 }

@@ -141,6 +141,7 @@ export class Replica implements ReplicaPort, RaftHost {
       id: start.replicaId,
       log: host.raftLog.range(start.rangeId),
       hardState: start.hardState,
+      leader: start.leader ?? 0,
       configuration: start.floor.configuration,
       applied: start.floor.index,
       settings: host.raftSettings,

@@ -68,13 +68,15 @@ export function prepareRight(
     finish() {
       if (existing !== undefined) store.dropReplica(existing);
       const reset = startLog(store, right);
+      const hardState = recoveredHardState(store, right.rangeId, floor, undefined);
       const replica = new Replica(store, {
         rangeId: right.rangeId,
         replicaId: mine.replicaId,
         descriptor: keepDescriptor(right, former, left.descriptor),
         stats,
         floor,
-        hardState: recoveredHardState(store, right.rangeId, floor, undefined),
+        hardState,
+        leader: existing?.raft.term === hardState.term ? existing.raft.leader : 0,
         statsIndex: floor.index,
       });
       store.addReplica(replica);
