@@ -198,7 +198,7 @@ export function refuseStaleVote(state: RaftState, m: VoteRequest): void {
 }
 
 /**
- * A refusal names the voter's last committed entry. A candidate may be held back by voters that its
+ * A refusal names the voter's last committed entry, a leader's the last one that it has handed out. A candidate may be held back by voters that its
  * range has removed since: they refuse because their logs are longer, cannot stand themselves, and
  * only they can tell it that their removal is committed.
  */
@@ -216,9 +216,10 @@ function voteResponse(
     pre: m.pre,
     granted,
   } as const;
-  const committed = state.log.term(state.log.commit);
+  const index = state.role === 'leader' ? state.log.handedOut : state.log.commit;
+  const committed = state.log.term(index);
   if (granted || committed === undefined) return head;
-  return { ...head, committed: { index: state.log.commit, term: committed } };
+  return { ...head, committed: { index, term: committed } };
 }
 
 /** What is committed for another replica is committed here when the log has it (log matching). */
