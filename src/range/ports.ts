@@ -85,6 +85,8 @@ export interface ReplicaPort {
    * after every await before an answer or proposal is made.
    */
   checkLease(timestamp: Timestamp): KvError | undefined;
+  /** Undefined when everything that was there at `timestamp` and has changed since is still there. To be called as often. */
+  checkHistory(timestamp: Timestamp): KvError | undefined;
   /** From this step on nothing is served below `threshold`. */
   raiseGcThreshold(threshold: Timestamp): void;
   /** Changes whenever the lease was lost in between: evaluations started under another one are void. */

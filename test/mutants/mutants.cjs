@@ -209,8 +209,8 @@ exports.mutants = [
       {
         file: 'src/range/evaluate/executor.ts',
         text: `      this.#port.leaseSequence !== lease ||
-      this.#port.checkLease(laterTimestamp(ctx.readTimestamp, ctx.writeTimestamp)) !== undefined`,
-        replacement: '      ctx !== undefined && this.#port.leaseSequence !== lease',
+      this.#port.checkLease(laterTimestamp(ctx.readTimestamp, ctx.writeTimestamp)) !== undefined ||`,
+        replacement: '      this.#port.leaseSequence !== lease ||',
       },
     ],
   },

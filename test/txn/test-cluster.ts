@@ -133,8 +133,11 @@ export class TestReplica implements ReplicaPort {
     this.cluster.recovered[status]++;
   }
 
-  checkLease(timestamp: Timestamp): KvError | undefined {
-    if (!this.hasLease) return this.#notLeaseholder();
+  checkLease(): KvError | undefined {
+    return this.hasLease ? undefined : this.#notLeaseholder();
+  }
+
+  checkHistory(timestamp: Timestamp): KvError | undefined {
     const threshold = this.#gcThreshold;
     if (compareTimestamps(timestamp, threshold) >= 0) return undefined;
     return { kind: 'below-gc-threshold', timestamp, threshold };

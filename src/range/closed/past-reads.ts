@@ -92,6 +92,7 @@ async function serve(
         batch: createMvccBatch(snapshot),
         now: replica.clock.now(),
         at: timestamp,
+        oldest: timestamp,
         txn,
         onePhase: false,
       },

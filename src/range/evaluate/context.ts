@@ -67,6 +67,8 @@ export class EvaluationContext {
   readonly now: Timestamp;
   /** The timestamp of everything without a transaction: above what it must see, so perhaps ahead of the clock. */
   readonly at: Timestamp;
+  /** What it finds depends on nothing older. */
+  readonly oldest: Timestamp;
   txn: TxnMeta | undefined;
   trigger: CommitTrigger | undefined;
   /** The transaction that commits by this command alone. */
@@ -92,6 +94,7 @@ export class EvaluationContext {
       readonly batch: MvccBatch;
       readonly now: Timestamp;
       readonly at: Timestamp;
+      readonly oldest: Timestamp;
       readonly txn: TxnMeta | undefined;
       readonly onePhase: boolean;
       readonly leftOut?: ReadonlySet<TxnId>;
@@ -102,6 +105,7 @@ export class EvaluationContext {
     this.batch = parts.batch;
     this.now = parts.now;
     this.at = parts.at;
+    this.oldest = parts.oldest;
     this.txn = parts.txn;
     this.onePhase = parts.onePhase;
     this.leftOut = parts.leftOut;

@@ -58,6 +58,7 @@ import {
   meet,
   movedRead,
   obstructedUpTo,
+  oldestNeeded,
   standingOf,
   withLocalLimit,
   writesVersion,
@@ -245,9 +246,9 @@ class Executor implements RangeExecutor {
     const timestamp = txn?.readTimestamp ?? now;
     if (txn === undefined && port.closed.ahead > now.wall) return undefined;
     if (this.#latches.blocksRead(key, timestamp)) return undefined;
-    if (!containsKey(port.descriptor, key) || port.checkLease(timestamp) !== undefined) {
+    if (!containsKey(port.descriptor, key)) return undefined;
+    if ((port.checkLease(timestamp) ?? port.checkHistory(timestamp)) !== undefined)
       return undefined;
-    }
     if (txn !== undefined && this.#state.finished.isAborted(txn.id)) return undefined;
     const got = mvccGet(port.engine, key, {
       timestamp,
@@ -444,11 +445,15 @@ class Executor implements RangeExecutor {
       movesReads:
         onePhase && header.canForwardReadTimestamp && limited?.isolation === 'serializable',
     });
+    const oldest = oldestNeeded(requests, { txn, at });
+    const forgotten = port.checkHistory(oldest);
+    if (forgotten !== undefined) return this.#answer(this.#failure(forgotten, undefined));
     const ctx = new EvaluationContext(this.#state, {
       header,
       batch: createMvccBatch(port.engine),
       now,
       at,
+      oldest,
       txn,
       onePhase,
       leftOut,
@@ -605,7 +610,8 @@ class Executor implements RangeExecutor {
   #lost(ctx: EvaluationContext, lease: number): boolean {
     return (
       this.#port.leaseSequence !== lease ||
-      this.#port.checkLease(laterTimestamp(ctx.readTimestamp, ctx.writeTimestamp)) !== undefined
+      this.#port.checkLease(laterTimestamp(ctx.readTimestamp, ctx.writeTimestamp)) !== undefined ||
+      this.#port.checkHistory(ctx.oldest) !== undefined
     );
   }
 

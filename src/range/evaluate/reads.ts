@@ -2,7 +2,6 @@
 import {
   compareTimestamps,
   KvFailure,
-  laterTimestamp,
   PageBuilder,
   type HeldStrength,
   type KvRequest,
@@ -28,6 +27,7 @@ import {
 import { nextKey, unreachable } from '../../util/index.ts';
 import { failed, invalid, ok, type EvaluationContext, type Outcome } from './context.ts';
 import { hasGone, mvccExists } from './existence.ts';
+import { refreshedUpTo } from './timestamps.ts';
 
 /** A scan request looks at no more than this before it hands over a page. */
 const maxScannedBytes = 8 << 20;
@@ -252,9 +252,8 @@ export async function evaluateRefresh(
 ): Promise<Outcome> {
   const { txn } = ctx;
   const { from, existence } = request;
-  const reached = request.untilCommit === true ? txn?.writeTimestamp : txn?.readTimestamp;
-  const to = laterTimestamp(reached ?? request.to, request.to);
-  if (compareTimestamps(to, from) <= 0) return ok({ kind: 'refresh' });
+  const to = refreshedUpTo(request, txn);
+  if (to === undefined) return ok({ kind: 'refresh' });
   const changed = (key: Buffer, record: Buffer): boolean | Promise<boolean> => {
     const head = decodeHead(record);
     const { intent } = head;

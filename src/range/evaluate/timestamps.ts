@@ -64,6 +64,8 @@ export function obstructedUpTo(
     : laterTimestamp(reader.readTimestamp, reader.uncertaintyLimit);
 }
 
+type RefreshRequest = Extract<KvRequest, { kind: 'refresh' }>;
+
 /** Where one evaluation of a batch stands; `at`: whatever in it has no transaction. */
 export interface Standing {
   readonly txn: TxnMeta | undefined;
@@ -85,6 +87,37 @@ export function standingOf(
     txn: raised && by.movesReads ? raiseRead(raised, raised.writeTimestamp) : raised,
     at: laterTimestamp(at, floor),
   };
+}
+
+/**
+ * What a batch finds depends on nothing older: it reads there, or looks whether something has changed since. Below the GC
+ * threshold a deletion is gone without a trace, and so is what was there before (trap T13). What only ends a transaction
+ * finds its intents and its record, however old.
+ */
+export function oldestNeeded(requests: readonly KvRequest[], { txn, at }: Standing): Timestamp {
+  let oldest = at;
+  const needs = (timestamp: Timestamp): void => {
+    if (compareTimestamps(timestamp, oldest) < 0) oldest = timestamp;
+  };
+  for (const request of requests) {
+    if (request.kind === 'refresh' && refreshedUpTo(request, txn) !== undefined)
+      needs(request.from);
+    if (request.kind === 'get' || request.kind === 'scan' || writesVersion(request)) {
+      needs(txn?.readTimestamp ?? at);
+    }
+    if (isWrite(request) && request.unchangedSince !== undefined) needs(request.unchangedSince);
+  }
+  return oldest;
+}
+
+/** To there the reads of a refresh are to hold; undefined: they stand there already. */
+export function refreshedUpTo(
+  { from, to, untilCommit }: RefreshRequest,
+  txn: TxnMeta | undefined,
+): Timestamp | undefined {
+  const reached = untilCommit === true ? txn?.writeTimestamp : txn?.readTimestamp;
+  const target = laterTimestamp(reached ?? to, to);
+  return compareTimestamps(target, from) > 0 ? target : undefined;
 }
 
 /** Where values are read or written without a transaction: above all that are here already. */

@@ -86,9 +86,6 @@ export class Lease {
     if (!this.isHeld) return replica.notLeaseholder();
     if (replica.host.clock.complaint() !== undefined) return replica.notLeaseholder();
     if (replica.applier.splitPending) return replica.notLeaseholder();
-    if (compareTimestamps(timestamp, this.#gcThreshold) < 0) {
-      return { kind: 'below-gc-threshold', timestamp, threshold: this.#gcThreshold };
-    }
     const isServed = timestamp.wall < this.expiration() && this.#isInForce();
     return isServed ? undefined : replica.notLeaseholder();
   }
@@ -106,6 +103,14 @@ export class Lease {
     const now = clock.now().wall;
     return now + clock.maxOffsetMicros < this.#supportExpiration() && now < bound.upperBound;
   }
+  /** See `ReplicaPort.checkHistory`. */
+  checkHistory(timestamp: Timestamp): KvError | undefined {
+    const threshold = this.#gcThreshold;
+    return compareTimestamps(timestamp, threshold) < 0
+      ? { kind: 'below-gc-threshold', timestamp, threshold }
+      : undefined;
+  }
+
 
   #supportExpiration(): number {
     const { term, configuration } = this.#replica.raft;

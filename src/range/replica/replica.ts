@@ -214,6 +214,10 @@ export class Replica implements ReplicaPort, RaftHost {
     return this.lease.check(timestamp);
   }
 
+  checkHistory(timestamp: Timestamp): KvError | undefined {
+    return this.lease.checkHistory(timestamp);
+  }
+
   raiseGcThreshold(threshold: Timestamp): void {
     this.lease.raiseGcThreshold(threshold);
   }

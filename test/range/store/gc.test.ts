@@ -46,7 +46,7 @@ it('versions below the threshold are collected on all replicas', async () => {
   const sizes = cluster.replicas(1).map((each) => each.replica.stats);
   expect(sizes).toEqual([sizes[0], sizes[0], sizes[0]]);
   expect(replica.checkLease(clock.now())).toBe(undefined);
-  expect(replica.checkLease(addMicros(threshold, -1))).toMatchObject({
+  expect(replica.checkHistory(addMicros(threshold, -1))).toMatchObject({
     kind: 'below-gc-threshold',
     threshold,
   });
@@ -56,7 +56,7 @@ it('versions below the threshold are collected on all replicas', async () => {
   values(await ask({ kind: 'admin-transfer-lease', key, to: asStoreId(2) }));
   await cluster.time.run(500);
   const heir = must(cluster.machine(2).store.replicas.get(asRangeId(1)));
-  expect(heir.checkLease(addMicros(threshold, -1))).toMatchObject({ kind: 'below-gc-threshold' });
+  expect(heir.checkHistory(addMicros(threshold, -1))).toMatchObject({ kind: 'below-gc-threshold' });
 });
 
 it('the right side of a split knows the threshold, and both sides know their sizes, wherever they are applied', async () => {
