@@ -43,6 +43,8 @@ export class Lease {
   #gcThreshold: Timestamp = zeroTimestamp;
   #transfer: { readonly term: number; readonly to: RaftId } | undefined;
   #lostAtMs = 0;
+  /** See `servedUpTo`; of the leases before the present one. */
+  #servedUpTo = 0;
   /** What the lease before this one left, and the index of the entry that says so. */
   #left: { readonly index: number; readonly handover: Handover } | undefined;
 
@@ -80,6 +82,17 @@ export class Lease {
     return this.#lostAtMs;
   }
 
+  /**
+   * HLC wall microseconds: nothing was read, written or closed above it under leases of this replica. The promises of followers bind
+   * those who made them; the clock of a vote tells of what happened up to then. What was served ahead of the clock binds this
+   * replica itself: it votes for others, and stands, when its clock has passed that.
+   */
+  get servedUpTo(): number {
+    if (!this.#isTaken) return this.#servedUpTo;
+    const { closed, lowWater } = this.#replica;
+    return Math.max(this.#servedUpTo, closed.ceiling, lowWater?.reads.wall ?? 0);
+  }
+
   /** See `ReplicaPort.checkLease`. */
   check(timestamp: Timestamp): KvError | undefined {
     const replica = this.#replica;
@@ -88,6 +101,14 @@ export class Lease {
     if (replica.applier.splitPending) return replica.notLeaseholder();
     const isServed = timestamp.wall < this.expiration() && this.#isInForce();
     return isServed ? undefined : replica.notLeaseholder();
+  }
+
+  /** See `ReplicaPort.checkHistory`. */
+  checkHistory(timestamp: Timestamp): KvError | undefined {
+    const threshold = this.#gcThreshold;
+    return compareTimestamps(timestamp, threshold) < 0
+      ? { kind: 'below-gc-threshold', timestamp, threshold }
+      : undefined;
   }
 
   // ---- how far it reaches ----
@@ -103,14 +124,6 @@ export class Lease {
     const now = clock.now().wall;
     return now + clock.maxOffsetMicros < this.#supportExpiration() && now < bound.upperBound;
   }
-  /** See `ReplicaPort.checkHistory`. */
-  checkHistory(timestamp: Timestamp): KvError | undefined {
-    const threshold = this.#gcThreshold;
-    return compareTimestamps(timestamp, threshold) < 0
-      ? { kind: 'below-gc-threshold', timestamp, threshold }
-      : undefined;
-  }
-
 
   #supportExpiration(): number {
     const { term, configuration } = this.#replica.raft;
@@ -176,6 +189,7 @@ export class Lease {
 
   #lose(): void {
     const replica = this.#replica;
+    this.#servedUpTo = this.servedUpTo;
     this.#isTaken = false;
     this.#sequence++;
     this.#lostAtMs = replica.host.env.clock.monotonicMs();

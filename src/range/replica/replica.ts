@@ -562,7 +562,10 @@ export class Replica implements ReplicaPort, RaftHost {
     const { voters, votersOutgoing } = this.raft.configuration;
     const alone =
       voters.length === 1 && voters[0] === this.replicaId && votersOutgoing.length === 0;
-    return alone || this.host.liveness.mayVote();
+    if (alone) return true;
+    // A leader refuses anyway, and says why.
+    const isBound = !this.isLeader && this.lease.servedUpTo >= this.host.clock.now().wall;
+    return !isBound && this.host.liveness.mayVote();
   }
 
   /** Who would not serve does not stand, either. Its vote is as good as any: it rests on a clock that never goes backwards. */

@@ -179,12 +179,12 @@ export class ClockBound {
     }
   }
 
-  /** A clean shutdown: nothing is served or promised any more. */
-  async close(maxPromised: number): Promise<void> {
+  /** A clean shutdown: nothing is served or promised any more. Both times: HLC wall microseconds, perhaps ahead of the clock. */
+  async close(maxPromised: number, servedUpTo: number): Promise<void> {
     this.#closed = true;
     await this.#renewal;
     await this.#file.persist({
-      upperBound: this.#clock.now().wall + 1,
+      upperBound: Math.max(this.#clock.now().wall, servedUpTo) + 1,
       noVotesBefore: Math.max(maxPromised, this.#noVotesBefore),
       heard: this.incarnations.all(),
     });

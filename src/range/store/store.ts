@@ -294,10 +294,14 @@ export class Store implements ReplicaHost {
     for (const stop of this.#unwatch) stop();
     // A restart finds little to replay.
     if (!this.#failed) await this.checkpointer.runTwice();
-    for (const replica of this.replicas.values()) replica.destroy('the store is shutting down');
+    let servedUpTo = 0;
+    for (const replica of this.replicas.values()) {
+      replica.destroy('the store is shutting down');
+      servedUpTo = Math.max(servedUpTo, replica.lease.servedUpTo);
+    }
     this.replicas.clear();
     if (this.#failed) return;
-    await this.bound.close(this.liveness.ledger.maxPromised);
+    await this.bound.close(this.liveness.ledger.maxPromised, servedUpTo);
   }
 
   /** Hands over every lease that somebody else can take, before a stop; may be called again for those that nobody took. */
