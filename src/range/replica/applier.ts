@@ -27,7 +27,7 @@ import { type Command, type ProposeOutcome } from '../ports.ts';
 import { decodeCommand, type SplitEffects } from './command-codec.ts';
 import { reconcileConfiguration } from './configuration.ts';
 import { type PendingProposal } from './proposals.ts';
-import { encodeApplied, type ReplayFloor } from './range-state.ts';
+import { encodeApplied, gcThresholdKey, type ReplayFloor } from './range-state.ts';
 import { eventsOf } from './range-events.ts';
 import { type Replica } from './replica.ts';
 
@@ -353,10 +353,14 @@ export class Applier {
   }
 
   async #clear(command: Command): Promise<void> {
+    const replica = this.#replica;
+    // First of all: whoever reads of the past from now on, or after a crash, learns that not all of it is here.
+    const threshold = gcThresholdKey(replica.descriptor);
+    replica.host.engine.apply(command.writes.filter(({ key }) => key.equals(threshold)));
     for (const { start, end } of command.clears) {
-      this.#replica.endFeed({ kind: 'cleared' }, { start, end });
+      replica.endFeed({ kind: 'cleared' }, { start, end });
       for (const span of engineSpans(start, end)) {
-        await this.#replica.host.engine.clear(span.start, span.end);
+        await replica.host.engine.clear(span.start, span.end);
       }
     }
   }

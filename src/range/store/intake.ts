@@ -139,7 +139,9 @@ export class Intake {
     if (overlap !== undefined) return overlap;
     const existing = this.#store.replicas.get(rangeId);
     if (existing !== undefined) {
-      return existing.replicaId === header.to ? undefined : 'another replica of the range is here';
+      if (existing.replicaId !== header.to) return 'another replica of the range is here';
+      // What is applied later would be written over the snapshot.
+      return existing.applier.idle ? undefined : 'entries are still being applied';
     }
     if (header.to < this.#store.tombstone(rangeId))
       return 'the replica was removed from this store';

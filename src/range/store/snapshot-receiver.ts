@@ -149,10 +149,14 @@ export class SnapshotReceiver {
 
   /** Called for each turn of a replica: drops what was staged for it when raft had no use for it. */
   turned(replica: Replica, installing: boolean): void {
-    if (this.#staged.size === 0 || installing) return;
-    const staged = this.#staged.get(replica.rangeId);
+    if (!installing) this.forget(replica);
+  }
+
+  /** The replica has no use for what was staged for it, or is removed before it was asked. */
+  forget({ rangeId }: Replica): void {
+    const staged = this.#staged.get(rangeId);
     if (staged === undefined) return;
-    this.#staged.delete(replica.rangeId);
+    this.#staged.delete(rangeId);
     const { host, directory } = this.#deps;
     host.env.disk
       .remove(`${directory}/${staged.name}`)

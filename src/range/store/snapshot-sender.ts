@@ -67,9 +67,10 @@ export class SnapshotSender {
       .finally(() => this.#outgoing.delete(name))
       .then(
         (ok) => {
-          if (replica.destroyed) return;
-          replica.raft.snapshotSent(to, { ok, index: ok ? outgoing.index : 0 });
-          replica.activate();
+          // A later replica of the range here may wait for this one to end: it asked while it was under way.
+          const asked = replica.destroyed ? this.#host.replicaOf(rangeId) : replica;
+          asked?.raft.snapshotSent(to, { ok, index: ok ? outgoing.index : 0 });
+          asked?.activate();
         },
         (error: unknown) => this.#host.fatal(error),
       );

@@ -556,6 +556,7 @@ export class Store implements ReplicaHost {
     this.#census.remove(replica);
     this.#peers.changed();
     this.#scheduler.forget(replica);
+    this.#receiver.forget(replica);
     replica.destroy('the replica was removed from this store');
   }
 
