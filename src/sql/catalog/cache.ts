@@ -28,7 +28,8 @@
  *
  * "Uses the table": an open transaction whose session has resolved the table at its pinned version. A session
  * may run a plan of the same version again without asking the catalog, so everything it resolved at that version
- * counts from the moment it pins it.
+ * counts from the moment it pins it. A transaction that changes the catalog also uses tables at their newest version; that says
+ * nothing about the pinned one, to which it comes back when its changes are rolled back to a savepoint.
  */
 import { prefixEnd, must, sleep, type Env, type TimerHandle } from '../../util/index.ts';
 import { systemKey } from '../../encoding/index.ts';
@@ -86,7 +87,7 @@ function nodeKey(nodeId: NodeId): Buffer {
 export interface CatalogPin {
   readonly id: string;
   readonly snapshot: CatalogSnapshot;
-  /** Tables this transaction may be using. */
+  /** Tables this transaction may be using as the snapshot describes them. */
   readonly tables: ReadonlySet<DescriptorId>;
   /** This node was struck off while the transaction ran: it may not commit. */
   isVoid: boolean;
@@ -94,6 +95,8 @@ export interface CatalogPin {
 
 interface OpenPin extends CatalogPin {
   readonly tables: Set<DescriptorId>;
+  /** Used as the newest catalog describes them, which may be otherwise than in the snapshot. */
+  readonly newest: Set<DescriptorId>;
 }
 
 interface Block {
@@ -324,6 +327,7 @@ export class CatalogCache {
           id: `${this.nodeId}/${this.#nextId++}`,
           snapshot,
           tables,
+          newest: new Set(),
           isVoid: false,
         };
         this.#pins.add(pin);
@@ -343,15 +347,15 @@ export class CatalogCache {
    * the catalog version and looks at the newest descriptors, not at the pinned ones.
    */
   async use(pin: CatalogPin, id: DescriptorId, isNewest: boolean): Promise<void> {
-    const { tables } = pin as OpenPin;
-    if (tables.has(id) || !this.#pins.has(pin as OpenPin)) return;
+    const { tables, newest } = pin as OpenPin;
+    if (tables.has(id) || (isNewest && newest.has(id)) || !this.#pins.has(pin as OpenPin)) return;
     while (this.#isBlocked(new Set([id]))) await this.#change();
     if (!isNewest && this.#snapshot !== pin.snapshot) {
       const pinned = pin.snapshot.byId(id);
       const now = this.#snapshot.byId(id);
       if (pinned !== undefined && now?.version !== pinned.version) throw changedMeanwhile();
     }
-    tables.add(id);
+    (isNewest ? newest : tables).add(id);
   }
 
   /** Called before a transaction commits. Throws 40001 when its view of the catalog is no longer valid. */
@@ -370,7 +374,7 @@ export class CatalogCache {
   #isInUse(tables: ReadonlySet<DescriptorId>, exceptPin: string): boolean {
     for (const pin of this.#pins) {
       if (pin.id === exceptPin) continue;
-      for (const id of tables) if (pin.tables.has(id)) return true;
+      for (const id of tables) if (pin.tables.has(id) || pin.newest.has(id)) return true;
     }
     return false;
   }
