@@ -85,10 +85,12 @@ export class SessionCatalog implements Catalog {
 
   async begin(): Promise<void> {
     await this.finish();
-    this.#pin = await this.cache.pin((snapshot) => {
-      if (this.#resolved.of !== snapshot) this.#resolved = { of: snapshot, tables: new Set() };
-      return this.#resolved.tables;
-    });
+    this.#pin = await this.cache.pin((snapshot) => this.#resolvedAt(snapshot));
+  }
+
+  #resolvedAt(snapshot: CatalogSnapshot): Set<DescriptorId> {
+    if (this.#resolved.of !== snapshot) this.#resolved = { of: snapshot, tables: new Set() };
+    return this.#resolved.tables;
   }
 
   /** For a read-only transaction AS OF SYSTEM TIME: the catalog of that time, read through `txn`. */
@@ -288,9 +290,11 @@ export class SessionCatalog implements Catalog {
   }
 
   async #use(id: DescriptorId): Promise<void> {
+    if (this.#historical !== undefined) return;
     const pin = this.#pin;
-    if (pin !== undefined && this.#historical === undefined)
-      await this.cache.use(pin, id, this.#writer !== undefined);
+    if (pin !== undefined) await this.cache.use(pin, id, this.#writer !== undefined);
+    // What is planned outside of transactions is used by one that pins the same version, without being asked for again.
+    else this.#resolvedAt(this.snapshot).add(id);
   }
 
   async tableById(id: DescriptorId): Promise<TableDescriptor | undefined> {
