@@ -12,9 +12,9 @@ import {
 import { sqlError } from '../errors.ts';
 import { storedFormat } from '../row/index.ts';
 import { type StatementResult } from '../session/types.ts';
-import { formatType, oids, typeOps } from '../types/index.ts';
+import { oids, typeOps } from '../types/index.ts';
 import { isEmptyTable } from './backfill.ts';
-import { changeType } from './alter-type.ts';
+import { changeType, validateRetyped } from './alter-type.ts';
 import { addColumn, checkColumnExpressions, defaultText, feedFromSequence } from './columns.ts';
 import {
   addCheck,
@@ -26,7 +26,16 @@ import {
   validateNotNull,
 } from './constraints.ts';
 import { done, findNamed, findTable, noRelation, runQuery, type Ddl } from './context.ts';
-import { allIndexes, findColumn, replaceColumn, requireColumn, type TableDraft } from './draft.ts';
+import {
+  allIndexes,
+  containsNulls,
+  findColumn,
+  generatedFrom,
+  namesWord,
+  replaceColumn,
+  requireColumn,
+  type TableDraft,
+} from './draft.ts';
 import { DropSet, isCascade, viewsUsing } from './drop.ts';
 import { clearLater } from './drop-data.ts';
 import { installIndexes } from './indexes.ts';
@@ -34,7 +43,7 @@ import { rangeName } from './nodes.ts';
 import { recordObject } from './object-events.ts';
 import { changeOwner } from './owners.ts';
 import { addPrimaryKey, dropPrimaryKey } from './primary-key.ts';
-import { rewriteTable } from './rewrite.ts';
+import { limited, rewriteTable, valueSql } from './rewrite.ts';
 import { alterSequenceWith, sequenceOptions } from './sequences.ts';
 import { checkLater, isCheckedLater } from './validate.ts';
 
@@ -72,8 +81,12 @@ export async function alterTable(ddl: Ddl, stmt: AlterTableStmt): Promise<Statem
       `table "${table.name}" is being altered: an index is still being built`,
     );
   }
-  for (const command of commands) await new TableChange(ddl, table.id, command).run();
-  const isAltered = ddl.catalog.snapshot.byId(table.id) !== table;
+  const retyped = new Set<number>();
+  for (const command of commands) await new TableChange(ddl, table.id, command, retyped).run();
+  // Behind the last subcommand: what some of them break together, others may mend or drop.
+  const after = ddl.catalog.snapshot.tableById(table.id);
+  if (retyped.size > 0 && after !== undefined) await validateRetyped(ddl, after, retyped);
+  const isAltered = after !== table;
   // A new owner has an event of its own.
   if (isAltered && commands.some(({ subtype }) => subtype !== 'AT_ChangeOwner')) {
     recordObject(ddl, 'alter', table);
@@ -105,11 +118,14 @@ class TableChange {
   readonly #ddl: Ddl;
   readonly #id: DescriptorId;
   readonly #command: AlterTableCmd;
+  /** Ids of columns whose values the statement has changed. */
+  readonly #retyped: Set<number>;
 
-  constructor(ddl: Ddl, id: DescriptorId, command: AlterTableCmd) {
+  constructor(ddl: Ddl, id: DescriptorId, command: AlterTableCmd, retyped: Set<number>) {
     this.#ddl = ddl;
     this.#id = id;
     this.#command = command;
+    this.#retyped = retyped;
   }
 
   /** The table as the subcommands before have left it. */
@@ -149,7 +165,7 @@ class TableChange {
       case 'AT_DropNotNull':
         return this.#dropNotNull();
       case 'AT_AlterColumnType':
-        return changeType(this.#ddl, this.#table, this.#column, def);
+        return this.#changeType(def);
       case 'AT_DropExpression':
         return this.#dropExpression();
       case 'AT_AddIdentity':
@@ -209,11 +225,7 @@ class TableChange {
     const isEmpty = await isEmptyTable(context.txn, before);
     const mustFill = column.defaultSql !== undefined || column.generatedSql !== undefined;
     if (!isEmpty && !mustFill && (!column.nullable || primary !== undefined)) {
-      throw sqlError(
-        'notNullViolation',
-        `column "${name}" of relation "${before.name}" contains null values`,
-        { table: before.name, column: name },
-      );
+      throw containsNulls(before, column);
     }
     if (isEmpty || !mustFill) writer.replace({ ...draft });
     else await this.#fillColumn(before, draft, column);
@@ -228,17 +240,22 @@ class TableChange {
     column: ColumnDescriptor,
   ): Promise<void> {
     const { context, writer } = this.#ddl;
-    const type = formatType(column.typeOid, column.typmod);
-    if (column.generatedSql === undefined && isConstant(column.defaultSql ?? '')) {
-      const rows = await runQuery(context, `SELECT (${column.defaultSql})::${type}`);
-      const value = rows[0]?.[0] ?? null;
+    const sql = valueSql(column.generatedSql ?? column.defaultSql ?? 'NULL', column);
+    if (column.generatedSql === undefined && isConstant(sql)) {
+      const rows = await runQuery(context, `SELECT ${sql}`);
+      const value = limited(rows[0]?.[0] ?? null, column, context.eval);
+      if (value === null && !column.nullable) throw containsNulls(before, column);
       const text = value === null ? undefined : typeOps(column.typeOid).format(value, storedFormat);
       replaceColumn(draft, text === undefined ? column : { ...column, missingText: text });
       writer.replace({ ...draft });
       return;
     }
-    const sql = `(${column.generatedSql ?? column.defaultSql})::${type}`;
     await rewriteTable(this.#ddl, before, draft, new Map([[column.id, sql]]));
+  }
+
+  async #changeType(def: Node | undefined): Promise<void> {
+    const column = this.#column;
+    if (await changeType(this.#ddl, this.#table, column, def)) this.#retyped.add(column.id);
   }
 
   async #dropColumn(): Promise<void> {
@@ -289,12 +306,7 @@ class TableChange {
   async #dropColumnDependents(table: TableDescriptor, column: ColumnDescriptor): Promise<void> {
     const { catalog, writer } = this.#ddl;
     const views = viewsUsing(this.#ddl, table, column.name);
-    const generated = table.columns.filter(
-      (other) =>
-        other.id !== column.id &&
-        other.generatedSql !== undefined &&
-        namesWord(other.generatedSql, column.name),
-    );
+    const generated = generatedFrom(table, column);
     const keys = table.referencedBy.flatMap(({ tableId, name }) => {
       const other = catalog.snapshot.tableById(tableId);
       const key = other?.foreignKeys.find((candidate) => candidate.name === name);
@@ -725,10 +737,4 @@ const volatileCall =
 
 function isConstant(sql: string): boolean {
   return !volatileCall.test(sql);
-}
-
-function namesWord(sql: string, name: string): boolean {
-  return new RegExp(
-    `(^|[^\\w"])"?${name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}"?($|[^\\w"])`,
-  ).test(sql);
 }

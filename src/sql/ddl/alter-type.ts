@@ -8,26 +8,36 @@ import {
 } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
 import { charLength, formatType, numericModifier, oids } from '../types/index.ts';
+import { checkBoolean, checkComparable, validateCheck, validateForeignKey } from './constraints.ts';
 import { bindQuery, type Ddl } from './context.ts';
-import { replaceColumn, type TableDraft } from './draft.ts';
+import { generatedFrom, replaceColumn, type TableDraft } from './draft.ts';
 import { viewsUsing } from './drop.ts';
 import { storedExpression } from './columns.ts';
 import { columnType, type ColumnType } from './nodes.ts';
-import { rewriteTable } from './rewrite.ts';
+import { rewriteTable, valueSql } from './rewrite.ts';
 
+/** True when the column has new values: `validateRetyped` then belongs to the end of the statement. */
 export async function changeType(
   ddl: Ddl,
   table: TableDescriptor,
   column: ColumnDescriptor,
   def: Node | undefined,
-): Promise<void> {
-  if (def === undefined || !('ColumnDef' in def)) return;
+): Promise<boolean> {
+  if (def === undefined || !('ColumnDef' in def)) return false;
   const type = columnType(def.ColumnDef.typeName);
   const using = def.ColumnDef.raw_default;
   if (column.generatedSql !== undefined && using !== undefined) {
     throw sqlError(
       'invalidColumnDefinition',
       'cannot specify USING when altering type of generated column',
+    );
+  }
+  const [generated] = generatedFrom(table, column);
+  if (generated !== undefined) {
+    throw sqlError(
+      'featureNotSupported',
+      'cannot alter type of a column used by a generated column',
+      { detail: `Column "${column.name}" is used by generated column "${generated.name}".` },
     );
   }
   const [view] = viewsUsing(ddl, table, column.name);
@@ -52,17 +62,48 @@ export async function changeType(
   replaceColumn(draft, changed);
   if (using === undefined && isSameStored(old, type)) {
     ddl.writer.replace({ ...draft });
-    return;
+    return false;
   }
-  const name = quoteIdentifier(column.name);
-  // Lengths are checked by the rewrite: an explicit cast would cut off what is too long.
-  const isLimited = type.oid === oids.varchar || type.oid === oids.bpchar;
-  const display = isLimited ? 'text' : formatType(type.oid, type.typmod);
-  const source = using === undefined ? name : storedExpression(ddl, using);
+  const source = using === undefined ? quoteIdentifier(column.name) : storedExpression(ddl, using);
   if (using === undefined) checkAssignable(column, type);
   const { missingText: _, ...filled } = changed;
   replaceColumn(draft, filled);
-  await rewriteTable(ddl, table, draft, new Map([[column.id, `(${source})::${display}`]]));
+  await rewriteTable(ddl, table, draft, new Map([[column.id, valueSql(source, changed)]]));
+  return true;
+}
+
+/**
+ * Looks at what is demanded of columns with new values, here and by foreign keys of other tables. Throws 23514 and
+ * 23503; 42883 and 42804 where an expression or a key does not fit the new type.
+ */
+export async function validateRetyped(
+  ddl: Ddl,
+  table: TableDescriptor,
+  columnIds: ReadonlySet<number>,
+): Promise<void> {
+  const isRetyped = (id: number): boolean => columnIds.has(id);
+  for (const check of table.checks) {
+    if (!check.columnIds.some(isRetyped)) continue;
+    if (check.validated) await validateCheck(ddl, table, check);
+    else await checkBoolean(ddl, table, check.sql, 'CHECK');
+  }
+  for (const { predicateSql } of table.indexes) {
+    if (predicateSql !== undefined) await checkBoolean(ddl, table, predicateSql, 'WHERE');
+  }
+  const { snapshot } = ddl.catalog;
+  const referring = new Set([table.id, ...table.referencedBy.map(({ tableId }) => tableId)]);
+  for (const id of referring) {
+    const child = snapshot.tableById(id);
+    for (const key of child?.foreignKeys ?? []) {
+      const parent = snapshot.tableById(key.referencedTableId);
+      const isTouched =
+        (id === table.id && key.columnIds.some(isRetyped)) ||
+        (parent?.id === table.id && key.referencedColumnIds.some(isRetyped));
+      if (!isTouched || child === undefined || parent === undefined) continue;
+      checkComparable(child, key, parent);
+      if (key.validated) await validateForeignKey(ddl, child, key);
+    }
+  }
 }
 
 /** A default must fit the new type too. Throws 42804. */

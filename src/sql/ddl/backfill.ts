@@ -10,7 +10,7 @@ import { type IndexDescriptor, type TableDescriptor } from '../catalog/index.ts'
 import { sqlError } from '../errors.ts';
 import { tableCodec, type IndexCodec, type TableCodec } from '../row/index.ts';
 import { defaultFormat, typeOps, type Datum } from '../types/index.ts';
-import { columnById } from './draft.ts';
+import { columnById, containsNulls } from './draft.ts';
 
 const chunkRows = 1000;
 const chunkBytes = 1 << 20;
@@ -118,11 +118,7 @@ function refuseNulls(table: TableDescriptor, index: IndexDescriptor, row: readon
     const at = table.columns.findIndex((column) => column.id === columnId);
     const column = table.columns[at];
     if ((row[at] ?? null) !== null || column === undefined || column.nullable) continue;
-    throw sqlError(
-      'notNullViolation',
-      `column "${column.name}" of relation "${table.name}" contains null values`,
-      { table: table.name, column: column.name },
-    );
+    throw containsNulls(table, column);
   }
 }
 

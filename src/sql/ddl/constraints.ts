@@ -18,6 +18,7 @@ import {
   columnById,
   columnNames,
   constraintNames,
+  containsNulls,
   findColumn,
   replaceColumn,
   requireKeyColumn,
@@ -295,9 +296,6 @@ export function addForeignKey(
       'number of referencing and referenced columns for foreign key disagree',
     );
   }
-  for (const [at, column] of columns.entries()) {
-    checkComparable(name, column, columnById(referenced, referencedIds[at] ?? 0));
-  }
   const key: ForeignKeyDescriptor = {
     name,
     columnIds: columns.map((column) => column.id),
@@ -308,6 +306,7 @@ export function addForeignKey(
     match: constraint.fk_matchtype === 'f' ? 'full' : 'simple',
     validated: constraint.skip_validation !== true,
   };
+  checkComparable(draft, key, referenced);
   draft.foreignKeys = [...draft.foreignKeys, key];
   const back = { tableId: draft.id, name };
   if (isSelf) draft.referencedBy = [...draft.referencedBy, back];
@@ -355,17 +354,26 @@ function referencedColumns(
   return ids;
 }
 
-function checkComparable(
-  name: string,
-  own: ColumnDescriptor,
-  other: ColumnDescriptor | undefined,
+/** Throws 42804 when the columns of the key cannot be compared with those they refer to. */
+export function checkComparable(
+  table: TableDescriptor,
+  key: ForeignKeyDescriptor,
+  referenced: TableDescriptor,
 ): void {
-  if (other === undefined || own.typeOid === other.typeOid) return;
-  const category = typeOf(own.typeOid).category;
-  if (category === typeOf(other.typeOid).category && 'NSD'.includes(category)) return;
-  throw sqlError('datatypeMismatch', `foreign key constraint "${name}" cannot be implemented`, {
-    detail: `Key columns "${own.name}" and "${other.name}" are of incompatible types: ${formatType(own.typeOid)} and ${formatType(other.typeOid)}.`,
-  });
+  for (const [at, columnId] of key.columnIds.entries()) {
+    const own = columnById(table, columnId);
+    const other = columnById(referenced, key.referencedColumnIds[at] ?? 0);
+    if (own === undefined || other === undefined || own.typeOid === other.typeOid) continue;
+    const category = typeOf(own.typeOid).category;
+    if (category === typeOf(other.typeOid).category && 'NSD'.includes(category)) continue;
+    throw sqlError(
+      'datatypeMismatch',
+      `foreign key constraint "${key.name}" cannot be implemented`,
+      {
+        detail: `Key columns "${own.name}" and "${other.name}" are of incompatible types: ${formatType(own.typeOid)} and ${formatType(other.typeOid)}.`,
+      },
+    );
+  }
 }
 
 /** Looks for a row that breaks a check. Throws 23514. */
@@ -432,10 +440,5 @@ export async function validateNotNull(
   const name = `"${column.name.replaceAll('"', '""')}"`;
   const from = qualifiedText(ddl.catalog, table);
   const rows = await runQuery(ddl.context, `SELECT 1 FROM ${from} WHERE ${name} IS NULL LIMIT 1`);
-  if (rows.length === 0) return;
-  throw sqlError(
-    'notNullViolation',
-    `column "${column.name}" of relation "${table.name}" contains null values`,
-    { table: table.name, column: column.name },
-  );
+  if (rows.length > 0) throw containsNulls(table, column);
 }

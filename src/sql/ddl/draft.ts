@@ -62,6 +62,33 @@ export function suffixFor(
   return primary.columns.map(({ columnId }) => columnId).filter((id) => !own.has(id));
 }
 
+/** 23502 for rows that are there already. */
+export function containsNulls(table: TableDescriptor, column: ColumnDescriptor): Error {
+  return sqlError(
+    'notNullViolation',
+    `column "${column.name}" of relation "${table.name}" contains null values`,
+    { table: table.name, column: column.name },
+  );
+}
+
+/** True when the stored expression names a column so, as far as its text tells. */
+export function namesWord(sql: string, name: string): boolean {
+  return new RegExp(
+    `(^|[^\\w"])"?${name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}"?($|[^\\w"])`,
+  ).test(sql);
+}
+
+/** Columns that are generated from this one. */
+export function generatedFrom(
+  table: TableDescriptor,
+  column: ColumnDescriptor,
+): ColumnDescriptor[] {
+  return table.columns.filter(
+    ({ id, generatedSql }) =>
+      id !== column.id && generatedSql !== undefined && namesWord(generatedSql, column.name),
+  );
+}
+
 /** Names of all constraints of the table: their own namespace in PostgreSQL. */
 export function constraintNames(table: TableDescriptor): Set<string> {
   const names = new Set<string>();

@@ -7,15 +7,16 @@
 import {
   quoteIdentifier,
   objectName,
+  type ColumnDescriptor,
   type IndexDescriptor,
   type TableDescriptor,
 } from '../catalog/index.ts';
 import { planStatement } from '../plan/index.ts';
 import { tableCodec } from '../row/index.ts';
-import { oids, typeOps, type Datum } from '../types/index.ts';
+import { formatType, oids, typeOps, type Datum, type FormatSettings } from '../types/index.ts';
 import { writeEntries } from './backfill.ts';
 import { qualifiedText, type Ddl } from './context.ts';
-import { allIndexes, type TableDraft } from './draft.ts';
+import { allIndexes, containsNulls, type TableDraft } from './draft.ts';
 import { clearLater } from './drop-data.ts';
 import { partialFilter } from './indexes.ts';
 import { parseOwn } from '../parse/index.ts';
@@ -32,9 +33,26 @@ export function renewIndexes(draft: TableDraft): number[] {
   return old;
 }
 
+type ColumnType = Pick<ColumnDescriptor, 'typeOid' | 'typmod'>;
+
+const isLimited = ({ typeOid }: ColumnType): boolean =>
+  typeOid === oids.varchar || typeOid === oids.bpchar;
+
+/** SQL for a value of the column, whose length is still to be checked: an explicit cast would cut off what is too long. */
+export function valueSql(sql: string, column: ColumnType): string {
+  return `(${sql})::${isLimited(column) ? 'text' : formatType(column.typeOid, column.typmod)}`;
+}
+
+/** Gives a value from `valueSql` its length. Throws 22001. */
+export function limited(value: Datum, column: ColumnType, format: FormatSettings): Datum {
+  if (typeof value !== 'string' || !isLimited(column)) return value;
+  return typeOps(column.typeOid).parse(value, column.typmod, format);
+}
+
 /**
- * Stores the draft and moves all rows of `before` over to it. `values` gives SQL for columns (by id) whose value is
- * not simply kept; it may name the old columns. Throws 22001 where such a value is too long for its column.
+ * Stores the draft and moves all rows of `before` over to it. `values` gives SQL (`valueSql`) for columns (by id)
+ * whose value is not simply kept; it may name the old columns. Throws 22001 where such a value is too long for its
+ * column, 23502 where it is NULL and must not be. What CHECK and FOREIGN KEY say of it is the caller's to look at.
  */
 export async function rewriteTable(
   ddl: Ddl,
@@ -61,10 +79,8 @@ export async function rewriteTable(
   const result = await plan.execute({ ...context, autocommit: false });
   const table = writer.replace({ ...draft });
   const codec = tableCodec(table);
-  const limited = table.columns.flatMap(({ id, typeOid, typmod }, at) =>
-    values.has(id) && (typeOid === oids.varchar || typeOid === oids.bpchar)
-      ? [{ at, ops: typeOps(typeOid), typmod }]
-      : [],
+  const given = table.columns.flatMap((column, at) =>
+    values.has(column.id) ? [{ column, at }] : [],
   );
   while (true) {
     context.checkCanceled();
@@ -72,9 +88,10 @@ export async function rewriteTable(
     if (batch === undefined) break;
     const rows = batch.map((row): Datum[] => [...row]);
     for (const row of rows) {
-      for (const { at, ops, typmod } of limited) {
-        const value = row[at];
-        if (typeof value === 'string') row[at] = ops.parse(value, typmod, context.eval);
+      for (const { column, at } of given) {
+        const value = limited(row[at] ?? null, column, context.eval);
+        if (value === null && !column.nullable) throw containsNulls(table, column);
+        row[at] = value;
       }
     }
     // The primary index first: which rows a partial index holds is asked of the table itself.
