@@ -284,8 +284,8 @@ async function tableWithIndexes(
 }
 
 /**
- * Which rows a partial index holds, decided by a query over the span of primary keys that the rows cover, in
- * the transaction that read them.
+ * Which rows a partial index holds, decided by a query over the span of primary keys that the rows cover (they
+ * are in the order of these), in the transaction that read them.
  */
 export function partialFilter(
   context: StatementContext,

@@ -12,7 +12,7 @@ import {
   type TableDescriptor,
 } from '../catalog/index.ts';
 import { planStatement } from '../plan/index.ts';
-import { tableCodec } from '../row/index.ts';
+import { tableCodec, type IndexCodec } from '../row/index.ts';
 import { formatType, oids, typeOps, type Datum, type FormatSettings } from '../types/index.ts';
 import { writeEntries } from './backfill.ts';
 import { qualifiedText, type Ddl } from './context.ts';
@@ -94,11 +94,12 @@ export async function rewriteTable(
         row[at] = value;
       }
     }
-    // The primary index first: which rows a partial index holds is asked of the table itself.
+    // The primary index first, and rows in its order: which of them a partial index holds is asked of the table itself.
+    const ordered = inKeyOrder(codec.index(table.primaryIndex.id), rows);
     for (const index of allIndexes(table)) {
       const filter = partialFilter(context, table, index);
-      const keep = filter === undefined ? undefined : await filter(context.txn, rows);
-      const mine = keep === undefined ? rows : rows.filter((_, at) => keep[at] === true);
+      const keep = filter === undefined ? undefined : await filter(context.txn, ordered);
+      const mine = keep === undefined ? ordered : ordered.filter((_, at) => keep[at] === true);
       await writeEntries(context.txn, table, codec.index(index.id), mine);
     }
     await context.txn.flushIfLarge();
@@ -108,4 +109,9 @@ export async function rewriteTable(
     spans: oldIds.map((indexId) => ({ tableId: table.id, indexId })),
   });
   return table;
+}
+
+function inKeyOrder(primary: IndexCodec, rows: readonly Datum[][]): readonly Datum[][] {
+  const keyed = rows.map((row) => ({ row, key: primary.encodeKey(row) }));
+  return keyed.sort((a, b) => Buffer.compare(a.key, b.key)).map(({ row }) => row);
 }
