@@ -56,6 +56,7 @@ export async function startDdl(context: UtilityContext, command: string): Promis
     context.ddl.add({
       description: 'tell all nodes the new catalog version',
       run: () => catalog.publish(),
+      isGround: true,
     });
   }
   return { context, catalog, writer };

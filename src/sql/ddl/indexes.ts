@@ -223,6 +223,7 @@ export async function buildLater(
   });
   context.ddl.add({
     description,
+    drop: () => context.jobs.letGo(job),
     run: () =>
       context.jobs.runHere(job, {
         revert: ({ job: { error } }) =>

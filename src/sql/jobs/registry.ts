@@ -164,6 +164,11 @@ export class JobRegistry {
       });
   }
 
+  /** The caller of `createOwn` does not do its work: should the job stand, it is anybody's. */
+  letGo(job: Job): void {
+    this.#own.delete(job.id);
+  }
+
   /**
    * Does the work of a job that `createOwn` has made. `work` may be long; the outcome is written down, and an error is
    * thrown again when everything is taken back.

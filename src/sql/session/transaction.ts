@@ -29,7 +29,7 @@ import { type Portal } from './prepared.ts';
 import { ReplayLog } from './replay-log.ts';
 import { kvIsolation, type SqlIsolation, type TransactionModes } from './isolation.ts';
 import { type SessionSettings } from './settings.ts';
-import { type DdlQueue } from './types.ts';
+import { type DdlQueue, type DdlStep } from './types.ts';
 
 export interface NamedSavepoint {
   readonly name: string;
@@ -61,14 +61,37 @@ export interface TransactionParts {
 }
 
 class DdlSteps implements DdlQueue {
-  steps: { readonly description: string; readonly run: () => Promise<void> }[] = [];
+  readonly #steps: DdlStep[] = [];
 
-  add(step: { readonly description: string; readonly run: () => Promise<void> }): void {
-    this.steps.push(step);
+  add(step: DdlStep): void {
+    this.#steps.push(step);
+  }
+
+  get length(): number {
+    return this.#steps.length;
   }
 
   get isEmpty(): boolean {
-    return this.steps.length === 0;
+    return this.length === 0;
+  }
+
+  /** All but the first `count` are not going to run. */
+  keep(count: number): void {
+    for (const step of this.#steps.splice(count)) step.drop?.();
+  }
+
+  /** Runs all of them, whatever becomes of one, and throws the first failure. */
+  async run(): Promise<void> {
+    let failed: { readonly error: unknown } | undefined;
+    for (let step = this.#steps.shift(); step !== undefined; step = this.#steps.shift()) {
+      try {
+        await step.run();
+      } catch (error) {
+        failed ??= { error: failureBehindCommit(error, step.description) };
+        if (step.isGround === true) this.keep(0);
+      }
+    }
+    if (failed !== undefined) throw failed.error;
   }
 }
 
@@ -232,13 +255,7 @@ export class SessionTransaction {
   /** After `commitKeys`: runs the steps of schema changes and goes idle. */
   async finish(): Promise<void> {
     try {
-      for (const step of this.ddl.steps) {
-        try {
-          await step.run();
-        } catch (error) {
-          throw failureBehindCommit(error, step.description);
-        }
-      }
+      await this.ddl.run();
     } finally {
       await this.#end(true);
     }
@@ -284,7 +301,7 @@ export class SessionTransaction {
     this.#parts.settings.end(committed);
     this.state = 'idle';
     this.readOnly = false;
-    this.ddl.steps = [];
+    this.ddl.keep(0);
     this.#asOf = undefined;
     this.log.clear();
     this.#forget();
@@ -334,7 +351,7 @@ export class SessionTransaction {
       kv: txn.savepoint(),
       settings: this.#parts.settings.mark(),
       catalog: this.#parts.catalog.mark(),
-      ddlSteps: this.ddl.steps.length,
+      ddlSteps: this.ddl.length,
       readOnly: this.readOnly,
       portals,
     });
@@ -359,7 +376,7 @@ export class SessionTransaction {
     savepoint.txn.rollbackTo(savepoint.kv);
     this.#parts.settings.rollbackTo(savepoint.settings);
     this.#parts.catalog.rollbackTo(savepoint.catalog);
-    this.ddl.steps.length = savepoint.ddlSteps;
+    this.ddl.keep(savepoint.ddlSteps);
     this.readOnly = savepoint.readOnly;
     this.#savepoints.length = index + 1;
     this.failed = false;

@@ -48,9 +48,19 @@ export interface StatementContext {
   readonly ddl: DdlQueue;
 }
 
-/** Schema changes of the open transaction; the session runs `afterCommit` in order once it has committed. */
+/** What a schema change leaves to do once its transaction has committed. */
+export interface DdlStep {
+  readonly description: string;
+  readonly run: () => Promise<void>;
+  /** Those behind it build on it: should it fail, they are dropped. */
+  readonly isGround?: true;
+  /** It is not going to run. */
+  readonly drop?: () => void;
+}
+
+/** Steps of the open transaction; the session runs them in order once it has committed. */
 export interface DdlQueue {
-  add(step: { readonly description: string; readonly run: () => Promise<void> }): void;
+  add(step: DdlStep): void;
   readonly isEmpty: boolean;
 }
 

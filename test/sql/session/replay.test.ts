@@ -366,6 +366,23 @@ describe('behind the commit', () => {
     expect(await run('select count(*) from t where id = 9', other)).toEqual(['1']);
   });
 
+  it('nothing is built on a version that nodes may not know, and it is taken back', async () => {
+    const { db, service } = running;
+    const runTxn = db.run.bind(db);
+    let fails = true;
+    db.run = (options, body) => {
+      if (options.name !== 'catalog nodes' || !fails) return runTxn(options, body);
+      fails = false;
+      return Promise.reject(new KvFailure({ kind: 'unavailable', reason: 'test' }));
+    };
+    expect((await run('create index on t (v)')).at(-1)).toBe('XXA00');
+    service.services.jobs.wake();
+    while (!(await run('select status from [show jobs]', other)).includes('failed')) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(await run('alter table t add column more int', other)).toEqual(['ALTER TABLE']);
+  });
+
   it.each([
     ['unavailable', 'create table fresh (id int)'],
     ['txn-aborted', 'insert into t values (9, 90); create table fresh (id int)'],
