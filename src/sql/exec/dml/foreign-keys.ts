@@ -1,4 +1,8 @@
-/** Foreign keys: the parent must be there, and what happens to children when it goes. Checked at the end of the statement. */
+/**
+ * Foreign keys: what happens to children when their parent goes or gets another key, and that parents are there. All at
+ * the end of the statement, in rounds: what a round writes is what the next one follows. A round looks for the children of
+ * all its parents before it writes, so a child that takes over the key which another parent gives up is not moved with it.
+ */
 import { must, prefixEnd } from '../../../util/index.ts';
 import { type ForeignKeyDescriptor, type TableDescriptor } from '../../catalog/descriptors.ts';
 import { sqlError } from '../../errors.ts';
@@ -6,28 +10,36 @@ import { tableCodec } from '../../row/index.ts';
 import { type IndexCodec } from '../../row/types.ts';
 import { type Datum, type Row, typeOps } from '../../types/index.ts';
 import { type Runtime } from '../runtime.ts';
-import { type Mutation, type Mutations } from './mutations.ts';
-import { completeRow, keyText, tableRules } from './table-rules.ts';
+import { type Mutation, type Mutations, rowName } from './mutations.ts';
+import { completeRow, keyText, type TableRules, tableRules } from './table-rules.ts';
 
 /** Cascades that feed on each other end here. */
 const maxRounds = 1000;
 
 /** Applies cascades until nothing more is written, then all references hold. */
 export async function enforceReferences(mutations: Mutations, rt: Runtime): Promise<void> {
-  for (let round = 0; ; round++) {
+  const rounds: (readonly Mutation[])[] = [];
+  for (;;) {
     const written = mutations.takeWritten();
-    if (written.length === 0) return;
-    if (round > maxRounds)
+    if (written.length === 0) break;
+    if (rounds.length > maxRounds)
       throw sqlError('statementTooComplex', 'referential actions cascade too deeply');
-    for (const mutation of written) await cascade(mutation, mutations, rt);
+    rounds.push(written);
+    const changes: Changes = new Map();
+    for (const mutation of written) await cascade(mutation, changes, mutations, rt);
+    for (const change of changes.values()) mutations.add(change);
     if (!mutations.isEmpty) await mutations.apply();
-    await checkParents(written, rt);
     await rt.breathe();
   }
+  await checkParents(rounds, rt);
 }
 
 function positionsOf(table: TableDescriptor, columnIds: readonly number[]): number[] {
   return columnIds.map((id) => table.columns.findIndex((column) => column.id === id));
+}
+
+function valuesAt(table: TableDescriptor, columnIds: readonly number[], row: Row): Datum[] {
+  return positionsOf(table, columnIds).map((position) => row[position] ?? null);
 }
 
 async function tableOf(id: number, rt: Runtime): Promise<TableDescriptor> {
@@ -39,29 +51,65 @@ async function tableOf(id: number, rt: Runtime): Promise<TableDescriptor> {
 
 // The referencing side.
 
-async function checkParents(written: readonly Mutation[], rt: Runtime): Promise<void> {
-  for (const mutation of written) {
-    if (mutation.after === undefined) continue;
-    for (const key of mutation.rules.table.foreignKeys) {
-      await checkParent(mutation, mutation.after, key, rt);
-    }
+/** A row as the statement leaves it, with the references that it was given on the way there. */
+interface WrittenRow {
+  readonly rules: TableRules;
+  readonly row: Row;
+  readonly keys: readonly ForeignKeyDescriptor[];
+}
+
+async function checkParents(rounds: readonly (readonly Mutation[])[], rt: Runtime): Promise<void> {
+  for (const { rules, row, keys } of writtenRows(rounds)) {
+    for (const key of keys) await checkParent(rules.table, row, key, rt);
   }
 }
 
+function writtenRows(rounds: readonly (readonly Mutation[])[]): Iterable<WrittenRow> {
+  const rows = new Map<string, WrittenRow>();
+  for (const [i, round] of rounds.entries()) {
+    // All that is removed first: keys may move from row to row within a round.
+    const earlier = round.map(({ rules, before }) => {
+      if (i === 0 || before === undefined) return undefined;
+      const name = rowName(rules.table, before);
+      const known = rows.get(name);
+      rows.delete(name);
+      return known;
+    });
+    for (const [at, mutation] of round.entries()) {
+      const { rules, after } = mutation;
+      if (after === undefined) continue;
+      const keys = rules.table.foreignKeys.filter(
+        (key) => earlier[at]?.keys.includes(key) === true || isGiven(mutation, after, key),
+      );
+      // Nothing can have been written over in the only round.
+      const name = rounds.length === 1 ? String(at) : rowName(rules.table, after);
+      if (keys.length > 0) rows.set(name, { rules, row: after, keys });
+    }
+  }
+  return rows.values();
+}
+
+/** Whether the mutation changed what the row refers to. */
+function isGiven({ rules, before }: Mutation, after: Row, key: ForeignKeyDescriptor): boolean {
+  const { table } = rules;
+  return (
+    before === undefined ||
+    !sameValues(
+      table,
+      key.columnIds,
+      valuesAt(table, key.columnIds, before),
+      valuesAt(table, key.columnIds, after),
+    )
+  );
+}
+
 async function checkParent(
-  mutation: Mutation,
+  table: TableDescriptor,
   row: Row,
   key: ForeignKeyDescriptor,
   rt: Runtime,
 ): Promise<void> {
-  const { table } = mutation.rules;
-  const values = positionsOf(table, key.columnIds).map((position) => row[position] ?? null);
-  if (mutation.before !== undefined) {
-    const old = positionsOf(table, key.columnIds).map(
-      (position) => mutation.before?.[position] ?? null,
-    );
-    if (sameValues(table, key.columnIds, old, values)) return;
-  }
+  const values = valuesAt(table, key.columnIds, row);
   const nulls = values.filter((value) => value === null).length;
   if (nulls > 0) {
     if (key.match !== 'full' || nulls === values.length) return;
@@ -77,8 +125,6 @@ async function checkParent(
   }
   const parent = await tableOf(key.referencedTableId, rt);
   if (await rowExists(parent, key.referencedColumnIds, values, table, key.columnIds, rt)) return;
-  // A cascade of this very statement may have changed the row since.
-  if (!(await isStillThere(mutation, row, rt))) return;
   throw sqlError(
     'foreignKeyViolation',
     `insert or update on table "${table.name}" violates foreign key constraint "${key.name}"`,
@@ -88,12 +134,6 @@ async function checkParent(
       constraint: key.name,
     },
   );
-}
-
-async function isStillThere(mutation: Mutation, row: Row, rt: Runtime): Promise<boolean> {
-  const primary = must(tableCodec(mutation.rules.table).indexes[0]);
-  const value = await rt.txn.get(primary.encodeKey(row));
-  return value !== undefined && value.equals(primary.encodeValue(row));
 }
 
 function sameValues(table: TableDescriptor, ids: readonly number[], a: Row, b: Row): boolean {
@@ -156,7 +196,15 @@ async function rowExists(
 
 // The referenced side.
 
-async function cascade(mutation: Mutation, mutations: Mutations, rt: Runtime): Promise<void> {
+/** What a round is going to write: by the row as it was at the start of the round, one change that unites all actions. */
+type Changes = Map<string, Mutation>;
+
+async function cascade(
+  mutation: Mutation,
+  changes: Changes,
+  mutations: Mutations,
+  rt: Runtime,
+): Promise<void> {
   const { before, after } = mutation;
   const { table } = mutation.rules;
   if (before === undefined) return;
@@ -164,81 +212,95 @@ async function cascade(mutation: Mutation, mutations: Mutations, rt: Runtime): P
     const child = await tableOf(reference.tableId, rt);
     const key = child.foreignKeys.find((candidate) => candidate.name === reference.name);
     if (key === undefined) continue;
-    const positions = positionsOf(table, key.referencedColumnIds);
-    const old = positions.map((position) => before[position] ?? null);
+    const old = valuesAt(table, key.referencedColumnIds, before);
     if (old.includes(null)) continue;
     const changed =
-      after === undefined ? undefined : positions.map((position) => after[position] ?? null);
+      after === undefined ? undefined : valuesAt(table, key.referencedColumnIds, after);
     if (changed !== undefined && sameValues(table, key.referencedColumnIds, old, changed)) continue;
-    await applyAction(table, child, key, old, changed, mutations, rt);
+    mutations.account(await applyAction({ parent: table, child, key, old, changed }, changes, rt));
   }
 }
 
-async function applyAction(
-  parent: TableDescriptor,
-  child: TableDescriptor,
-  key: ForeignKeyDescriptor,
-  old: Row,
-  changed: Row | undefined,
-  mutations: Mutations,
-  rt: Runtime,
-): Promise<void> {
+/** A parent's key that is gone (no `changed`) or has become another one. */
+interface LostKey {
+  readonly parent: TableDescriptor;
+  readonly child: TableDescriptor;
+  readonly key: ForeignKeyDescriptor;
+  readonly old: Row;
+  readonly changed: Row | undefined;
+}
+
+/** Plans what the key's action does to its children; gives these back. */
+async function applyAction(lost: LostKey, changes: Changes, rt: Runtime): Promise<Row[]> {
+  const { parent, child, key, old, changed } = lost;
   const action = changed === undefined ? key.onDelete : key.onUpdate;
-  const wanted = key.columnIds.map((id, i) =>
-    convert(
-      old[i] ?? null,
-      typeOfColumn(parent, must(key.referencedColumnIds[i])),
-      typeOfColumn(child, id),
-    ),
-  );
-  const isCheck = action === 'no action' || action === 'restrict';
-  const rows = await childRows(child, key.columnIds, wanted, rt, isCheck ? 'share' : 'update');
-  if (rows.length === 0) return;
-  if (isCheck) {
-    const replaced =
-      action === 'no action' &&
-      (await rowExists(parent, key.referencedColumnIds, old, parent, key.referencedColumnIds, rt));
-    if (replaced) return;
-    throw sqlError(
-      'foreignKeyViolation',
-      `update or delete on table "${parent.name}" violates foreign key constraint "${key.name}" on table "${child.name}"`,
-      {
-        detail: `${keyText(parent, key.referencedColumnIds, old, rt.eval)} is still referenced from table "${child.name}".`,
-        table: child.name,
-        constraint: key.name,
-      },
+  const toChild = (values: Row): Datum[] =>
+    key.columnIds.map((id, i) =>
+      convert(
+        values[i] ?? null,
+        typeOfColumn(parent, must(key.referencedColumnIds[i])),
+        typeOfColumn(child, id),
+      ),
     );
+  const wanted = toChild(old);
+  const refers = (row: Row): boolean =>
+    sameValues(child, key.columnIds, valuesAt(child, key.columnIds, row), wanted);
+  // Actions come one after the other, as the keys were made: what an earlier one has taken away or moved refers no more.
+  const isLeft = (row: Row): boolean => {
+    if (!refers(row)) return false;
+    const change = changes.size === 0 ? undefined : changes.get(rowName(child, row));
+    return change === undefined || (change.after !== undefined && refers(change.after));
+  };
+  const isCheck = action === 'no action' || action === 'restrict';
+  const lock = isCheck ? 'share' : 'update';
+  const rows = await childRows(child, key.columnIds, wanted, { lock, isLeft }, rt);
+  if (rows.length === 0) return rows;
+  if (isCheck) {
+    if (action === 'restrict' || !(await isReplaced(lost, rt))) throw stillReferenced(lost, rt);
+    return rows;
   }
   const rules = await tableRules(child, rt.eval);
   const positions = positionsOf(child, key.columnIds);
-  for (const before of rows) {
+  for (const [n, before] of rows.entries()) {
+    const name = rowName(child, before);
     if (action === 'cascade' && changed === undefined) {
-      mutations.add({ rules, before, after: undefined });
+      changes.set(name, { rules, before, after: undefined });
       continue;
     }
-    const after = [...before];
+    const after = [...(changes.get(name)?.after ?? before)];
+    const moved = action === 'cascade' && changed !== undefined ? toChild(changed) : undefined;
     for (const [i, position] of positions.entries()) {
-      if (action === 'cascade') {
-        after[position] = convert(
-          changed?.[i] ?? null,
-          typeOfColumn(parent, must(key.referencedColumnIds[i])),
-          typeOfColumn(child, must(key.columnIds[i])),
-        );
-      } else if (action === 'set null') after[position] = null;
-      else {
-        const value = rules.defaults.get(position);
-        after[position] = value === undefined ? null : await value.run([], rt);
-      }
+      if (action !== 'set default') after[position] = moved?.[i] ?? null;
+      else after[position] = (await rules.defaults.get(position)?.run([], rt)) ?? null;
     }
+    // Defaults that name the very parent that goes.
+    if (refers(after) && !(await isReplaced(lost, rt))) throw stillReferenced(lost, rt);
     await completeRow(rules, after, rt);
-    mutations.add({ rules, before, after });
+    changes.set(name, { rules, before, after });
+    if (n % 1024 === 1023) await rt.breathe();
   }
-  mutations.account(rows);
-  await mutations.apply();
+  return rows;
+}
+
+/** Another row has the key by now. */
+function isReplaced({ parent, key, old }: LostKey, rt: Runtime): Promise<boolean> {
+  return rowExists(parent, key.referencedColumnIds, old, parent, key.referencedColumnIds, rt);
+}
+
+function stillReferenced({ parent, child, key, old }: LostKey, rt: Runtime): Error {
+  return sqlError(
+    'foreignKeyViolation',
+    `update or delete on table "${parent.name}" violates foreign key constraint "${key.name}" on table "${child.name}"`,
+    {
+      detail: `${keyText(parent, key.referencedColumnIds, old, rt.eval)} is still referenced from table "${child.name}".`,
+      table: child.name,
+      constraint: key.name,
+    },
+  );
 }
 
 /**
- * Rows of `table` whose columns have these values; the first one is enough for a lock of 'share'. What is found has to hold
+ * Rows of `table` whose columns have these values and that are `isLeft`; the first one is enough for a lock of 'share'. What is found has to hold
  * until the commit under every isolation level. Where an index leads there it is locked, too: what was committed
  * since the snapshot counts, and rows that go at the same time are waited for.
  */
@@ -246,8 +308,8 @@ async function childRows(
   table: TableDescriptor,
   columnIds: readonly number[],
   values: Row,
+  { lock, isLeft }: { readonly lock: 'share' | 'update'; readonly isLeft: (row: Row) => boolean },
   rt: Runtime,
-  lock: 'share' | 'update',
 ): Promise<Datum[][]> {
   const codecs = tableCodec(table);
   const primary = must(codecs.indexes[0]);
@@ -277,7 +339,6 @@ async function childRows(
   );
   const decodeKey = codec.decoder(keyAt);
   const rows: Datum[][] = [];
-  const own = positionsOf(table, columnIds);
   let rest: { start: Buffer; end: Buffer } | undefined = { start, end: must(prefixEnd(start)) };
   while (rest !== undefined) {
     const page = await rt.txn.scan({ ...rest, ...options, maxRows: 512 });
@@ -298,15 +359,7 @@ async function childRows(
     for (const { key, value } of pairs) {
       const row: Datum[] = positions.map(() => null);
       decodeRow(key, value, row);
-      if (
-        sameValues(
-          table,
-          columnIds,
-          own.map((position) => row[position] ?? null),
-          values,
-        )
-      )
-        rows.push(row);
+      if (isLeft(row)) rows.push(row);
       if (lock === 'share' && rows.length > 0) return rows;
     }
     await rt.breathe();

@@ -171,6 +171,11 @@ function hasReferences(table: TableDescriptor): boolean {
   return table.foreignKeys.length > 0 || table.referencedBy.length > 0;
 }
 
+/** The row's primary key as a name that no other row of any table has. */
+export function rowName(table: TableDescriptor, row: Row): string {
+  return must(tableCodec(table).indexes[0]).encodeKey(row).toString('latin1');
+}
+
 const current = new WeakMap<Runtime, Mutations>();
 
 /** The statement's one collection of writes. */
