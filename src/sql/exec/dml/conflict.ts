@@ -7,7 +7,7 @@ import { type IndexCodec } from '../../row/types.ts';
 import { type Datum, type Row } from '../../types/index.ts';
 import { type Compiled } from '../expr/compile.ts';
 import { type Runtime } from '../runtime.ts';
-import { type Mutations, mutationsOf } from './mutations.ts';
+import { type Mutation, type Mutations, mutationsOf } from './mutations.ts';
 import { completeRow, type TableRules } from './table-rules.ts';
 
 /** `set` and `where` see the existing row, then the proposed one. */
@@ -24,7 +24,53 @@ export interface ConflictParts {
     | undefined;
 }
 
-type Touched = Map<string, 'inserted' | 'updated'>;
+/**
+ * What the statement itself, in all its parts, does to keys of the arbiters. None of it may be written yet when rows in
+ * the way are looked for: a row that it deletes is in nobody's way, one that it inserts or changes is.
+ */
+export class OwnKeys {
+  readonly #taken = new Set<string>();
+  readonly #freed = new Set<string>();
+  #pending: readonly Mutation[] = [];
+  #seen = 0;
+
+  isTaken(key: Buffer): boolean {
+    return this.#taken.has(key.toString('latin1'));
+  }
+
+  isFreed(key: Buffer): boolean {
+    const name = key.toString('latin1');
+    return this.#freed.has(name) && !this.#taken.has(name);
+  }
+
+  /** Notes what has been added since the last call. */
+  async follow(
+    mutations: Mutations,
+    rules: TableRules,
+    codecs: readonly IndexCodec[],
+  ): Promise<void> {
+    if (this.#pending !== mutations.pending) this.#seen = 0;
+    this.#pending = mutations.pending;
+    for (; this.#seen < this.#pending.length; this.#seen++) {
+      const mutation = must(this.#pending[this.#seen]);
+      if (mutation.rules.table.id !== rules.table.id) continue;
+      await this.#note(this.#freed, mutation.before, mutations, rules, codecs);
+      await this.#note(this.#taken, mutation.after, mutations, rules, codecs);
+    }
+  }
+
+  async #note(
+    names: Set<string>,
+    row: Row | undefined,
+    mutations: Mutations,
+    rules: TableRules,
+    codecs: readonly IndexCodec[],
+  ): Promise<void> {
+    if (row === undefined) return;
+    for (const { key } of await keysOf(codecs, rules, row, mutations))
+      names.add(key.toString('latin1'));
+  }
+}
 
 interface Candidate {
   readonly row: Datum[];
@@ -37,7 +83,7 @@ export async function resolveConflicts(
   parts: ConflictParts,
   rules: TableRules,
   rows: readonly Datum[][],
-  touched: Touched,
+  own: OwnKeys,
   rt: Runtime,
 ): Promise<Row[]> {
   const mutations = mutationsOf(rt);
@@ -50,20 +96,21 @@ export async function resolveConflicts(
   const existing = new Map(all.map((key, i) => [key.toString('latin1'), values[i]]));
   const written: Row[] = [];
   for (const { row, keys } of candidates) {
-    const hit = keys.find(({ key }) => {
-      const name = key.toString('latin1');
-      return existing.get(name) !== undefined || touched.has(name);
-    });
+    await own.follow(mutations, rules, codecs);
+    const hit = keys.find(
+      ({ key }) =>
+        own.isTaken(key) ||
+        (existing.get(key.toString('latin1')) !== undefined && !own.isFreed(key)),
+    );
     if (hit === undefined) {
-      for (const { key } of keys) touched.set(key.toString('latin1'), 'inserted');
       mutations.add({ rules, before: undefined, after: row });
+      await own.follow(mutations, rules, codecs);
       written.push(row);
       continue;
     }
     const { update } = parts;
     if (update === undefined) continue;
-    const name = hit.key.toString('latin1');
-    if (touched.has(name)) {
+    if (own.isTaken(hit.key)) {
       throw sqlError(
         'cardinalityViolation',
         'ON CONFLICT DO UPDATE command cannot affect row a second time',
@@ -72,15 +119,16 @@ export async function resolveConflicts(
         },
       );
     }
-    const stored = { key: hit.key, value: must(existing.get(name)) };
+    const stored = { key: hit.key, value: must(existing.get(hit.key.toString('latin1'))) };
     const before = await existingRow(rules, hit.codec, stored, parts.lock, rt);
     const both = before.concat(row);
     if (update.where !== undefined && (await update.where.run(both, rt)) !== true) continue;
-    touched.set(name, 'updated');
     const after = [...before];
     for (const { position, value } of update.set) after[position] = await value.run(both, rt);
     await completeRow(rules, after, rt);
+    mutations.claim(rules.table, before);
     mutations.add({ rules, before, after });
+    await own.follow(mutations, rules, codecs);
     written.push(after);
   }
   return written;

@@ -29,6 +29,8 @@ export class Mutations {
   #pending: Mutation[] = [];
   /** Written, but with their references still to be checked. */
   #written: Mutation[] = [];
+  /** Names of the rows that the statement has changed or deleted. */
+  readonly #modified = new Set<string>();
   readonly #tables = new Map<number, TableDescriptor>();
 
   constructor(rt: Runtime) {
@@ -39,6 +41,22 @@ export class Mutations {
     const { table } = mutation.rules;
     this.#tables.set(table.id, table);
     this.#pending.push(mutation);
+  }
+
+  /**
+   * False when the statement has changed or deleted the row before, in whatever part of it: all parts start from the same
+   * row, so PostgreSQL leaves out all but the first.
+   */
+  claim(table: TableDescriptor, row: Row): boolean {
+    const name = rowName(table, row);
+    if (this.#modified.has(name)) return false;
+    this.#modified.add(name);
+    return true;
+  }
+
+  /** What is not written yet; another array once it is. */
+  get pending(): readonly Mutation[] {
+    return this.#pending;
   }
 
   /** Claims the memory of what waits; called per batch. */

@@ -1,5 +1,4 @@
 /** The operators of INSERT, UPDATE and DELETE, and the end of a writing statement. */
-import { must } from '../../../util/index.ts';
 import {
   type DeleteRel,
   type InsertRel,
@@ -7,13 +6,12 @@ import {
   type UpdateRel,
 } from '../../plan/logical.ts';
 import { type ColumnId } from '../../plan/expr.ts';
-import { tableCodec } from '../../row/index.ts';
 import { type Datum, type Row } from '../../types/index.ts';
 import { type Compiled } from '../expr/compile.ts';
 import { collectRows, LateOperator, type Operator, type Plan } from '../operator.ts';
 import { evaluateAll } from '../operators/basic.ts';
 import { rowBytes, type Runtime } from '../runtime.ts';
-import { type ConflictParts, resolveConflicts } from './conflict.ts';
+import { type ConflictParts, OwnKeys, resolveConflicts } from './conflict.ts';
 import { enforceReferences } from './foreign-keys.ts';
 import { mutationsOf } from './mutations.ts';
 import { completeRow, type TableRules } from './table-rules.ts';
@@ -73,7 +71,7 @@ export function insertPlan(
       const mutations = mutationsOf(rt);
       const out: Row[] = [];
       const source = input.open(rt);
-      const touched = new Map<string, 'inserted' | 'updated'>();
+      const own = new OwnKeys();
       try {
         for (;;) {
           const batch = await source.next();
@@ -86,9 +84,7 @@ export function insertPlan(
             rows.push(row);
           }
           const written =
-            conflict === undefined
-              ? rows
-              : await resolveConflicts(conflict, rules, rows, touched, rt);
+            conflict === undefined ? rows : await resolveConflicts(conflict, rules, rows, own, rt);
           if (conflict === undefined)
             for (const after of rows)
               mutations.add({ rules, before: undefined, after, hasFreshKey: rel.hasFreshKey });
@@ -108,17 +104,6 @@ export function insertPlan(
   return { layout: returning?.layout ?? [], open };
 }
 
-function uniqueTargets(rules: TableRules): (row: Row) => boolean {
-  const primary = must(tableCodec(rules.table).indexes[0]);
-  const seen = new Set<string>();
-  return (row) => {
-    const key = primary.encodeKey(row).toString('latin1');
-    if (seen.has(key)) return false;
-    seen.add(key);
-    return true;
-  };
-}
-
 export function updatePlan(
   input: Plan,
   rel: UpdateRel,
@@ -132,12 +117,11 @@ export function updatePlan(
     new LateOperator(async () => {
       const mutations = mutationsOf(rt);
       const out: Row[] = [];
-      const isNew = uniqueTargets(rules);
       let count = 0;
       const rows = await collectRows(input, rt, rowBytes);
       for (const source of rows) {
         const before = from.map((position) => (position < 0 ? null : (source[position] ?? null)));
-        if (rows.length > 1 && !isNew(before)) continue;
+        if (!mutations.claim(rules.table, before)) continue;
         const after = [...before];
         for (const { position, value } of set) {
           after[position] = value.sync ? value.run(source, rt) : await value.run(source, rt);
@@ -161,12 +145,11 @@ export function deletePlan(input: Plan, rel: DeleteRel, parts: DmlParts): Plan {
     new LateOperator(async () => {
       const mutations = mutationsOf(rt);
       const out: Row[] = [];
-      const isNew = uniqueTargets(rules);
       let count = 0;
       const rows = await collectRows(input, rt, rowBytes);
       for (const source of rows) {
         const before = from.map((position) => (position < 0 ? null : (source[position] ?? null)));
-        if (rows.length > 1 && !isNew(before)) continue;
+        if (!mutations.claim(rules.table, before)) continue;
         mutations.add({ rules, before, after: undefined });
         count++;
         await returned(returning, before, source, rt, out);
