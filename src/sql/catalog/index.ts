@@ -30,7 +30,13 @@ export {
   ruleOid,
 } from './oids.ts';
 export { objectName } from './object-name.ts';
-export { indexesOf, partitionSpans, partitionValues, subzoneOf } from './partitions.ts';
+export {
+  indexesOf,
+  partitionSpans,
+  partitionValues,
+  referencedIndexes,
+  subzoneOf,
+} from './partitions.ts';
 export type { Subzone } from './partitions.ts';
 export { holdsPrivilege, rolesOf } from './privileges.ts';
 export { quoteIdentifier, quoteList, quoteLiteral } from './quote.ts';

@@ -28,6 +28,21 @@ export function indexesOf(table: TableDescriptor): readonly IndexDescriptor[] {
   return [table.primaryIndex, ...table.indexes];
 }
 
+/** The indexes that can find what a foreign key to these columns refers to. */
+export function referencedIndexes(
+  table: TableDescriptor,
+  columnIds: readonly number[],
+): IndexDescriptor[] {
+  return indexesOf(table).filter(
+    (index) =>
+      index.unique &&
+      index.state === 'public' &&
+      index.predicateSql === undefined &&
+      index.columns.length === columnIds.length &&
+      index.columns.every((column) => columnIds.includes(column.columnId)),
+  );
+}
+
 /** The part of `table` that `subId` stands for. */
 export function subzoneOf(table: TableDescriptor, subId: number): Subzone | undefined {
   for (const index of indexesOf(table)) {

@@ -1,6 +1,7 @@
 /** Constraints on a table draft: PRIMARY KEY, UNIQUE, CHECK, FOREIGN KEY. Nothing is checked against rows here. */
 import { type Constraint, type Node } from '@pgsql/types';
 import {
+  referencedIndexes,
   type CheckDescriptor,
   type ColumnDescriptor,
   type ForeignKeyDescriptor,
@@ -9,12 +10,11 @@ import {
   type TableDescriptor,
 } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
-import { functionsByName } from '../functions/index.ts';
-import { formatType, oids, typeOf } from '../types/index.ts';
+import { functionsByName, referenceTypes } from '../functions/index.ts';
+import { formatType, oids } from '../types/index.ts';
 import { refuseDeferrable, storedExpression } from './columns.ts';
 import { bindQuery, chooseName, findTable, qualifiedText, runQuery, type Ddl } from './context.ts';
 import {
-  allIndexes,
   columnById,
   columnNames,
   constraintNames,
@@ -338,14 +338,7 @@ function referencedColumns(
     }
     return column.id;
   });
-  const matches = allIndexes(table).some(
-    (index) =>
-      index.unique &&
-      index.predicateSql === undefined &&
-      index.columns.length === ids.length &&
-      index.columns.every(({ columnId }) => ids.includes(columnId)),
-  );
-  if (!matches) {
+  if (referencedIndexes(table, ids).length === 0) {
     throw sqlError(
       'invalidForeignKey',
       `there is no unique constraint matching given keys for referenced table "${table.name}"`,
@@ -363,9 +356,8 @@ export function checkComparable(
   for (const [at, columnId] of key.columnIds.entries()) {
     const own = columnById(table, columnId);
     const other = columnById(referenced, key.referencedColumnIds[at] ?? 0);
-    if (own === undefined || other === undefined || own.typeOid === other.typeOid) continue;
-    const category = typeOf(own.typeOid).category;
-    if (category === typeOf(other.typeOid).category && 'NSD'.includes(category)) continue;
+    if (own === undefined || other === undefined) continue;
+    if (referenceTypes(own.typeOid, other.typeOid) !== undefined) continue;
     throw sqlError(
       'datatypeMismatch',
       `foreign key constraint "${key.name}" cannot be implemented`,
@@ -407,7 +399,14 @@ export async function validateForeignKey(
   const own = columnNames(table, key.columnIds).map((name) => `a.${quote(name)}`);
   const other = columnNames(referenced, key.referencedColumnIds).map((name) => `b.${quote(name)}`);
   const notNull = own.map((name) => `${name} IS NOT NULL`).join(' AND ');
-  const equal = own.map((name, at) => `${name} = ${other[at]}`).join(' AND ');
+  const equal = key.columnIds
+    .map((id, at) => {
+      const type = columnById(table, id)?.typeOid ?? 0;
+      const otherType = columnById(referenced, key.referencedColumnIds[at] ?? 0)?.typeOid ?? 0;
+      const isCast = type !== otherType && referenceTypes(type, otherType)?.asParent === true;
+      return `${own[at]}${isCast ? `::${formatType(otherType, -1)}` : ''} = ${other[at]}`;
+    })
+    .join(' AND ');
   const mixed =
     key.match === 'full' && own.length > 1
       ? ` OR ((${own.map((name) => `${name} IS NOT NULL`).join(' OR ')}) AND NOT (${notNull}))`

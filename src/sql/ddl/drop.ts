@@ -2,6 +2,7 @@
 import { type DropBehavior, type DropStmt } from '@pgsql/types';
 import {
   objectName,
+  referencedIndexes,
   type NamedRelation,
   type QualifiedName,
   type RelationDescriptor,
@@ -151,6 +152,7 @@ export class DropSet {
   async run(): Promise<void> {
     // The set grows while dependents are found.
     for (const relation of this.#relations.values()) this.#collect(relation);
+    for (const { table, name } of this.#indexes) this.#collectIndex(table, name);
     const [first] = this.#dependents;
     if (first !== undefined && this.#behavior !== 'DROP_CASCADE') {
       throw sqlError(
@@ -211,6 +213,41 @@ export class DropSet {
         if (sequence?.kind === 'sequence') this.#relations.set(id, sequence);
       }
     }
+  }
+
+  /** Foreign keys to the table that no index would be left for. */
+  #collectIndex(table: TableDescriptor, name: string): void {
+    const gone = new Set(
+      this.#indexes.filter((index) => index.table.id === table.id).map(({ indexId }) => indexId),
+    );
+    for (const back of table.referencedBy) {
+      const { snapshot } = this.#ddl.catalog;
+      const key = snapshot.tableById(back.tableId)?.foreignKeys.find((k) => k.name === back.name);
+      if (key === undefined || this.#relations.has(back.tableId)) continue;
+      const restsOn = referencedIndexes(table, key.referencedColumnIds);
+      if (restsOn[0]?.name !== name || restsOn.some(({ id }) => !gone.has(id))) continue;
+      this.#dependents.push({
+        what: `constraint ${key.name} on table ${snapshot.tableById(back.tableId)?.name}`,
+        on: `index ${name}`,
+        drop: () => this.#dropReference(table.id, back),
+      });
+    }
+  }
+
+  /** Harmless when it has gone already. */
+  #dropReference(id: number, back: TableDescriptor['referencedBy'][number]): void {
+    const { catalog, writer } = this.#ddl;
+    const child = catalog.snapshot.tableById(back.tableId);
+    if (child !== undefined) {
+      const foreignKeys = child.foreignKeys.filter((key) => key.name !== back.name);
+      writer.replace({ ...child, foreignKeys });
+    }
+    const parent = catalog.snapshot.tableById(id);
+    if (parent === undefined) return;
+    const referencedBy = parent.referencedBy.filter(
+      (other) => other.tableId !== back.tableId || other.name !== back.name,
+    );
+    writer.replace({ ...parent, referencedBy });
   }
 
   #collectSequence(sequence: SequenceDescriptor, on: string): void {

@@ -4,11 +4,17 @@
  * all its parents before it writes, so a child that takes over the key which another parent gives up is not moved with it.
  */
 import { must, prefixEnd } from '../../../util/index.ts';
-import { type ForeignKeyDescriptor, type TableDescriptor } from '../../catalog/descriptors.ts';
+import {
+  type ColumnDescriptor,
+  type ForeignKeyDescriptor,
+  type TableDescriptor,
+} from '../../catalog/descriptors.ts';
+import { referencedIndexes } from '../../catalog/index.ts';
 import { sqlError } from '../../errors.ts';
+import { findCast, referenceTypes, type ReferenceTypes } from '../../functions/index.ts';
 import { tableCodec } from '../../row/index.ts';
 import { type IndexCodec } from '../../row/types.ts';
-import { type Datum, type Row, typeOps } from '../../types/index.ts';
+import { type Datum, formatType, type Row, typeOps } from '../../types/index.ts';
 import { type Runtime } from '../runtime.ts';
 import { type Mutation, type Mutations, rowName } from './mutations.ts';
 import { completeRow, keyText, type TableRules, tableRules } from './table-rules.ts';
@@ -148,29 +154,23 @@ function sameValues(table: TableDescriptor, ids: readonly number[], a: Row, b: R
 
 /** The unique index over exactly these columns. */
 function uniqueIndexOver(table: TableDescriptor, columnIds: readonly number[]): IndexCodec {
-  const found = tableCodec(table).indexes.find(
-    ({ index }) =>
-      (index === table.primaryIndex || index.unique) &&
-      index.state === 'public' &&
-      index.predicateSql === undefined &&
-      index.columns.length === columnIds.length &&
-      index.columns.every((column) => columnIds.includes(column.columnId)),
-  );
+  const [index] = referencedIndexes(table, columnIds);
+  const found = tableCodec(table).indexes.find((codec) => codec.index === index);
   if (found === undefined)
     throw sqlError('internalError', `no unique index on "${table.name}" for its foreign key`);
   return found;
 }
 
-/** Between integer types the stored forms differ. */
-function convert(value: Datum, from: number, to: number): Datum {
-  if (from === to || value === null) return value;
-  if (to === 20 && typeof value === 'number') return BigInt(value);
-  if (from === 20 && typeof value === 'bigint' && (to === 21 || to === 23)) return Number(value);
-  return value;
+function columnOf(table: TableDescriptor, id: number): ColumnDescriptor {
+  return must(table.columns.find((column) => column.id === id));
 }
 
-function typeOfColumn(table: TableDescriptor, id: number): number {
-  return must(table.columns.find((column) => column.id === id)).typeOid;
+function typesOf(child: ColumnDescriptor, parent: ColumnDescriptor): ReferenceTypes {
+  const types = referenceTypes(child.typeOid, parent.typeOid);
+  if (types !== undefined) return types;
+  throw sqlError('datatypeMismatch', 'a foreign key cannot be implemented', {
+    detail: `Key columns "${child.name}" and "${parent.name}" are of incompatible types: ${formatType(child.typeOid)} and ${formatType(parent.typeOid)}.`,
+  });
 }
 
 async function rowExists(
@@ -182,14 +182,14 @@ async function rowExists(
   rt: Runtime,
 ): Promise<boolean> {
   const codec = uniqueIndexOver(parent, parentIds);
-  const ordered = codec.index.columns.map((column) => {
-    const i = parentIds.indexOf(column.columnId);
-    return convert(
-      values[i] ?? null,
-      typeOfColumn(child, must(childIds[i])),
-      typeOfColumn(parent, column.columnId),
-    );
-  });
+  const ordered: Datum[] = [];
+  for (const { columnId } of codec.index.columns) {
+    const i = parentIds.indexOf(columnId);
+    const types = typesOf(columnOf(child, must(childIds[i])), columnOf(parent, columnId));
+    const value = types.toParent(values[i] ?? null, rt.eval);
+    if (value === undefined) return false;
+    ordered.push(value);
+  }
   const key = codec.encodeKeyPrefix(ordered);
   return (await rt.txn.get(key, { lock: 'key-share', existence: true })) !== undefined;
 }
@@ -234,17 +234,21 @@ interface LostKey {
 async function applyAction(lost: LostKey, changes: Changes, rt: Runtime): Promise<Row[]> {
   const { parent, child, key, old, changed } = lost;
   const action = changed === undefined ? key.onDelete : key.onUpdate;
-  const toChild = (values: Row): Datum[] =>
-    key.columnIds.map((id, i) =>
-      convert(
-        values[i] ?? null,
-        typeOfColumn(parent, must(key.referencedColumnIds[i])),
-        typeOfColumn(child, id),
-      ),
-    );
-  const wanted = toChild(old);
-  const refers = (row: Row): boolean =>
-    sameValues(child, key.columnIds, valuesAt(child, key.columnIds, row), wanted);
+  const columns = key.columnIds.map((id, i) => {
+    const own = columnOf(child, id);
+    const other = columnOf(parent, must(key.referencedColumnIds[i]));
+    return { own, other, types: typesOf(own, other) };
+  });
+  const refers = (row: Row): boolean => {
+    const values = valuesAt(child, key.columnIds, row);
+    return columns.every(({ other, types }, i) => {
+      const value = values[i] ?? null;
+      const lost = old[i] ?? null;
+      if (value === null || lost === null) return false;
+      const meant = types.toParent(value, rt.eval) ?? null;
+      return meant !== null && typeOps(other.typeOid).compare(meant, lost) === 0;
+    });
+  };
   // Actions come one after the other, as the keys were made: what an earlier one has taken away or moved refers no more.
   const isLeft = (row: Row): boolean => {
     if (!refers(row)) return false;
@@ -253,6 +257,12 @@ async function applyAction(lost: LostKey, changes: Changes, rt: Runtime): Promis
   };
   const isCheck = action === 'no action' || action === 'restrict';
   const lock = isCheck ? 'share' : 'update';
+  let wanted: Datum[] | undefined;
+  if (columns.every(({ types }) => types.isInjective)) {
+    const values = columns.map(({ types }, i) => types.toChild(old[i] ?? null, rt.eval));
+    wanted = values.filter((value) => value !== undefined);
+    if (wanted.length < values.length) return [];
+  }
   const rows = await childRows(child, key.columnIds, wanted, { lock, isLeft }, rt);
   if (rows.length === 0) return rows;
   if (isCheck) {
@@ -268,12 +278,17 @@ async function applyAction(lost: LostKey, changes: Changes, rt: Runtime): Promis
       continue;
     }
     const after = [...(changes.get(name)?.after ?? before)];
-    const moved = action === 'cascade' && changed !== undefined ? toChild(changed) : undefined;
     for (const [i, position] of positions.entries()) {
-      if (action !== 'set default') after[position] = moved?.[i] ?? null;
-      else after[position] = (await rules.defaults.get(position)?.run([], rt)) ?? null;
+      const { own, other } = must(columns[i]);
+      if (action === 'set default')
+        after[position] = (await rules.defaults.get(position)?.run([], rt)) ?? null;
+      else {
+        const value = action === 'cascade' ? (changed?.[i] ?? null) : null;
+        const cast = must(findCast(other.typeOid, own.typeOid, 'assignment'));
+        after[position] = await cast.call(value, own.typmod, rt.eval, false);
+      }
     }
-    // Defaults that name the very parent that goes.
+    // A default that names the very parent that goes, or a new key that its type rounds to the old one.
     if (refers(after) && !(await isReplaced(lost, rt))) throw stillReferenced(lost, rt);
     await completeRow(rules, after, rt);
     changes.set(name, { rules, before, after });
@@ -300,14 +315,15 @@ function stillReferenced({ parent, child, key, old }: LostKey, rt: Runtime): Err
 }
 
 /**
- * Rows of `table` whose columns have these values and that are `isLeft`; the first one is enough for a lock of 'share'. What is found has to hold
+ * Rows of `table` that are `isLeft`, all of which have these values in the columns (no values: no index leads to them);
+ * the first one is enough for a lock of 'share'. What is found has to hold
  * until the commit under every isolation level. Where an index leads there it is locked, too: what was committed
  * since the snapshot counts, and rows that go at the same time are waited for.
  */
 async function childRows(
   table: TableDescriptor,
   columnIds: readonly number[],
-  values: Row,
+  values: Row | undefined,
   { lock, isLeft }: { readonly lock: 'share' | 'update'; readonly isLeft: (row: Row) => boolean },
   rt: Runtime,
 ): Promise<Datum[][]> {
@@ -317,6 +333,7 @@ async function childRows(
   const decodeRow = primary.decoder(positions);
   const entry = codecs.indexes.find(
     ({ index }) =>
+      values !== undefined &&
       index.state === 'public' &&
       index.predicateSql === undefined &&
       index.columns.length >= columnIds.length &&
@@ -331,7 +348,7 @@ async function childRows(
       ? []
       : entry.index.columns
           .slice(0, columnIds.length)
-          .map((column) => values[columnIds.indexOf(column.columnId)] ?? null);
+          .map((column) => values?.[columnIds.indexOf(column.columnId)] ?? null);
   const start = codec.encodeKeyPrefix(prefix);
   const keyAt = positionsOf(
     table,
