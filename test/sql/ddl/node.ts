@@ -18,6 +18,7 @@ import {
   CatalogCache,
   SessionCatalog,
   bootstrapCatalog,
+  systemIds,
   type VirtualSchemas,
 } from '../../../src/sql/catalog/index.ts';
 import { runUtility } from '../../../src/sql/ddl/index.ts';
@@ -39,6 +40,7 @@ import {
 } from '../../../src/sql/virtual/index.ts';
 import { type ScriptRunner } from '../../script.ts';
 import { VirtualEnv } from '../../txn/virtual-env.ts';
+import { indexEntries } from './index-entries.ts';
 
 /** Calls and messages between the nodes of one process; a node that is `away` cannot be reached. */
 export class Switchboard {
@@ -389,15 +391,63 @@ function errorLines(error: unknown): string[] {
   return lines;
 }
 
+async function entriesOf({ db, caches }: TestCluster, name: string): Promise<string> {
+  const { tables = [] } = caches[0]?.current.contents(systemIds.defaultDatabase) ?? {};
+  const table = tables.find((candidate) => candidate.name === name);
+  if (table === undefined) throw new Error(`no table ${name}`);
+  const lines = (await indexEntries(db, table)).map(
+    (index) =>
+      `${index.name} ${index.count} missing=${index.missing.length} surplus=${index.surplus.length}`,
+  );
+  return lines.join('\n');
+}
+
+/** Holds up a transaction before it begins: one that `Db.run` is asked for by name. */
+class Gate {
+  #awaited: { readonly name: string; skip: number } | undefined;
+  #open: (() => void) | undefined;
+
+  constructor(db: Db) {
+    const run = db.run.bind(db);
+    db.run = async (options, body) => {
+      const awaited = this.#awaited;
+      if (awaited !== undefined && awaited.name === options.name && awaited.skip-- === 0) {
+        this.#awaited = undefined;
+        await new Promise<void>((resolve) => {
+          this.#open = resolve;
+        });
+      }
+      return run(options, body);
+    };
+  }
+
+  get isClosed(): boolean {
+    return this.#open !== undefined;
+  }
+
+  close(name: string, skip: number): void {
+    this.#awaited = { name, skip };
+  }
+
+  open(): void {
+    this.#open?.();
+    this.#open = undefined;
+  }
+}
+
 /**
- * Scripts: `sql` runs in session 0; `sql session=b node=2` in another one, made when first named. `wait ms`; `away n` and
+ * Scripts: `sql` runs in session a; `sql session=b node=2` in another one, made when first named. `wait ms`; `away n` and
  * `back n` cut a node off and bring it back; `elapsed` since the last `sql` began, in virtual time; `jobs start node=2`
- * lets a node work on jobs.
+ * lets a node work on jobs. `pause NAME` holds up the next transaction of that name that a step of a schema change begins
+ * (`skip=1`: the one behind it), and its statement with it; `resume` lets that go on and shows what became of it.
+ * `entries TABLE` compares its indexes with its rows.
  */
 export async function scriptSessions(nodes = 1): Promise<ScriptRunner> {
   const cluster = await startCluster(nodes);
   const sessions = new Map<string, TestSession>();
+  const gate = new Gate(cluster.db);
   let since = 0;
+  let paused: (() => Promise<string>) | undefined;
   return async ({ command, options, args, input }) => {
     switch (command) {
       case 'wait':
@@ -418,6 +468,14 @@ export async function scriptSessions(nodes = 1): Promise<ScriptRunner> {
         await cluster.env.runFor(100);
         return '';
       }
+      case 'entries':
+        return entriesOf(cluster, args[0] ?? '');
+      case 'pause':
+        gate.close(args.join(' '), Number(options.get('skip') ?? '0'));
+        return '';
+      case 'resume':
+        gate.open();
+        return (await paused?.()) ?? 'nothing is held up';
       default:
     }
     since = cluster.env.clock.monotonicMs();
@@ -442,10 +500,18 @@ export async function scriptSessions(nodes = 1): Promise<ScriptRunner> {
         output = '';
       },
     );
-    // Waits inside (barriers, drains) need time to go on.
-    await cluster.env.runFor(60_000, () => output !== undefined);
-    await running;
-    if (failure !== undefined) throw failure;
-    return output ?? '';
+    const finish = async (): Promise<string> => {
+      // Waits inside (barriers, drains) need time to go on.
+      await cluster.env.runFor(60_000, () => output !== undefined || isHeldUp());
+      if (isHeldUp()) return '(held up)';
+      await running;
+      if (failure !== undefined) throw failure;
+      return output ?? '';
+    };
+    // One that is held up already is another statement.
+    const isHeldUp = gate.isClosed ? () => false : () => gate.isClosed;
+    const shown = await finish();
+    if (isHeldUp()) paused = finish;
+    return shown;
   };
 }

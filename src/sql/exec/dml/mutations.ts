@@ -13,6 +13,12 @@ import { type IndexCodec } from '../../row/types.ts';
 import { type Datum, type Row } from '../../types/index.ts';
 import { rowBytes, type Runtime } from '../runtime.ts';
 import { keyText, type TableRules } from './table-rules.ts';
+import {
+  hasUnpublished,
+  isUnpublished,
+  UnpublishedEntries,
+  type EntryKey,
+} from './unpublished-entries.ts';
 
 export interface Mutation {
   readonly rules: TableRules;
@@ -24,6 +30,8 @@ export interface Mutation {
   readonly hasFreshKey?: boolean;
 }
 
+const lockedAtOnce = 1024;
+
 export class Mutations {
   readonly #rt: Runtime;
   #pending: Mutation[] = [];
@@ -32,6 +40,7 @@ export class Mutations {
   /** Names of the rows that the statement has changed or deleted. */
   readonly #modified = new Set<string>();
   readonly #tables = new Map<number, TableDescriptor>();
+  #unpublished = new UnpublishedEntries();
 
   constructor(rt: Runtime) {
     this.#rt = rt;
@@ -73,6 +82,7 @@ export class Mutations {
     const { txn } = this.#rt;
     const pending = this.#pending;
     this.#pending = [];
+    this.#unpublished = await this.#lockUnpublished(pending);
     for (const mutation of pending) await this.#removeEntries(mutation);
     for (const [i, mutation] of pending.entries()) {
       await this.#addEntries(mutation);
@@ -93,6 +103,28 @@ export class Mutations {
     return written;
   }
 
+  /** Nobody else is to change the entries of these rows: whose they are decides what is written. */
+  async #lockUnpublished(pending: readonly Mutation[]): Promise<UnpublishedEntries> {
+    const entries = new UnpublishedEntries();
+    if (![...this.#tables.values()].some(hasUnpublished)) return entries;
+    let keys: EntryKey[] = [];
+    for (const { rules, before } of pending) {
+      if (before === undefined) continue;
+      const { table } = rules;
+      for (const codec of tableCodec(table).indexes) {
+        if (!isUnpublished(codec.index) || codec.hasNullKey(before)) continue;
+        if (!(await this.#contains(rules, codec, before))) continue;
+        keys.push({ table, codec, key: codec.encodeKey(before) });
+      }
+      if (keys.length < lockedAtOnce) continue;
+      await entries.lock(this.#rt.txn, keys);
+      await this.#rt.breathe();
+      keys = [];
+    }
+    if (keys.length > 0) await entries.lock(this.#rt.txn, keys);
+    return entries;
+  }
+
   async #removeEntries({ rules, before, after }: Mutation): Promise<void> {
     if (before === undefined) return;
     const { txn } = this.#rt;
@@ -106,6 +138,11 @@ export class Mutations {
         (await this.#contains(rules, codec, after))
       ) {
         if (key.equals(codec.encodeKey(after))) continue;
+      }
+      if (isUnpublished(codec.index)) {
+        const entry = { table: rules.table, codec, key };
+        if (this.#unpublished.isOfAnother(entry, before)) continue;
+        this.#unpublished.note(entry, undefined);
       }
       txn.delete(key);
     }
@@ -126,6 +163,16 @@ export class Mutations {
         before !== undefined &&
         (await this.#contains(rules, codec, before)) &&
         key.equals(codec.encodeKey(before));
+      if (isUnpublished(codec.index)) {
+        const entry = { table: rules.table, codec, key };
+        if (stays && this.#unpublished.isOfAnother(entry, before)) {
+          // The backfill finds both rows, unless it has been where this one moves to.
+          const from = must(primary).encodeKey(before);
+          if (!must(primary).encodeKey(after).equals(from)) txn.insert(key, value);
+          continue;
+        }
+        this.#unpublished.note(entry, after);
+      }
       if (stays) {
         // An entry being backfilled may not be there yet, so it is written even when nothing changed.
         if (state !== 'public' || !value.equals(codec.encodeValue(must(before))))
