@@ -105,6 +105,8 @@ export interface IndexDescriptor {
   readonly nullsNotDistinct?: boolean;
   readonly partitioning?: Partitioning;
   readonly state: ElementState;
+  /** Being built for a new primary key: the index whose place it is going to take. */
+  readonly replaces?: number;
   readonly comment?: string;
 }
 

@@ -25,7 +25,15 @@ import {
   validateForeignKey,
   validateNotNull,
 } from './constraints.ts';
-import { done, findNamed, findTable, noRelation, runQuery, type Ddl } from './context.ts';
+import {
+  done,
+  findNamed,
+  findTable,
+  noRelation,
+  refuseNewPrimaryKey,
+  runQuery,
+  type Ddl,
+} from './context.ts';
 import {
   allIndexes,
   containsNulls,
@@ -114,6 +122,13 @@ const ignored = new Set([
   'AT_ReplicaIdentity',
 ]);
 
+const reshaping = new Set([
+  'AT_AddColumn',
+  'AT_DropColumn',
+  'AT_AlterColumnType',
+  'AT_DropConstraint',
+]);
+
 class TableChange {
   readonly #ddl: Ddl;
   readonly #id: DescriptorId;
@@ -153,6 +168,8 @@ class TableChange {
 
   async run(): Promise<void> {
     const { subtype, def } = this.#command;
+    // What a subcommand before has begun to build holds the columns and indexes of that time.
+    if (reshaping.has(subtype ?? '')) refuseNewPrimaryKey(this.#table);
     switch (subtype) {
       case 'AT_AddColumn':
         return this.#addColumn();

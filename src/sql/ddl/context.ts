@@ -210,6 +210,15 @@ export function refuseSystemTable(table: {
   throw sqlError('insufficientPrivilege', `permission denied: "${table.name}" is a system catalog`);
 }
 
+/** Its indexes are what another statement is exchanging. Throws 55006. */
+export function refuseNewPrimaryKey({ name, indexes }: TableDescriptor): void {
+  if (indexes.every(({ replaces }) => replaces === undefined)) return;
+  throw sqlError(
+    'objectInUse',
+    `table "${name}" is being altered: its primary key is still being built`,
+  );
+}
+
 /** `schema.table`, quoted where needed. */
 export function qualifiedText(
   catalog: SessionCatalog,

@@ -12,7 +12,7 @@ import {
 } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
 import { type StatementResult } from '../session/types.ts';
-import { done, refuseSystemTable, type Ddl } from './context.ts';
+import { done, refuseNewPrimaryKey, refuseSystemTable, type Ddl } from './context.ts';
 import { allIndexes } from './draft.ts';
 import { clearLater } from './drop-data.ts';
 import { nameOf, nameParts, nameText, stringOf } from './nodes.ts';
@@ -138,6 +138,7 @@ export class DropSet {
           },
         );
       }
+      refuseNewPrimaryKey(relation.table);
       this.#indexes.push({
         table: relation.table,
         indexId: relation.index.id,

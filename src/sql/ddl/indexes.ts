@@ -31,6 +31,7 @@ import {
   done,
   findNamed,
   qualifiedText,
+  refuseNewPrimaryKey,
   refuseSystemTable,
   relationExists,
   runQuery,
@@ -168,6 +169,8 @@ export async function installIndexes(
   indexes: readonly IndexDescriptor[],
   description: string,
 ): Promise<void> {
+  // The exchange would leave out an index that it does not know.
+  refuseNewPrimaryKey(draft);
   const { context, writer } = ddl;
   const { txn } = context;
   const isNew = writer.isNew(draft.id);

@@ -90,19 +90,17 @@ async function exchangeLater(
     suffixColumnIds: suffixFor(oldPrimary, primary.columns),
     storedColumnIds: draft.columns.map(({ id }) => id).filter((id) => !keys.has(id)),
     state: 'write-only',
+    replaces: oldPrimary.id,
   };
-  const replacements = draft.indexes.map((index) => ({
-    oldId: index.id,
-    made: {
-      ...withSuffix(index, primary),
-      id: draft.nextIndexId++,
-      name: `${index.name}_new_${index.id}`,
-      isConstraint: false,
-      state: 'write-only' as const,
-    },
-    final: { name: index.name, isConstraint: index.isConstraint },
+  const replacements = draft.indexes.map((index): IndexDescriptor => ({
+    ...withSuffix(index, primary),
+    id: draft.nextIndexId++,
+    name: `${index.name}_new_${index.id}`,
+    isConstraint: false,
+    state: 'write-only',
+    replaces: index.id,
   }));
-  const added = [building, ...replacements.map(({ made }) => made)];
+  const added = [building, ...replacements];
   const oldIds = [oldPrimary.id, ...draft.indexes.map(({ id }) => id)];
   draft.indexes = [...draft.indexes, ...added];
   const table = ddl.writer.replace({ ...draft });
@@ -114,14 +112,17 @@ async function exchangeLater(
     description,
     (writer, current) => {
       const hidden = hiddenKeyColumn(current);
-      const finals = new Map(replacements.map(({ made, final }) => [made.id, final]));
+      // As they are called by now.
       const indexes = current.indexes.flatMap((index) => {
-        const final = finals.get(index.id);
-        return final === undefined ? [] : [{ ...index, ...final, state: 'public' as const }];
+        const made = current.indexes.find(({ replaces }) => replaces === index.id);
+        return made === undefined ? [] : [{ ...withSuffix(index, primary), id: made.id }];
       });
+      const { replaces: _, ...built } =
+        current.indexes.find(({ id }) => id === building.id) ?? building;
+      const { suffixColumnIds, storedColumnIds } = primary;
       writer.replace({
         ...current,
-        primaryIndex: { ...primary, state: 'public' },
+        primaryIndex: { ...built, suffixColumnIds, storedColumnIds, state: 'public' },
         indexes,
         columns: current.columns.filter(({ id }) => id !== hidden),
       });
