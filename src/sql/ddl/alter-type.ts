@@ -12,9 +12,9 @@ import { checkBoolean, checkComparable, validateCheck, validateForeignKey } from
 import { bindQuery, type Ddl } from './context.ts';
 import { generatedFrom, replaceColumn, type TableDraft } from './draft.ts';
 import { viewsUsing } from './drop.ts';
-import { storedExpression } from './columns.ts';
 import { columnType, type ColumnType } from './nodes.ts';
 import { rewriteTable, valueSql } from './rewrite.ts';
+import { storedExpression } from './stored-expressions.ts';
 
 /** True when the column has new values: `validateRetyped` then belongs to the end of the statement. */
 export async function changeType(

@@ -4,10 +4,10 @@ import { type ColumnDescriptor, type SchemaDescriptor } from '../catalog/index.t
 import { sqlError } from '../errors.ts';
 import { formatType, oids } from '../types/index.ts';
 import { bindQuery, chooseName, qualifiedText, type Ddl } from './context.ts';
-import { deparseScalar } from './deparse-select.ts';
 import { findColumn, replaceColumn, type TableDraft } from './draft.ts';
-import { columnType, rangeName, stringOf, strings, visitNodes, type ColumnType } from './nodes.ts';
+import { columnType, stringOf, strings, visitNodes, type ColumnType } from './nodes.ts';
 import { makeSequence, nextvalText, sequenceOptions, type SequenceOptions } from './sequences.ts';
+import { checkGenerated, storedForTable } from './stored-expressions.ts';
 
 const serialTypes: Readonly<Record<string, number>> = {
   smallserial: oids.int2,
@@ -226,24 +226,12 @@ export function defaultText(
   visitNodes(expression, 'SubLink', () => {
     throw sqlError('featureNotSupported', 'cannot use subquery in DEFAULT expression');
   });
-  if ('A_Const' in expression) {
-    if (expression.A_Const.isnull === true) return undefined;
-    // A bare string takes the column's type, which PostgreSQL prints with it.
-    if (expression.A_Const.sval !== undefined) {
-      return `${storedExpression(ddl, expression)}::${formatType(type.oid, -1)}`;
-    }
-  }
-  return storedExpression(ddl, expression);
-}
-
-/** An expression as it is kept in a descriptor. */
-export function storedExpression(ddl: Ddl, expression: Node): string {
-  return deparseScalar(expression, (range) => {
-    const name = rangeName(range);
-    const found = ddl.catalog.findNamed(name);
-    if (found === undefined || found.kind === 'index') return name.name;
-    return qualifiedText(ddl.catalog, found);
-  });
+  if ('A_Const' in expression && expression.A_Const.isnull === true) return undefined;
+  const target = { name: '', typeOid: type.oid, typmod: type.typmod };
+  const text = storedForTable(ddl, undefined, expression, target);
+  // A bare string takes the column's type, which PostgreSQL prints with it.
+  const isBare = 'A_Const' in expression && expression.A_Const.sval !== undefined;
+  return isBare ? `${text}::${formatType(type.oid, -1)}` : text;
 }
 
 function generatedText(ddl: Ddl, constraint: Constraint, draft: TableDraft, name: string): string {
@@ -275,7 +263,7 @@ function generatedText(ddl: Ddl, constraint: Constraint, draft: TableDraft, name
       );
     }
   });
-  return storedExpression(ddl, expression);
+  return storedForTable(ddl, draft, expression, findColumn(draft, name));
 }
 
 /** Binds DEFAULT and GENERATED expressions of a table that the transaction sees: wrong ones fail here. */
@@ -298,6 +286,7 @@ export async function checkColumnExpressions(
         'generation',
         type,
       );
+      await checkGenerated(ddl, table, column);
     }
   }
 }

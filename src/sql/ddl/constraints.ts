@@ -12,7 +12,7 @@ import {
 import { sqlError } from '../errors.ts';
 import { functionsByName, referenceTypes } from '../functions/index.ts';
 import { formatType, oids } from '../types/index.ts';
-import { refuseDeferrable, storedExpression } from './columns.ts';
+import { refuseDeferrable } from './columns.ts';
 import { bindQuery, chooseName, findTable, qualifiedText, runQuery, type Ddl } from './context.ts';
 import {
   columnById,
@@ -26,6 +26,7 @@ import {
   type TableDraft,
 } from './draft.ts';
 import { stringOf, strings, visitNodes } from './nodes.ts';
+import { storedForTable } from './stored-expressions.ts';
 
 export interface IndexSpec {
   readonly name: string;
@@ -232,7 +233,7 @@ export function addCheck(
   const forName = column !== undefined ? [column] : used.length === 1 ? used : [];
   const check: CheckDescriptor = {
     name: newConstraintName(draft, constraint.conname, forName, 'check'),
-    sql: storedExpression(ddl, expression),
+    sql: storedForTable(ddl, draft, expression),
     columnIds: used.flatMap((name) => findColumn(draft, name)?.id ?? []),
     validated: constraint.skip_validation !== true,
   };

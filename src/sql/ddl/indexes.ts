@@ -24,7 +24,7 @@ import {
   isSmallTable,
   type RowFilter,
 } from './backfill.ts';
-import { checkCollation, storedExpression } from './columns.ts';
+import { checkCollation } from './columns.ts';
 import { checkBoolean, isNameTaken, makeIndex } from './constraints.ts';
 import {
   chooseName,
@@ -43,6 +43,7 @@ import { recordIndex, recordStep } from './object-events.ts';
 import { abandonIndexes, indexBuildType, type IndexBuildPayload } from '../jobs/index.ts';
 import { collectLater } from './drop-data.ts';
 import { stringOf, strings, visitNodes } from './nodes.ts';
+import { storedExpression, storedPredicate } from './stored-expressions.ts';
 
 /** Rows up to which an index is filled inside a transaction block. */
 const smallTableRows = 10_000;
@@ -69,9 +70,10 @@ export async function createIndex(ddl: Ddl, stmt: IndexStmt): Promise<StatementR
     context.notice('NOTICE', '42P07', `relation "${stmt.idxname}" already exists, skipping`);
     return done('CREATE INDEX');
   }
-  const index = describeIndex(ddl, draft, stmt);
-  if (index.predicateSql !== undefined) {
+  let index = describeIndex(ddl, draft, stmt);
+  if (index.predicateSql !== undefined && stmt.whereClause !== undefined) {
     await checkBoolean(ddl, relation, index.predicateSql, 'WHERE');
+    index = { ...index, predicateSql: storedPredicate(ddl, relation, stmt.whereClause) };
   }
   await installIndexes(ddl, draft, [index], `CREATE INDEX ${index.name} ON ${draft.name}`);
   recordIndex(ddl, 'create', relation, index);

@@ -8,11 +8,8 @@ import { type TableDescriptor } from '../../catalog/descriptors.ts';
 import { sqlError } from '../../errors.ts';
 import { type EvalContext } from '../../functions/registry-types.ts';
 import { type Datum, type Row, typeOps } from '../../types/index.ts';
-import { childScope, type ExprContext, nothingAllowed } from '../../plan/bind/binder.ts';
-import { bindExpr } from '../../plan/bind/context.ts';
-import { newBinder } from '../../plan/bind/index.ts';
 import { coerceToBoolean, coerceToColumn } from '../../plan/bind/coerce.ts';
-import { namedItem } from '../../plan/bind/from.ts';
+import { tableExpressions } from '../../plan/bind/table-expression.ts';
 import { parseExpression } from '../../plan/sql-text.ts';
 import { foldExpr } from '../../plan/rules/fold-constants.ts';
 import { compile, type Compiled, type Env } from '../expr/compile.ts';
@@ -40,23 +37,8 @@ export function tableRules(table: TableDescriptor, context: EvalContext): Promis
   return rules;
 }
 
-const noRelations = { relations: new Map(), views: new Map(), defaults: new Map() };
-
 async function makeRules(table: TableDescriptor, context: EvalContext): Promise<TableRules> {
-  const binder = newBinder(context, noRelations, []);
-  const layout = new Map<number, number>();
-  const columns = table.columns.map((column, position) => {
-    const id = binder.newColumn({ name: column.name, type: column.typeOid, typmod: column.typmod });
-    layout.set(id, position);
-    return {
-      id,
-      name: column.name,
-      tableOid: table.id,
-      columnNumber: column.id,
-      hidden: column.state === 'dropped',
-    };
-  });
-  const names = namedItem(columns, undefined, table.name, { table });
+  const { binder, layout, bind } = tableExpressions(table, context);
   const env: Env = {
     layout,
     outer: new Map(),
@@ -64,15 +46,8 @@ async function makeRules(table: TableDescriptor, context: EvalContext): Promise<
       throw sqlError('featureNotSupported', 'subqueries are not allowed in table expressions');
     },
   };
-  const c: ExprContext = {
-    binder,
-    scope: { ...childScope(undefined), ...names },
-    clause: 'table expressions',
-    level: undefined,
-    allow: nothingAllowed,
-  };
   const condition = (node: Node): Compiled =>
-    compile(foldExpr(coerceToBoolean(binder, bindExpr(c, node), 'CHECK'), context), env);
+    compile(foldExpr(coerceToBoolean(binder, bind(node), 'CHECK'), context), env);
   const checks: { name: string; test: Compiled }[] = [];
   for (const check of table.checks) {
     checks.push({ name: check.name, test: condition(await parseExpression(check.sql)) });
@@ -84,12 +59,12 @@ async function makeRules(table: TableDescriptor, context: EvalContext): Promise<
       const node = await parseExpression(column.generatedSql);
       generated.push({
         position,
-        value: compile(coerceToColumn(binder, bindExpr(c, node), column), env),
+        value: compile(coerceToColumn(binder, bind(node), column), env),
       });
     }
     if (column.defaultSql !== undefined) {
       const node = await parseExpression(column.defaultSql);
-      defaults.set(position, compile(coerceToColumn(binder, bindExpr(c, node), column), env));
+      defaults.set(position, compile(coerceToColumn(binder, bind(node), column), env));
     }
   }
   const predicates = new Map<number, Compiled>();

@@ -14,6 +14,36 @@ export function isVolatile(expr: Expr): boolean {
   return found;
 }
 
+/** True when the value depends on columns and constants alone: not on the time, on settings, on tables. */
+export function isImmutable(expr: Expr): boolean {
+  let immutable = true;
+  const require = (fn: { readonly volatility: Volatility } | undefined): void => {
+    if (fn !== undefined && fn.volatility !== 'immutable') immutable = false;
+  };
+  visitExpr(expr, (node) => {
+    switch (node.kind) {
+      case 'call':
+      case 'array-compare':
+        require(node.fn);
+        break;
+      case 'cast':
+      case 'array-cast':
+        require(node.cast);
+        break;
+      case 'distinct-from':
+        require(node.equal?.fn);
+        break;
+      case 'context':
+      case 'param':
+      case 'subquery':
+        immutable = false;
+        break;
+      default:
+    }
+  });
+  return immutable;
+}
+
 export function isVolatileRel(rel: Rel): boolean {
   let found = false;
   visitAllRels(rel, (node) => {
