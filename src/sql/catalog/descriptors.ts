@@ -115,6 +115,11 @@ export interface CheckDescriptor {
   readonly sql: string;
   readonly columnIds: readonly number[];
   readonly validated: boolean;
+  /**
+   * It stands for NOT NULL of its one column until the rows that were there have been looked at. A number of its own: another
+   * statement may take it back meanwhile, and a third one begin anew.
+   */
+  readonly becomesNotNull?: number;
 }
 
 export type ReferentialAction = 'no action' | 'restrict' | 'cascade' | 'set null' | 'set default';

@@ -3,6 +3,7 @@ import { type AlterTableCmd, type AlterTableStmt, type Constraint, type Node } f
 import {
   isImplicitKey,
   objectName,
+  type CheckDescriptor,
   type ColumnDescriptor,
   type DescriptorId,
   type IndexDescriptor,
@@ -19,6 +20,7 @@ import { addColumn, checkColumnExpressions, defaultText, feedFromSequence } from
 import {
   addCheck,
   addForeignKey,
+  addNotNullCheck,
   checkBoolean,
   uniqueConstraint,
   validateCheck,
@@ -39,9 +41,11 @@ import {
   containsNulls,
   findColumn,
   generatedFrom,
+  giveUpNotNull,
   namesWord,
   replaceColumn,
   requireColumn,
+  settleNotNull,
   type TableDraft,
 } from './draft.ts';
 import { DropSet, isCascade, viewsUsing } from './drop.ts';
@@ -411,27 +415,33 @@ class TableChange {
     const column = this.#column;
     if (!column.nullable) return;
     const table = this.#table;
-    const nullable = (isNullable: boolean) => (current: TableDescriptor) => ({
-      ...current,
-      columns: current.columns.map((other) =>
-        other.id === column.id ? { ...other, nullable: isNullable } : other,
-      ),
+    if (!(await isCheckedLater(this.#ddl, table))) {
+      await validateNotNull(this.#ddl, table, column);
+      this.#setColumn({ ...column, nullable: false });
+      return;
+    }
+    // Whatever becomes of this session, no column is NOT NULL whose rows nobody has looked at.
+    const draft: TableDraft = { ...table };
+    const ids = [await addNotNullCheck(this.#ddl, draft, column)];
+    this.#ddl.writer.replace({ ...draft });
+    checkLater(this.#ddl, {
+      description: `check that column ${column.name} has no nulls`,
+      tableId: table.id,
+      check: (ddl) => validateNotNull(ddl, table, column),
+      accept: (current) => settleNotNull(current, ids),
+      undo: (writer, current) => writer.replace(giveUpNotNull(current, ids), { drain: false }),
     });
-    if (await isCheckedLater(this.#ddl, table)) {
-      checkLater(this.#ddl, {
-        description: `check that column ${column.name} has no nulls`,
-        tableId: table.id,
-        check: (ddl) => validateNotNull(ddl, table, column),
-        undo: (writer, current) => writer.replace(nullable(true)(current)),
-      });
-    } else await validateNotNull(this.#ddl, table, column);
-    this.#setColumn({ ...column, nullable: false });
   }
 
   async #dropNotNull(): Promise<void> {
     const column = this.#column;
     const table = this.#table;
-    if (table.primaryIndex.columns.some(({ columnId }) => columnId === column.id)) {
+    const isKey = allIndexes(table).some(
+      (index) =>
+        (index === table.primaryIndex || index.replaces === table.primaryIndex.id) &&
+        index.columns.some(({ columnId }) => columnId === column.id),
+    );
+    if (isKey) {
       throw sqlError('invalidTableDefinition', `column "${column.name}" is in a primary key`);
     }
     if (column.identity !== undefined) {
@@ -440,7 +450,10 @@ class TableChange {
         `column "${column.name}" of relation "${table.name}" is an identity column`,
       );
     }
-    this.#setColumn({ ...column, nullable: true });
+    const draft: TableDraft = { ...table };
+    draft.checks = draft.checks.filter((check) => !standsForNotNull(check, column));
+    replaceColumn(draft, { ...column, nullable: true });
+    this.#ddl.writer.replace({ ...draft });
   }
 
   async #dropExpression(): Promise<void> {
@@ -466,7 +479,7 @@ class TableChange {
     if (column.defaultSql !== undefined) {
       throw sqlError('objectNotInPrerequisiteState', `${state} already has a default value`);
     }
-    if (column.nullable) {
+    if (column.nullable && !table.checks.some((check) => standsForNotNull(check, column))) {
       throw sqlError(
         'objectNotInPrerequisiteState',
         `${state} must be declared NOT NULL before identity can be added`,
@@ -728,6 +741,10 @@ class TableChange {
     await run(this.#ddl);
     this.#ddl.writer.replace(validated(table, name), { drain: false });
   }
+}
+
+function standsForNotNull(check: CheckDescriptor, column: ColumnDescriptor): boolean {
+  return check.becomesNotNull !== undefined && check.columnIds.includes(column.id);
 }
 
 /** The table with that CHECK or FOREIGN KEY marked as valid for all rows. */

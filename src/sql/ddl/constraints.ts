@@ -1,6 +1,7 @@
 /** Constraints on a table draft: PRIMARY KEY, UNIQUE, CHECK, FOREIGN KEY. Nothing is checked against rows here. */
 import { type Constraint, type Node } from '@pgsql/types';
 import {
+  quoteIdentifier,
   referencedIndexes,
   type CheckDescriptor,
   type ColumnDescriptor,
@@ -239,6 +240,24 @@ export function addCheck(
   };
   draft.checks = [...draft.checks, check];
   return check;
+}
+
+/** Holds new rows to NOT NULL while those that are there still have to be looked at. Returns its `becomesNotNull`. */
+export async function addNotNullCheck(
+  ddl: Ddl,
+  draft: TableDraft,
+  column: ColumnDescriptor,
+): Promise<number> {
+  const becomesNotNull = await ddl.writer.newId();
+  const check: CheckDescriptor = {
+    name: newConstraintName(draft, undefined, [column.name], 'not_null'),
+    sql: `${quoteIdentifier(column.name)} IS NOT NULL`,
+    columnIds: [column.id],
+    validated: false,
+    becomesNotNull,
+  };
+  draft.checks = [...draft.checks, check];
+  return becomesNotNull;
 }
 
 /** Binds a check of a table that the transaction sees. */

@@ -49,6 +49,35 @@ export function replaceColumn(draft: TableDraft, column: ColumnDescriptor): void
   draft.columns = draft.columns.map((old) => (old.id === column.id ? column : old));
 }
 
+/** The table once its rows have been looked at: NOT NULL instead of the checks that stood for it and are still there. */
+export function settleNotNull(table: TableDescriptor, ids: readonly number[]): TableDescriptor {
+  const columns = new Set(
+    table.checks.flatMap(({ becomesNotNull, columnIds }) =>
+      becomesNotNull !== undefined && ids.includes(becomesNotNull) ? columnIds : [],
+    ),
+  );
+  return {
+    ...table,
+    columns: table.columns.map((column) =>
+      columns.has(column.id) ? { ...column, nullable: false } : column,
+    ),
+    checks: table.checks.filter(
+      (check) =>
+        check.becomesNotNull === undefined || !check.columnIds.some((id) => columns.has(id)),
+    ),
+  };
+}
+
+/** The table without these checks that stood for NOT NULL. */
+export function giveUpNotNull(table: TableDescriptor, ids: readonly number[]): TableDescriptor {
+  return {
+    ...table,
+    checks: table.checks.filter(
+      ({ becomesNotNull }) => becomesNotNull === undefined || !ids.includes(becomesNotNull),
+    ),
+  };
+}
+
 export function allIndexes(table: TableDescriptor): IndexDescriptor[] {
   return [table.primaryIndex, ...table.indexes];
 }

@@ -38,7 +38,7 @@ import {
   sessionCatalogOf,
   type Ddl,
 } from './context.ts';
-import { columnById, requireColumn, type TableDraft } from './draft.ts';
+import { columnById, requireColumn, settleNotNull, type TableDraft } from './draft.ts';
 import { recordIndex, recordStep } from './object-events.ts';
 import { abandonIndexes, indexBuildType, type IndexBuildPayload } from '../jobs/index.ts';
 import { collectLater } from './drop-data.ts';
@@ -201,7 +201,8 @@ export async function installIndexes(
 /**
  * Fills write-only indexes once the transaction has committed, then lets `publish` change the table. When they
  * cannot be filled they are taken back and the statement fails with the reason. `obsoleteIds`: indexes that
- * `publish` takes out of the table, whose data is then cleared. `undo`: takes back what else the transaction changed.
+ * `publish` takes out of the table, whose data is then cleared. `notNullIds`: checks that the transaction has added to stand for NOT
+ * NULL, which rows are held to as they are filled in.
  */
 export async function buildLater(
   ddl: Ddl,
@@ -211,14 +212,15 @@ export async function buildLater(
   publish: (writer: CatalogWriter, table: TableDescriptor) => void,
   more: {
     readonly obsoleteIds?: readonly number[];
-    readonly undo?: (table: TableDescriptor) => TableDescriptor;
+    readonly notNullIds?: readonly number[];
   } = {},
 ): Promise<void> {
   const { context, catalog } = ddl;
   const { db, env } = context;
   const { cache } = catalog;
   const indexIds = indexes.map(({ id }) => id);
-  const payload: IndexBuildPayload = { tableId, indexIds };
+  const notNullIds = more.notNullIds ?? [];
+  const payload: IndexBuildPayload = { tableId, indexIds, notNullIds };
   const job = await context.jobs.createOwn(context.txn, {
     type: indexBuildType,
     description,
@@ -232,9 +234,8 @@ export async function buildLater(
     run: () =>
       context.jobs.runHere(job, {
         revert: ({ job: { error } }) =>
-          abandonIndexes(cache, tableId, indexIds, {
+          abandonIndexes(cache, payload, {
             pin: catalog.pinned,
-            undo: more.undo,
             tell: (writer, table) => recordStep(ddl, writer, table, error ?? 'canceled'),
           }),
         run: async ({ check }) => {
@@ -242,7 +243,10 @@ export async function buildLater(
             db,
             env,
             indexIds,
-            table: (txn) => tableWithIndexes(txn, tableId, indexIds),
+            table: async (txn) => {
+              const table = await tableWithIndexes(txn, tableId, indexIds);
+              return table && settleNotNull(table, notNullIds);
+            },
             filter: (table, index) => partialFilter(context, table, index),
             checkCanceled: () => {
               check();
@@ -259,7 +263,7 @@ export async function buildLater(
           await changeCatalog(cache, options, async (writer) => {
             const table = writer.snapshot.tableById(tableId);
             if (table === undefined || !hasIndexes(table, indexIds)) return;
-            publish(writer, table);
+            publish(writer, settleNotNull(table, notNullIds));
             recordStep(ddl, writer, table);
             const spans = (more.obsoleteIds ?? []).map((indexId) => ({ tableId, indexId }));
             const { databaseId } = table;

@@ -8,7 +8,13 @@ import { type Constraint } from '@pgsql/types';
 import { type IndexDescriptor, type TableDescriptor } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
 import { isEmptyTable } from './backfill.ts';
-import { implicitKey, primaryKey, rowIdDefault, validateNotNull } from './constraints.ts';
+import {
+  addNotNullCheck,
+  implicitKey,
+  primaryKey,
+  rowIdDefault,
+  validateNotNull,
+} from './constraints.ts';
 import { type Ddl } from './context.ts';
 import { columnById, suffixFor, type TableDraft } from './draft.ts';
 import { buildLater } from './indexes.ts';
@@ -29,11 +35,8 @@ export async function addPrimaryKey(
   const primary = primaryKey(ddl, draft, constraint);
   const { context, writer } = ddl;
   if (!writer.isNew(table.id) && context.autocommit && !(await isEmptyTable(context.txn, table))) {
-    const wasNullable = table.columns.filter((column) => column.nullable).map(({ id }) => id);
-    const nullable = new Set(
-      wasNullable.filter((id) => primary.columns.some(({ columnId }) => columnId === id)),
-    );
-    await exchangeLater(ddl, draft, primary, nullable);
+    draft.columns = table.columns;
+    await exchangeLater(ddl, draft, primary);
     return;
   }
   await checkNulls(ddl, table, primary);
@@ -76,13 +79,8 @@ async function checkNulls(
   }
 }
 
-/** Adds the new indexes as write-only; once filled they take the place of the old ones. `nullable`: key columns that were. */
-async function exchangeLater(
-  ddl: Ddl,
-  draft: TableDraft,
-  primary: IndexDescriptor,
-  nullable: ReadonlySet<number>,
-): Promise<void> {
+/** Adds the new indexes as write-only; once filled they take the place of the old ones, and key columns are NOT NULL. */
+async function exchangeLater(ddl: Ddl, draft: TableDraft, primary: IndexDescriptor): Promise<void> {
   const keys = new Set(primary.columns.map(({ columnId }) => columnId));
   const oldPrimary = draft.primaryIndex;
   const building: IndexDescriptor = {
@@ -103,6 +101,11 @@ async function exchangeLater(
   const added = [building, ...replacements];
   const oldIds = [oldPrimary.id, ...draft.indexes.map(({ id }) => id)];
   draft.indexes = [...draft.indexes, ...added];
+  const notNullIds: number[] = [];
+  for (const column of draft.columns) {
+    if (keys.has(column.id) && column.nullable)
+      notNullIds.push(await addNotNullCheck(ddl, draft, column));
+  }
   const table = ddl.writer.replace({ ...draft });
   const description = `ALTER TABLE ${table.name} ADD PRIMARY KEY`;
   await buildLater(
@@ -127,14 +130,6 @@ async function exchangeLater(
         columns: current.columns.filter(({ id }) => id !== hidden),
       });
     },
-    {
-      obsoleteIds: oldIds,
-      undo: (current) => ({
-        ...current,
-        columns: current.columns.map((column) =>
-          nullable.has(column.id) ? { ...column, nullable: true } : column,
-        ),
-      }),
-    },
+    { obsoleteIds: oldIds, notNullIds },
   );
 }

@@ -12,6 +12,7 @@ import {
   type TableDescriptor,
 } from '../catalog/index.ts';
 import { clearSpan } from '../ddl/backfill.ts';
+import { giveUpNotNull } from '../ddl/draft.ts';
 import { type JobType } from './registry.ts';
 
 export const indexBuildType = 'SCHEMA CHANGE';
@@ -19,6 +20,8 @@ export const indexBuildType = 'SCHEMA CHANGE';
 export interface IndexBuildPayload {
   readonly tableId: number;
   readonly indexIds: readonly number[];
+  /** Checks (`becomesNotNull`) that were added for their sake. */
+  readonly notNullIds: readonly number[];
 }
 
 /** Only adopted jobs are run by their type: the builder does the work itself (`JobRegistry.runHere`). */
@@ -29,8 +32,9 @@ export const indexBuild: JobType = {
   },
   revert: async ({ job, cache, eventLog }) => {
     // Written by `indexes.ts` alone.
-    const { tableId, indexIds } = job.payload as IndexBuildPayload;
-    await abandonIndexes(cache, tableId, indexIds, {
+    const payload = job.payload as IndexBuildPayload;
+    const { tableId } = payload;
+    await abandonIndexes(cache, payload, {
       tell: ({ txn, snapshot }, table) =>
         eventLog.write(txn, {
           type: 'reverse_schema_change',
@@ -49,8 +53,6 @@ export const indexBuild: JobType = {
 export interface Abandoning {
   /** Of the session that does it. */
   readonly pin?: CatalogPin | undefined;
-  /** What else was changed for their sake. */
-  readonly undo?: ((table: TableDescriptor) => TableDescriptor) | undefined;
   /** Writes the event, in the same transaction. */
   readonly tell: (writer: CatalogWriter, table: TableDescriptor) => void;
 }
@@ -58,9 +60,8 @@ export interface Abandoning {
 /** Takes indexes that are not public out of their table and clears them. */
 export async function abandonIndexes(
   cache: CatalogCache,
-  tableId: number,
-  indexIds: readonly number[],
-  { pin, undo, tell }: Abandoning,
+  { tableId, indexIds, notNullIds }: IndexBuildPayload,
+  { pin, tell }: Abandoning,
 ): Promise<void> {
   await changeCatalog(cache, { name: 'abandon index', pin }, async (writer) => {
     const table = writer.snapshot.tableById(tableId);
@@ -69,8 +70,7 @@ export async function abandonIndexes(
       (index) => !indexIds.includes(index.id) || index.state === 'public',
     );
     if (indexes.length === table.indexes.length) return;
-    const left = { ...table, indexes };
-    writer.replace(undo?.(left) ?? left);
+    writer.replace({ ...giveUpNotNull(table, notNullIds), indexes });
     tell(writer, table);
   });
   // Nobody has ever read them.

@@ -426,6 +426,7 @@ class Gate {
   }
 
   close(name: string, skip: number): void {
+    if (this.isClosed) throw new Error('something is held up already');
     this.#awaited = { name, skip };
   }
 

@@ -17,6 +17,8 @@ import { type Runtime } from '../runtime.ts';
 
 export interface TableRules {
   readonly table: TableDescriptor;
+  /** Columns that are going to be NOT NULL: checks stand for it. */
+  readonly notNull: ReadonlySet<number>;
   readonly checks: readonly { readonly name: string; readonly test: Compiled }[];
   /** In an order in which each uses only plain columns. */
   readonly generated: readonly { readonly position: number; readonly value: Compiled }[];
@@ -49,7 +51,12 @@ async function makeRules(table: TableDescriptor, context: EvalContext): Promise<
   const condition = (node: Node): Compiled =>
     compile(foldExpr(coerceToBoolean(binder, bind(node), 'CHECK'), context), env);
   const checks: { name: string; test: Compiled }[] = [];
+  const notNull = new Set<number>();
   for (const check of table.checks) {
+    if (check.becomesNotNull !== undefined) {
+      for (const id of check.columnIds) notNull.add(id);
+      continue;
+    }
     checks.push({ name: check.name, test: condition(await parseExpression(check.sql)) });
   }
   const generated: { position: number; value: Compiled }[] = [];
@@ -72,7 +79,7 @@ async function makeRules(table: TableDescriptor, context: EvalContext): Promise<
     if (index.predicateSql === undefined) continue;
     predicates.set(index.id, condition(await parseExpression(index.predicateSql)));
   }
-  return { table, checks, generated, predicates, defaults };
+  return { table, notNull, checks, generated, predicates, defaults };
 }
 
 /** Fills generated columns and enforces NOT NULL (23502) and CHECK (23514). Changes `row`. */
@@ -83,7 +90,8 @@ export async function completeRow(rules: TableRules, row: Datum[], rt: Runtime):
   const { columns } = rules.table;
   for (let i = 0; i < columns.length; i++) {
     const column = columns[i];
-    if (column === undefined || column.nullable || (row[i] ?? null) !== null) continue;
+    if (column === undefined || (row[i] ?? null) !== null) continue;
+    if (column.nullable && !rules.notNull.has(column.id)) continue;
     if (column.state !== 'public' && column.state !== 'write-only') continue;
     throw sqlError(
       'notNullViolation',
