@@ -33,6 +33,7 @@ import {
   findTable,
   noRelation,
   refuseNewPrimaryKey,
+  refuseUnbuilt,
   runQuery,
   type Ddl,
 } from './context.ts';
@@ -87,12 +88,7 @@ export async function alterTable(ddl: Ddl, stmt: AlterTableStmt): Promise<Statem
     return done(tag);
   }
   const table = findTable(ddl, stmt.relation);
-  if (allIndexes(table).some((index) => index.state !== 'public')) {
-    throw sqlError(
-      'objectInUse',
-      `table "${table.name}" is being altered: an index is still being built`,
-    );
-  }
+  refuseUnbuilt(table);
   const retyped = new Set<number>();
   for (const command of commands) await new TableChange(ddl, table.id, command, retyped).run();
   // Behind the last subcommand: what some of them break together, others may mend or drop.

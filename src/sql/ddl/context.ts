@@ -210,6 +210,12 @@ export function refuseSystemTable(table: {
   throw sqlError('insufficientPrivilege', `permission denied: "${table.name}" is a system catalog`);
 }
 
+/** Somebody is building an index that he knows by its id. Throws 55006. */
+export function refuseUnbuilt({ name, indexes }: TableDescriptor): void {
+  if (indexes.every(({ state }) => state === 'public')) return;
+  throw sqlError('objectInUse', `table "${name}" is being altered: an index is still being built`);
+}
+
 /** Its indexes are what another statement is exchanging. Throws 55006. */
 export function refuseNewPrimaryKey({ name, indexes }: TableDescriptor): void {
   if (indexes.every(({ replaces }) => replaces === undefined)) return;

@@ -3,7 +3,7 @@ import { type TruncateStmt } from '@pgsql/types';
 import { objectName, type TableDescriptor } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
 import { type StatementResult } from '../session/types.ts';
-import { done, findTable, type Ddl } from './context.ts';
+import { done, findTable, refuseUnbuilt, type Ddl } from './context.ts';
 import { type TableDraft } from './draft.ts';
 import { clearLater } from './drop-data.ts';
 import { renewIndexes } from './rewrite.ts';
@@ -37,6 +37,7 @@ export async function truncateTables(ddl: Ddl, stmt: TruncateStmt): Promise<Stat
     }
   }
   for (const table of tables.values()) {
+    refuseUnbuilt(table);
     const draft: TableDraft = { ...table };
     const old = renewIndexes(draft);
     ddl.writer.replace({ ...draft });
