@@ -250,6 +250,8 @@ export interface EndTxnRequest {
   readonly twoPhase?: 'prepare' | 'finish';
   /** Above it the commit fails with 'txn-pushed': other ranges have not heard of more, or not proved more. */
   readonly notAbove?: Timestamp;
+  /** Above it there is no commit: 'txn-retry'. See `CommitOptions`. */
+  readonly deadline?: Timestamp;
 }
 
 /** Side effects of committing a change of range descriptors; run below raft by every replica. */

@@ -42,6 +42,16 @@ export interface TxnOptions {
   readonly bulk?: boolean;
 }
 
+export interface CommitOptions {
+  readonly trigger?: CommitTrigger;
+  /**
+   * The latest timestamp that a commit may have, however late the request for it arrives: what the writes rest on holds so long
+   * without being written down anywhere. Asked whenever a commit is sent, so it may move. A KvFailure that it throws ends the
+   * transaction.
+   */
+  readonly deadline?: (() => Timestamp) | undefined;
+}
+
 export interface ReadOptions {
   readonly lock?: LockStrength;
   /** Also of reads without a lock, which otherwise wait for those whose writes may come before them. */
@@ -163,7 +173,7 @@ export interface Txn {
    * Commits. Resolves with the commit timestamp. Throws 'ambiguous-result' when the outcome is not
    * known; any other failure is definite and leaves the transaction aborted.
    */
-  commit(options?: { readonly trigger?: CommitTrigger }): Promise<Timestamp>;
+  commit(options?: CommitOptions): Promise<Timestamp>;
   /**
    * The first phase of a two-phase commit: from here on the transaction is certain to commit, at the timestamp it has now, when
    * `Db.endPrepared` says so, from any node and after any failure; it lets nobody pass where it has written. `register` is called

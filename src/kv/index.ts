@@ -33,6 +33,7 @@ export type { ClusterSetting, SettingType } from './cluster-settings.ts';
 export type { Handover, HeldLock, LockOwner, TxnTombstone } from './handover.ts';
 export { allLanded, queriesOf } from './parallel-commit.ts';
 export type {
+  CommitOptions,
   Db,
   InsertOptions,
   ReadOptions,

@@ -1,7 +1,7 @@
 /** One transaction of LocalDb: see there for the scheme. */
 import { compareTimestamps, type Timestamp } from './hlc.ts';
-import { type CommitTrigger } from './api.ts';
 import {
+  type CommitOptions,
   type InsertOptions,
   type ReadOptions,
   type Savepoint,
@@ -277,7 +277,7 @@ export class LocalTxn implements Txn, LocalOwner {
     this.#isolation = 'serializable';
   }
 
-  async commit(options: { readonly trigger?: CommitTrigger } = {}): Promise<Timestamp> {
+  async commit(options: CommitOptions = {}): Promise<Timestamp> {
     this.#checkOpen();
     try {
       if (options.trigger !== undefined) {
@@ -286,6 +286,10 @@ export class LocalTxn implements Txn, LocalOwner {
       this.#checkConflict();
       await this.#lockWrites();
       const timestamp = this.#validate();
+      const deadline = options.deadline?.();
+      if (deadline !== undefined && compareTimestamps(timestamp, deadline) > 0) {
+        throw new KvFailure({ kind: 'txn-retry', reason: 'the commit came too late' });
+      }
       this.#write(timestamp);
       this.#end('committed');
       return timestamp;

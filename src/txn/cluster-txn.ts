@@ -17,7 +17,7 @@ import {
   WriteBuffer,
   type BufferedWrite,
   type ClusterSettings,
-  type CommitTrigger,
+  type CommitOptions,
   type HlcClock,
   type InsertOptions,
   type KvError,
@@ -397,8 +397,8 @@ export class ClusterTxn implements Txn {
     this.refresher.becomeSerializable();
   }
 
-  async commit(options: { readonly trigger?: CommitTrigger } = {}): Promise<Timestamp> {
-    const committed = await this.#ending(() => commitWrites(this, options.trigger));
+  async commit(options: CommitOptions = {}): Promise<Timestamp> {
+    const committed = await this.#ending(() => commitWrites(this, options));
     // Locks and intents are on their way out already: only the client waits.
     await this.waitOut(committed);
     return committed;

@@ -17,6 +17,7 @@ import {
   type BatchResponse,
   type BufferedVersion,
   type BufferedWrite,
+  type CommitOptions,
   type CommitTrigger,
   type EndTxnRequest,
   type KvError,
@@ -39,7 +40,7 @@ import {
   writeOf,
   type CommitPlan,
 } from './commit-steps.ts';
-import { anchorOf, endRequest } from './end-request.ts';
+import { anchorOf, by, endRequest } from './end-request.ts';
 import { commitInParallel, mayCommitInParallel } from './parallel-commit.ts';
 import { isInside } from './router.ts';
 import { fewPerRange } from './spans-per-range.ts';
@@ -54,10 +55,8 @@ const piecesAtOnce = 4;
 const onePhaseWrites = 4_000;
 const onePhaseBytes = 1 << 20;
 
-export async function commitWrites(
-  txn: ClusterTxn,
-  trigger: CommitTrigger | undefined,
-): Promise<Timestamp> {
+export async function commitWrites(txn: ClusterTxn, options: CommitOptions): Promise<Timestamp> {
+  const { trigger } = options;
   await txn.flushed();
   const { buffer } = txn;
   if (buffer.size > onePhaseWrites || buffer.bytes > onePhaseBytes) {
@@ -89,10 +88,10 @@ export async function commitWrites(
     return { kind: txn.buffer.mustBeAbsent(key) ? 'insert' : 'put', value, ...parts };
   });
   if (txn.intents.size === 0) {
-    const committed = await commitInOnePhase(txn, writes, trigger);
+    const committed = await commitInOnePhase(txn, writes, options);
     if (committed !== undefined) return committed;
   }
-  return commitOverRanges(txn, writes, trigger);
+  return commitOverRanges(txn, writes, options);
 }
 
 /** Of a write by an earlier statement, or of a key that an earlier one has locked: where that stood. */
@@ -122,14 +121,14 @@ function endWithoutWrites(txn: ClusterTxn): Timestamp {
 async function commitInOnePhase(
   txn: ClusterTxn,
   writes: readonly KvRequest[],
-  trigger: CommitTrigger | undefined,
+  { trigger, deadline }: CommitOptions,
 ): Promise<Timestamp | undefined> {
   txn.heartbeater.muted = true;
   for (let moves = 0; moves < maxMoves; moves++) {
     txn.checkOpen();
     const { router } = txn.parts;
     const { mayMove, refreshes } = refreshesInBatch(txn);
-    const end = endRequest(txn, { onePhase: true, lockSpans: [], trigger });
+    const end = endRequest(txn, { onePhase: true, lockSpans: [], trigger, ...by(deadline) });
     let response =
       refreshes.length <= maxRefreshesInBatch
         ? await router.sendToOneRange(txn.header({}, mayMove), [...refreshes, ...writes, end])
@@ -205,13 +204,13 @@ async function commitBesideReads(
 async function commitOverRanges(
   txn: ClusterTxn,
   writes: readonly KvRequest[],
-  trigger: CommitTrigger | undefined,
+  options: CommitOptions,
 ): Promise<Timestamp> {
-  const plan = await planOf(txn, writes, trigger);
-  const committed = mayCommitInParallel(txn, plan, trigger)
-    ? await commitInParallel(txn, plan)
+  const plan = await planOf(txn, writes, options.trigger);
+  const committed = mayCommitInParallel(txn, plan, options.trigger)
+    ? await commitInParallel(txn, plan, options)
     : undefined;
-  return committed ?? commitInTwoPhases(txn, plan, trigger);
+  return committed ?? commitInTwoPhases(txn, plan, options);
 }
 
 async function planOf(
@@ -235,7 +234,7 @@ async function planOf(
 async function commitInTwoPhases(
   txn: ClusterTxn,
   { atAnchor, elsewhere, flushed, lockSpans }: CommitPlan,
-  trigger: CommitTrigger | undefined,
+  { trigger, deadline }: CommitOptions,
 ): Promise<Timestamp> {
   const writes = [...atAnchor, ...elsewhere];
   let [separate, together] = isAhead(txn) ? [writes, []] : [elsewhere, atAnchor];
@@ -243,7 +242,8 @@ async function commitInTwoPhases(
     txn.checkOpen();
     await reachAgreement(txn, separate, flushed);
     txn.heartbeater.muted = true;
-    const end = endRequest(txn, { lockSpans, trigger, notAbove: txn.meta.writeTimestamp });
+    const notAbove = txn.meta.writeTimestamp;
+    const end = endRequest(txn, { lockSpans, trigger, notAbove, ...by(deadline) });
     const { router } = txn.parts;
     const response = await router.sendToOneRange(txn.header({}, false), [...together, end]);
     if (response?.kind === 'ok') return concludeCommit(txn, response.results.at(-1), lockSpans);

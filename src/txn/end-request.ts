@@ -1,5 +1,5 @@
 /** The request that ends a transaction at its anchor. */
-import { KvFailure, type EndTxnRequest } from '../kv/index.ts';
+import { KvFailure, type CommitOptions, type EndTxnRequest } from '../kv/index.ts';
 import { type ClusterTxn } from './cluster-txn.ts';
 import { type HeaderBase } from './router.ts';
 
@@ -26,6 +26,11 @@ export function endRequest(
     trigger: undefined,
     ...parts,
   };
+}
+
+/** The deadline of a commit that is sent now. */
+export function by(deadline: CommitOptions['deadline']): Pick<EndTxnRequest, 'deadline'> {
+  return deadline === undefined ? {} : { deadline: deadline() };
 }
 
 export function anchorOf(txn: ClusterTxn): Buffer {

@@ -21,6 +21,7 @@ import {
   kvSettings,
   queriesOf,
   type BatchResponse,
+  type CommitOptions,
   type CommitTrigger,
   type InFlightWrite,
   type KvRequest,
@@ -38,7 +39,7 @@ import {
   writeOf,
   type CommitPlan,
 } from './commit-steps.ts';
-import { anchorOf, endRequest } from './end-request.ts';
+import { anchorOf, by, endRequest } from './end-request.ts';
 
 /** A record names no more writes than this, nor more bytes of keys: larger commits take two rounds. */
 const maxInFlightWrites = 256;
@@ -64,6 +65,7 @@ export function mayCommitInParallel(
 export async function commitInParallel(
   txn: ClusterTxn,
   plan: CommitPlan,
+  { deadline }: CommitOptions,
 ): Promise<Timestamp | undefined> {
   const { counters, router } = txn.parts;
   await proveUpTo(txn, txn.meta.writeTimestamp);
@@ -74,7 +76,8 @@ export async function commitInParallel(
     .map(writeOf)
     .map(({ key, sequence }) => ({ key, sequence }));
   const notAbove = staged.writeTimestamp;
-  const stage = endRequest(txn, { lockSpans: plan.lockSpans, inFlightWrites, notAbove });
+  const { lockSpans } = plan;
+  const stage = endRequest(txn, { lockSpans, inFlightWrites, notAbove, ...by(deadline) });
   const header = txn.header({}, false);
   // Not abandoned when the client cancels: what was sent may commit.
   const [atAnchor, elsewhere] = await Promise.all([

@@ -82,6 +82,10 @@ export function evaluateEndTxn(ctx: EvaluationContext, request: EndTxnRequest): 
     if (request.twoPhase === 'prepare') return failed({ kind: 'txn-pushed', retryAt: pushed });
   }
   const final = ctx.txn ?? txn;
+  const { deadline } = request;
+  if (deadline !== undefined && compareTimestamps(final.writeTimestamp, deadline) > 0) {
+    return failed({ kind: 'txn-retry', reason: 'the commit came too late' });
+  }
   if (!mayStand(final, request.notAbove)) {
     const retryAt = final.writeTimestamp;
     return { kind: 'raise-read', to: retryAt, error: { kind: 'txn-pushed', retryAt } };

@@ -5,7 +5,8 @@
  * a copy that is too old. Three rules:
  *
  * 1. Leases. A node may use its copy for `leaseMs` after it last *began* to read the catalog version. It
- *    reads it again every third of that time. Whoever was unreachable for longer than a lease therefore uses nothing.
+ *    reads it again every third of that time. Whoever was unreachable for longer than a lease therefore uses nothing; and what it
+ *    has sent before is committed at a timestamp within the lease, or not at all (`deadline`).
  * 2. Registration. A node that uses the catalog has a row under `catalog-node/`. A transaction that changes
  *    tables reads these rows, so a node that registers meanwhile makes it restart, and a node that
  *    registers later reads the new version. An unreachable node is struck off for a while (it may still reach
@@ -34,12 +35,14 @@
 import { prefixEnd, must, sleep, type Env, type TimerHandle } from '../../util/index.ts';
 import { systemKey } from '../../encoding/index.ts';
 import {
+  addMicros,
   KvFailure,
   TransportFailure,
   asNodeId,
   type Db,
   type Gossip,
   type NodeId,
+  type Timestamp,
   type Transport,
   type Txn,
 } from '../../kv/index.ts';
@@ -229,8 +232,12 @@ export class CatalogCache {
 
   // Leases.
 
+  get #leaseLeftMs(): number {
+    return this.#leaseUntilMs - this.env.clock.monotonicMs();
+  }
+
   get #hasLease(): boolean {
-    return this.env.clock.monotonicMs() < this.#leaseUntilMs;
+    return this.#leaseLeftMs > 0;
   }
 
   /** Reads the catalog version (and what changed) until the copy is at least `version`. */
@@ -360,8 +367,18 @@ export class CatalogCache {
 
   /** Called before a transaction commits. Throws 40001 when its view of the catalog is no longer valid. */
   async checkPin(pin: CatalogPin): Promise<void> {
-    if (!this.#hasLease) await this.refresh();
+    if (this.#leaseLeftMs < this.#leaseMs / 2) await this.refresh();
     if (pin.isVoid || !this.#hasLease) throw changedMeanwhile();
+  }
+
+  /**
+   * The commit of a transaction with that pin may not stand above it: somebody who has struck this node off waits for its lease
+   * and changes the table then, at a later timestamp by either clock. A request that was on its way for longer comes too late.
+   * Throws like `checkPin`.
+   */
+  deadline(pin: CatalogPin): Timestamp {
+    if (pin.isVoid || !this.#hasLease) throw changedMeanwhile();
+    return addMicros(this.db.clock.now(), Math.floor(this.#leaseLeftMs * 1000));
   }
 
   #isBlocked(tables: ReadonlySet<DescriptorId>): boolean {
@@ -578,10 +595,12 @@ export class CatalogCache {
   async #waitOut(nodes: readonly NodeId[]): Promise<void> {
     this.env.log.warn({ nodes }, 'waiting for the catalog leases of nodes that do not answer');
     // Long enough for the change that the node is in the way of.
-    const until = this.db.clock.physicalMicros() + (this.#leaseMs * 1.1 + holdMs) * 1000;
+    const { clock } = this.db;
+    // A tenth more: monotonic clocks of two machines do not run at quite the same rate. And what their time of day differs by.
+    const waitMs = this.#leaseMs * 1.1 + clock.maxOffsetMicros / 1000;
+    const until = clock.physicalMicros() + (waitMs + holdMs) * 1000;
     for (const node of nodes) await this.#register(node, Buffer.from(String(Math.round(until))));
-    // A tenth more: monotonic clocks of two machines do not run at quite the same rate.
-    await sleep(this.env, this.#leaseMs * 1.1);
+    await sleep(this.env, waitMs);
   }
 
   /** `value` undefined removes the node. */

@@ -5,7 +5,7 @@
  *   ... statements; DDL asks for writer(txn), from then on its own changes show ...
  *   catalog.mark() / rollbackTo(mark)     with every savepoint
  *   await catalog.beforeCommit(options)   always, right before txn.commit()
- *   await txn.commit()
+ *   await txn.commit({ deadline: catalog.commitDeadline })
  *   (the session's DDL queue runs; its first step publishes the new version)
  *   await catalog.finish()                whatever the outcome: lets go of the pin
  *
@@ -13,7 +13,7 @@
  * own changes; and no other transaction can commit a change of a table that this one uses.
  */
 import { assert } from '../../util/index.ts';
-import { type Txn } from '../../kv/index.ts';
+import { type Timestamp, type Txn } from '../../kv/index.ts';
 import { sqlError } from '../errors.ts';
 import { type Barrier, type CatalogCache, type CatalogPin, type WaitOptions } from './cache.ts';
 import {
@@ -126,6 +126,12 @@ export class SessionCatalog implements Catalog {
     if (this.#writer === undefined) return;
     this.#barrier = await this.#writer.prepareCommit(pin, options);
     if (this.#barrier !== undefined) this.cache.checkBarrier(this.#barrier);
+  }
+
+  /** For `Txn.commit`: up to there the definitions hold by which the transaction has read and written. */
+  get commitDeadline(): (() => Timestamp) | undefined {
+    const pin = this.#pin;
+    return pin && ((): Timestamp => this.cache.deadline(pin));
   }
 
   /** After the commit of a transaction that changed the catalog: returns when all nodes know. */

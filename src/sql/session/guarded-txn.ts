@@ -1,5 +1,6 @@
 /** A transaction whose `commit` first does what the session owes its catalog. */
 import {
+  type CommitOptions,
   type InsertOptions,
   type ReadOptions,
   type Savepoint,
@@ -12,9 +13,9 @@ import {
 
 export class GuardedTxn implements Txn {
   readonly #txn: Txn;
-  readonly #beforeCommit: () => Promise<void>;
+  readonly #beforeCommit: () => Promise<CommitOptions>;
 
-  constructor(txn: Txn, beforeCommit: () => Promise<void>) {
+  constructor(txn: Txn, beforeCommit: () => Promise<CommitOptions>) {
     this.#txn = txn;
     this.#beforeCommit = beforeCommit;
   }
@@ -96,8 +97,7 @@ export class GuardedTxn implements Txn {
   }
 
   async commit(options?: Parameters<Txn['commit']>[0]): Promise<Timestamp> {
-    await this.#beforeCommit();
-    return this.#txn.commit(options);
+    return this.#txn.commit({ ...options, ...(await this.#beforeCommit()) });
   }
 
   prepare(options: Parameters<Txn['prepare']>[0]): Promise<void> {

@@ -14,6 +14,7 @@
  */
 import { must, type Env } from '../../util/index.ts';
 import {
+  type CommitOptions,
   type Db,
   type PreparedTxn,
   type Savepoint,
@@ -238,18 +239,18 @@ export class SessionTransaction {
     return new GuardedTxn(txn, () => this.#beforeCommit());
   }
 
-  #beforeCommit(): Promise<void> {
+  async #beforeCommit(): Promise<CommitOptions> {
     const { catalog, checkCanceled, settings } = this.#parts;
     const timeoutMs = settings.lockTimeoutMs || catalogWaitMs;
-    return catalog.beforeCommit({ checkCanceled, timeoutMs });
+    await catalog.beforeCommit({ checkCanceled, timeoutMs });
+    return { deadline: catalog.commitDeadline };
   }
 
   /** Commits the keys. After a failure the transaction waits for `rollback`, or for `restart` and another try. */
   async commitKeys(): Promise<void> {
     const { txn } = this;
     if (txn === undefined || txn.status === 'committed') return;
-    if (!this.isHistorical) await this.#beforeCommit();
-    await txn.commit();
+    await txn.commit(this.isHistorical ? {} : await this.#beforeCommit());
   }
 
   /** After `commitKeys`: runs the steps of schema changes and goes idle. */

@@ -8,7 +8,7 @@ import {
   systemIds,
   zoneConfigFor,
 } from '../../../src/sql/catalog/index.ts';
-import { tableKeyPrefix } from '../../../src/encoding/index.ts';
+import { systemKey, tableKeyPrefix } from '../../../src/encoding/index.ts';
 import { TestSession, startCluster, type TestCluster } from '../ddl/node.ts';
 
 /** Runs `work` while virtual time goes on; returns its result and how much time passed. */
@@ -111,6 +111,24 @@ describe('catalog cache', () => {
     expect(await other.run('commit')).toContain('ERROR 40001');
     cluster.board.away.clear();
     expect(await session.run('select * from t')).toBe('a | b');
+  });
+
+  it('lets no commit of theirs be made that was sent before and arrives behind the change', async () => {
+    const cluster = await startCluster(2);
+    const session = new TestSession(cluster, 0);
+    await timed(cluster, session.run('create table t (a int primary key)'));
+    const cache = cacheOf(cluster, 1);
+    const pin = await cache.pin(() => new Set());
+    const txn = cluster.db.begin({ isolation: 'read-committed' });
+    txn.put(systemKey('late'), Buffer.from('late'));
+    const deadline = cache.deadline(pin);
+    cluster.board.away.add(asNodeId(2));
+    const changed = await timed(cluster, session.run('alter table t add column b int'));
+    expect(changed.value).toBe('ALTER TABLE');
+    await expect(txn.commit({ deadline: () => deadline })).rejects.toMatchObject({
+      kvError: { kind: 'txn-retry' },
+    });
+    expect(() => cache.deadline(pin)).toThrow('the definition of a table changed');
   });
 
   describe('a barrier', () => {
