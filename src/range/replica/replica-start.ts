@@ -3,6 +3,7 @@ import { type RangeDescriptor, type RangeId, type ReplicaId } from '../../kv/ind
 import { type HardState, type RaftId } from '../../raft/index.ts';
 import { zeroStats, type MvccStats } from '../../storage/index.ts';
 import { type ReplayFloor } from './range-state.ts';
+import { type PeerAddress } from './replica.ts';
 
 export interface ReplicaStart {
   readonly rangeId: RangeId;
@@ -14,7 +15,7 @@ export interface ReplicaStart {
   readonly floor: ReplayFloor;
   readonly hardState: HardState;
   /** The leader that the replica before it has followed in that term: its answers are counted as support. */
-  readonly leader?: RaftId;
+  readonly leader?: { readonly id: RaftId; readonly address: PeerAddress } | undefined;
   /** Entries up to here were applied before the restart: their stats are in `stats` already. */
   readonly statsIndex: number;
 }

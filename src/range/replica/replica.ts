@@ -141,7 +141,7 @@ export class Replica implements ReplicaPort, RaftHost {
       id: start.replicaId,
       log: host.raftLog.range(start.rangeId),
       hardState: start.hardState,
-      leader: start.leader ?? 0,
+      leader: start.leader?.id ?? 0,
       configuration: start.floor.configuration,
       applied: start.floor.index,
       settings: host.raftSettings,
@@ -154,6 +154,7 @@ export class Replica implements ReplicaPort, RaftHost {
       stats: start.stats,
       statsIndex: start.statsIndex,
     });
+    if (start.leader !== undefined) this.#noteStranger(start.leader.id, start.leader.address);
   }
 
   // ---- ReplicaPort ----

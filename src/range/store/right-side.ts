@@ -25,6 +25,7 @@ import {
   type ReplayFloor,
 } from '../replica/range-state.ts';
 import { configurationOf } from '../replica/configuration.ts';
+import { type ReplicaStart } from '../replica/replica-start.ts';
 import { Replica } from '../replica/replica.ts';
 import { type Store } from './store.ts';
 
@@ -76,7 +77,7 @@ export function prepareRight(
         stats,
         floor,
         hardState,
-        leader: existing?.raft.term === hardState.term ? existing.raft.leader : 0,
+        leader: existing && leaderIn(hardState.term, existing),
         statsIndex: floor.index,
       });
       store.addReplica(replica);
@@ -100,6 +101,13 @@ export function prepareRight(
       store.noteBirth(replica, ready);
     },
   };
+}
+
+/** It may have come to the range since the split: the descriptor of that time does not say where it is. */
+function leaderIn(term: number, replica: Replica): ReplicaStart['leader'] {
+  const { raft } = replica;
+  const address = replica.address(raft.leader);
+  return raft.term === term && address !== undefined ? { id: raft.leader, address } : undefined;
 }
 
 /** Begins the log of a new range; one that survived a crash is kept. */
