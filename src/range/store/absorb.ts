@@ -29,13 +29,18 @@ export function untilAbsorbable(store: Store, right: RangeId): Promise<void> | u
   const finishInstall = store.installing.get(right);
   if (finishInstall !== undefined) return finishInstall();
   const replica = store.replicas.get(right);
-  return replica !== undefined && replica.suspended > 0 ? untilAtRest(replica) : undefined;
+  return replica !== undefined && !isAtRest(replica) ? untilAtRest(replica) : undefined;
 }
 
-/** No snapshot is being installed, and no first durable write is under way; or the replica is gone. */
+/** No snapshot is being installed, no first durable write or deletion of a span is under way. */
+export function isAtRest({ suspended, applier }: Replica): boolean {
+  return suspended === 0 && applier.idle;
+}
+
+/** The replica is at rest, or gone. */
 export async function untilAtRest(replica: Replica): Promise<void> {
-  while (replica.suspended > 0 && !replica.destroyed) {
-    await replica.waitUntil(() => replica.suspended === 0, waitMs);
+  while (!isAtRest(replica) && !replica.destroyed) {
+    await replica.waitUntil(() => isAtRest(replica), waitMs);
   }
 }
 

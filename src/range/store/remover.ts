@@ -16,7 +16,7 @@ import { ByteReader, ByteWriter } from '../replica/byte-codec.ts';
 import { type PreparedRight } from '../replica/host.ts';
 import { encodeTombstone } from '../replica/range-state.ts';
 import { type Replica } from '../replica/replica.ts';
-import { untilAtRest } from './absorb.ts';
+import { isAtRest, untilAtRest } from './absorb.ts';
 import { type Store } from './store.ts';
 
 export interface KeySpanOfRange {
@@ -89,7 +89,7 @@ export class Remover {
   remove(replica: Replica, nextReplicaId: ReplicaId): void {
     const store = this.#store;
     if (replica.destroyed) return;
-    if (replica.suspended > 0) {
+    if (!isAtRest(replica)) {
       this.#removeLater(replica, nextReplicaId);
       return;
     }
