@@ -400,7 +400,10 @@ class Executor implements RangeExecutor {
         if (txn === undefined || strength === undefined || first === undefined) {
           const readAt = obstructedUpTo(this.#port, txn, header.observed);
           const writes = requests.some(writesVersion);
-          const error = await this.#waits.forIntents(conflict.intents, txn, readAt, header, writes);
+          // A lock that the writer is not in the way of waits for the value alone, whatever its policy.
+          const isLocking = !requests.every(isPlainRead);
+          const by = isLocking ? { ...header, waitPolicy: 'block' as const } : header;
+          const error = await this.#waits.forIntents(conflict.intents, txn, readAt, by, writes);
           const isTaken = error?.kind === 'lock-not-available' && !error.timedOut;
           if (!isTaken || header.waitPolicy !== 'skip' || first === undefined) return error;
           const { txnId } = first.intent;
