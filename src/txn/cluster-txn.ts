@@ -209,7 +209,9 @@ export class ClusterTxn implements Txn {
     const compiler = this.parts.rowPrograms;
     if (options.program !== undefined && (locking || compiler === undefined)) {
       // The range must see the writes: the program decides there which rows are locked.
-      await this.flush();
+      await this.flushBulk();
+      await this.flushed();
+      if (this.buffer.overlaps(options.start, options.end)) await this.flush();
       return this.#stored.scan(options);
     }
     const { program: serialized, ...plain } = options;
@@ -248,7 +250,12 @@ export class ClusterTxn implements Txn {
     await this.flushed();
     this.checkOpen();
     this.checkConflict();
-    const keys = this.buffer.dueInserts();
+    let keys = this.buffer.dueInserts();
+    if (keys.length > maxInsertChecks) {
+      await this.flushBulk();
+      await this.flushed();
+      keys = this.buffer.dueInserts();
+    }
     if (keys.length === 0) return;
     if (keys.length > maxInsertChecks) return this.flush();
     const values = await this.#stored.keys(keys, { lock: 'update' });
