@@ -250,7 +250,7 @@ export interface EndTxnRequest {
   readonly twoPhase?: 'prepare' | 'finish';
   /** Above it the commit fails with 'txn-pushed': other ranges have not heard of more, or not proved more. */
   readonly notAbove?: Timestamp;
-  /** Above it there is no commit: 'txn-retry'. See `CommitOptions`. */
+  /** Above it the commit fails with 'txn-pushed', too. See `CommitOptions`. */
   readonly deadline?: Timestamp;
 }
 

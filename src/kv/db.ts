@@ -52,6 +52,11 @@ export interface CommitOptions {
   readonly deadline?: (() => Timestamp) | undefined;
 }
 
+export interface PrepareOptions extends Pick<CommitOptions, 'deadline'> {
+  readonly anchor: Buffer;
+  readonly register: (prepared: PreparedTxn) => Promise<void>;
+}
+
 export interface ReadOptions {
   readonly lock?: LockStrength;
   /** Also of reads without a lock, which otherwise wait for those whose writes may come before them. */
@@ -180,10 +185,7 @@ export interface Txn {
    * before: who keeps what it is told finds the transaction whatever happens to this node. `anchor` gets the record of a transaction
    * that has locked and written nothing. Fails like `commit`.
    */
-  prepare(options: {
-    readonly anchor: Buffer;
-    readonly register: (prepared: PreparedTxn) => Promise<void>;
-  }): Promise<void>;
+  prepare(options: PrepareOptions): Promise<void>;
   rollback(): Promise<void>;
   /** Fails pending and later calls with 'canceled'; the caller still rolls back. */
   cancel(): void;

@@ -36,6 +36,7 @@ export type {
   CommitOptions,
   Db,
   InsertOptions,
+  PrepareOptions,
   ReadOptions,
   Savepoint,
   ScanOptions,

@@ -3,6 +3,7 @@ import { compareTimestamps, type Timestamp } from './hlc.ts';
 import {
   type CommitOptions,
   type InsertOptions,
+  type PrepareOptions,
   type ReadOptions,
   type Savepoint,
   type ScanOptions,
@@ -15,7 +16,7 @@ import { type TxnId } from './ids.ts';
 import { type LocalDb, type LocalOwner } from './local-db.ts';
 import { type HeldStrength, type LockStrength } from './lock-strength.ts';
 import { PageBuilder } from './page-builder.ts';
-import { type IsolationLevel, type PreparedTxn, type Span, type TxnMeta } from './txn.ts';
+import { type IsolationLevel, type Span, type TxnMeta } from './txn.ts';
 import { restBehind, WriteBuffer, type BufferedWrite, type Snapshot } from './write-buffer.ts';
 
 const storedPageRows = 512;
@@ -286,10 +287,7 @@ export class LocalTxn implements Txn, LocalOwner {
       this.#checkConflict();
       await this.#lockWrites();
       const timestamp = this.#validate();
-      const deadline = options.deadline?.();
-      if (deadline !== undefined && compareTimestamps(timestamp, deadline) > 0) {
-        throw new KvFailure({ kind: 'txn-retry', reason: 'the commit came too late' });
-      }
+      keepTo(options.deadline, timestamp);
       this.#write(timestamp);
       this.#end('committed');
       return timestamp;
@@ -298,13 +296,7 @@ export class LocalTxn implements Txn, LocalOwner {
     }
   }
 
-  async prepare({
-    anchor,
-    register,
-  }: {
-    readonly anchor: Buffer;
-    readonly register: (prepared: PreparedTxn) => Promise<void>;
-  }): Promise<void> {
+  async prepare({ anchor, register, deadline }: PrepareOptions): Promise<void> {
     this.#checkOpen();
     try {
       this.#checkConflict();
@@ -313,6 +305,7 @@ export class LocalTxn implements Txn, LocalOwner {
       await register({ id, anchor, minTimestamp: began });
       this.#checkOpen();
       const timestamp = this.#validate();
+      keepTo(deadline, timestamp);
       const end = (status: 'committed' | 'aborted'): void => {
         if (status === 'committed') this.#write(timestamp);
         this.#end(status);
@@ -562,4 +555,11 @@ export class LocalTxn implements Txn, LocalOwner {
 
 function notAvailable(key: Buffer): never {
   throw new KvFailure({ kind: 'lock-not-available', key, timedOut: false });
+}
+
+function keepTo(deadline: CommitOptions['deadline'], timestamp: Timestamp): void {
+  const latest = deadline?.();
+  if (latest !== undefined && compareTimestamps(timestamp, latest) > 0) {
+    throw new KvFailure({ kind: 'txn-retry', reason: 'the commit came too late' });
+  }
 }

@@ -23,7 +23,7 @@ import {
   type KvError,
   type LockStrength,
   type NodeId,
-  type PreparedTxn,
+  type PrepareOptions,
   type ReadOptions,
   type RowProgramCompiler,
   type Savepoint,
@@ -411,10 +411,7 @@ export class ClusterTxn implements Txn {
     return committed;
   }
 
-  async prepare(options: {
-    readonly anchor: Buffer;
-    readonly register: (prepared: PreparedTxn) => Promise<void>;
-  }): Promise<void> {
+  async prepare(options: PrepareOptions): Promise<void> {
     await this.#ending(() => prepareTxn(this, options));
   }
 

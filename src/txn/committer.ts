@@ -128,7 +128,7 @@ async function commitInOnePhase(
     txn.checkOpen();
     const { router } = txn.parts;
     const { mayMove, refreshes } = refreshesInBatch(txn);
-    const end = endRequest(txn, { onePhase: true, lockSpans: [], trigger, ...by(deadline) });
+    const end = endRequest(txn, { onePhase: true, lockSpans: [], trigger, ...by(txn, deadline) });
     let response =
       refreshes.length <= maxRefreshesInBatch
         ? await router.sendToOneRange(txn.header({}, mayMove), [...refreshes, ...writes, end])
@@ -243,7 +243,7 @@ async function commitInTwoPhases(
     await reachAgreement(txn, separate, flushed);
     txn.heartbeater.muted = true;
     const notAbove = txn.meta.writeTimestamp;
-    const end = endRequest(txn, { lockSpans, trigger, notAbove, ...by(deadline) });
+    const end = endRequest(txn, { lockSpans, trigger, notAbove, ...by(txn, deadline) });
     const { router } = txn.parts;
     const response = await router.sendToOneRange(txn.header({}, false), [...together, end]);
     if (response?.kind === 'ok') return concludeCommit(txn, response.results.at(-1), lockSpans);

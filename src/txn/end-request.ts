@@ -1,5 +1,10 @@
 /** The request that ends a transaction at its anchor. */
-import { KvFailure, type CommitOptions, type EndTxnRequest } from '../kv/index.ts';
+import {
+  compareTimestamps,
+  KvFailure,
+  type CommitOptions,
+  type EndTxnRequest,
+} from '../kv/index.ts';
 import { type ClusterTxn } from './cluster-txn.ts';
 import { type HeaderBase } from './router.ts';
 
@@ -28,9 +33,17 @@ export function endRequest(
   };
 }
 
-/** The deadline of a commit that is sent now. */
-export function by(deadline: CommitOptions['deadline']): Pick<EndTxnRequest, 'deadline'> {
-  return deadline === undefined ? {} : { deadline: deadline() };
+/** The deadline of a commit that is sent now. Fails the transaction when it stands above it already. */
+export function by(
+  txn: ClusterTxn,
+  deadline: CommitOptions['deadline'],
+): Pick<EndTxnRequest, 'deadline'> {
+  if (deadline === undefined) return {};
+  const latest = deadline();
+  if (compareTimestamps(txn.meta.writeTimestamp, latest) > 0) {
+    txn.fail({ kind: 'txn-retry', reason: 'the commit came too late' });
+  }
+  return { deadline: latest };
 }
 
 export function anchorOf(txn: ClusterTxn): Buffer {

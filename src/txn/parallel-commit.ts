@@ -77,7 +77,7 @@ export async function commitInParallel(
     .map(({ key, sequence }) => ({ key, sequence }));
   const notAbove = staged.writeTimestamp;
   const { lockSpans } = plan;
-  const stage = endRequest(txn, { lockSpans, inFlightWrites, notAbove, ...by(deadline) });
+  const stage = endRequest(txn, { lockSpans, inFlightWrites, notAbove, ...by(txn, deadline) });
   const header = txn.header({}, false);
   // Not abandoned when the client cancels: what was sent may commit.
   const [atAnchor, elsewhere] = await Promise.all([

@@ -21,7 +21,7 @@ import { cleanUpCommitted, finished, resolve } from './clean-up.ts';
 import { type ClusterTxn, type TxnParts } from './cluster-txn.ts';
 import { maxMoves, moveOrFail } from './commit-steps.ts';
 import { flushedSpans, reachAgreement } from './committer.ts';
-import { anchorOf, endRequest, withoutTxn } from './end-request.ts';
+import { anchorOf, by, endRequest, withoutTxn } from './end-request.ts';
 
 /** An end whose answer is lost is asked for so often again. */
 const maxTries = 3;
@@ -45,8 +45,10 @@ export async function prepareTxn(
     txn.checkOpen();
     await reachAgreement(txn, [], flushedSpans(txn, []));
     txn.heartbeater.muted = true;
+    const notAbove = txn.meta.writeTimestamp;
+    const last = by(txn, options.deadline);
     const response = await txn.parts.router.sendBatch(txn.header({}, false), [
-      endRequest(txn, { lockSpans, twoPhase: 'prepare', notAbove: txn.meta.writeTimestamp }),
+      endRequest(txn, { lockSpans, twoPhase: 'prepare', notAbove, ...last }),
     ]);
     if (response.kind === 'ok') {
       txn.end('prepared');

@@ -56,6 +56,20 @@ for (const [way, { words, flushes }] of Object.entries(ways)) {
         expect(await values(cluster)).toBe('- -');
       });
 
+      // In two phases it is asked for when the commit stands where its ranges want it.
+      if (!flushes)
+        it('and is made when the deadline has moved since', async () => {
+          const cluster = new TestCluster(new VirtualEnv(), { splits: [key('b')] });
+          const txn = await write(cluster);
+          await cluster.env.runFor(2_000);
+          await withTime(cluster.env, cluster.db.readCurrent(key(words.at(-1) ?? 'a')));
+          const deadlines = [addMicros(cluster.clock.now(), -1_000_000)];
+          const deadline = (): Timestamp =>
+            deadlines.pop() ?? addMicros(cluster.clock.now(), 1_000);
+          expect(await outcomeOf(cluster, txn.commit({ deadline }))).toBe('committed');
+          expect(await values(cluster)).toBe(words.length === 1 ? 'new -' : 'new new');
+        });
+
       it('one that keeps to it is made', async () => {
         const cluster = new TestCluster(new VirtualEnv(), { splits: [key('b')] });
         const txn = await write(cluster);
@@ -77,3 +91,20 @@ for (const [way, { words, flushes }] of Object.entries(ways)) {
     });
   }
 }
+
+it('a first phase that comes too late prepares nothing', async () => {
+  const cluster = new TestCluster(new VirtualEnv(), { splits: [key('b')] });
+  const txn = cluster.db.begin();
+  txn.put(key('a'), Buffer.from('new'));
+  const deadline = addMicros(cluster.clock.now(), 1_000_000);
+  await cluster.env.runFor(2_000);
+  await withTime(cluster.env, cluster.db.readCurrent(key('a')));
+  const preparing = txn.prepare({
+    anchor: key('x'),
+    register: () => Promise.resolve(),
+    deadline: () => deadline,
+  });
+  const outcome = preparing.then(() => cluster.clock.now());
+  expect(await outcomeOf(cluster, outcome)).toBe('txn-retry');
+  expect(await values(cluster)).toBe('- -');
+});

@@ -84,7 +84,8 @@ export function evaluateEndTxn(ctx: EvaluationContext, request: EndTxnRequest): 
   const final = ctx.txn ?? txn;
   const { deadline } = request;
   if (deadline !== undefined && compareTimestamps(final.writeTimestamp, deadline) > 0) {
-    return failed({ kind: 'txn-retry', reason: 'the commit came too late' });
+    // Its coordinator knows whether there is a later one.
+    return failed({ kind: 'txn-pushed', retryAt: final.writeTimestamp });
   }
   if (!mayStand(final, request.notAbove)) {
     const retryAt = final.writeTimestamp;

@@ -367,7 +367,8 @@ export class CatalogCache {
 
   /** Called before a transaction commits. Throws 40001 when its view of the catalog is no longer valid. */
   async checkPin(pin: CatalogPin): Promise<void> {
-    if (this.#leaseLeftMs < this.#leaseMs / 2) await this.refresh();
+    if (!this.#hasLease) await this.refresh();
+    else if (this.#leaseLeftMs < this.#leaseMs / 2) this.#refreshSoon();
     if (pin.isVoid || !this.#hasLease) throw changedMeanwhile();
   }
 
@@ -483,6 +484,11 @@ export class CatalogCache {
       const prepared = isHeld ? await preparedUserOf(this.db, tables) : undefined;
       if (isHeld && prepared === undefined) return { id, nodes, heldUntilMs };
       await this.lowerBarrier({ id, nodes, heldUntilMs });
+      if (away.length > 0) {
+        await this.#waitOut(away);
+        // This transaction has read the old list of nodes: it could not commit.
+        throw changedMeanwhile('a node was struck off');
+      }
       if (this.env.clock.monotonicMs() > deadlineMs) {
         throw sqlError('lockNotAvailable', 'canceling statement due to lock timeout', {
           detail:
@@ -490,11 +496,6 @@ export class CatalogCache {
               ? 'Open transactions use the table whose definition is to be changed.'
               : `The prepared transaction "${prepared}" uses the table whose definition is to be changed.`,
         });
-      }
-      if (away.length > 0) {
-        await this.#waitOut(away);
-        // This transaction has read the old list of nodes: it could not commit.
-        throw changedMeanwhile('a node was struck off');
       }
       await sleep(this.env, Math.min(50 * attempt, 500));
     }

@@ -128,10 +128,15 @@ export class SessionCatalog implements Catalog {
     if (this.#barrier !== undefined) this.cache.checkBarrier(this.#barrier);
   }
 
-  /** For `Txn.commit`: up to there the definitions hold by which the transaction has read and written. */
+  /**
+   * For `Txn.commit`: up to there the definitions hold by which the transaction has read and written. One that changes the catalog
+   * has read its version, and commits only if that is still so: it needs none, and while its own record of the version is in the
+   * way, no lease can be renewed.
+   */
   get commitDeadline(): (() => Timestamp) | undefined {
     const pin = this.#pin;
-    return pin && ((): Timestamp => this.cache.deadline(pin));
+    if (pin === undefined || this.#writer !== undefined) return undefined;
+    return () => this.cache.deadline(pin);
   }
 
   /** After the commit of a transaction that changed the catalog: returns when all nodes know. */

@@ -273,8 +273,8 @@ export class SessionTransaction {
   async prepare(register: (prepared: PreparedTxn) => Promise<void>): Promise<void> {
     const txn = await this.require();
     try {
-      if (!this.isHistorical) await this.#beforeCommit();
-      await txn.prepare({ anchor: systemKey('prepared-transactions'), register });
+      const options = this.isHistorical ? {} : await this.#beforeCommit();
+      await txn.prepare({ ...options, anchor: systemKey('prepared-transactions'), register });
     } finally {
       await this.#dropKeys();
       await this.#end(txn.status === 'prepared');
