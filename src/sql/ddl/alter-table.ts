@@ -89,11 +89,12 @@ export async function alterTable(ddl: Ddl, stmt: AlterTableStmt): Promise<Statem
   }
   const table = findTable(ddl, stmt.relation);
   refuseUnbuilt(table);
-  const retyped = new Set<number>();
-  for (const command of commands) await new TableChange(ddl, table.id, command, retyped).run();
+  const rest: Rest = { retyped: new Set(), primaryKeys: [], foreignKeys: [] };
+  for (const command of commands) await new TableChange(ddl, table.id, command, rest).run();
+  for (const add of [...rest.primaryKeys, ...rest.foreignKeys]) await add();
   // Behind the last subcommand: what some of them break together, others may mend or drop.
   const after = ddl.catalog.snapshot.tableById(table.id);
-  if (retyped.size > 0 && after !== undefined) await validateRetyped(ddl, after, retyped);
+  if (rest.retyped.size > 0 && after !== undefined) await validateRetyped(ddl, after, rest.retyped);
   const isAltered = after !== table;
   // A new owner has an event of its own.
   if (isAltered && commands.some(({ subtype }) => subtype !== 'AT_ChangeOwner')) {
@@ -129,18 +130,27 @@ const reshaping = new Set([
   'AT_DropConstraint',
 ]);
 
+/** What the subcommands of a statement leave to its end, whatever their order (PostgreSQL's passes). */
+interface Rest {
+  /** Ids of columns whose values the statement has changed. */
+  readonly retyped: Set<number>;
+  /** A new one is built with the columns and indexes that the others leave. */
+  readonly primaryKeys: (() => Promise<void>)[];
+  /** They may refer to it. */
+  readonly foreignKeys: (() => Promise<void>)[];
+}
+
 class TableChange {
   readonly #ddl: Ddl;
   readonly #id: DescriptorId;
   readonly #command: AlterTableCmd;
-  /** Ids of columns whose values the statement has changed. */
-  readonly #retyped: Set<number>;
+  readonly #rest: Rest;
 
-  constructor(ddl: Ddl, id: DescriptorId, command: AlterTableCmd, retyped: Set<number>) {
+  constructor(ddl: Ddl, id: DescriptorId, command: AlterTableCmd, rest: Rest) {
     this.#ddl = ddl;
     this.#id = id;
     this.#command = command;
-    this.#retyped = retyped;
+    this.#rest = rest;
   }
 
   /** The table as the subcommands before have left it. */
@@ -272,7 +282,7 @@ class TableChange {
 
   async #changeType(def: Node | undefined): Promise<void> {
     const column = this.#column;
-    if (await changeType(this.#ddl, this.#table, column, def)) this.#retyped.add(column.id);
+    if (await changeType(this.#ddl, this.#table, column, def)) this.#rest.retyped.add(column.id);
   }
 
   async #dropColumn(): Promise<void> {
@@ -540,6 +550,13 @@ class TableChange {
   async #addConstraint(def: Node | undefined, column?: string): Promise<void> {
     if (def === undefined || !('Constraint' in def)) return;
     const constraint: Constraint = def.Constraint;
+    const add = (): Promise<void> => this.#installConstraint(constraint, column);
+    if (constraint.contype === 'CONSTR_PRIMARY') this.#rest.primaryKeys.push(add);
+    else if (constraint.contype === 'CONSTR_FOREIGN') this.#rest.foreignKeys.push(add);
+    else await add();
+  }
+
+  async #installConstraint(constraint: Constraint, column: string | undefined): Promise<void> {
     const draft: TableDraft = { ...this.#table };
     switch (constraint.contype) {
       case 'CONSTR_PRIMARY':
