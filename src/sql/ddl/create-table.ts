@@ -215,6 +215,8 @@ async function addLike(
   const newId = (id: number): number => idOf.get(id) ?? 0;
   if (has(likeOption.constraints)) {
     for (const check of source.checks) {
+      // It stands for the NOT NULL that the copy has already.
+      if (check.becomesNotNull !== undefined) continue;
       draft.checks = [...draft.checks, { ...check, columnIds: check.columnIds.map(newId) }];
     }
   }

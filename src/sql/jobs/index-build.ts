@@ -20,8 +20,8 @@ export const indexBuildType = 'SCHEMA CHANGE';
 export interface IndexBuildPayload {
   readonly tableId: number;
   readonly indexIds: readonly number[];
-  /** Checks (`becomesNotNull`) that were added for their sake. */
-  readonly notNullIds: readonly number[];
+  /** Checks (`becomesNotNull`) that were added for their sake. Absent in jobs of earlier versions. */
+  readonly notNullIds?: readonly number[];
 }
 
 /** Only adopted jobs are run by their type: the builder does the work itself (`JobRegistry.runHere`). */
@@ -60,7 +60,7 @@ export interface Abandoning {
 /** Takes indexes that are not public out of their table and clears them. */
 export async function abandonIndexes(
   cache: CatalogCache,
-  { tableId, indexIds, notNullIds }: IndexBuildPayload,
+  { tableId, indexIds, notNullIds = [] }: IndexBuildPayload,
   { pin, tell }: Abandoning,
 ): Promise<void> {
   await changeCatalog(cache, { name: 'abandon index', pin }, async (writer) => {

@@ -65,12 +65,26 @@ interface WrittenRow {
 }
 
 async function checkParents(rounds: readonly (readonly Mutation[])[], rt: Runtime): Promise<void> {
-  for (const { rules, row, keys } of writtenRows(rounds)) {
+  const [only, ...others] = rounds;
+  const rows = others.length === 0 ? rowsOf(only ?? []) : lastRows(rounds);
+  let count = 0;
+  for (const { rules, row, keys } of rows) {
     for (const key of keys) await checkParent(rules.table, row, key, rt);
+    if (++count % 1024 === 0) await rt.breathe();
   }
 }
 
-function writtenRows(rounds: readonly (readonly Mutation[])[]): Iterable<WrittenRow> {
+/** Of the only round, which has written over nothing: one at a time, they may be many. */
+function* rowsOf(round: readonly Mutation[]): Iterable<WrittenRow> {
+  for (const mutation of round) {
+    const { rules, after } = mutation;
+    if (after === undefined) continue;
+    const keys = rules.table.foreignKeys.filter((key) => isGiven(mutation, after, key));
+    if (keys.length > 0) yield { rules, row: after, keys };
+  }
+}
+
+function lastRows(rounds: readonly (readonly Mutation[])[]): Iterable<WrittenRow> {
   const rows = new Map<string, WrittenRow>();
   for (const [i, round] of rounds.entries()) {
     // All that is removed first: keys may move from row to row within a round.
@@ -87,9 +101,7 @@ function writtenRows(rounds: readonly (readonly Mutation[])[]): Iterable<Written
       const keys = rules.table.foreignKeys.filter(
         (key) => earlier[at]?.keys.includes(key) === true || isGiven(mutation, after, key),
       );
-      // Nothing can have been written over in the only round.
-      const name = rounds.length === 1 ? String(at) : rowName(rules.table, after);
-      if (keys.length > 0) rows.set(name, { rules, row: after, keys });
+      if (keys.length > 0) rows.set(rowName(rules.table, after), { rules, row: after, keys });
     }
   }
   return rows.values();
