@@ -7,8 +7,8 @@
  * old one is thrown away and the low water, a read of everything, rises to the largest timestamp that it held.
  *
  * INVARIANT 1: the answer for a key never falls (but for `reset`).
- * INVARIANT 2: a read that is remembered for one transaction at t hides reads by others only at or
- *   below t; that transaction cannot write below its own read timestamp, so nothing is lost.
+ * INVARIANT 2: a read that is remembered for one transaction hides no earlier one by others from that transaction. It may
+ *   write below its own read: the answer that would have told it where that stands may have been an error, or not been waited for.
  */
 import { compareBytes, equalBytes } from '../../util/index.ts';
 import {
@@ -25,6 +25,8 @@ export interface CachedRead {
   readonly timestamp: Timestamp;
   /** Undefined: nobody in particular, or several. */
   readonly txnId: TxnId | undefined;
+  /** The latest read by anybody else; zero when there is no `txnId`. */
+  readonly others: Timestamp;
 }
 
 export interface TimestampCacheOptions {
@@ -45,7 +47,7 @@ interface Generation {
   max: Timestamp;
 }
 
-const never: CachedRead = { timestamp: zeroTimestamp, txnId: undefined };
+const never: CachedRead = { timestamp: zeroTimestamp, txnId: undefined, others: zeroTimestamp };
 
 export class TimestampCache {
   readonly #options: TimestampCacheOptions;
@@ -78,8 +80,8 @@ export class TimestampCache {
     if (compareTimestamps(timestamp, this.#lowWater) <= 0) return;
     const name = key.toString('latin1');
     const { points } = this.#young;
-    const before = points.get(name);
-    const after = before === undefined ? { timestamp, txnId } : merge(before, timestamp, txnId);
+    const before = points.get(name) ?? never;
+    const after = merge(before, timestamp, txnId);
     if (after === before) return;
     points.set(name, after);
     this.#grown(timestamp);
@@ -134,19 +136,21 @@ export class TimestampCache {
     const from = splitKey.toString('latin1');
     for (const generation of [this.#old, this.#young]) {
       for (const [name, read] of generation.points) {
-        if (name < from) continue;
-        other.addPoint(Buffer.from(name, 'latin1'), read.timestamp, read.txnId);
+        if (name >= from) other.#addRead(Buffer.from(name, 'latin1'), undefined, read);
       }
       let previous: { start: Buffer; read: CachedRead } | undefined;
       const first = generation.steps.floor(splitKey);
       if (first !== undefined) previous = { start: splitKey, read: first.value };
       generation.steps.visit(splitKey, undefined, (key, read) => {
-        if (previous !== undefined) {
-          other.add(previous.start, key, previous.read.timestamp, previous.read.txnId);
-        }
+        if (previous !== undefined) other.#addRead(previous.start, key, previous.read);
         previous = { start: key, read };
       });
     }
+  }
+
+  #addRead(start: Buffer, end: Buffer | undefined, { timestamp, txnId, others }: CachedRead): void {
+    this.add(start, end, others, undefined);
+    this.add(start, end, timestamp, txnId);
   }
 
   #grown(timestamp: Timestamp): void {
@@ -168,14 +172,20 @@ function newGeneration(): Generation {
 /** The same object when the new read adds nothing. */
 function merge(before: CachedRead, timestamp: Timestamp, txnId: TxnId | undefined): CachedRead {
   const order = compareTimestamps(timestamp, before.timestamp);
-  if (order > 0) return { timestamp, txnId };
-  if (order < 0 || before.txnId === txnId || before.txnId === undefined) return before;
-  return { timestamp, txnId: undefined };
+  if (order > 0) {
+    if (txnId === undefined) return { timestamp, txnId, others: zeroTimestamp };
+    return { timestamp, txnId, others: before.txnId === txnId ? before.others : before.timestamp };
+  }
+  if (before.txnId === txnId || before.txnId === undefined) return before;
+  if (order === 0) return { timestamp, txnId: undefined, others: zeroTimestamp };
+  return compareTimestamps(timestamp, before.others) > 0
+    ? { ...before, others: timestamp }
+    : before;
 }
 
 function laterUnlessOwn(latest: Timestamp, read: CachedRead, reader: TxnId | undefined): Timestamp {
-  if (reader !== undefined && read.txnId === reader) return latest;
-  return laterTimestamp(latest, read.timestamp);
+  const isOwn = reader !== undefined && read.txnId === reader;
+  return laterTimestamp(latest, isOwn ? read.others : read.timestamp);
 }
 
 function addStep(
@@ -204,5 +214,9 @@ function addStep(
 }
 
 function same(a: CachedRead, b: CachedRead): boolean {
-  return a.txnId === b.txnId && equalTimestamps(a.timestamp, b.timestamp);
+  return (
+    a.txnId === b.txnId &&
+    equalTimestamps(a.timestamp, b.timestamp) &&
+    equalTimestamps(a.others, b.others)
+  );
 }
