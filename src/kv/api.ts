@@ -118,7 +118,8 @@ export type KvRequest =
   /**
    * Succeeds when nothing in the span changed in (from, header.txn.readTimestamp or `to`]; with `untilCommit` up to
    * the write timestamp, wherever the batch moves that. With `existence` values may have changed, if only each row that was
-   * there is there at the new timestamp.
+   * there is there at the new timestamp. `ownIntents`: first moves the batch up to the transaction's own intents in the span, where
+   * some stand above its write timestamp.
    */
   | {
       readonly kind: 'refresh';
@@ -127,6 +128,7 @@ export type KvRequest =
       readonly to: Timestamp;
       readonly untilCommit?: boolean;
       readonly existence?: boolean;
+      readonly ownIntents?: boolean;
     }
   | EndTxnRequest
   | {

@@ -100,6 +100,7 @@ export class ClusterTxn implements Txn {
   #observedClocks = new Map<NodeId, Timestamp>();
   #savepointSequence = 0;
   #flushedSequence = 0;
+  #hasUndoneIntents = false;
   /** When a lock was last asked for. */
   #lockedSequence = 0;
   /** Locks that a rollback to a savepoint gives up: settled when they are free. */
@@ -362,7 +363,10 @@ export class ClusterTxn implements Txn {
     this.#flight.rolledBack();
     const keepsLocks = interrupted === 'retried' && savepoint.sequence === this.#savepointSequence;
     const hasFlushed = this.#flushedSequence > savepoint.sequence;
-    if (hasFlushed) this.refresher.ignoreSequences(savepoint.sequence + 1, this.#sequence);
+    if (hasFlushed) {
+      this.#hasUndoneIntents = true;
+      this.refresher.ignoreSequences(savepoint.sequence + 1, this.#sequence);
+    }
     if (keepsLocks) return;
     this.kept.rollbackTo(savepoint.sequence);
     const hasLocked = hasFlushed || this.#lockedSequence > savepoint.sequence;
@@ -538,6 +542,11 @@ export class ClusterTxn implements Txn {
   }
 
   /** Cancelled, or aborted by others: an abort is on its way. */
+  /** Some of what it has sent was rolled back to a savepoint. */
+  get hasUndoneIntents(): boolean {
+    return this.#hasUndoneIntents;
+  }
+
   get isStopped(): boolean {
     return this.#ended !== undefined;
   }

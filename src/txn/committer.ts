@@ -267,10 +267,20 @@ export async function reachAgreement(
   flushed: readonly Span[],
 ): Promise<void> {
   let laying = writes;
-  let laid = flushed;
+  // Ranges may have moved intents up further than anybody was told, for writes that were undone behind the answer. A commit below
+  // one of those would take it for undone as well, and with it what was written there before.
+  let ownIntents = txn.hasUndoneIntents;
+  let laid = ownIntents ? txn.intents.list() : flushed;
   for (let moves = 0; moves < maxMoves; moves++) {
     const at = txn.meta.writeTimestamp;
-    const notes = laid.map((span): KvRequest => ({ kind: 'refresh', span, from: at, to: at }));
+    const notes = laid.map((span): KvRequest => ({
+      kind: 'refresh',
+      span,
+      from: at,
+      to: at,
+      ownIntents,
+    }));
+    ownIntents = false;
     const batch = [...laying, ...notes];
     await writeIntents(txn, () => batch);
     await proveUpTo(txn, txn.meta.writeTimestamp);

@@ -189,8 +189,8 @@ exports.mutants = [
     patches: [
       {
         file: 'src/txn/committer.ts',
-        text: "const notes = laid.map((span): KvRequest => ({ kind: 'refresh', span, from: at, to: at }));",
-        replacement: 'const notes: KvRequest[] = [];',
+        text: 'const batch = [...laying, ...notes];',
+        replacement: 'const batch = notes.length < 0 ? notes : [...laying];',
       },
     ],
   },

@@ -69,3 +69,39 @@ for (const parallel of [true, false]) {
     });
   }
 }
+
+for (const isolation of ['serializable', 'snapshot', 'read-committed'] as const) {
+  it(`a write stays that its range has moved up for one behind it that was undone, ${isolation}`, async () => {
+    const env = new VirtualEnv();
+    const cluster = new TestCluster(env, { splits: ['a', 'b', 'c'].map(key) });
+    const txn = cluster.db.begin({ isolation });
+    txn.beginStatement();
+    txn.put(key('a'), bytes('a1'));
+    txn.put(key('b'), bytes('new'));
+    await withTime(env, txn.flush());
+    const savepoint = txn.savepoint();
+    txn.beginStatement();
+    // Somebody reads beside it: what the statement sends is laid down above that, b with all that was written there before.
+    await env.runFor(100);
+    await withTime(env, cluster.db.readCurrent(key('b2')));
+    txn.put(key('b'), bytes('statement'));
+    txn.put(key('b2'), bytes('statement'));
+    let isCanceled = false;
+    cluster.intercept = (batch: BatchRequest): undefined => {
+      if (isCanceled || !batch.requests.some((request) => request.kind === 'put')) return undefined;
+      isCanceled = true;
+      // Nobody waits for the answer.
+      txn.cancelStatement();
+      return undefined;
+    };
+    await expect(withTime(env, txn.flush())).rejects.toMatchObject({
+      kvError: { kind: 'canceled' },
+    });
+    txn.rollbackTo(savepoint);
+    await withTime(env, txn.commit());
+    await withTime(env, cluster.db.settled());
+    const values = ['a', 'b', 'b2'].map((word) => cluster.db.readCurrent(key(word)));
+    const found = await withTime(env, Promise.all(values));
+    expect(found.map((value) => value?.toString())).toEqual(['a1', 'new', undefined]);
+  });
+}

@@ -2,12 +2,14 @@
 import {
   compareTimestamps,
   KvFailure,
+  laterTimestamp,
   PageBuilder,
   type HeldStrength,
   type KvRequest,
   type LockStrength,
   type ScanRequest,
   type Span,
+  type Timestamp,
   type TxnMeta,
 } from '../../kv/index.ts';
 import {
@@ -252,6 +254,8 @@ export async function evaluateRefresh(
 ): Promise<Outcome> {
   const { txn } = ctx;
   const { from, existence } = request;
+  const above = request.ownIntents === true ? await ownIntentsAbove(ctx, request.span) : undefined;
+  if (above !== undefined) return { kind: 'raise-write', to: above };
   const to = refreshedUpTo(request, txn);
   if (to === undefined) return ok({ kind: 'refresh' });
   const changed = (key: Buffer, record: Buffer): boolean | Promise<boolean> => {
@@ -276,6 +280,19 @@ export async function evaluateRefresh(
   if (found !== undefined) return failed({ kind: 'refresh-failed', key: found });
   ctx.markRead(span.start, span.end, to);
   return ok({ kind: 'refresh' });
+}
+
+/** The latest intent of the transaction itself in `span`; undefined when none stands above its write timestamp. */
+async function ownIntentsAbove(ctx: EvaluationContext, span: Span): Promise<Timestamp | undefined> {
+  const { txn } = ctx;
+  if (txn === undefined) return undefined;
+  let latest = txn.writeTimestamp;
+  await findInSpan(ctx, span, (_key, record) => {
+    const { intent } = decodeHead(record);
+    if (intent?.txnId === txn.id) latest = laterTimestamp(latest, intent.timestamp);
+    return false;
+  });
+  return compareTimestamps(latest, txn.writeTimestamp) > 0 ? latest : undefined;
 }
 
 /** The first key of `span` whose head record passes `test`. Looks at the committed state only. */
