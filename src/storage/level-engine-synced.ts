@@ -4,21 +4,16 @@
  * that was torn, believes a damaged length in a log to be its end, and does not verify the keys it reads
  * (traps L3, L4). Here all that is compared before LevelDB sees the directory.
  *
- * Tables never change; logs and manifests only grow. So a listed file either begins with the listed bytes or is
- * gone, because LevelDB needed it no more (it refuses by itself to open without one it needs).
+ * Tables never change once the manifest has counted their numbers (see LevelManifest); logs and manifests only grow.
+ * So a listed file either begins with the listed bytes or is gone, because LevelDB needed it no more (it refuses by
+ * itself to open without one it needs).
  *
- * INVARIANT: all bytes that the file lists were synced before it was replaced.
+ * INVARIANT: all bytes that the file lists were synced before it was replaced, and the manifest that counts its tables.
  */
 import { crc32 } from 'node:zlib';
 import { CorruptionError } from './engine.ts';
-
-/** The part of a disk that is needed to look at files which somebody else writes and removes. */
-export interface ForeignFiles {
-  /** Up to `length` bytes from `position`, fewer only at the end; undefined when there is no such file. */
-  readRange(path: string, position: number, length: number): Promise<Buffer | undefined>;
-  /** Atomic, and durable when it resolves. */
-  replaceFile(path: string, content: Buffer): Promise<void>;
-}
+import { type ForeignFiles } from './foreign-files.ts';
+import { LevelManifest } from './level-manifest.ts';
 
 interface Prefix {
   readonly bytes: number;
@@ -37,6 +32,9 @@ export class SyncedFiles {
   #prefixes = new Map<string, Prefix>();
   /** Content of the list on disk. */
   #written = '';
+  #manifest: { readonly name: string; readonly content: LevelManifest } | undefined;
+  /** Tables from this number on may still be written anew. */
+  #nextFile = 0;
 
   private constructor(files: ForeignFiles, directory: string) {
     this.#files = files;
@@ -72,10 +70,22 @@ export class SyncedFiles {
     return synced;
   }
 
+  /** Reads how far the newest manifest of `names` has counted. All of `names` are then read, and the manifest synced. */
+  async begin(names: readonly string[]): Promise<void> {
+    const manifests = names.filter((candidate) => isManifest(candidate));
+    const name = manifests.toSorted((a, b) => fileNumber(a) - fileNumber(b)).at(-1);
+    if (name === undefined) return;
+    if (this.#manifest?.name !== name) {
+      const content = new LevelManifest(this.#files, `${this.#directory}/${name}`);
+      this.#manifest = { name, content };
+    }
+    this.#nextFile = await this.#manifest.content.nextFile();
+  }
+
   /** Reads what was added to a file, and says whether it must be synced now, before `write`. */
   async read(name: string): Promise<boolean> {
     const known = this.#prefixes.get(name);
-    if (known !== undefined && isTable(name)) return false;
+    if (isTable(name) && (known !== undefined || fileNumber(name) >= this.#nextFile)) return false;
     const grown = await this.#hash(name, known ?? { bytes: 0, crc: 0 }, Infinity);
     if (grown === undefined) return false;
     // A table that is still being written has its turn at the next barrier.
@@ -131,6 +141,15 @@ export class SyncedFiles {
 
 export function isTable(name: string): boolean {
   return name.endsWith('.ldb') || name.endsWith('.sst');
+}
+
+export function isManifest(name: string): boolean {
+  return name.startsWith('MANIFEST-');
+}
+
+/** Of `000005.ldb`, `000007.log`, `MANIFEST-000004`. */
+function fileNumber(name: string): number {
+  return Number(/\d+/.exec(name)?.[0]);
 }
 
 /** By name, so the order of numbers is that of age. */

@@ -26,7 +26,8 @@ import {
   type EngineSnapshot,
   type EngineWrite,
 } from './engine.ts';
-import { SyncedFiles, isTable, type ForeignFiles } from './level-engine-synced.ts';
+import { type ForeignFiles } from './foreign-files.ts';
+import { SyncedFiles, isManifest, isTable } from './level-engine-synced.ts';
 import { LevelPages } from './level-pages.ts';
 import { MergeIterator, type LayerValue } from './merge-iterator.ts';
 import { PageCache } from './page-cache.ts';
@@ -440,12 +441,13 @@ export class LevelEngine implements Engine {
     const { env, directory, syncPath } = this.#options;
     const names = await env.disk.list(directory);
     const tables = new Set<string>();
+    await this.#synced?.begin(names);
     for (const name of names) {
       if (isTable(name)) {
         tables.add(name);
         const grown = await this.#synced?.read(name);
         if (grown !== true && this.#syncedTables.has(name)) continue;
-      } else if (name.endsWith('.log') || name.startsWith('MANIFEST-')) {
+      } else if (name.endsWith('.log') || isManifest(name)) {
         await this.#synced?.read(name);
       } else if (name !== 'CURRENT') {
         continue;

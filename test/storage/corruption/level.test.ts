@@ -187,6 +187,41 @@ describe('damaged files of LevelDB', () => {
     place.remove();
   });
 
+  it('a table of a compaction that a crash cut short may be written anew under its name', async () => {
+    const place = temporaryDirectory();
+    const write = async (engine: LevelEngine, value: string): Promise<void> => {
+      engine.apply([{ key: seqKey, value: Buffer.from(value) }]);
+      await engine.barrier();
+    };
+    let engine = await openLevel(place.path, { files: foreignFiles });
+    await write(engine, 'in a table');
+    await engine.close();
+    engine = await openLevel(place.path, { files: foreignFiles });
+    // What a compaction has finished before LevelDB counts it: tables under the numbers that come next.
+    const names = readdirSync(place.path);
+    const table = names.find((name) => name.endsWith('.ldb')) ?? '';
+    const latest = Math.max(...names.map((name) => Number(/\d+/.exec(name)?.[0] ?? 0)));
+    const outputs = [1, 2, 3, 4].map((i) => `${String(latest + i).padStart(6, '0')}.ldb`);
+    for (const output of outputs) cpSync(join(place.path, table), join(place.path, output));
+    await write(engine, 'in the log');
+    const listed = readFileSync(join(place.path, 'SYNCED'), 'latin1');
+    rmSync(copy, { recursive: true, force: true });
+    cpSync(place.path, copy, { recursive: true });
+    await engine.close();
+    place.remove();
+
+    // The first start writes the log into a table; the second compares the list with it.
+    let rewritten: string[] = [];
+    for (let start = 0; start < 3; start++) {
+      const survivor = await openLevel(copy, { files: foreignFiles });
+      expect(survivor.get(seqKey)?.toString()).toBe('in the log');
+      rewritten = readdirSync(copy).filter((name) => outputs.includes(name));
+      await survivor.close();
+    }
+    expect(listed).toContain(table);
+    expect(rewritten).not.toEqual([]);
+  });
+
   const kinds: [string, RegExp][] = [
     ['tables', /\.ldb$/],
     ['the log', /\.log$/],
