@@ -101,6 +101,7 @@ const counterHelp: Record<keyof StoreMetrics['counters'], string> = {
   replicaMovesByLoad: 'Replicas moved because this store was busy',
   merges: 'Range merges applied',
   writesHeldBack: 'Batches that waited for the split of a range that is too large',
+  writesHeldBackByDisk: 'Batches that waited for the disk to take what was applied before',
   snapshotsSent: 'Range snapshots sent',
   snapshotsReceived: 'Range snapshots received',
   snapshotBytesSent: 'Bytes sent in range snapshots',

@@ -1,6 +1,6 @@
 /**
- * Writes to a range that has grown far beyond its limit wait for its split: whoever writes faster than ranges split would
- * make ranges that are too large to move. Only rows of tables wait: what the split itself writes goes on.
+ * Writes that come faster than the store can bear wait before they are proposed. Only rows of tables wait: what a split and
+ * the cluster itself write goes on.
  */
 import { tablesStart } from '../../encoding/index.ts';
 import { kvSettings, type BatchRequest } from '../../kv/index.ts';
@@ -11,13 +11,30 @@ import { type Store } from './store.ts';
 const waitMs = 10_000;
 
 /** Resolves when the batch may go on; undefined: at once. Whatever was known of the replica may have changed by then. */
-export function waitForSplit(
+export function waitForRoom(
   store: Store,
   replica: Replica,
   batch: BatchRequest,
-): Promise<boolean> | undefined {
+): Promise<unknown> | undefined {
   const key = firstRow(batch);
-  if (key === undefined) return undefined;
+  return key === undefined ? undefined : (waitForDisk(store) ?? waitForSplit(store, replica, key));
+}
+
+/**
+ * What is applied and not yet on disk stands in memory, and goes there in one piece: whoever writes faster than the disk
+ * takes it would need all memory, and the piece would be so large that the disk seemed to answer no more.
+ */
+function waitForDisk(store: Store): Promise<void> | undefined {
+  const room = store.engine.waitForRoom();
+  if (room !== undefined) store.counters.writesHeldBackByDisk++;
+  return room;
+}
+
+/**
+ * For a range that has grown far beyond its limit: whoever writes faster than ranges split would make ranges that are too
+ * large to move.
+ */
+function waitForSplit(store: Store, replica: Replica, key: Buffer): Promise<boolean> | undefined {
   const settings = store.deps.clusterSettings;
   const multiplier = settings.get(kvSettings.backpressureMultiplier);
   const { rangeMaxBytes } = store.deps.zoneConfigFor(key);

@@ -25,6 +25,7 @@ export interface StoreCounters {
   checkpoints: number;
   versionsCollected: number;
   writesHeldBack: number;
+  writesHeldBackByDisk: number;
   /** Batches of reads that a replica served without the lease. */
   followerReads: number;
   /** Parallel commits whose coordinator was silent: how they were found to have ended. */
@@ -60,6 +61,7 @@ export function newStoreCounters(): StoreCounters {
     checkpoints: 0,
     versionsCollected: 0,
     writesHeldBack: 0,
+    writesHeldBackByDisk: 0,
     followerReads: 0,
     txnsRecoveredCommitted: 0,
     txnsRecoveredAborted: 0,

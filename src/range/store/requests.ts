@@ -15,7 +15,7 @@ import {
 import { StorePoisonedError } from '../../storage/index.ts';
 import { nextKey } from '../../util/index.ts';
 import { executeAdmin } from '../replica/admin.ts';
-import { waitForSplit } from './backpressure.ts';
+import { waitForRoom } from './backpressure.ts';
 import { afterAllReplicas } from './remover.ts';
 import { type Store } from './store.ts';
 
@@ -62,7 +62,7 @@ function serve(store: Store, batch: BatchRequest, hasWaited: boolean): Promise<B
   }
   const stuck = batch.requests.every(isPlainRead) ? undefined : replica.stuck();
   if (stuck !== undefined) return refuse(store, stuck);
-  const room = hasWaited ? undefined : waitForSplit(store, replica, batch);
+  const room = hasWaited ? undefined : waitForRoom(store, replica, batch);
   return room === undefined ? replica.execute(batch) : room.then(() => serve(store, batch, true));
 }
 
