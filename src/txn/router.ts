@@ -421,6 +421,10 @@ export class Router {
           this.#cache.evict(entry);
           for (const fresh of error.ranges) this.#cache.insert(fresh);
           return { kind: 'moved', unserved: undefined };
+        case 'ambiguous-result':
+          // Whoever serves the range now knows what the former leaseholder has done of it: as if no answer had come.
+          if (isOnce(base, requests)) return answer;
+          continue;
         default:
           return answer;
       }
@@ -479,7 +483,7 @@ export class Router {
       requests,
     };
     if (replica.nodeId === nodeId && local !== undefined) return local.send(batch);
-    const once = base.once === true || isUnrepeatable(base.txn, requests);
+    const once = isOnce(base, requests);
     const timeoutMs = once
       ? (this.#options.commitTimeoutMs ?? 300_000)
       : (this.#options.callTimeoutMs ?? 60_000);
@@ -537,7 +541,8 @@ export class Router {
 }
 
 /** True when a second delivery could do something again, or could not tell what the first did. */
-function isUnrepeatable(txn: TxnMeta | undefined, requests: readonly KvRequest[]): boolean {
+function isOnce({ once, txn }: HeaderBase, requests: readonly KvRequest[]): boolean {
+  if (once === true) return true;
   return requests.some((request) => {
     switch (request.kind) {
       case 'end-txn':

@@ -70,6 +70,26 @@ for (const parallel of [true, false]) {
   }
 }
 
+it('an intent whose leaseholder does not know what became of it is laid down again', async () => {
+  const env = new VirtualEnv();
+  const cluster = new TestCluster(env, { splits: ['a', 'b', 'c'].map(key) });
+  const txn = cluster.db.begin({ isolation: 'read-committed' });
+  txn.beginStatement();
+  txn.put(key('a'), bytes('a1'));
+  txn.put(key('b'), bytes('b1'));
+  let lost = 0;
+  cluster.loseAnswer = () => lost++ < 2;
+  await withTime(env, txn.flush());
+  expect(lost).toBe(2);
+  txn.put(key('c'), bytes('c1'));
+  await withTime(env, txn.commit());
+  await withTime(env, cluster.db.settled());
+  for (const name of ['a', 'b', 'c']) {
+    const value = await withTime(env, cluster.db.readCurrent(key(name)));
+    expect(value?.toString()).toBe(`${name}1`);
+  }
+});
+
 for (const isolation of ['serializable', 'snapshot', 'read-committed'] as const) {
   it(`a write stays that its range has moved up for one behind it that was undone, ${isolation}`, async () => {
     const env = new VirtualEnv();
