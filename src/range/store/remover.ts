@@ -177,8 +177,12 @@ export class Remover {
     await store.opened;
     await store.checkpointer.runTwice();
     if (note.removeLog) await store.raftLog.remove(rangeId);
-    for (const part of note.span === undefined ? [] : this.#unowned(note.span)) {
-      for (const span of rangeSpans(part)) await store.engine.clear(span.start, span.end);
+    if (note.span !== undefined) {
+      for (const part of this.#unowned(note.span)) {
+        for (const span of rangeSpans(part)) await store.engine.clear(span.start, span.end);
+      }
+      // What comes back in a crash would be cleared by nobody without its note.
+      await store.engine.barrier();
     }
     if (this.#underWay(rangeId).at(-1) === removal) {
       store.engine.apply([{ key: rangeStateKey(rangeId, clearingName), value: undefined }]);

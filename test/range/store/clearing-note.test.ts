@@ -91,3 +91,33 @@ it('what a replayed split discards does not make a removal under way forget the 
   const later = store.remover.prepareDiscard(descriptor);
   expect(decodeClearing(must(later.write.value)).removeLog).toBe(false);
 });
+
+it('the note outlives what it tells to clear, whatever a crash takes back', async () => {
+  const cluster = await startCluster();
+  await change(cluster, { add: [], remove: [4] });
+  const { engine, store } = cluster.machine(4);
+  const noteKey = rangeStateKey(rangeId, clearingName);
+  const steps: string[] = [];
+  const clear = engine.clear.bind(engine);
+  vi.spyOn(engine, 'clear').mockImplementation((start, end) => {
+    steps.push('clear');
+    return clear(start, end);
+  });
+  const barrier = engine.barrier.bind(engine);
+  vi.spyOn(engine, 'barrier').mockImplementation(async () => {
+    await barrier();
+    steps.push('barrier');
+  });
+  const apply = engine.apply.bind(engine);
+  vi.spyOn(engine, 'apply').mockImplementation((writes) => {
+    if (writes.some(({ key, value }) => key.equals(noteKey) && value === undefined)) {
+      steps.push('forget');
+    }
+    apply(writes);
+  });
+  await cluster.time.settleOf(store.runQueues());
+  await cluster.time.run(2000);
+  const cleared = steps.lastIndexOf('clear');
+  expect(cleared).toBeGreaterThan(0);
+  expect(steps.slice(cleared, steps.indexOf('forget') + 1)).toEqual(['clear', 'barrier', 'forget']);
+});
