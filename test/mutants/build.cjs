@@ -22,9 +22,10 @@ exports.buildMutant = function buildMutant({ name, patches, script }) {
     const path = join(folder, patch.file);
     writeFileSync(path, patched(readFileSync(path, 'utf8'), patch));
   }
-  // A patch may leave an import unused: that is no error here.
+  // A patch may leave an import or a parameter unused: that is no error here.
   const tsc = join(root, 'node_modules', '.bin', 'tsc');
-  const args = ['-p', 'tsconfig.build.json', '--noUnusedLocals', 'false'];
+  const unused = ['--noUnusedLocals', 'false', '--noUnusedParameters', 'false'];
+  const args = ['-p', 'tsconfig.build.json', ...unused];
   const { status, stdout } = spawnSync(tsc, args, { cwd: folder, encoding: 'utf8' });
   if (status !== 0) throw new Error(`a mutant does not build:\n${stdout}`);
   return folder;
