@@ -33,6 +33,12 @@ export class DigestOutput implements ClientOutput {
     return (this.#hash ?? createHash('sha256')).update(this.#text).digest('base64');
   }
 
+  /** Instead of `digest`, for a statement that failed: of what was sent before, and of all that the client is told about it. */
+  failed({ code, message, fields }: SqlFailure): string | undefined {
+    this.#add(`error ${code} ${message} ${JSON.stringify(fields)}`);
+    return this.digest();
+  }
+
   get #isTooLong(): boolean {
     return this.#hashedLength > maxLength;
   }
@@ -120,11 +126,6 @@ export class DigestOutput implements ClientOutput {
   copyDone(): void {
     this.#out.copyDone();
   }
-}
-
-/** The digest of a statement that failed. */
-export function failureDigest({ code, message }: SqlFailure): string {
-  return `error ${code} ${message}`;
 }
 
 /** For runs whose answers nobody hears. */

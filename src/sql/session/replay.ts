@@ -1,5 +1,5 @@
 /** Runs the statements of a transaction that cannot commit again, in a new one, and compares what they say. */
-import { DigestOutput, failureDigest, silentOutput } from './answer-digest.ts';
+import { DigestOutput, silentOutput } from './answer-digest.ts';
 import { isRestartable, toSqlFailure } from './kv-errors.ts';
 import { type ReplayStep } from './replay-log.ts';
 import { type SessionTransaction } from './transaction.ts';
@@ -80,6 +80,6 @@ async function digestOf(port: ReplayPort, step: ReplayStep): Promise<string | un
     const failure = toSqlFailure(error);
     if (isAgain(error) || failure.code === sqlStates.queryCanceled) throw error;
     await port.transaction.fail();
-    return failureDigest(failure);
+    return out.failed(failure);
   }
 }

@@ -12,7 +12,7 @@ import { sleep } from '../../util/index.ts';
 import { type Txn } from '../../kv/index.ts';
 import { sqlError, type SqlFailure } from '../errors.ts';
 import { type Datum, type Row, timestampOfWall } from '../types/index.ts';
-import { DigestOutput, failureDigest } from './answer-digest.ts';
+import { DigestOutput } from './answer-digest.ts';
 import { type ClientOutput } from './client.ts';
 import { runChangefeed } from './changefeed.ts';
 import { refuseWrongClock } from './clock-check.ts';
@@ -129,7 +129,7 @@ export class StatementRunner {
         return;
       } catch (error) {
         if (!(await this.#mayRunAgain(statement, run.out, { error, attempt, mark }))) {
-          if (isLogged) note(failureDigest(toSqlFailure(error)));
+          if (out instanceof DigestOutput) note(out.failed(toSqlFailure(error)));
           throw error;
         }
         await this.pause(attempt);

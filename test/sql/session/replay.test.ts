@@ -69,6 +69,37 @@ describe('a commit that definitely failed', () => {
     },
   );
 
+  it('is told to the client when a failed statement would have said something else', async () => {
+    await run('alter table t add constraint low check (v < 50)');
+    await run('begin isolation level serializable; savepoint s');
+    expect(await run('update t set v = v + 100 where id = 1')).toEqual(['23514']);
+    await run('rollback to s');
+    await run('update t set v = 33 where id = 1', other);
+    expect(await run('update t set v = 7 where id = 2; commit')).toEqual(['UPDATE 1', '40001']);
+    expect(await run('select * from t')).toEqual(['1 33, 2 20']);
+  });
+
+  it('is told to the client when rows that came before a failure would be others', async () => {
+    await run('insert into t select i, i from generate_series(3, 5000) i');
+    await run('begin isolation level serializable; savepoint s');
+    // Some thousand rows have left by then.
+    const failed = await run('select id, v, 1 / (id - 4990) from t order by id');
+    expect(failed).toContain('22012');
+    await run('rollback to s');
+    await run('update t set v = 33 where id = 1', other);
+    expect(await run('update t set v = 7 where id = 2; commit')).toEqual(['UPDATE 1', '40001']);
+  });
+
+  it('is replayed with the plans of its statements, whatever settings have made of them since', async () => {
+    for (let i = 0; i < 2; i++) await run('update t set v = v + 1 where id = 1');
+    await run('begin; update t set v = v + 1 where id = 1');
+    await run("set local search_path = 'public', 'pg_catalog'");
+    await run('update t set v = v + 1 where id = 1');
+    failures = [retry];
+    expect(await run('commit')).toEqual(['COMMIT']);
+    expect(await run('select * from t')).toEqual(['1 14, 2 20']);
+  });
+
   it('is told to the client when an answer would be another one', async () => {
     await run('begin; select * from t where id = 2; update t set v = v + 1 where id = 1');
     await run('update t set v = 0 where id = 2', other);
