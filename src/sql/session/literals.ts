@@ -50,6 +50,9 @@ export function findLiterals(text: string): LiteralText | undefined {
       if (next === 39 || (next === 38 && text.charCodeAt(at + 1) === 39)) return undefined;
       continue;
     } else if (code === 39) {
+      // A string that goes on behind a line break is one constant.
+      const last = literals.at(-1);
+      if (last?.kind === 'string' && text.slice(last.end, at).trim() === '') return undefined;
       literal = stringAt(text, at);
     } else if (code === 34) {
       at = text.indexOf('"', at + 1) + 1;

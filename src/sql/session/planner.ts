@@ -7,6 +7,11 @@ import { type Session } from './session.ts';
 import { type ResultColumn } from './types.ts';
 import { upsertAsInsert } from './upsert.ts';
 
+/** The plan of a template is outdated: its literals may have to be read as other types. Nothing has been done. */
+export class OutdatedTemplate extends Error {
+  override readonly name = 'OutdatedTemplate';
+}
+
 export class StatementPlanner {
   readonly #session: Session;
   readonly #plans: PlanCache;
@@ -16,18 +21,23 @@ export class StatementPlanner {
     this.#plans = new PlanCache(session.services.limits.cachedPlans);
   }
 
-  /** The statement's plan, made anew when the catalog or a setting it depends on has changed. */
+  isCurrent({ plan, planEpoch }: PreparedStatement): boolean {
+    const { catalog, settings } = this.#session;
+    return plan?.catalogVersion === catalog.version && planEpoch === settings.planEpoch;
+  }
+
+  /**
+   * The statement's plan, made anew when the catalog or a setting it depends on has changed. Throws OutdatedTemplate instead
+   * for a template.
+   */
   async plan(statement: PreparedStatement): Promise<PreparedPlan> {
+    const known = statement.plan;
+    if (known !== undefined) {
+      if (this.isCurrent(statement)) return known;
+      if (statement.isTemplate) throw new OutdatedTemplate();
+    }
     const version = this.#session.catalog.version;
     const { planEpoch } = this.#session.settings;
-    const known = statement.plan;
-    if (
-      known !== undefined &&
-      known.catalogVersion === version &&
-      statement.planEpoch === planEpoch
-    ) {
-      return known;
-    }
     const plan = await this.#makePlan(statement, version, planEpoch);
     if (statement.isDescribed && !sameColumns(statement.columns, plan.columns)) {
       throw sqlError('featureNotSupported', 'cached plan must not change result type');

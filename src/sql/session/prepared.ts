@@ -24,6 +24,8 @@ export interface PreparedStatement {
   planEpoch: number;
   /** The columns were told to a client: they may not change any more. */
   isDescribed: boolean;
+  /** Its parameters stand for literals (`templates.ts`). */
+  isTemplate: boolean;
 }
 
 export interface Portal {
@@ -171,5 +173,6 @@ export function makeStatement(
     plan: undefined,
     planEpoch: 0,
     isDescribed: false,
+    isTemplate: false,
   };
 }

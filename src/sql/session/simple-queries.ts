@@ -7,6 +7,7 @@ import { type Datum } from '../types/index.ts';
 import { type ClientOutput, type ResultFormats } from './client.ts';
 import { findLiterals, type LiteralText } from './literals.ts';
 import { located, withoutPosition } from './located.ts';
+import { OutdatedTemplate } from './planner.ts';
 import { makeStatement, type PreparedStatement } from './prepared.ts';
 import { isAgain } from './replay.ts';
 import { type Run, type Session } from './session.ts';
@@ -49,6 +50,10 @@ export class SimpleQueries {
     const session = this.#session;
     const template = this.#templates.find(shape);
     if (template === undefined) return false;
+    if (!session.planner.isCurrent(template.statement)) {
+      this.#templates.outdate(shape);
+      return false;
+    }
     let params: Datum[] | undefined;
     try {
       session.runner.setClock();
@@ -65,6 +70,10 @@ export class SimpleQueries {
         true,
       );
     } catch (error) {
+      if (error instanceof OutdatedTemplate) {
+        this.#templates.outdate(shape);
+        return false;
+      }
       throw withoutPosition(error);
     }
     return true;

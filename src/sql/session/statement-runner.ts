@@ -20,6 +20,7 @@ import { runControl } from './control.ts';
 import { runCopy } from './copy/copy.ts';
 import { isStatementRetry, toSqlFailure } from './kv-errors.ts';
 import { type Past } from './past-reads.ts';
+import { OutdatedTemplate } from './planner.ts';
 import { type Portal, PortalRun, type PreparedStatement } from './prepared.ts';
 import { isAgain, replay } from './replay.ts';
 import { type RetryKind } from './retry-stats.ts';
@@ -122,12 +123,19 @@ export class StatementRunner {
       this.#session.output = out;
       const executed = this.#session.executedBy(statement);
       const note = (digest: string | undefined): void =>
-        transaction.log.add({ statement, params, formats, digest, executed });
+        transaction.log.add({
+          statement: asPrepared(statement),
+          params,
+          formats,
+          digest,
+          executed,
+        });
       try {
         await this.#runOnce(statement, { ...run, out }, false);
         if (out instanceof DigestOutput) note(out.digest());
         return;
       } catch (error) {
+        if (error instanceof OutdatedTemplate) throw error;
         if (!(await this.#mayRunAgain(statement, run.out, { error, attempt, mark }))) {
           if (out instanceof DigestOutput) note(out.failed(toSqlFailure(error)));
           throw error;
@@ -494,4 +502,9 @@ function writingName(node: Node): string {
     return 'SELECT FOR UPDATE';
   }
   return nodeName(node).replace(/Stmt$/, '').toUpperCase();
+}
+
+/** For a replay, which has the same parameters: a template stands for the statement it was made from. */
+function asPrepared(statement: PreparedStatement): PreparedStatement {
+  return statement.isTemplate ? { ...statement, isTemplate: false } : statement;
 }

@@ -16,6 +16,8 @@ import { makeStatement, type PreparedStatement } from './prepared.ts';
 interface TemplateParameter {
   readonly literal: number;
   readonly isNegative: boolean;
+  /** An operand of a comparison, not a value for a column. */
+  readonly isCompared: boolean;
 }
 
 export interface Template {
@@ -63,6 +65,11 @@ export class TemplateCache {
     this.#put(shape.key, { kind: 'refused' });
   }
 
+  /** Its parameters may have other types by now: to be made anew. */
+  outdate(shape: LiteralText): void {
+    this.#put(shape.key, { kind: 'seen' });
+  }
+
   #put(key: string, entry: Entry): void {
     this.#entries.delete(key);
     this.#entries.set(key, entry);
@@ -99,6 +106,7 @@ export function makeTemplate(parsed: ParsedStatement, shape: LiteralText): Templ
     { statement: { ...parsed.statement, node }, text: shape.key, offset: 0 },
     builder.types,
   );
+  statement.isTemplate = true;
   return {
     statement,
     parameters: builder.parameters,
@@ -171,7 +179,7 @@ class TemplateBuilder {
 
   /** A value that goes into a column: its type is the column's; inside arithmetic it is its own. */
   #value(node: Node): Node {
-    if ('A_Const' in node) return this.#parameter(node, 0);
+    if ('A_Const' in node) return this.#parameter(node, 0, false);
     if ('A_Expr' in node) return this.#arithmetic(node);
     return node;
   }
@@ -222,7 +230,7 @@ class TemplateBuilder {
   /** `type` 0: compared with a column, whose type it takes. */
   #operand(node: Node, type: 0 | undefined): Node {
     if ('A_Const' in node)
-      return type === undefined ? this.#typedNumber(node) : this.#parameter(node, type);
+      return type === undefined ? this.#typedNumber(node) : this.#parameter(node, type, true);
     if ('A_Expr' in node) return this.#arithmetic(node);
     return node;
   }
@@ -244,10 +252,10 @@ class TemplateBuilder {
 
   /** A number keeps the type it has as a literal: int4. Larger ones and decimals stay literals. */
   #typedNumber(node: Node & { A_Const: object }): Node {
-    return 'ival' in node.A_Const ? this.#parameter(node, oids.int4) : node;
+    return 'ival' in node.A_Const ? this.#parameter(node, oids.int4, false) : node;
   }
 
-  #parameter(node: Node, type: number): Node {
+  #parameter(node: Node, type: number, isCompared: boolean): Node {
     if (!('A_Const' in node) || node.A_Const.isnull === true || node.A_Const.boolval !== undefined)
       return node;
     const { location = 0, ival, fval } = node.A_Const;
@@ -255,7 +263,7 @@ class TemplateBuilder {
     const literal = this.#literals.findIndex(({ start }) => start >= location);
     const found = this.#literals[literal];
     if (found === undefined || (!isNegative && found.start !== location)) return node;
-    this.parameters.push({ literal, isNegative });
+    this.parameters.push({ literal, isNegative, isCompared });
     this.types.push(type);
     return { ParamRef: { number: this.parameters.length, location } };
   }
@@ -288,7 +296,7 @@ export function templateParams(
 ): Datum[] | undefined {
   const types = template.statement.parameterTypes;
   const params: Datum[] = [];
-  for (const [i, { literal, isNegative }] of template.parameters.entries()) {
+  for (const [i, { literal, isNegative, isCompared }] of template.parameters.entries()) {
     const found = literals[literal];
     const oid = types[i] ?? 0;
     if (found === undefined || oid === 0) return undefined;
@@ -304,6 +312,8 @@ export function templateParams(
       params.push(value);
     } else {
       if (typeOf(oid).category !== 'N') return undefined;
+      // As a literal it is compared as float8.
+      if (oid === oids.float4 && isCompared) return undefined;
       params.push(typeOps(oid).parse(text, -1, settings));
     }
   }
