@@ -350,7 +350,9 @@ export class StatementRunner {
   /** A statement takes its snapshot, or may write: what open portals have not read yet, they read first. */
   async beginStatement(txn: Txn, { mayWrite }: { readonly mayWrite: boolean }): Promise<void> {
     const disturbs = mayWrite || txn.meta.isolation === 'read-committed';
-    if (disturbs && this.#session.portals.size > 0) await this.#completePortals();
+    if (disturbs && this.#session.portals.size > 0) {
+      await this.#session.host.apart(() => this.#completePortals());
+    }
     this.#transaction.beginStatement(txn);
   }
 

@@ -84,6 +84,19 @@ export class AdvisoryLocks {
     this.#hasReleased = false;
   }
 
+  /** What `work` takes and gives up for the session is not the statement's: it stays when that is run again. */
+  async apart(work: () => Promise<void>): Promise<void> {
+    const taken = this.#taken;
+    const hasReleased = this.#hasReleased;
+    this.#taken = [];
+    try {
+      await work();
+    } finally {
+      this.#taken = taken;
+      this.#hasReleased = hasReleased;
+    }
+  }
+
   /** Before it is run again: false when it cannot be, since it has given up what others may have taken. */
   async undoStatement(): Promise<boolean> {
     if (this.#hasReleased) return false;

@@ -35,6 +35,8 @@ export interface SessionHost extends EvalHost {
   beginStatement(): void;
   /** Gives back what the statement has taken beyond its transaction, to run it again; false: it cannot be. */
   undoStatement(): Promise<boolean>;
+  /** What `work` takes is not the statement's. */
+  apart(work: () => Promise<void>): Promise<void>;
   /** The open transaction went back to a savepoint. */
   transactionRolledBack(): Promise<void>;
   /** The open transaction is over, one way or another. */
@@ -113,6 +115,7 @@ export function createEvalHost(inputs: EvalHostInputs): SessionHost {
     },
     beginStatement: () => locks.beginStatement(),
     undoStatement: () => locks.undoStatement(),
+    apart: (work) => locks.apart(work),
     transactionRolledBack: () => locks.transactionRolledBack(),
     transactionEnded: () => locks.transactionEnded(),
     holdsForBoth: (txn) => locks.isShared(txn),
