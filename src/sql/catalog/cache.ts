@@ -322,14 +322,20 @@ export class CatalogCache {
   /**
    * A hold on the newest copy; call it before the transaction begins, so that the catalog is never newer than the
    * data. `tables`: what the session may use without asking, see the file comment; kept by reference.
+   * `check` throws when there is nobody any more who waits for it: `lookAgain`.
    */
-  async pin(tablesAt: (snapshot: CatalogSnapshot) => Set<DescriptorId>): Promise<CatalogPin> {
+  async pin(
+    tablesAt: (snapshot: CatalogSnapshot) => Set<DescriptorId>,
+    check: () => void = () => {},
+  ): Promise<CatalogPin> {
     while (true) {
+      check();
       if (!this.#hasLease) await this.refresh();
       if (!this.#hasLease) await sleep(this.env, retryMs);
       const snapshot = this.#snapshot;
       const tables = tablesAt(snapshot);
       if (this.#hasLease && !this.#isBlocked(tables)) {
+        check();
         const pin: OpenPin = {
           id: `${this.nodeId}/${this.#nextId++}`,
           snapshot,
@@ -351,18 +357,31 @@ export class CatalogCache {
   /**
    * The pin's transaction is about to use a table: waits while a change of it commits. Throws 40001 when
    * the pinned version of the table is no longer the one in use. `isNewest`: the caller holds the lock of
-   * the catalog version and looks at the newest descriptors, not at the pinned ones.
+   * the catalog version and looks at the newest descriptors, not at the pinned ones. `check`: as of `pin`.
    */
-  async use(pin: CatalogPin, id: DescriptorId, isNewest: boolean): Promise<void> {
+  async use(
+    pin: CatalogPin,
+    id: DescriptorId,
+    isNewest: boolean,
+    check: () => void = () => {},
+  ): Promise<void> {
     const { tables, newest } = pin as OpenPin;
     if (tables.has(id) || (isNewest && newest.has(id)) || !this.#pins.has(pin as OpenPin)) return;
-    while (this.#isBlocked(new Set([id]))) await this.#change();
+    while (this.#isBlocked(new Set([id]))) {
+      check();
+      await this.#change();
+    }
     if (!isNewest && this.#snapshot !== pin.snapshot) {
       const pinned = pin.snapshot.byId(id);
       const now = this.#snapshot.byId(id);
       if (pinned !== undefined && now?.version !== pinned.version) throw changedMeanwhile();
     }
     (isNewest ? newest : tables).add(id);
+  }
+
+  /** Somebody who may be waiting here was cancelled. */
+  lookAgain(): void {
+    this.#wake();
   }
 
   /** Called before a transaction commits. Throws 40001 when its view of the catalog is no longer valid. */

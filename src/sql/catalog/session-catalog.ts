@@ -59,6 +59,8 @@ export interface SessionCatalogOptions {
   readonly currentUser: () => string;
   /** The table that a SHOW statement is in FROM. */
   readonly showTable: (text: string) => VirtualTable;
+  /** Throws 57014 when the statement was cancelled. */
+  readonly checkCanceled: () => void;
 }
 
 export class SessionCatalog implements Catalog {
@@ -85,7 +87,8 @@ export class SessionCatalog implements Catalog {
 
   async begin(): Promise<void> {
     await this.finish();
-    this.#pin = await this.cache.pin((snapshot) => this.#resolvedAt(snapshot));
+    const { checkCanceled } = this.#options;
+    this.#pin = await this.cache.pin((snapshot) => this.#resolvedAt(snapshot), checkCanceled);
   }
 
   #resolvedAt(snapshot: CatalogSnapshot): Set<DescriptorId> {
@@ -303,7 +306,10 @@ export class SessionCatalog implements Catalog {
   async #use(id: DescriptorId): Promise<void> {
     if (this.#historical !== undefined) return;
     const pin = this.#pin;
-    if (pin !== undefined) await this.cache.use(pin, id, this.#writer !== undefined);
+    const { checkCanceled } = this.#options;
+    if (pin !== undefined) {
+      await this.cache.use(pin, id, this.#writer !== undefined, checkCanceled);
+    }
     // What is planned outside of transactions is used by one that pins the same version, without being asked for again.
     else this.#resolvedAt(this.snapshot).add(id);
   }

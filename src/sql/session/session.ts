@@ -106,6 +106,7 @@ export class Session {
       searchPath: () => this.settings.searchPath,
       currentUser: () => this.identity.currentUser,
       showTable: (text) => showTable(this, text),
+      checkCanceled: () => this.checkCanceled(),
     });
     this.transaction = new SessionTransaction({
       env: services.env,
@@ -381,6 +382,7 @@ export class Session {
     out.beginResult(run.result.columns, portal.formats, false);
     const wait = out.rows(rows);
     if (wait !== undefined) await wait;
+    this.checkCanceled();
     if (rows.length === maxRows) {
       out.suspended();
       return;
@@ -477,11 +479,12 @@ export class Session {
 
   /** Stops the statement that runs now, if any. */
   cancel(reason: 'user' | 'timeout' | 'closed' = 'user'): void {
-    if (!this.#isRunning || this.#cancelReason !== undefined) return;
+    if (!this.#isRunning || (this.#cancelReason !== undefined && reason !== 'closed')) return;
     this.#cancelReason = reason;
     // What a savepoint saves goes on behind ROLLBACK TO.
     if (reason === 'closed') this.transaction.txn?.cancel();
     else this.transaction.txn?.cancelStatement();
+    this.catalog.cache.lookAgain();
     this.onCancel?.();
   }
 

@@ -233,6 +233,8 @@ export class StatementRunner {
         return;
     }
     if (alone) await this.commit();
+    // What has come too late for the statement is not left to the next one.
+    else this.#session.checkCanceled();
     out.complete(tag);
   }
 

@@ -158,6 +158,30 @@ describe('catalog cache', () => {
       expect(insert.ms).toBeLessThan(10_100);
     });
 
+    it('is not waited for by who is cancelled', async () => {
+      const { cluster } = await raised();
+      const cache = cacheOf(cluster, 1);
+      const ids = [...cache.current.data.descriptors.values()].map(({ id }) => id);
+      let isCanceled = false;
+      const check = (): void => {
+        if (isCanceled) throw new Error('cancelled');
+      };
+      const free = await cache.pin(() => new Set());
+      const waits = [
+        cache.pin(() => new Set(ids), check),
+        ...ids.map((id) => cache.use(free, id, false, check)),
+      ];
+      const ends = Promise.allSettled(waits);
+      isCanceled = true;
+      cache.lookAgain();
+      const stopped = await timed(cluster, ends);
+      expect(stopped.ms).toBeLessThan(10);
+      expect(stopped.value.map(({ status }) => status)).toContain('rejected');
+      expect(stopped.value[0]).toMatchObject({ reason: { message: 'cancelled' } });
+      expect(stopped.value.filter(({ status }) => status === 'rejected')).toHaveLength(2);
+      cache.release(free);
+    });
+
     it('falls when nothing is heard of its coordinator, which does not commit any more', async () => {
       const { cluster, user, change } = await raised();
       cluster.board.away.add(asNodeId(1));

@@ -173,6 +173,7 @@ export class TestSession {
       showTable: (text) => {
         throw new Error(`no SHOW here: ${text}`);
       },
+      checkCanceled: () => {},
     });
     this.host = createEvalHost({
       catalog: this.catalog,
