@@ -536,6 +536,11 @@ export class Connection implements OutputPort {
   #send(): void {
     if (this.buffer.at === 0) return;
     this.sentBytes += this.buffer.at;
+    if (this.#state === 'closed') {
+      // Nobody would say that there is room again: what still runs says the rest to nobody.
+      this.buffer.rewind(0);
+      return;
+    }
     if (this.#options.port.write(this.buffer.take()) || this.#full !== undefined) return;
     let resolve = (): void => {};
     const promise = new Promise<void>((done) => {

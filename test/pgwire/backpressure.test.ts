@@ -2,10 +2,12 @@
 import { expect, it } from 'vitest';
 import {
   Connection,
+  type ConnectionLimits,
+  type ConnectionPort,
   defaultConnectionLimits,
   insecureAuthenticator,
 } from '../../src/pgwire/index.ts';
-import { startService } from './server.ts';
+import { startService, type TestService } from './server.ts';
 import { encodeLine } from './wire-client.ts';
 
 const noKey = (): { pid: number; secret: number } => ({ pid: 0, secret: 0 });
@@ -13,28 +15,34 @@ const turns = async (count: number): Promise<void> => {
   for (let i = 0; i < count; i++) await new Promise(setImmediate);
 };
 
+function connect(
+  { env, service }: TestService,
+  port: Partial<ConnectionPort>,
+  limits: Partial<ConnectionLimits> = {},
+): Connection {
+  const connection = new Connection({
+    env,
+    service,
+    authenticator: insecureAuthenticator,
+    limits: { ...defaultConnectionLimits, ...limits },
+    forwardCancel: undefined,
+    port: { write: () => true, pause: () => {}, resume: () => {}, end: () => {}, ...port },
+  });
+  connection.receive(encodeLine('Startup user=root database=defaultdb', noKey));
+  return connection;
+}
+
 it('a statement waits while the client does not take its rows', async () => {
   const service = await startService();
   let sent = 0;
   let isFull = false;
-  const connection = new Connection({
-    env: service.env,
-    service: service.service,
-    authenticator: insecureAuthenticator,
-    limits: defaultConnectionLimits,
-    forwardCancel: undefined,
-    port: {
-      write: (bytes) => {
-        sent += bytes.length;
-        isFull = sent > 100_000;
-        return !isFull;
-      },
-      pause: () => {},
-      resume: () => {},
-      end: () => {},
+  const connection = connect(service, {
+    write: (bytes) => {
+      sent += bytes.length;
+      isFull = sent > 100_000;
+      return !isFull;
     },
   });
-  connection.receive(encodeLine('Startup user=root database=defaultdb', noKey));
   connection.receive(encodeLine('Query select i from generate_series(1, 1000000) i', noKey));
   while (!isFull) await new Promise(setImmediate);
   const before = sent;
@@ -47,19 +55,39 @@ it('a statement waits while the client does not take its rows', async () => {
   await service.stop();
 });
 
+it.each([
+  ['rows', "select repeat('x', 2000) from generate_series(1, 300)"],
+  ['COPY data', "copy (select repeat('x', 2000) from generate_series(1, 300)) to stdout"],
+])('a statement ends whose client goes while it is behind with its %s', async (_what, sql) => {
+  const service = await startService();
+  let writes = 0;
+  let isFull = false;
+  const connection = connect(service, {
+    write: (bytes) => {
+      writes++;
+      isFull = bytes.length > 50_000;
+      return !isFull;
+    },
+  });
+  connection.receive(encodeLine(`Query begin; ${sql}`, noKey));
+  while (!isFull) await new Promise(setImmediate);
+  const before = writes;
+  connection.close();
+  // Its transaction, and with that its locks, go with the session.
+  while (service.service.sessionCount > 0) await new Promise(setImmediate);
+  expect(writes).toBe(before);
+  await service.stop();
+});
+
 it('the socket is not read while much input waits behind a statement', async () => {
   const service = await startService();
   let paused = 0;
   let resumed = 0;
-  const connection = new Connection({
-    env: service.env,
-    service: service.service,
-    authenticator: insecureAuthenticator,
-    limits: { ...defaultConnectionLimits, pendingBytes: 1000 },
-    forwardCancel: undefined,
-    port: { write: () => true, pause: () => paused++, resume: () => resumed++, end: () => {} },
-  });
-  connection.receive(encodeLine('Startup user=root database=defaultdb', noKey));
+  const connection = connect(
+    service,
+    { pause: () => paused++, resume: () => resumed++ },
+    { pendingBytes: 1000 },
+  );
   connection.receive(encodeLine('Query select i from generate_series(1, 5000) i', noKey));
   for (let i = 0; i < 100; i++) connection.receive(encodeLine('Query select 1', noKey));
   expect(paused).toBe(1);
