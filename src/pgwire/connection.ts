@@ -324,12 +324,15 @@ export class Connection implements OutputPort {
     return this.#reader;
   }
 
-  /** Resolves when more bytes have come. Throws when the connection ends. */
+  /** Resolves when more bytes have come. Throws when the connection ends, or has ended. */
   async #moreInput(): Promise<void> {
-    this.#resume();
-    await new Promise<void>((resolve) => {
-      this.#wakeUp = resolve;
-    });
+    // Whoever ended it has woken those who waited; nobody comes for who waits now.
+    if (!this.#isClosed()) {
+      this.#resume();
+      await new Promise<void>((resolve) => {
+        this.#wakeUp = resolve;
+      });
+    }
     if (this.#isClosed())
       throw sqlError('connectionFailure', 'the client has closed the connection');
   }

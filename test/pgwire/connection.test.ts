@@ -79,6 +79,19 @@ describe('a client that does not go on is sent away', () => {
     expect(connection.isClosed).toBe(false);
     connection.close();
   });
+
+  it('when it goes before it is asked for its password', async () => {
+    const asked: unknown[] = [];
+    const { connection } = connect({
+      async authenticate(_request, exchange) {
+        connection.close();
+        asked.push(await exchange.receive().catch((error: unknown) => error));
+      },
+    });
+    connection.receive(Buffer.from(startup));
+    while (asked.length === 0) await new Promise(setImmediate);
+    expect(asked).toMatchObject([{ code: '08006' }]);
+  });
 });
 
 it.each([
@@ -111,4 +124,21 @@ it('a serialization failure counts once', async () => {
   const { failedStatements, retryErrors } = running.service.services.counters;
   expect({ failedStatements, retryErrors }).toEqual({ failedStatements: 1, retryErrors: 1 });
   client.connection.close();
+});
+
+it('a COPY ends whose client goes before the data are asked for', async () => {
+  const client = new WireClient(running);
+  await client.send(startup);
+  await client.until(['ReadyForQuery']);
+  await client.send(encodeLine('Query create table t (id int primary key)', noKey));
+  await client.until(['ReadyForQuery']);
+  const { catalog } = client.connection.session ?? expect.fail('no session');
+  const find = catalog.findRelation.bind(catalog);
+  catalog.findRelation = async (name) => {
+    client.connection.close();
+    return find(name);
+  };
+  await client.send(encodeLine('Query copy t from stdin', noKey));
+  while (running.service.sessionCount > 0) await new Promise(setImmediate);
+  expect(client.take()).toEqual([]);
 });
