@@ -108,7 +108,8 @@ export class SimpleQueries {
 
   /**
    * Several statements in one message are one implicit transaction, cut by transaction statements among
-   * them (PostgreSQL 55.2.2.1). Such a part is run again as a whole if it has to restart, unless something it did stays.
+   * them (PostgreSQL 55.2.2.1). Such a part is run again as a whole if it has to restart, unless something it did stays
+   * or it took data from the client.
    */
   async #runSeveral(statements: readonly ParsedStatement[], out: ClientOutput): Promise<void> {
     const session = this.#session;
@@ -126,6 +127,8 @@ export class SimpleQueries {
         begun = { at: i, mark: out.mark() };
         outlivesRollback = false;
       } else if (before === 'explicit') begun = undefined;
+      // What was taken from the client is gone, also when nothing of it stays.
+      outlivesRollback ||= isCopyFrom(parsed);
       const run: Run = { params: noParams, formats: textFormats, describe: true, out };
       try {
         await session.runner.run(adHoc(parsed), run, isLast && before === 'idle');
@@ -155,4 +158,12 @@ export class SimpleQueries {
 
 function adHoc(parsed: ParsedStatement): PreparedStatement {
   return makeStatement('', parsed.text, parsed, []);
+}
+
+function isCopyFrom({ statement }: ParsedStatement): boolean {
+  return (
+    statement.kind === 'postgres' &&
+    'CopyStmt' in statement.node &&
+    statement.node.CopyStmt.is_from === true
+  );
 }
