@@ -90,6 +90,8 @@ export class Connection implements OutputPort {
   #isPumping = false;
   #isPaused = false;
   #isFlushScheduled = false;
+  /** What the client is told when it has finished. */
+  #retiring: SqlFailure | undefined;
   /** The port said it has enough; resolved by `drained`. */
   #full: { promise: Promise<void>; resolve: () => void } | undefined;
   /** Somebody inside a message waits for the next one. */
@@ -163,6 +165,20 @@ export class Connection implements OutputPort {
     this.close();
   }
 
+  /** Ends the connection like `terminate`, but not before what runs and what is open has come to its end. */
+  retire(failure: SqlFailure): void {
+    this.#retiring = failure;
+    if (this.#session === undefined || (!this.#isPumping && !this.#isInTransaction())) {
+      this.terminate(failure);
+    }
+  }
+
+  /** The client has statements that count only with a COMMIT, or a Sync, that it has not sent yet. A failed block has none. */
+  #isInTransaction(): boolean {
+    const session = this.#session;
+    return session?.status === 'T' || session?.transaction.state === 'implicit';
+  }
+
   async #release(): Promise<void> {
     const session = this.#session;
     this.#session = undefined;
@@ -186,6 +202,10 @@ export class Connection implements OutputPort {
     this.#isPumping = false;
     if (this.#isClosed()) {
       await this.#release();
+      return;
+    }
+    if (this.#retiring !== undefined && !this.#isInTransaction()) {
+      this.terminate(this.#retiring);
       return;
     }
     this.#send();

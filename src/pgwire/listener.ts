@@ -1,6 +1,6 @@
 /** Connects sockets to connections. The listening socket itself is made in `cli`. */
 import { type Env } from '../util/index.ts';
-import { sqlError, type SqlService } from '../sql/index.ts';
+import { sqlError, type SqlFailure, type SqlService } from '../sql/index.ts';
 import { type Authenticator, insecureAuthenticator } from './authenticator.ts';
 import { Connection, type ConnectionLimits, defaultConnectionLimits } from './connection.ts';
 
@@ -79,25 +79,19 @@ export class PgListener {
     return this.#connections.size;
   }
 
-  /** Tells idle clients that the node goes away and lets the others finish what they run. */
+  /** Tells idle clients that the node goes away, and the others when what they run or have open is done. */
   drain(): void {
     this.#options.service.drain();
-    for (const connection of this.#connections) {
-      if (connection.session?.status !== 'T') {
-        connection.terminate(
-          sqlError('adminShutdown', 'terminating connection due to administrator command'),
-        );
-      }
-    }
+    for (const connection of this.#connections) connection.retire(shutdown());
   }
 
   /** Ends all connections. */
   close(): void {
     this.#options.service.drain();
-    for (const connection of this.#connections) {
-      connection.terminate(
-        sqlError('adminShutdown', 'terminating connection due to administrator command'),
-      );
-    }
+    for (const connection of this.#connections) connection.terminate(shutdown());
   }
+}
+
+function shutdown(): SqlFailure {
+  return sqlError('adminShutdown', 'terminating connection due to administrator command');
 }

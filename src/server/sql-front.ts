@@ -48,7 +48,7 @@ export interface SqlFront {
   /** New connections are refused. */
   drain(): void;
   readonly connectionCount: number;
-  /** New connections are refused, idle ones are closed, running transactions get a moment to end. */
+  /** New connections are refused, idle ones are closed, running statements and transactions get a moment to end. */
   stop(): Promise<void>;
   /** Counters, and gauges whose names begin with `open`. */
   metrics(): Readonly<Record<string, number>>;
@@ -67,7 +67,7 @@ export interface SqlFront {
 }
 
 const cancelTimeoutMs = 2_000;
-/** How long running transactions may go on when the node stops. */
+/** How long running statements and transactions may go on when the node stops. */
 const graceMs = 500;
 const gracePollMs = 20;
 /** How long the node may take to say goodbye. */

@@ -37,6 +37,22 @@ describe('node-postgres', () => {
     await client.end();
   });
 
+  it('finishes what it runs when the node is drained, and is told why it has to go', async () => {
+    const own = await startServer();
+    const client = new pg.Client({ ...address, port: own.port });
+    const goodbye = new Promise((resolve) => client.on('error', resolve));
+    await client.connect();
+    const rows = client.query({
+      text: 'select i from generate_series(1, 3000) i',
+      rowMode: 'array',
+    });
+    while (own.service.services.counters.statements === 0) await new Promise(setImmediate);
+    own.listener.drain();
+    expect((await rows).rows).toHaveLength(3000);
+    expect(await goodbye).toMatchObject({ severity: 'FATAL', code: '57P01' });
+    await own.stop();
+  });
+
   it('queries, parameters, types', async () => {
     const client = await connect();
     const { rows, fields } = await client.query(

@@ -6,6 +6,7 @@ import {
   defaultConnectionLimits,
   insecureAuthenticator,
 } from '../../src/pgwire/index.ts';
+import { sqlError } from '../../src/sql/index.ts';
 import { startService, type TestService } from './server.ts';
 import { encodeLine, WireClient } from './wire-client.ts';
 
@@ -141,4 +142,73 @@ it('a COPY ends whose client goes before the data are asked for', async () => {
   await client.send(encodeLine('Query copy t from stdin', noKey));
   while (running.service.sessionCount > 0) await new Promise(setImmediate);
   expect(client.take()).toEqual([]);
+});
+
+describe('a client of a node that goes away', () => {
+  const goodbye = [
+    'Error FATAL 57P01 terminating connection due to administrator command',
+    'closed',
+  ];
+  const leave = sqlError('adminShutdown', 'terminating connection due to administrator command');
+  const bytes = (lines: readonly string[]): Buffer =>
+    Buffer.concat(lines.map((line) => encodeLine(line, noKey)));
+  const open = async (): Promise<WireClient> => {
+    const client = new WireClient(running);
+    await client.send(startup);
+    await client.until(['ReadyForQuery']);
+    return client;
+  };
+
+  it('is told at once when it is idle, or has a failed block', async () => {
+    const idle = await open();
+    idle.connection.retire(leave);
+    expect(await idle.until(['closed'])).toEqual(goodbye);
+    const failed = await open();
+    await failed.send(encodeLine('Query begin; select 1 / 0', noKey));
+    await failed.until(['ReadyForQuery']);
+    failed.connection.retire(leave);
+    expect(await failed.until(['closed'])).toEqual(goodbye);
+  });
+
+  it.each([
+    [
+      'its statement',
+      ['Query select pg_advisory_lock(1) is null'],
+      [],
+      ['RowDescription ?column?:16', 'DataRow f', 'CommandComplete SELECT 1', 'ReadyForQuery I'],
+    ],
+    [
+      'its COPY',
+      ['Query copy t from stdin'],
+      ['CopyData 1\\n', 'CopyDone'],
+      ['CopyIn columns=1 format=0', 'CommandComplete COPY 1', 'ReadyForQuery I'],
+    ],
+    [
+      'its pipeline',
+      ['Parse | insert into t values (1) |', 'Bind | | |', 'Execute', 'Flush'],
+      ['Sync'],
+      ['ParseComplete', 'BindComplete', 'CommandComplete INSERT 0 1', 'ReadyForQuery I'],
+    ],
+    [
+      'its block',
+      ['Query begin'],
+      ['Query commit'],
+      ['CommandComplete BEGIN', 'ReadyForQuery T', 'CommandComplete COMMIT', 'ReadyForQuery I'],
+    ],
+  ])('may finish %s', async (_what, first, rest, said) => {
+    const other = await open();
+    await other.send(
+      encodeLine('Query create table t (id int primary key); select pg_advisory_lock(1)', noKey),
+    );
+    await other.until(['ReadyForQuery']);
+    const client = await open();
+    await client.send(bytes(first));
+    client.connection.retire(leave);
+    for (let i = 0; i < 100; i++) await new Promise(setImmediate);
+    expect(client.isEnded).toBe(false);
+    other.connection.close();
+    await client.send(bytes(rest));
+    expect(await client.until(['closed'])).toEqual([...said, ...goodbye]);
+    while (running.service.sessionCount > 0) await new Promise(setImmediate);
+  });
 });
