@@ -18,6 +18,7 @@ export interface SocketLike {
   pause(): unknown;
   resume(): unknown;
   setNoDelay?(on: boolean): unknown;
+  setKeepAlive?(on: boolean, idleMs: number): unknown;
 }
 
 export interface PgListenerOptions {
@@ -28,6 +29,9 @@ export interface PgListenerOptions {
   readonly maxConnections?: number;
   readonly forwardCancel?: (pid: number, secret: number) => void;
 }
+
+/** After how long a silence the machine of a client is asked whether it is still there: it may hold locks. */
+const keepaliveMs = 60_000;
 
 export class PgListener {
   readonly #options: PgListenerOptions;
@@ -45,6 +49,7 @@ export class PgListener {
       return;
     }
     socket.setNoDelay?.(true);
+    socket.setKeepAlive?.(true, keepaliveMs);
     const { remoteAddress: host, remotePort: port } = socket;
     const connection = new Connection({
       env,
