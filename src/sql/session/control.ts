@@ -108,8 +108,7 @@ function setVariable(session: Session, node: VariableSetStmt, asOf: Node | undef
 }
 
 function assign(session: Session, name: string, value: string | undefined, isLocal: boolean): void {
-  const { transaction } = session;
-  if (isLocal && transaction.state !== 'explicit') {
+  if (isLocal && !session.isInBlock) {
     session.notice('WARNING', '25P01', 'SET LOCAL can only be used in transaction blocks');
   }
   switch (name.toLowerCase()) {
@@ -131,10 +130,11 @@ export function setSetting(
   value: string | undefined,
   isLocal: boolean,
 ): void {
-  const { settings } = session;
+  const { settings, transaction } = session;
   const lower = name.toLowerCase();
   if (transactionModes.has(lower)) {
     const wanted = value ?? settings.get(`default_${lower}`) ?? '';
+    transaction.log.setsModes = true;
     applyMode(session, lower, settings.canonical(lower, wanted));
   } else {
     settings.set(name, value, isLocal);
@@ -153,14 +153,14 @@ function setMulti(
 ): void {
   switch (name) {
     case 'TRANSACTION':
-      if (session.transaction.state !== 'explicit') {
+      if (!session.isInBlock) {
         session.notice(
           'WARNING',
           '25P01',
           'SET TRANSACTION can only be used in transaction blocks',
         );
-        return;
       }
+      session.transaction.log.setsModes = true;
       applyModes(session, args);
       if (asOf !== undefined) session.transaction.readAsOf(session.past.ofBlock(asOf));
       return;
@@ -221,7 +221,7 @@ export function textColumn(name: string): ResultColumn {
 async function discard(session: Session, target: string): Promise<string> {
   switch (target) {
     case 'DISCARD_ALL':
-      if (session.transaction.state === 'explicit') {
+      if (session.isInBlock) {
         throw sqlError('activeSqlTransaction', 'DISCARD ALL cannot run inside a transaction block');
       }
       await session.closePortals();
@@ -243,7 +243,7 @@ async function discard(session: Session, target: string): Promise<string> {
 
 /** Serializable transactions need no table locks: accepted, so that tools that take them go on. */
 function lockTable(session: Session): string {
-  if (session.transaction.state !== 'explicit') {
+  if (!session.isInBlock) {
     throw sqlError('noActiveSqlTransaction', 'LOCK TABLE can only be used in transaction blocks');
   }
   return 'LOCK TABLE';

@@ -20,7 +20,7 @@ export async function declareCursor(
   text: string,
 ): Promise<string> {
   const { portalname: name = '', query, options = 0 } = node;
-  if (session.transaction.state !== 'explicit') {
+  if (!session.isInBlock) {
     throw sqlError(
       'noActiveSqlTransaction',
       'DECLARE CURSOR can only be used in transaction blocks',

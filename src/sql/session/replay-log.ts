@@ -50,6 +50,8 @@ export class ReplayLog {
   refused: string | undefined;
   /** Something was done that a rollback does not take back: the statements since the beginning cannot be run anew on their own. */
   outlivesRollback = false;
+  /** A statement has said how the transaction runs, beside BEGIN. */
+  setsModes = false;
   /** How the transaction began; undefined before its first statement, and for statements that stand alone. */
   modes: TransactionModes | undefined;
 
@@ -109,11 +111,15 @@ export class ReplayLog {
 
   /** A BEGIN behind other statements says how all of them run: no query has been among them. */
   beginAs(modes: TransactionModes): void {
-    if (this.modes !== undefined) this.modes = modes;
+    if (this.modes === undefined) return;
+    this.modes = modes;
+    // It would be run again under the modes of BEGIN, and change them.
+    if (this.setsModes) this.refuse('BEGIN stood behind SET TRANSACTION');
   }
 
   clear(): void {
     this.outlivesRollback = false;
+    this.setsModes = false;
     if (this.modes === undefined && this.refused === undefined) return;
     this.modes = undefined;
     this.refused = undefined;

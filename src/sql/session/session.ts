@@ -168,6 +168,11 @@ export class Session {
       : this.transaction.modes;
   }
 
+  /** In a block: that of BEGIN, or that of a message with several statements. A pipeline is none. */
+  get isInBlock(): boolean {
+    return this.transaction.state === 'explicit' || this.#simple.runsSeveral;
+  }
+
   get isRunning(): boolean {
     return this.#isRunning;
   }

@@ -19,6 +19,8 @@ const textFormats: ResultFormats = [];
 export class SimpleQueries {
   readonly #session: Session;
   readonly #templates: TemplateCache;
+  /** The message has several statements, which PostgreSQL takes for a block. */
+  runsSeveral = false;
 
   constructor(session: Session) {
     this.#session = session;
@@ -37,7 +39,12 @@ export class SimpleQueries {
         await this.#addTemplate(statements[0], shape);
       }
     } else {
-      await this.#runSeveral(statements, out);
+      this.runsSeveral = true;
+      try {
+        await this.#runSeveral(statements, out);
+      } finally {
+        this.runsSeveral = false;
+      }
     }
   }
 

@@ -141,6 +141,22 @@ describe('a commit that definitely failed', () => {
     expect(await run('show extra_float_digits; show transaction_read_only')).toEqual(['1', 'off']);
   });
 
+  it('is replayed with the modes of a block in one message, unless BEGIN changes them', async () => {
+    failures = [retry];
+    expect(
+      await run(
+        'set transaction isolation level serializable; update t set v = 11 where id = 1; show transaction_isolation; commit',
+      ),
+    ).toEqual(['SET', 'UPDATE 1', 'serializable', 'COMMIT']);
+    expect(counters()).toEqual({ replays: 1, replaysRefused: 0, retryErrors: 0 });
+    await run(
+      'set transaction isolation level read committed; begin isolation level serializable; update t set v = 12 where id = 1',
+    );
+    failures = [retry];
+    expect(await run('commit')).toEqual(['40001']);
+    expect(counters()).toEqual({ replays: 1, replaysRefused: 1, retryErrors: 1 });
+  });
+
   it('keeps the time of the transaction', async () => {
     await run('create table times (at timestamptz primary key)');
     const [, before] = await run('begin; select now(); insert into times values (now())');
