@@ -72,10 +72,12 @@ function begin(session: Session, node: TransactionStmt, asOf: Node | undefined):
   if (transaction.state === 'explicit') {
     session.notice('WARNING', '25001', 'there is already a transaction in progress');
   } else {
-    transaction.open('explicit');
+    transaction.open('implicit');
   }
   applyModes(session, node.options ?? []);
   if (at !== undefined) transaction.readAsOf(at);
+  // One that fails leaves no block behind.
+  transaction.open('explicit');
   transaction.log.beginAs(transaction.modes);
 }
 
