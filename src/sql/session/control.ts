@@ -229,12 +229,14 @@ async function discard(session: Session, target: string): Promise<string> {
       session.settings.resetAll();
       setRole(session, undefined, false);
       session.forgetPlans();
+      session.host.forgetSequences();
       await session.host.close();
       return 'DISCARD ALL';
     case 'DISCARD_PLANS':
       session.forgetPlans();
       return 'DISCARD PLANS';
     case 'DISCARD_SEQUENCES':
+      session.host.forgetSequences();
       return 'DISCARD SEQUENCES';
     default:
       return 'DISCARD TEMP';

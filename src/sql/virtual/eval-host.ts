@@ -27,6 +27,8 @@ export interface SessionHost extends EvalHost {
   uniqueRowId(): bigint;
   /** The name of a value of regclass, regproc, ... for output; undefined when there is none. */
   nameOf(typeOid: number, value: number): string | undefined;
+  /** currval() and lastval() are not defined any more. */
+  forgetSequences(): void;
   /** Gives back what the session holds beyond its transactions (advisory locks); DISCARD ALL and the session's end. */
   close(): Promise<void>;
   /** Of the session's locks: they wait while the transaction of its statements does. */
@@ -108,6 +110,10 @@ export function createEvalHost(inputs: EvalHostInputs): SessionHost {
     nameOf: (typeOid, value) => {
       const kind = regKinds.get(typeOid);
       return kind === undefined ? undefined : lookupName(catalog, kind, value);
+    },
+    forgetSequences: () => {
+      current.clear();
+      last = undefined;
     },
     close: () => locks.releaseAll(),
     get ownTransactions() {
