@@ -38,7 +38,7 @@ export {
   subzoneOf,
 } from './partitions.ts';
 export type { Subzone } from './partitions.ts';
-export { holdsPrivilege, rolesOf } from './privileges.ts';
+export { holdsPrivilege, isSuperuser, mayActAs, rolesOf } from './privileges.ts';
 export { quoteIdentifier, quoteList, quoteLiteral } from './quote.ts';
 export { defaultRoleOptions } from './roles.ts';
 export type { Role, RoleMembership, RoleOptions } from './roles.ts';

@@ -11,6 +11,16 @@ export function rolesOf({ data }: CatalogSnapshot, user: string): Set<string> {
   return roles;
 }
 
+export function isSuperuser({ data }: CatalogSnapshot, user: string): boolean {
+  return data.roles.get(user)?.options.superuser === true;
+}
+
+/** SET ROLE: as one of its own roles, a superuser as any. False for a role that does not exist. */
+export function mayActAs(snapshot: CatalogSnapshot, user: string, role: string): boolean {
+  if (!snapshot.data.roles.has(role)) return false;
+  return isSuperuser(snapshot, user) || rolesOf(snapshot, user).has(role);
+}
+
 /** By ownership or a grant. `privilege`: its SQL name in lower case. */
 export function holdsPrivilege(
   snapshot: CatalogSnapshot,
@@ -18,7 +28,7 @@ export function holdsPrivilege(
   target: Pick<Descriptor, 'owner' | 'privileges'>,
   privilege: string,
 ): boolean {
-  if (snapshot.data.roles.get(user)?.options.superuser === true) return true;
+  if (isSuperuser(snapshot, user)) return true;
   const roles = rolesOf(snapshot, user);
   if (roles.has(target.owner)) return true;
   return (target.privileges ?? []).some(

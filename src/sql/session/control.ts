@@ -12,6 +12,7 @@ import {
 } from './prepare-statements.ts';
 import { modesOf } from './isolation.ts';
 import { type PreparedStatement } from './prepared.ts';
+import { setSessionAuthorization } from './roles.ts';
 import { type Run, type Session } from './session.ts';
 import { settingText } from './set-values.ts';
 import { nodeName } from './statement-kind.ts';
@@ -112,11 +113,8 @@ function assign(session: Session, name: string, value: string | undefined, isLoc
     session.notice('WARNING', '25P01', 'SET LOCAL can only be used in transaction blocks');
   }
   switch (name.toLowerCase()) {
-    case 'role':
-      setRole(session, value, isLocal);
-      return;
     case 'session_authorization':
-      setRole(session, value === session.identity.sessionUser ? undefined : value, isLocal);
+      setSessionAuthorization(session, value, isLocal);
       return;
     default:
       setSetting(session, name, value, isLocal);
@@ -139,10 +137,6 @@ export function setSetting(
   } else {
     settings.set(name, value, isLocal);
   }
-}
-
-function setRole({ settings }: Session, value: string | undefined, isLocal: boolean): void {
-  settings.set('role', value?.toLowerCase() === 'none' ? undefined : value, isLocal);
 }
 
 function setMulti(
@@ -195,7 +189,7 @@ export function shownSetting(session: Session, name: string): ShownSetting {
   }
   return {
     columns: [textColumn(session.settings.displayName(name))],
-    rows: () => [[shownValue(session, name)]],
+    rows: () => [[session.settings.show(name)]],
   };
 }
 
@@ -206,10 +200,6 @@ async function show(session: Session, name: string, run: Run): Promise<string> {
   const wait = run.out.rows(rows);
   if (wait !== undefined) await wait;
   return 'SHOW';
-}
-
-function shownValue({ settings }: Session, name: string): string {
-  return name.toLowerCase() === 'role' ? (settings.role ?? 'none') : settings.show(name);
 }
 
 export function textColumn(name: string): ResultColumn {
@@ -227,7 +217,7 @@ async function discard(session: Session, target: string): Promise<string> {
       await session.closePortals();
       session.statements.clear();
       session.settings.resetAll();
-      setRole(session, undefined, false);
+      setSessionAuthorization(session, undefined, false);
       session.forgetPlans();
       session.host.forgetSequences();
       await session.host.close();

@@ -3,6 +3,7 @@ import { type ReportedSession } from '../../kv/index.ts';
 import { sqlError } from '../errors.ts';
 import { type ClientAddress } from '../functions/index.ts';
 import { refuseWrongClock } from './clock-check.ts';
+import { applyLoginDefaults, checkRole } from './roles.ts';
 import { type SessionServices } from './services.ts';
 import { Session } from './session.ts';
 
@@ -43,7 +44,7 @@ export class SqlService {
 
   /**
    * Opens a session. Throws 3D000 for an unknown database, 28000 for an unknown user, 22023 for bad
-   * settings, 53300 when there are too many, 57P03 while the node drains or its clock is wrong.
+   * settings, 42501 for a role that is not the user's, 53300 when there are too many, 57P03 while the node drains or its clock is wrong.
    */
   async newSession(options: NewSession): Promise<Session> {
     if (this.#isDraining) throw sqlError('cannotConnectNow', 'the node is shutting down');
@@ -88,10 +89,10 @@ export class SqlService {
       }
       session.settings.force('is_superuser', role.options.superuser ? 'on' : 'off');
       for (const defaults of [descriptor.settings, role.options.settings]) {
-        for (const [name, value] of Object.entries(defaults ?? {})) {
-          if (!given.has(name.toLowerCase())) session.settings.setDefault(name, value);
-        }
+        applyLoginDefaults(session, defaults ?? {}, given);
       }
+      if (given.has('role') && session.settings.role !== undefined)
+        checkRole(session, session.settings.role);
     } finally {
       await catalog.finish();
     }

@@ -24,6 +24,7 @@ import { located } from './located.ts';
 import { PastReads } from './past-reads.ts';
 import { StatementPlanner } from './planner.ts';
 import { makeStatement, type Portal, type PreparedStatement } from './prepared.ts';
+import { checkRole } from './roles.ts';
 import { type SessionServices } from './services.ts';
 import { SessionSettings } from './settings.ts';
 import { showTable } from './show-table.ts';
@@ -86,7 +87,7 @@ export class Session {
     this.settings = new SessionSettings({
       initial,
       timeZone: (name) => findZone(name)?.name,
-      hasRole: (name) => this.catalog.snapshot.data.roles.has(name),
+      checkRole: (name) => checkRole(this, name),
       ofTransaction: (name) => this.#transactionSetting(name),
     });
     const { settings } = this;

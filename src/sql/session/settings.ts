@@ -32,7 +32,8 @@ export interface SettingsOptions {
   readonly initial: ReadonlyMap<string, string>;
   /** Canonical name, or undefined when there is no such zone. */
   readonly timeZone: (name: string) => string | undefined;
-  readonly hasRole: (name: string) => boolean;
+  /** Throws 22023, 42501. */
+  readonly checkRole: (name: string) => void;
   /** By lower-case name: values that the open transaction has; undefined for all others. */
   readonly ofTransaction: (name: string) => string | undefined;
 }
@@ -44,7 +45,7 @@ export class SessionSettings {
   readonly #session = new Map<string, string>();
   readonly #local = new Map<string, string>();
   readonly #timeZone: SettingsOptions['timeZone'];
-  readonly #hasRole: SettingsOptions['hasRole'];
+  readonly #checkRole: SettingsOptions['checkRole'];
   readonly #ofTransaction: SettingsOptions['ofTransaction'];
   #undo: Undo[] = [];
   readonly #unreported = new Set<string>();
@@ -66,7 +67,7 @@ export class SessionSettings {
 
   constructor(options: SettingsOptions) {
     this.#timeZone = options.timeZone;
-    this.#hasRole = options.hasRole;
+    this.#checkRole = options.checkRole;
     this.#ofTransaction = options.ofTransaction;
     for (const [name, value] of options.initial) {
       const lower = name.toLowerCase();
@@ -118,9 +119,9 @@ export class SessionSettings {
     return this.#searchPath;
   }
 
-  /** Of SET ROLE; undefined: the session's user acts as itself. */
+  /** Of SET ROLE or the login; undefined: the session's user acts as itself. */
   get role(): string | undefined {
-    const name = this.#local.get('role') ?? this.#session.get('role') ?? 'none';
+    const name = this.get('role');
     return name === 'none' ? undefined : name;
   }
 
@@ -131,7 +132,7 @@ export class SessionSettings {
       .sort((a, b) => (a.name.toLowerCase() < b.name.toLowerCase() ? -1 : 1));
   }
 
-  /** `value` undefined: back to the default. Throws 42704, 55P02, 22023. */
+  /** `value` undefined: back to the default. Throws 42704, 55P02, 22023, 42501. */
   set(name: string, value: string | undefined, isLocal: boolean): string {
     const lower = name.toLowerCase();
     const definition = settingDefinitions.get(lower);
@@ -147,9 +148,7 @@ export class SessionSettings {
       definition === undefined
         ? wanted
         : canonicalSetting(definition, wanted, current, this.#timeZone);
-    if (lower === 'role' && canonical !== 'none' && !this.#hasRole(canonical)) {
-      throw sqlError('invalidParameterValue', `role "${canonical}" does not exist`);
-    }
+    if (lower === 'role' && value !== undefined && canonical !== 'none') this.#checkRole(canonical);
     this.#undo.push({
       name: lower,
       session: this.#session.get(lower),
