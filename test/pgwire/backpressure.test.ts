@@ -7,6 +7,8 @@ import {
   defaultConnectionLimits,
   insecureAuthenticator,
 } from '../../src/pgwire/index.ts';
+import { type ClientOutput } from '../../src/sql/index.ts';
+import { silentOutput } from '../../src/sql/session/answer-digest.ts';
 import { startService, type TestService } from './server.ts';
 import { encodeLine } from './wire-client.ts';
 
@@ -94,4 +96,39 @@ it('the socket is not read while much input waits behind a statement', async () 
   while (resumed === 0) await new Promise(setImmediate);
   connection.close();
   await service.stop();
+});
+
+it.each([
+  ['behind a part', 10, 0],
+  ['with a limit that is beyond the end', 10, 1_000_000],
+  ['with such a limit from the start', 1_000_000, 1_000_000],
+])('a portal is read in pieces: %s', async (_when, first, then) => {
+  const running = await startService();
+  const session = await running.service.newSession({
+    user: 'root',
+    database: 'defaultdb',
+    settings: new Map(),
+  });
+  let rows = 0;
+  let longest = 0;
+  const tags: string[] = [];
+  const out: ClientOutput = {
+    ...silentOutput,
+    rows: (batch) => {
+      rows += batch.length;
+      longest = Math.max(longest, batch.length);
+      return undefined;
+    },
+    complete: (tag) => tags.push(tag),
+  };
+  await session.prepare('', 'select i from generate_series(1, 20000) i', [], out);
+  const portal = session.bind('', session.statement(''), [], []);
+  await session.execute(portal, first, false, out);
+  await session.execute(portal, then, true, out);
+  expect({ rows, tags }).toEqual({
+    rows: 20_000,
+    tags: first === 10 ? ['SELECT 19990'] : ['SELECT 20000', 'SELECT 0'],
+  });
+  expect(longest).toBeLessThan(2000);
+  await running.stop();
 });

@@ -11,8 +11,8 @@ const scroll = 0x0002;
 const hold = 0x0020;
 const binary = 0x0001;
 
-/** Rows handed on at a time by FETCH ALL. */
-const fetchBatchRows = 1024;
+/** Rows of a portal handed on at a time. */
+export const fetchBatchRows = 1024;
 
 export async function declareCursor(
   session: Session,

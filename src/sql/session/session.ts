@@ -16,6 +16,7 @@ import { type ClientOutput, type ResultFormats } from './client.ts';
 import { changefeedColumns } from './changefeed.ts';
 import { refuseWrongClock } from './clock-check.ts';
 import { controlColumns, setSetting } from './control.ts';
+import { fetchBatchRows } from './cursors.ts';
 import { SessionEval, type SessionIdentity } from './eval-context.ts';
 import { deadlockFailure } from './deadlocks.ts';
 import { toSqlFailure } from './kv-errors.ts';
@@ -384,12 +385,16 @@ export class Session {
       out.complete('SELECT 0');
       return;
     }
-    const { run, rows } = await this.runner.takeRows(portal, maxRows);
+    let left = maxRows;
+    let { run, rows } = await this.runner.takeRows(portal, Math.min(left, fetchBatchRows));
     out.beginResult(run.result.columns, portal.formats, false);
-    const wait = out.rows(rows);
-    if (wait !== undefined) await wait;
-    this.checkCanceled();
-    if (rows.length === maxRows) {
+    for (; rows.length > 0; rows = await run.take(Math.min(left, fetchBatchRows))) {
+      left -= rows.length;
+      const wait = out.rows(rows);
+      if (wait !== undefined) await wait;
+      this.checkCanceled();
+    }
+    if (left === 0) {
       out.suspended();
       return;
     }
@@ -397,7 +402,7 @@ export class Session {
     portal.run = undefined;
     const tag = run.result.tag();
     // The tag of a SELECT counts the rows of this Execute only.
-    out.complete(tag.startsWith('SELECT ') ? `SELECT ${rows.length}` : tag);
+    out.complete(tag.startsWith('SELECT ') ? `SELECT ${maxRows - left}` : tag);
     await run.result.close();
   }
 
