@@ -316,12 +316,12 @@ exports.mutants = [
       },
       {
         file: 'src/txn/router.ts',
-        text: 'function isUnrepeatable(txn: TxnMeta | undefined, ',
+        text: 'function isOnce({ once, txn }: HeaderBase, ',
         replacement: `function reasonless(_error: unknown): boolean {
   return true;
 }
 
-function isUnrepeatable(txn: TxnMeta | undefined, `,
+function isOnce({ once, txn }: HeaderBase, `,
       },
     ],
   },
