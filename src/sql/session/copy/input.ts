@@ -99,9 +99,11 @@ class TextRecords implements CopyRecords {
 
   end(): CopyRecord[] {
     if (this.#isEnded) return [];
-    const text = this.#continued + this.#lines.end();
+    const line = this.#continued + this.#lines.end().replace(/\r$/, '');
     this.#continued = '';
-    return text === '' ? [] : this.#split(text.endsWith('\n') ? text : `${text}\n`);
+    if (line === '' || line === '\\.') return [];
+    this.line++;
+    return [this.#fields(line)];
   }
 
   #split(text: string): CopyRecord[] {
@@ -185,7 +187,8 @@ const simpleEscapes: Readonly<Record<string, string>> = {
 
 function unescape(field: string): string {
   if (!/\\[0-7x]/.test(field)) {
-    return field.replaceAll(/\\([\s\S])/g, (_all, char: string) => simpleEscapes[char] ?? char);
+    // A backslash with nothing behind it, where the data end, stands for nothing.
+    return field.replaceAll(/\\([\s\S]?)/g, (_all, char: string) => simpleEscapes[char] ?? char);
   }
   // Octal and hexadecimal escapes are bytes: they may spell one character together.
   const bytes: Buffer[] = [];
