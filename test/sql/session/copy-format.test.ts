@@ -19,9 +19,13 @@ function optionsOf(text: string): CopyOptions {
   return copyOptions(statement.node.CopyStmt);
 }
 
-/** \r, \t and trailing blanks cannot stand in a script as they are. */
+/** \r, \t, \0 and trailing blanks cannot stand in a script as they are. */
 const data = (text: string): string =>
-  text.replaceAll('<CR>', '\r').replaceAll('<TAB>', '\t').replaceAll('<NL>', '\n');
+  text
+    .replaceAll('<CR>', '\r')
+    .replaceAll('<TAB>', '\t')
+    .replaceAll('<NL>', '\n')
+    .replaceAll('<NUL>', '\0');
 
 for (const pieceBytes of [1_000_000, 1]) {
   describe(`pieces of ${pieceBytes}`, () => {

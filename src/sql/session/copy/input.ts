@@ -68,6 +68,9 @@ function checkLength(length: number): void {
 }
 
 function decode(bytes: Buffer): string {
+  if (bytes.includes(0)) {
+    throw sqlError('characterNotInRepertoire', 'invalid byte sequence for encoding "UTF8": 0x00');
+  }
   const text = bytes.toString();
   if (text.includes('\ufffd') && !isUtf8(bytes)) {
     throw sqlError('characterNotInRepertoire', 'invalid byte sequence for encoding "UTF8"');
@@ -199,10 +202,7 @@ function unescape(field: string): string {
     else if (char !== undefined) bytes.push(Buffer.from(simpleEscapes[char] ?? char));
     else bytes.push(Buffer.from(plain ?? ''));
   }
-  const all = Buffer.concat(bytes);
-  if (all.includes(0))
-    throw sqlError('characterNotInRepertoire', 'invalid byte sequence for encoding "UTF8": 0x00');
-  return decode(all);
+  return decode(Buffer.concat(bytes));
 }
 
 class CsvRecords implements CopyRecords {
