@@ -21,12 +21,13 @@ export function copyWriter(
     case 'csv':
       return csvWriter(options, columns, ops, settings);
     default:
-      return textWriter(options, ops, settings);
+      return textWriter(options, columns, ops, settings);
   }
 }
 
 function textWriter(
   options: CopyOptions,
+  columns: readonly ResultColumn[],
   ops: readonly TypeOps[],
   settings: FormatSettings,
 ): CopyWriter {
@@ -44,8 +45,9 @@ function textWriter(
     '\v': 'v',
   };
   const escaped = (char: string): string => `\\${names[char] ?? char}`;
+  const header = columns.map(({ name }) => name.replace(special, escaped)).join(delimiter);
   return {
-    begin: undefined,
+    begin: options.header ? Buffer.from(`${header}\n`) : undefined,
     end: undefined,
     row(row) {
       let line = '';
