@@ -4,7 +4,13 @@
  * indexes, defaults that are not simple) go through INSERT plans, a batch of rows at a time.
  */
 import { type Node } from '@pgsql/types';
-import { implicitKeyOf, type ColumnDescriptor, type TableDescriptor } from '../../catalog/index.ts';
+import {
+  implicitKeyOf,
+  quoteIdentifier,
+  quoteList,
+  type ColumnDescriptor,
+  type TableDescriptor,
+} from '../../catalog/index.ts';
 import { SqlFailure, sqlError, sqlStates } from '../../errors.ts';
 import { KvFailure } from '../../../kv/index.ts';
 import { functionsByName } from '../../functions/index.ts';
@@ -299,8 +305,9 @@ class InsertSink implements RowSink {
     const types = Array.from({ length: rows }, () =>
       columns.map((column) => column.typeOid),
     ).flat();
-    // The text only names the plan in the cache.
-    const text = `COPY ${schemaName}.${table.name} (${columns.map(({ name }) => name).join()}) ${rows}`;
+    // The text only names the plan in the cache: no two tables may share it.
+    const into = `${quoteIdentifier(schemaName)}.${quoteIdentifier(table.name)}`;
+    const text = `COPY ${into} (${quoteList(columns.map(({ name }) => name))}) ${rows}`;
     statement = makeStatement('', text, innerStatement(node, text), types);
     this.#statements.set(rows, statement);
     return statement;
