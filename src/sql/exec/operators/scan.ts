@@ -84,13 +84,9 @@ export function tableReader(node: ScanNode, env: Env, waitPolicy?: WaitPolicy): 
 }
 
 /** A row that is found by its primary key and then written may be assumed: the write checks it. */
-function readOptions(
-  { lock, index, table }: ScanNode,
-  waitPolicy: WaitPolicy | undefined,
-): ReadOptions {
+function readOptions({ lock }: ScanNode, waitPolicy: WaitPolicy | undefined): ReadOptions {
   if (lock === undefined) return waitPolicy === undefined ? {} : { waitPolicy };
-  const mayAssume = lock.isTarget === true && index === table.primaryIndex;
-  return { lock: lock.strength, waitPolicy: lock.waitPolicy, mayAssume };
+  return { lock: lock.strength, waitPolicy: lock.waitPolicy, mayAssume: lock.isTarget === true };
 }
 
 /** `waitPolicy`: of a scan without a lock, for rows that are going to be locked. */

@@ -377,7 +377,8 @@ function lockNode(input: Phys, targets: LockRel['targets'], limit: Expr | undefi
 
 /**
  * UPDATE and DELETE lock what they write: while they read it when every row that is read is one of those,
- * otherwise before they write it. What is locked is what was read: a newer version begins the statement anew.
+ * otherwise, as behind an index that has all columns, before they write it. What is locked is what was read: a newer
+ * version begins the statement anew.
  */
 function lockTarget(node: Phys, rel: UpdateRel | DeleteRel): Phys {
   const { table, row } = rel;
@@ -386,7 +387,7 @@ function lockTarget(node: Phys, rel: UpdateRel | DeleteRel): Phys {
   const isExact =
     node.kind === 'scan' &&
     node.table.id === table.id &&
-    !node.lookup &&
+    node.index === table.primaryIndex &&
     (node.isPoint || node.filter.every((condition) => canPush(condition)));
   if (isExact) return { ...node, lock: { ...lock, isTarget: true } };
   const keyColumns = table.primaryIndex.columns.map(({ columnId }) =>

@@ -56,7 +56,7 @@ interface Node {
 }
 
 export interface ScanLock extends LockClause {
-  /** Every row that is read is going to be written. */
+  /** Every row that is read, by the primary index, is going to be written. */
   readonly isTarget?: boolean;
 }
 
