@@ -1,18 +1,13 @@
 /** FOR UPDATE, NO KEY UPDATE, SHARE, KEY SHARE: which rows of which tables have to be locked. */
 import { type LockingClause, type Node, type SelectStmt } from '@pgsql/types';
 import { type HeldStrength } from '../../../kv/index.ts';
-import { type ColumnId } from '../expr.ts';
+import { must } from '../../../util/index.ts';
 import { type LockClause, type LockRel } from '../logical.ts';
-import { type Binder, failAt, type QueryLevel, type Scope, type ScopeRelation } from './binder.ts';
+import { failAt, type QueryLevel, type Scope, type ScopeRelation } from './binder.ts';
 
 type LockTarget = LockRel['targets'][number];
 
-export function bindLocks(
-  binder: Binder,
-  stmt: SelectStmt,
-  scope: Scope,
-  level: QueryLevel,
-): LockTarget[] {
+export function bindLocks(stmt: SelectStmt, scope: Scope, level: QueryLevel): LockTarget[] {
   const clauses = (stmt.lockingClause ?? []).flatMap((node) =>
     'LockingClause' in node ? [node.LockingClause] : [],
   );
@@ -38,7 +33,7 @@ export function bindLocks(
   const targets = new Map<ScopeRelation, LockTarget>();
   for (const clause of clauses) {
     for (const relation of lockedRelations(scope, clause)) {
-      const target = lockTarget(binder, relation, lockOf(clause));
+      const target = lockTarget(relation, lockOf(clause));
       if (target !== undefined) targets.set(relation, target);
     }
   }
@@ -115,21 +110,11 @@ function lockOf(clause: LockingClause): LockClause {
   };
 }
 
-function lockTarget(
-  _binder: Binder,
-  relation: ScopeRelation,
-  lock: LockClause,
-): LockTarget | undefined {
-  const { table } = relation;
+/** Undefined: not rows of a table. By the columns' numbers: an alias may give their names to others. */
+function lockTarget({ table, columns }: ScopeRelation, lock: LockClause): LockTarget | undefined {
   if (table === undefined) return undefined;
-  const keyColumns: ColumnId[] = [];
-  for (const { columnId } of table.primaryIndex.columns) {
-    const name = table.columns.find((column) => column.id === columnId)?.name;
-    const column = relation.columns.find(
-      (candidate) => candidate.columnNumber === columnId || candidate.name === name,
-    );
-    if (column === undefined) return undefined;
-    keyColumns.push(column.id);
-  }
+  const keyColumns = table.primaryIndex.columns.map(
+    ({ columnId }) => must(columns.find(({ columnNumber }) => columnNumber === columnId)).id,
+  );
   return { table, keyColumns, lock };
 }

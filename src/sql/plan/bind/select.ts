@@ -472,7 +472,7 @@ function assemble(
     );
   }
   const onIds = distinctOn?.map(idFor);
-  const locks = bindLocks(binder, stmt, scope, level);
+  const locks = bindLocks(stmt, scope, level);
   for (const target of locks) {
     for (const id of target.keyColumns) {
       if (!items.some((item) => item.id === id)) items.push({ id, expr: binder.reference(id) });
