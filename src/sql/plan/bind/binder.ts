@@ -133,6 +133,8 @@ export interface ScopeRelation {
   readonly table: TableDescriptor | undefined;
   /** A function in FROM that returns one scalar column: its name stands for the value. */
   readonly scalarFunction: boolean;
+  /** What a join with a name of its own is made of. */
+  readonly parts?: readonly ScopeRelation[];
 }
 
 export interface CteEntry {

@@ -442,7 +442,8 @@ function bindJoin(binder: Binder, node: JoinExpr, scope: Scope, outerLeft: Names
       : joinUsing(binder, type, left, right, both, using, scope);
   if (node.alias === undefined) return joined;
   const columns = joined.names.columns.map((column) => ({ ...column, hidden: false }));
-  return { rel: joined.rel, names: namedItem(columns, node.alias, '') };
+  const { relations } = joined.names;
+  return { rel: joined.rel, names: namedItem(columns, node.alias, '', { parts: relations }) };
 }
 
 function checkLateral(type: JoinType, left: Rel, right: Rel): void {

@@ -56,11 +56,12 @@ export function withLocksOf(scope: Scope, shown: string, stmt: SelectStmt): Sele
 }
 
 function lockedRelations(scope: Scope, clause: LockingClause): readonly ScopeRelation[] {
-  if (clause.lockedRels === undefined) return scope.relations;
+  const relations = withParts(scope.relations);
+  if (clause.lockedRels === undefined) return relations;
   return clause.lockedRels.flatMap((node: Node) => {
     if (!('RangeVar' in node)) return [];
     const name = node.RangeVar.relname ?? '';
-    const relation = scope.relations.find((candidate) => candidate.name === name);
+    const relation = relations.find((candidate) => candidate.name === name);
     if (relation === undefined) {
       throw failAt(
         'undefinedTable',
@@ -68,8 +69,19 @@ function lockedRelations(scope: Scope, clause: LockingClause): readonly ScopeRel
         node.RangeVar.location,
       );
     }
+    if (relation.parts !== undefined) {
+      throw failAt(
+        'featureNotSupported',
+        `${clauseName(clause)} cannot be applied to a join`,
+        node.RangeVar.location,
+      );
+    }
     return [relation];
   });
+}
+
+function withParts(relations: readonly ScopeRelation[]): readonly ScopeRelation[] {
+  return relations.flatMap((relation) => [...withParts(relation.parts ?? []), relation]);
 }
 
 function clauseName(clause: LockingClause): string {
