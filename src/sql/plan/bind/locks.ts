@@ -1,6 +1,6 @@
 /** FOR UPDATE, NO KEY UPDATE, SHARE, KEY SHARE: which rows of which tables have to be locked. */
 import { type LockingClause, type Node, type SelectStmt } from '@pgsql/types';
-import { type HeldStrength } from '../../../kv/index.ts';
+import { type HeldStrength, strongerOf } from '../../../kv/index.ts';
 import { must } from '../../../util/index.ts';
 import { type LockClause, type LockRel } from '../logical.ts';
 import { failAt, type QueryLevel, type Scope, type ScopeRelation } from './binder.ts';
@@ -30,14 +30,15 @@ export function bindLocks(stmt: SelectStmt, scope: Scope, level: QueryLevel): Lo
                 : undefined;
   if (forbidden !== undefined)
     throw failAt('featureNotSupported', `${name} is not allowed with ${forbidden}`);
-  const targets = new Map<ScopeRelation, LockTarget>();
+  const locks = new Map<ScopeRelation, LockClause>();
   for (const clause of clauses) {
+    const lock = lockOf(clause);
     for (const relation of lockedRelations(scope, clause)) {
-      const target = lockTarget(relation, lockOf(clause));
-      if (target !== undefined) targets.set(relation, target);
+      const other = locks.get(relation);
+      locks.set(relation, other === undefined ? lock : bothLocks(other, lock));
     }
   }
-  return [...targets.values()];
+  return [...locks].flatMap(([relation, lock]) => lockTarget(relation, lock) ?? []);
 }
 
 /** A view or subquery that is locked under the name `shown` locks all rows that it is made of. */
@@ -108,6 +109,17 @@ function strengthOf(clause: LockingClause): HeldStrength {
     default:
       return 'update';
   }
+}
+
+/** What two clauses ask of one table together. */
+function bothLocks(a: LockClause, b: LockClause): LockClause {
+  const policies = [a.waitPolicy, b.waitPolicy];
+  const waitPolicy = policies.includes('error')
+    ? 'error'
+    : policies.includes('skip')
+      ? 'skip'
+      : 'block';
+  return { strength: strongerOf(a.strength, b.strength), waitPolicy };
 }
 
 function lockOf(clause: LockingClause): LockClause {
