@@ -7,6 +7,7 @@ import { type IndexCodec } from '../../row/types.ts';
 import { type Datum, type Row } from '../../types/index.ts';
 import { type Compiled } from '../expr/compile.ts';
 import { type Runtime } from '../runtime.ts';
+import { rowKeyReader } from './entries.ts';
 import { type Mutation, type Mutations, mutationsOf } from './mutations.ts';
 import { completeRow, type TableRules } from './table-rules.ts';
 
@@ -92,6 +93,7 @@ export async function resolveConflicts(
   for (const row of rows)
     candidates.push({ row, keys: await keysOf(codecs, rules, row, mutations) });
   const all = candidates.flatMap((candidate) => candidate.keys.map(({ key }) => key));
+  await lockRows(candidates, parts, rules, rt);
   const values = await rt.txn.getMany(all, { lock: parts.lock });
   const existing = new Map(all.map((key, i) => [key.toString('latin1'), values[i]]));
   const written: Row[] = [];
@@ -134,6 +136,29 @@ export async function resolveConflicts(
   return written;
 }
 
+/**
+ * Rows are locked before their entries, as by whoever deletes or changes them: the other way round both would wait for each
+ * other. Who has the row by then may have left the entry behind: it is read again with its lock.
+ */
+async function lockRows(
+  candidates: readonly Candidate[],
+  { lock }: ConflictParts,
+  { table }: TableRules,
+  rt: Runtime,
+): Promise<void> {
+  const entries = candidates.flatMap(({ keys }) =>
+    keys.filter(({ codec }) => codec.index !== table.primaryIndex),
+  );
+  if (entries.length === 0) return;
+  const values = await rt.txn.getMany(entries.map(({ key }) => key));
+  const readers = new Map(entries.map(({ codec }) => [codec, rowKeyReader(table, codec)]));
+  const rows = entries.flatMap(({ codec, key }, i) => {
+    const value = values[i];
+    return value === undefined ? [] : [must(readers.get(codec))(key, value)];
+  });
+  await rt.txn.getMany(rows, { lock });
+}
+
 function arbiterCodecs(parts: ConflictParts, rules: TableRules): IndexCodec[] {
   const all = tableCodec(rules.table).indexes;
   if (parts.arbiters.length > 0)
@@ -172,11 +197,7 @@ async function existingRow(
     primary.decoder(positions)(key, value, row);
     return row;
   }
-  const keyAt = table.primaryIndex.columns.map(({ columnId }) =>
-    table.columns.findIndex((column) => column.id === columnId),
-  );
-  codec.decoder(keyAt)(key, value, row);
-  const primaryKey = primary.encodeKey(row);
+  const primaryKey = rowKeyReader(table, codec)(key, value);
   const found = await rt.txn.get(primaryKey, { lock });
   if (found === undefined) {
     throw sqlError(
@@ -184,7 +205,6 @@ async function existingRow(
       `index "${codec.index.name}" refers to a row that is not there`,
     );
   }
-  row.fill(null);
   primary.decoder(positions)(primaryKey, found, row);
   return row;
 }

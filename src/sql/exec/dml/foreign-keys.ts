@@ -3,6 +3,7 @@
  * the end of the statement, in rounds: what a round writes is what the next one follows. A round looks for the children of
  * all its parents before it writes, so a child that takes over the key which another parent gives up is not moved with it.
  */
+import { type ScanPage } from '../../../kv/index.ts';
 import { must, prefixEnd } from '../../../util/index.ts';
 import {
   type ColumnDescriptor,
@@ -16,6 +17,7 @@ import { tableCodec } from '../../row/index.ts';
 import { type IndexCodec } from '../../row/types.ts';
 import { type Datum, formatType, type Row, typeOps } from '../../types/index.ts';
 import { type Runtime } from '../runtime.ts';
+import { rowKeyReader } from './entries.ts';
 import { type Mutation, type Mutations, rowName } from './mutations.ts';
 import { completeRow, keyText, type TableRules, tableRules } from './table-rules.ts';
 
@@ -362,23 +364,22 @@ async function childRows(
           .slice(0, columnIds.length)
           .map((column) => values?.[columnIds.indexOf(column.columnId)] ?? null);
   const start = codec.encodeKeyPrefix(prefix);
-  const keyAt = positionsOf(
-    table,
-    table.primaryIndex.columns.map((column) => column.columnId),
-  );
-  const decodeKey = codec.decoder(keyAt);
+  const rowKey = rowKeyReader(table, codec);
+  const rowKeys = ({ keys, values: entries }: ScanPage): Buffer[] =>
+    keys.map((key, i) => rowKey(key, must(entries[i])));
   const rows: Datum[][] = [];
   let rest: { start: Buffer; end: Buffer } | undefined = { start, end: must(prefixEnd(start)) };
   while (rest !== undefined) {
+    // Rows are locked before their entries, as by whoever deletes or changes them. What counts is found with the lock.
+    if (codec !== primary) {
+      const seen = await rt.txn.scan({ ...rest, maxRows: 512 });
+      await rt.txn.getMany(rowKeys(seen), { lock });
+    }
     const page = await rt.txn.scan({ ...rest, ...options, maxRows: 512 });
     rest = page.resume;
     let pairs = page.keys.map((key, i) => ({ key, value: must(page.values[i]) }));
     if (codec !== primary) {
-      const keys = pairs.map(({ key, value }) => {
-        const target: Datum[] = positions.map(() => null);
-        decodeKey(key, value, target);
-        return primary.encodeKey(target);
-      });
+      const keys = rowKeys(page);
       const found = await rt.txn.getMany(keys, options);
       pairs = keys.flatMap((key, i) => {
         const value = found[i];
