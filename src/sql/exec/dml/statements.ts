@@ -5,6 +5,7 @@ import {
   type Returning,
   type UpdateRel,
 } from '../../plan/logical.ts';
+import { SqlFailure, sqlStates } from '../../errors.ts';
 import { type ColumnId } from '../../plan/expr.ts';
 import { type Datum, type Row } from '../../types/index.ts';
 import { type Compiled } from '../expr/compile.ts';
@@ -168,7 +169,14 @@ export function deletePlan(input: Plan, rel: DeleteRel, parts: DmlParts): Plan {
 export async function finishWrites(rt: Runtime): Promise<void> {
   const mutations = mutationsOf(rt);
   await mutations.apply();
-  await enforceReferences(mutations, rt);
+  try {
+    await enforceReferences(mutations, rt);
+  } catch (error) {
+    // Where a key is taken as well, that is what PostgreSQL finds first.
+    if (error instanceof SqlFailure && error.code === sqlStates.foreignKeyViolation)
+      await mutations.guard(() => rt.txn.checkInserts());
+    throw error;
+  }
   await mutations.guard(async () => {
     if (rt.context.autocommit && rt.context.ddl.isEmpty) await rt.txn.commit();
     else await rt.txn.checkInserts();
