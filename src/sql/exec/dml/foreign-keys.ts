@@ -231,6 +231,10 @@ async function cascade(
     const changed =
       after === undefined ? undefined : valuesAt(table, key.referencedColumnIds, after);
     if (changed !== undefined && sameValues(table, key.referencedColumnIds, old, changed)) continue;
+    // References lock what they are led by, which is not the row here.
+    const led = uniqueIndexOver(table, key.referencedColumnIds);
+    if (led.index !== table.primaryIndex)
+      await rt.txn.get(led.encodeKey(before), { lock: 'update' });
     mutations.account(await applyAction({ parent: table, child, key, old, changed }, changes, rt));
   }
 }
