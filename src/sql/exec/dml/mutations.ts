@@ -174,8 +174,10 @@ export class Mutations {
         this.#unpublished.note(entry, after);
       }
       if (stays) {
-        // An entry being backfilled may not be there yet, so it is written even when nothing changed.
-        if (state !== 'public' || !value.equals(codec.encodeValue(must(before))))
+        // Written even when nothing changed: an entry being backfilled may not be there yet; and at REPEATABLE READ, by which
+        // updates keep each other out, a row has to show that it was updated.
+        const isTrace = codec === primary && txn.meta.isolation === 'snapshot';
+        if (state !== 'public' || isTrace || !value.equals(codec.encodeValue(must(before))))
           txn.put(key, value);
       } else if ((unique || codec === primary) && !codec.hasNullKey(after)) {
         txn.insert(key, value, { isFresh: codec === primary && hasFreshKey });
