@@ -269,13 +269,7 @@ export class Connection implements OutputPort {
       case frontend.copyFail:
         return undefined;
       case frontend.functionCall:
-        writeError(
-          this.buffer,
-          'ERROR',
-          sqlError('featureNotSupported', 'the function call protocol is not supported'),
-        );
-        this.#ready(session);
-        return undefined;
+        return this.#functionCall(session);
       default:
         throw unknownMessage(type);
     }
@@ -367,6 +361,12 @@ export class Connection implements OutputPort {
     } catch (error) {
       this.#report(await this.#settled(session, error));
     }
+    this.#ready(session);
+  }
+
+  async #functionCall(session: Session): Promise<void> {
+    const error = sqlError('featureNotSupported', 'the function call protocol is not supported');
+    this.#report(await this.#settled(session, error));
     this.#ready(session);
   }
 
