@@ -3,7 +3,7 @@
  * not complete yet is kept. Fields are raw texts (or null), in the order of the line.
  */
 import { isUtf8 } from 'node:buffer';
-import { sqlError } from '../../errors.ts';
+import { sqlError, type SqlFailure } from '../../errors.ts';
 import { type CopyOptions } from './options.ts';
 
 /** null = NULL. */
@@ -19,16 +19,71 @@ export interface CopyRecords {
 }
 
 const maxRecordBytes = 64 * 1024 * 1024;
-const newline = 10;
+
+/** PostgreSQL's three: the first end of a line that is not data decides for all. */
+type LineEnd = '\n' | '\r\n' | '\r';
+
+const lineFeed = 10;
+const carriageReturn = 13;
+
+/** Looks for the first line end. Behind an escape, and between quotes where there are any, it is data. */
+class LineEndFinder {
+  readonly #quote: number | undefined;
+  readonly #escape: number | undefined;
+  #isQuoted = false;
+  #isEscaped = false;
+  #sawReturn = false;
+
+  constructor({ format, quote, escape }: CopyOptions) {
+    const isCsv = format === 'csv';
+    this.#quote = isCsv ? quote.charCodeAt(0) : undefined;
+    // A quote that escapes a quote opens at once what it has closed.
+    this.#escape = !isCsv ? 92 : escape === quote ? undefined : escape.charCodeAt(0);
+  }
+
+  find(bytes: Buffer): LineEnd | undefined {
+    for (const byte of bytes) {
+      if (this.#sawReturn) return byte === lineFeed ? '\r\n' : '\r';
+      const isData = this.#isEscaped || this.#isQuoted;
+      if (this.#isEscaped) this.#isEscaped = false;
+      else if (byte === this.#escape) this.#isEscaped = this.#quote === undefined || this.#isQuoted;
+      else if (byte === this.#quote) this.#isQuoted = !this.#isQuoted;
+      if (isData) continue;
+      if (byte === lineFeed) return '\n';
+      this.#sawReturn = byte === carriageReturn;
+    }
+    return undefined;
+  }
+
+  /** No more bytes come. */
+  end(): LineEnd {
+    return this.#sawReturn ? '\r' : '\n';
+  }
+}
 
 /** Complete lines of UTF-8 from pieces of bytes. */
 class LineText {
+  readonly #finder: LineEndFinder;
+  #lineEnd: LineEnd | undefined;
   #rest: Buffer[] = [];
   #restBytes = 0;
 
-  /** The text up to the last newline, or undefined when there is none yet. */
+  constructor(options: CopyOptions) {
+    this.#finder = new LineEndFinder(options);
+  }
+
+  /** How lines end; known as soon as text has been handed out. */
+  get lineEnd(): LineEnd {
+    return this.#lineEnd ?? this.#finder.end();
+  }
+
+  /** The text up to the last line end, or undefined when there is none yet. */
   push(bytes: Buffer): string | undefined {
-    const end = bytes.lastIndexOf(newline);
+    this.#lineEnd ??= this.#finder.find(bytes);
+    const end =
+      this.#lineEnd === undefined
+        ? -1
+        : bytes.lastIndexOf(this.#lineEnd === '\r' ? carriageReturn : lineFeed);
     if (end < 0) {
       this.#keep(bytes);
       return undefined;
@@ -83,7 +138,7 @@ export function copyRecords(options: CopyOptions): CopyRecords {
 }
 
 class TextRecords implements CopyRecords {
-  readonly #lines = new LineText();
+  readonly #lines: LineText;
   readonly #options: CopyOptions;
   /** A line that ended in a backslash: the newline behind it is data. */
   #continued = '';
@@ -92,6 +147,7 @@ class TextRecords implements CopyRecords {
 
   constructor(options: CopyOptions) {
     this.#options = options;
+    this.#lines = new LineText(options);
   }
 
   push(bytes: Buffer): CopyRecord[] {
@@ -102,39 +158,49 @@ class TextRecords implements CopyRecords {
 
   end(): CopyRecord[] {
     if (this.#isEnded) return [];
-    const line = this.#continued + this.#lines.end().replace(/\r$/, '');
-    this.#continued = '';
-    if (line === '' || line === '\\.') return [];
-    this.line++;
-    return [this.#fields(line)];
+    const records = this.#split(this.#lines.end());
+    if (this.#continued !== '' && !this.#isEnded) records.push(this.#record(''));
+    return records;
   }
 
+  /** `text` ends with a line end, except at the end of the data. */
   #split(text: string): CopyRecord[] {
+    const { lineEnd } = this.#lines;
+    const last = lineEnd === '\r' ? '\r' : '\n';
+    const other = lineEnd === '\r' ? '\n' : '\r';
+    const hasOther = lineEnd === '\r\n' || text.includes(other);
     const records: CopyRecord[] = [];
     let start = 0;
     while (start < text.length) {
-      let end = text.indexOf('\n', start);
-      if (end < 0) end = text.length;
+      const found = text.indexOf(last, start);
+      const end = found < 0 ? text.length : found;
       let line = text.slice(start, end);
       start = end + 1;
-      if (line.endsWith('\r')) line = line.slice(0, -1);
-      if (this.#continued !== '') {
-        line = `${this.#continued}${line}`;
-        this.#continued = '';
+      const isComplete = found < 0 || !endsInOddBackslash(line);
+      if (lineEnd === '\r\n' && found >= 0 && isComplete) {
+        if (!line.endsWith('\r') || endsInOddBackslash(line.slice(0, -1))) throw literal(last);
+        line = line.slice(0, -1);
       }
-      if (line === '\\.') {
+      if (hasOther && hasUnescaped(line, other)) throw literal(other);
+      if (!isComplete) {
+        this.#continued += `${line}${last}`;
+        checkLength(this.#continued.length);
+      } else if (line === '\\.') {
         this.#isEnded = true;
+        if (this.#continued !== '') records.push(this.#record(''));
         break;
+      } else {
+        records.push(this.#record(line));
       }
-      if (endsInOddBackslash(line)) {
-        this.#continued = `${line}\n`;
-        checkLength(line.length);
-        continue;
-      }
-      this.line++;
-      records.push(this.#fields(line));
     }
     return records;
+  }
+
+  #record(line: string): CopyRecord {
+    const whole = this.#continued === '' ? line : this.#continued + line;
+    this.#continued = '';
+    this.line++;
+    return this.#fields(whole);
   }
 
   #fields(line: string): CopyRecord {
@@ -153,6 +219,19 @@ function endsInOddBackslash(line: string): boolean {
   let count = 0;
   for (let i = line.length - 1; i >= 0 && line.charCodeAt(i) === 92; i--) count++;
   return count % 2 === 1;
+}
+
+function hasUnescaped(line: string, char: string): boolean {
+  for (let at = line.indexOf(char); at >= 0; at = line.indexOf(char, at + 1)) {
+    if (!endsInOddBackslash(line.slice(0, at))) return true;
+  }
+  return false;
+}
+
+/** A character that ends lines, but not those of these data. */
+function literal(char: string, kind: 'literal' | 'unquoted' = 'literal'): SqlFailure {
+  const name = char === '\r' ? 'carriage return' : 'newline';
+  return sqlError('badCopyFileFormat', `${kind} ${name} found in data`);
 }
 
 /** A delimiter behind a backslash is data: joins what `split` has cut too much. */
@@ -206,7 +285,7 @@ function unescape(field: string): string {
 }
 
 class CsvRecords implements CopyRecords {
-  readonly #lines = new LineText();
+  readonly #lines: LineText;
   readonly #options: CopyOptions;
   #rest = '';
   #isEnded = false;
@@ -214,6 +293,7 @@ class CsvRecords implements CopyRecords {
 
   constructor(options: CopyOptions) {
     this.#options = options;
+    this.#lines = new LineText(options);
   }
 
   push(bytes: Buffer): CopyRecord[] {
@@ -227,7 +307,9 @@ class CsvRecords implements CopyRecords {
     const text = this.#rest + this.#lines.end();
     this.#rest = '';
     if (text === '') return [];
-    const records = this.#split(text.endsWith('\n') ? text : `${text}\n`);
+    const { lineEnd } = this.#lines;
+    const isWhole = text.endsWith(lineEnd === '\r' ? '\r' : '\n');
+    const records = this.#split(isWhole ? text : text + lineEnd);
     if (this.#rest !== '') throw sqlError('badCopyFileFormat', 'unterminated CSV quoted field');
     return records;
   }
@@ -239,7 +321,8 @@ class CsvRecords implements CopyRecords {
       const record: CopyRecord = [];
       const next = this.#record(text, start, record);
       if (next === undefined) break;
-      const isEnd = text.slice(start, start + 4).trimEnd() === '\\.' && record.length === 1;
+      const endMark = `\\.${this.#lines.lineEnd}`;
+      const isEnd = next - start === endMark.length && text.startsWith(endMark, start);
       start = next;
       if (isEnd) {
         this.#isEnded = true;
@@ -257,6 +340,7 @@ class CsvRecords implements CopyRecords {
   /** Reads one record into `record`; returns where the next one starts, undefined when it is not complete. */
   #record(text: string, start: number, record: CopyRecord): number | undefined {
     const { delimiter, nullText, quote } = this.#options;
+    const { lineEnd } = this.#lines;
     let at = start;
     while (true) {
       if (text[at] !== quote) {
@@ -269,8 +353,7 @@ class CsvRecords implements CopyRecords {
           record.push(mixed.value);
           at = mixed.end;
         } else {
-          const value =
-            char === '\n' && text[end - 1] === '\r' ? text.slice(at, end - 1) : text.slice(at, end);
+          const value = text.slice(at, end);
           record.push(value === nullText ? null : value);
           at = end;
         }
@@ -284,8 +367,8 @@ class CsvRecords implements CopyRecords {
         at++;
         continue;
       }
-      if (text[at] === '\r') at++;
-      return at + 1;
+      if (!text.startsWith(lineEnd, at)) throw literal(text[at] ?? '', 'unquoted');
+      return at + lineEnd.length;
     }
   }
 
@@ -293,7 +376,7 @@ class CsvRecords implements CopyRecords {
     const { delimiter, quote } = this.#options;
     for (let i = at; i < text.length; i++) {
       const char = text[i];
-      if (char === delimiter || char === '\n' || char === quote) return i;
+      if (char === delimiter || char === '\n' || char === '\r' || char === quote) return i;
     }
     return undefined;
   }
@@ -317,7 +400,7 @@ class CsvRecords implements CopyRecords {
         }
       } else if (char === quote) {
         isQuoted = true;
-      } else if (char === delimiter || char === '\n' || (char === '\r' && text[i + 1] === '\n')) {
+      } else if (char === delimiter || char === '\n' || char === '\r') {
         return { value, end: i };
       } else {
         value += char;
