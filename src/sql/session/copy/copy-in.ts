@@ -97,9 +97,11 @@ function recordParser(target: CopyInTarget, position: Position): (record: CopyRe
   const forceNull = columns.map((column) => isListed(options.forceNull, column.name));
   const isForced = forceNotNull.includes(true) || forceNull.includes(true);
   const settings = context.eval;
+  // A line without anything in it, as it is read where there is one column.
+  const nothing = options.nullText === '' ? null : '';
   return (record) => {
+    if (columns.length === 0 && record.length === 1 && record[0] === nothing) return [];
     if (record.length < columns.length) {
-      // A line without any field is an empty row only where the table has no columns.
       const missing = columns[record.length]?.name ?? '';
       throw sqlError('badCopyFileFormat', `missing data for column "${missing}"`);
     }
