@@ -423,7 +423,7 @@ export class Router {
           return { kind: 'moved', unserved: undefined };
         case 'ambiguous-result':
           // Whoever serves the range now knows what the former leaseholder has done of it: as if no answer had come.
-          if (isOnce(base, requests)) return answer;
+          if (isOnce(base, requests) || requests.some(asksForCommit)) return answer;
           continue;
         default:
           return answer;
@@ -538,6 +538,11 @@ export class Router {
   #unavailable(reason: string): Extract<BatchResponse, { kind: 'error' }> {
     return this.#failure({ kind: 'unavailable', reason });
   }
+}
+
+/** What became of a one-phase commit: who does not know it will not know it later. */
+function asksForCommit(request: KvRequest): boolean {
+  return request.kind === 'end-txn' && !request.commit && request.onePhase;
 }
 
 /** True when a second delivery could do something again, or could not tell what the first did. */

@@ -191,7 +191,10 @@ describe('a one-phase commit whose answer is lost', () => {
       expect((await serve(cluster, batch)).kind).toBe('ok');
       cluster.replicaFor(key('a')).renewLease();
     });
+    const fromMs = env.clock.monotonicMs();
     expect(await commit(txn, env)).toBe('ambiguous-result');
+    // Nobody will know it later: it is not asked for again.
+    expect(env.clock.monotonicMs() - fromMs).toBeLessThan(1_000);
     expect(txn.status).toBe('ambiguous');
     expect(await read(cluster)).toBe('1');
   });
