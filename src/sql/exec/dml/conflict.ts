@@ -142,7 +142,7 @@ export async function resolveConflicts(
  */
 async function lockRows(
   candidates: readonly Candidate[],
-  { lock }: ConflictParts,
+  { lock, update }: ConflictParts,
   { table }: TableRules,
   rt: Runtime,
 ): Promise<void> {
@@ -156,7 +156,8 @@ async function lockRows(
     const value = values[i];
     return value === undefined ? [] : [must(readers.get(codec))(key, value)];
   });
-  await rt.txn.getMany(rows, { lock });
+  // DO NOTHING leaves the row to others: whoever refers to it is not in the way.
+  await rt.txn.getMany(rows, { lock: update === undefined ? 'key-share' : lock });
 }
 
 function arbiterCodecs(parts: ConflictParts, rules: TableRules): IndexCodec[] {
