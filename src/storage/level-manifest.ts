@@ -82,8 +82,10 @@ export class LevelManifest {
     };
     while (at < edit.length) {
       const tag = varint();
-      if (tag === comparator) at += varint();
-      else if (tag === nextFileNumber) this.#nextFile = Math.max(this.#nextFile, varint());
+      if (tag === comparator) {
+        const length = varint();
+        at += length;
+      } else if (tag === nextFileNumber) this.#nextFile = Math.max(this.#nextFile, varint());
       else if (tag === logNumber || tag === lastSequence || tag === previousLogNumber) varint();
       else return;
     }

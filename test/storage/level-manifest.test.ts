@@ -4,6 +4,7 @@ import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { foreignFiles } from '../../src/cli/start-files.ts';
+import { type ForeignFiles } from '../../src/storage/foreign-files.ts';
 import { LevelManifest } from '../../src/storage/level-manifest.ts';
 import { temporaryDirectory } from './level.ts';
 
@@ -42,4 +43,20 @@ it('is read as it grows, over blocks and records in parts', async () => {
   expect(manifestOf(place.path)).toBe(`MANIFEST-${String(nextFile).padStart(6, '0')}`);
   await level.close();
   place.remove();
+});
+
+it('finds the count behind the name of a comparator', async () => {
+  const name = 'leveldb.BytewiseComparator';
+  const edit = Buffer.concat([
+    Buffer.from([1, name.length]),
+    Buffer.from(name),
+    Buffer.from([2, 4, 9, 0, 3, 0x85, 0x02, 4, 0]),
+  ]);
+  const header = Buffer.from([0, 0, 0, 0, edit.length, 0, 1]);
+  const manifest = Buffer.concat([header, edit]);
+  const files: ForeignFiles = {
+    readRange: async (_path, position, length) => manifest.subarray(position, position + length),
+    replaceFile: async () => {},
+  };
+  expect(await new LevelManifest(files, 'MANIFEST-000001').nextFile()).toBe(2 * 128 + 5);
 });
