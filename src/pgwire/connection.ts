@@ -168,7 +168,9 @@ export class Connection implements OutputPort {
   /** Ends the connection like `terminate`, but not before what runs and what is open has come to its end. */
   retire(failure: SqlFailure): void {
     this.#retiring = failure;
-    if (this.#session === undefined || (!this.#isPumping && !this.#isInTransaction())) {
+    const session = this.#session;
+    const isBusy = this.#isPumping && session?.runsEndless === false;
+    if (session === undefined || (!isBusy && !this.#isInTransaction())) {
       this.terminate(failure);
     }
   }

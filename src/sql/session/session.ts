@@ -175,6 +175,11 @@ export class Session {
     return this.transaction.state === 'explicit' || this.#simple.runsSeveral;
   }
 
+  /** A changefeed runs, which ends only when it is cancelled. */
+  get runsEndless(): boolean {
+    return this.onCancel !== undefined;
+  }
+
   get isRunning(): boolean {
     return this.#isRunning;
   }

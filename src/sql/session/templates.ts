@@ -65,9 +65,9 @@ export class TemplateCache {
     this.#put(shape.key, { kind: 'refused' });
   }
 
-  /** Its parameters may have other types by now: to be made anew. */
+  /** Its parameters may have other types by now: to be made anew when the shape comes twice again. */
   outdate(shape: LiteralText): void {
-    this.#put(shape.key, { kind: 'seen' });
+    this.#entries.delete(shape.key);
   }
 
   #put(key: string, entry: Entry): void {
