@@ -106,7 +106,7 @@ const planted: readonly Planted[] = [
       vi.spyOn(ClosedTimestamp.prototype, 'noteAhead').mockImplementation(() => undefined);
       return {};
     },
-    seeds: 60,
+    seeds: 150,
     sign: /not-linearizable/,
   },
   {
@@ -185,7 +185,7 @@ for (const { bug, plant, faults, workload = 'bank', seeds, sign } of planted) {
       if (problems.some((problem) => sign?.test(problem) ?? true)) return;
     }
     expect.fail(`${seeds} seeds did not find it; seen: ${seen.join('; ') || 'nothing'}`);
-  }, 300_000);
+  }, 600_000);
 }
 
 /** Everything written stays in the page cache until the power fails. */

@@ -83,14 +83,14 @@ const planted: readonly {
     bug: 'an ambiguous commit is told to have failed',
     plant: hideAmbiguity,
     workload: 'list-append',
-    seeds: 30,
+    seeds: 120,
     sign: /G1a/,
   },
   {
     bug: 'an ambiguous commit is told to have failed',
     plant: hideAmbiguity,
     workload: 'kv',
-    seeds: 30,
+    seeds: 120,
     sign: /aborted-write/,
   },
   {
@@ -114,5 +114,5 @@ for (const { bug, plant, workload, seeds, sign } of planted) {
     expect.fail(
       `${seeds} seeds did not find it; seen: ${seen.join('; ').slice(0, 2_000) || 'nothing'}`,
     );
-  }, 300_000);
+  }, 600_000);
 }
