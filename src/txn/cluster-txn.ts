@@ -541,12 +541,12 @@ export class ClusterTxn implements Txn {
     return this.#stop.unlessRaised(work);
   }
 
-  /** Cancelled, or aborted by others: an abort is on its way. */
   /** Some of what it has sent was rolled back to a savepoint. */
   get hasUndoneIntents(): boolean {
     return this.#hasUndoneIntents;
   }
 
+  /** Cancelled, or aborted by others: an abort is on its way. */
   get isStopped(): boolean {
     return this.#ended !== undefined;
   }
