@@ -21,6 +21,7 @@
 import { asTxnId, type IsolationLevel, type Timestamp } from '../kv/index.ts';
 import { CorruptionError } from './engine.ts';
 import { type HeadRecord, type Intent } from './mvcc-types.ts';
+import { StoredReader } from './stored-reader.ts';
 
 const hasCommitted = 1;
 const hasValue = 2;
@@ -289,46 +290,14 @@ class RecordWriter {
   }
 }
 
-class RecordReader {
-  readonly #bytes: Buffer;
-  at: number;
-
+class RecordReader extends StoredReader {
   constructor(bytes: Buffer, at: number) {
-    this.#bytes = bytes;
-    this.at = at;
-  }
-
-  byte(): number {
-    const value = this.#bytes[this.at];
-    if (value === undefined) throw new CorruptionError('a head record ends too early');
-    this.at++;
-    return value;
-  }
-
-  raw(length: number): Buffer {
-    if (this.at + length > this.#bytes.length) {
-      throw new CorruptionError('a head record ends too early');
-    }
-    const out = this.#bytes.subarray(this.at, this.at + length);
-    this.at += length;
-    return out;
+    super(bytes, at, 'a head record');
   }
 
   timestamp(): Timestamp {
     const bytes = this.raw(timestampBytes);
     return { wall: readWall(bytes, 0), logical: readLogical(bytes, 7) };
-  }
-
-  varint(): number {
-    let value = 0;
-    let scale = 1;
-    for (let i = 0; i < 8; i++) {
-      const byte = this.byte();
-      value += (byte & 0x7f) * scale;
-      if (byte < 0x80) return value;
-      scale *= 0x80;
-    }
-    throw new CorruptionError('bad number in a head record');
   }
 
   optional(): Buffer | undefined {

@@ -9,6 +9,7 @@
  */
 import { CorruptionError } from './engine.ts';
 import { type ForeignFiles } from './foreign-files.ts';
+import { StoredReader } from './stored-reader.ts';
 
 const blockBytes = 32 * 1024;
 const headerBytes = 7;
@@ -71,22 +72,13 @@ export class LevelManifest {
   }
 
   #readEdit(edit: Buffer): void {
-    let at = 0;
-    const varint = (): number => {
-      let value = 0;
-      for (let factor = 1; ; factor *= 128) {
-        const byte = edit.readUInt8(at++);
-        value += (byte & 127) * factor;
-        if (byte < 128) return value;
-      }
-    };
-    while (at < edit.length) {
-      const tag = varint();
-      if (tag === comparator) {
-        const length = varint();
-        at += length;
-      } else if (tag === nextFileNumber) this.#nextFile = Math.max(this.#nextFile, varint());
-      else if (tag === logNumber || tag === lastSequence || tag === previousLogNumber) varint();
+    const fields = new StoredReader(edit, 0, this.#path);
+    while (fields.at < edit.length) {
+      const tag = fields.varint();
+      if (tag === comparator) fields.raw(fields.varint());
+      else if (tag === nextFileNumber) this.#nextFile = Math.max(this.#nextFile, fields.varint());
+      else if (tag === logNumber || tag === lastSequence || tag === previousLogNumber)
+        fields.varint();
       else return;
     }
   }
