@@ -13,10 +13,16 @@ import {
 import { sqlError } from '../errors.ts';
 import { storedFormat } from '../row/index.ts';
 import { type StatementResult } from '../session/types.ts';
-import { oids, typeOps } from '../types/index.ts';
+import { typeOps } from '../types/index.ts';
 import { isEmptyTable } from './backfill.ts';
 import { changeType, validateRetyped } from './alter-type.ts';
-import { addColumn, checkColumnExpressions, defaultText, feedFromSequence } from './columns.ts';
+import {
+  addColumn,
+  checkColumnExpressions,
+  defaultText,
+  feedFromSequence,
+  identityType,
+} from './columns.ts';
 import {
   addCheck,
   addForeignKey,
@@ -491,15 +497,10 @@ class TableChange {
         `${state} must be declared NOT NULL before identity can be added`,
       );
     }
-    if (![oids.int2, oids.int4, oids.int8].some((oid) => oid === column.typeOid)) {
-      throw sqlError(
-        'invalidParameterValue',
-        'identity column type must be smallint, integer, or bigint',
-      );
-    }
+    const typeOid = identityType(column.typeOid);
     const fed = await feedFromSequence(this.#ddl, this.#schema, { ...table }, column, {
       ...sequenceOptions(def.Constraint.options),
-      typeOid: column.typeOid,
+      typeOid,
     });
     this.#setColumn({
       ...fed,

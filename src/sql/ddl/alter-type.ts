@@ -9,6 +9,7 @@ import {
 import { sqlError } from '../errors.ts';
 import { charLength, formatType, numericModifier, oids } from '../types/index.ts';
 import { checkBoolean, checkComparable, validateCheck, validateForeignKey } from './constraints.ts';
+import { identityType } from './columns.ts';
 import { bindQuery, type Ddl } from './context.ts';
 import { generatedFrom, replaceColumn, type TableDraft } from './draft.ts';
 import { viewsUsing } from './drop.ts';
@@ -25,6 +26,7 @@ export async function changeType(
 ): Promise<boolean> {
   if (def === undefined || !('ColumnDef' in def)) return false;
   const type = columnType(def.ColumnDef.typeName);
+  if (column.identity !== undefined) identityType(type.oid);
   const using = def.ColumnDef.raw_default;
   if (column.generatedSql !== undefined && using !== undefined) {
     throw sqlError(

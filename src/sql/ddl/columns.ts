@@ -102,7 +102,7 @@ export async function addColumn(
         replaceColumn(draft, column);
         column = await feedFromSequence(ddl, schema, draft, column, {
           ...sequenceOptions(constraint.options),
-          typeOid: identityType(column),
+          typeOid: identityType(column.typeOid),
         });
         break;
       case 'CONSTR_GENERATED':
@@ -140,9 +140,8 @@ function serialType(def: ColumnDef): number | undefined {
   return names.length === 1 ? serialTypes[names[0] ?? ''] : undefined;
 }
 
-function identityType(column: ColumnDescriptor): number {
-  if ([oids.int2, oids.int4, oids.int8].some((oid) => oid === column.typeOid))
-    return column.typeOid;
+export function identityType(typeOid: number): number {
+  if ([oids.int2, oids.int4, oids.int8].some((oid) => oid === typeOid)) return typeOid;
   throw sqlError(
     'invalidParameterValue',
     'identity column type must be smallint, integer, or bigint',
