@@ -1,6 +1,6 @@
 /**
  * What binding one statement shares: column ids, parameter types, prefetched relations. Everything
- * asynchronous (catalog look-ups, parsing of views and defaults) was done before by `prefetch`, so
+ * asynchronous (catalog look-ups, parsing of views, defaults and predicates) was done before by `prefetch`, so
  * binding itself is synchronous.
  */
 import { type Node, type SelectStmt } from '@pgsql/types';
@@ -36,6 +36,8 @@ export interface Prefetched {
   readonly views: ReadonlyMap<number, Node>;
   /** Parsed defaults of the tables that the statement writes: by table id, then column position. */
   readonly defaults: ReadonlyMap<number, ReadonlyMap<number, Node>>;
+  /** Parsed predicates of their partial unique indexes: by table id, then index id. */
+  readonly predicates: ReadonlyMap<number, ReadonlyMap<number, Node>>;
 }
 
 export function relationKey(schema: string | undefined, name: string): string {

@@ -1,7 +1,10 @@
 /** ON CONFLICT and UPSERT. */
 import { must } from '../../../util/index.ts';
 import { type TableDescriptor } from '../../catalog/descriptors.ts';
+import { implies } from '../implication.ts';
 import { type Assignment, type ConflictClause, type ConflictUpdate } from '../logical.ts';
+import { foldExpr } from '../rules/fold-constants.ts';
+import { hasSubquery } from '../rules/predicates.ts';
 import { bindAssignments } from './assign.ts';
 import {
   childScope,
@@ -9,12 +12,13 @@ import {
   nothingAllowed,
   type Binder,
   type ExprContext,
+  type Names,
   type Scope,
 } from './binder.ts';
 import { coerceToBoolean } from './coerce.ts';
 import { bindExpr, locationOf } from './context.ts';
 import { findColumn, rowColumns, rowNames } from './target.ts';
-import { type OnConflictClause } from '@pgsql/types';
+import { type Node, type OnConflictClause } from '@pgsql/types';
 
 export function bindConflict(
   binder: Binder,
@@ -23,7 +27,9 @@ export function bindConflict(
   alias: string,
   scope: Scope,
 ): ConflictClause {
-  const arbiters = clause.infer === undefined ? [] : inferArbiters(clause, table);
+  const existing = rowColumns(binder, table, alias);
+  const own = rowNames(table, existing, alias, undefined);
+  const arbiters = clause.infer === undefined ? [] : inferArbiters(binder, clause, table, own);
   if (clause.action !== 'ONCONFLICT_UPDATE') return { arbiters, update: undefined };
   if (arbiters.length === 0) {
     throw failAt(
@@ -35,9 +41,7 @@ export function bindConflict(
       },
     );
   }
-  const existing = rowColumns(binder, table, alias);
   const excluded = rowColumns(binder, table, 'excluded');
-  const own = rowNames(table, existing, alias, undefined);
   const proposed = rowNames(table, excluded, 'excluded', undefined);
   const inner: Scope = {
     ...childScope(scope),
@@ -64,7 +68,12 @@ export function bindConflict(
   return { arbiters, update: { existing, excluded, set, where } };
 }
 
-function inferArbiters(clause: OnConflictClause, table: TableDescriptor): number[] {
+function inferArbiters(
+  binder: Binder,
+  clause: OnConflictClause,
+  table: TableDescriptor,
+  own: Names,
+): number[] {
   const { infer } = clause;
   const unique = [
     table.primaryIndex,
@@ -92,11 +101,13 @@ function inferArbiters(clause: OnConflictClause, table: TableDescriptor): number
       return must(table.columns[findColumn(table, name, clause.location)]).id;
     }),
   );
+  const covers = predicateTest(binder, infer?.whereClause, own);
   const found = unique.filter(
     (index) =>
       index.columns.length === wanted.size &&
       index.columns.every(({ columnId }) => wanted.has(columnId)) &&
-      (index.predicateSql === undefined || infer?.whereClause !== undefined),
+      (index.predicateSql === undefined ||
+        covers(binder.prefetched.predicates.get(table.id)?.get(index.id))),
   );
   if (found.length === 0) {
     throw failAt(
@@ -105,6 +116,28 @@ function inferArbiters(clause: OnConflictClause, table: TableDescriptor): number
     );
   }
   return found.map((index) => index.id);
+}
+
+/** Whether all rows that pass the WHERE of the inference are in an index with this predicate. */
+function predicateTest(
+  binder: Binder,
+  where: Node | undefined,
+  own: Names,
+): (predicate: Node | undefined) => boolean {
+  if (where === undefined) return () => false;
+  const c: ExprContext = {
+    binder,
+    scope: { ...childScope(undefined), ...own },
+    clause: 'index predicates',
+    level: undefined,
+    allow: nothingAllowed,
+  };
+  const given = foldExpr(bindExpr(c, where), binder.eval);
+  if (hasSubquery(given)) {
+    throw failAt('featureNotSupported', 'cannot use subquery in index predicate');
+  }
+  return (predicate) =>
+    predicate !== undefined && implies(given, foldExpr(bindExpr(c, predicate), binder.eval));
 }
 
 /** UPSERT: the given columns replace those of the row with the same primary key. */

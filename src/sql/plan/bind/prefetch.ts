@@ -16,7 +16,8 @@ interface Work {
   readonly relations: Map<string, Relation>;
   readonly seen: Set<string>;
   readonly views: Map<number, Node>;
-  readonly defaults: Map<number, Map<number, Node>>;
+  readonly defaults: Map<number, ReadonlyMap<number, Node>>;
+  readonly predicates: Map<number, ReadonlyMap<number, Node>>;
 }
 
 export async function prefetch(catalog: Catalog, statement: Node): Promise<Prefetched> {
@@ -26,6 +27,7 @@ export async function prefetch(catalog: Catalog, statement: Node): Promise<Prefe
     seen: new Set(),
     views: new Map(),
     defaults: new Map(),
+    predicates: new Map(),
   };
   await fetchTree(work, statement, 0);
   return work;
@@ -40,7 +42,7 @@ async function fetchTree(work: Work, tree: unknown, depth: number): Promise<void
   for (const name of found.names) await fetchRelation(work, name, depth);
   for (const name of found.written) {
     const relation = work.relations.get(relationKey(name.schemaname, name.relname ?? ''));
-    if (relation?.kind === 'table') await fetchDefaults(work, relation.table);
+    if (relation?.kind === 'table') await fetchExpressions(work, relation.table);
   }
 }
 
@@ -61,20 +63,38 @@ async function fetchRelation(work: Work, name: RangeVar, depth: number): Promise
   await fetchTree(work, query, depth + 1);
 }
 
-/** Parsed once per descriptor version. */
-const parsedDefaults = new WeakMap<TableDescriptor, Map<number, Node>>();
+interface TableNodes {
+  /** By column position. */
+  readonly defaults: ReadonlyMap<number, Node>;
+  /** Of partial unique indexes, by index id. */
+  readonly predicates: ReadonlyMap<number, Node>;
+}
 
-async function fetchDefaults(work: Work, table: TableDescriptor): Promise<void> {
-  let parsed = parsedDefaults.get(table);
+/** Parsed once per descriptor version. */
+const parsedTables = new WeakMap<TableDescriptor, TableNodes>();
+
+async function fetchExpressions(work: Work, table: TableDescriptor): Promise<void> {
+  let parsed = parsedTables.get(table);
   if (parsed === undefined) {
-    parsed = new Map();
-    for (const [position, column] of table.columns.entries()) {
-      if (column.defaultSql === undefined) continue;
-      parsed.set(position, await parseExpression(column.defaultSql));
-    }
-    parsedDefaults.set(table, parsed);
+    parsed = await parseTable(table);
+    parsedTables.set(table, parsed);
   }
-  work.defaults.set(table.id, parsed);
+  work.defaults.set(table.id, parsed.defaults);
+  work.predicates.set(table.id, parsed.predicates);
+}
+
+async function parseTable(table: TableDescriptor): Promise<TableNodes> {
+  const defaults = new Map<number, Node>();
+  for (const [position, { defaultSql }] of table.columns.entries()) {
+    if (defaultSql !== undefined) defaults.set(position, await parseExpression(defaultSql));
+  }
+  const predicates = new Map<number, Node>();
+  for (const { id, unique, predicateSql } of table.indexes) {
+    if (unique && predicateSql !== undefined) {
+      predicates.set(id, await parseExpression(predicateSql));
+    }
+  }
+  return { defaults, predicates };
 }
 
 interface Found {

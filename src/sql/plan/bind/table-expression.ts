@@ -15,7 +15,12 @@ export interface TableExpressions {
   readonly bind: (node: Node) => Expr;
 }
 
-const noRelations = { relations: new Map(), views: new Map(), defaults: new Map() };
+const noRelations = {
+  relations: new Map(),
+  views: new Map(),
+  defaults: new Map(),
+  predicates: new Map(),
+};
 
 /** Without a table there are no columns. */
 export function tableExpressions(
