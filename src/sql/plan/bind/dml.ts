@@ -157,7 +157,8 @@ function insertSource(
     select.sortClause === undefined &&
     select.limitCount === undefined &&
     select.limitOffset === undefined &&
-    select.withClause === undefined;
+    select.withClause === undefined &&
+    select.lockingClause === undefined;
   if (plainValues)
     return insertValues(
       binder,

@@ -41,6 +41,15 @@ export function bindLocks(stmt: SelectStmt, scope: Scope, level: QueryLevel): Lo
   return [...locks].flatMap(([relation, lock]) => lockTarget(relation, lock) ?? []);
 }
 
+export const setOpRefusal = 'is not allowed with UNION/INTERSECT/EXCEPT';
+
+/** For queries that have no rows of tables. */
+export function refuseLocks({ lockingClause }: SelectStmt, why: string): void {
+  const [first] = lockingClause ?? [];
+  if (first === undefined || !('LockingClause' in first)) return;
+  throw failAt('featureNotSupported', `${clauseName(first.LockingClause)} ${why}`);
+}
+
 /** A view or subquery that is locked under the name `shown` locks all rows that it is made of. */
 export function withLocksOf(scope: Scope, shown: string, stmt: SelectStmt): SelectStmt {
   if (stmt.valuesLists !== undefined) return stmt;

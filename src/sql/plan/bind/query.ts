@@ -16,6 +16,7 @@ import {
 import { coerceCommon, coerceToColumn, settle, unifyTypes } from './coerce.ts';
 import { bindExpr, bindQuery, locationOf } from './context.ts';
 import { addLimit, positionNumber } from './limit.ts';
+import { refuseLocks, setOpRefusal } from './locks.ts';
 import { bindSelect } from './select.ts';
 import { combine } from './set-columns.ts';
 import { sortByOf, sortKey } from './sort.ts';
@@ -55,6 +56,7 @@ function bindValues(
   parent: Scope | undefined,
   expected: readonly ExpectedColumn[] | undefined,
 ): BoundQuery {
+  refuseLocks(stmt, 'cannot be applied to VALUES');
   const scope = childScope(parent);
   const c: ExprContext = {
     binder,
@@ -123,6 +125,7 @@ function bindSetOp(
 ): BoundQuery {
   if (stmt.larg === undefined || stmt.rarg === undefined)
     throw failAt('syntaxError', 'a set operation needs two queries');
+  for (const branch of [stmt, stmt.larg, stmt.rarg]) refuseLocks(branch, setOpRefusal);
   const left = bindQuery(binder, stmt.larg, parent, expected);
   const right = bindQuery(binder, stmt.rarg, parent, expected);
   const op =
@@ -145,14 +148,6 @@ function finishPlain(
   parent: Scope | undefined,
   query: BoundQuery,
 ): BoundQuery {
-  if (stmt.lockingClause !== undefined) {
-    throw failAt(
-      'featureNotSupported',
-      stmt.valuesLists === undefined
-        ? 'FOR UPDATE is not allowed with UNION/INTERSECT/EXCEPT'
-        : 'FOR UPDATE cannot be applied to VALUES',
-    );
-  }
   const scopeColumns = query.columns.map((column) => ({
     name: column.name,
     id: column.id,

@@ -12,6 +12,7 @@ import {
 } from './binder.ts';
 import { unifyTypes } from './coerce.ts';
 import { bindQuery } from './context.ts';
+import { refuseLocks, setOpRefusal } from './locks.ts';
 import { adapt } from './set-columns.ts';
 
 export interface OpenedWith {
@@ -146,6 +147,10 @@ function bindRecursive(binder: Binder, cte: CommonTableExpr, scope: Scope): Boun
       cte.location,
     );
   }
+  if (stmt.lockingClause !== undefined) {
+    throw failAt('featureNotSupported', 'FOR UPDATE/SHARE in a recursive query is not implemented');
+  }
+  for (const branch of [stmt.larg, stmt.rarg]) refuseLocks(branch, setOpRefusal);
   const initial = bindQuery(binder, stmt.larg, scope);
   const workId = binder.newCte();
   const named = rename(initial.columns, cte);
