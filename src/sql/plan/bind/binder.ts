@@ -135,6 +135,8 @@ export interface ScopeRelation {
   readonly table: TableDescriptor | undefined;
   /** A function in FROM that returns one scalar column: its name stands for the value. */
   readonly scalarFunction: boolean;
+  /** Has no rows of tables that could be locked under its name. */
+  readonly unlockable?: 'WITH query' | 'function';
   /** What a join with a name of its own is made of. */
   readonly parts?: readonly ScopeRelation[];
 }

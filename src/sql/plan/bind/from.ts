@@ -274,7 +274,7 @@ function bindCteUse(binder: Binder, cte: CteEntry, name: RangeVar): BoundFrom {
       columns: columns.map((column) => column.id),
       positions: columns.map((_column, i) => i),
     },
-    names: namedItem(columns, name.alias, cte.name),
+    names: namedItem(columns, name.alias, cte.name, { unlockable: 'WITH query' }),
   };
 }
 
@@ -335,6 +335,7 @@ function bindFunction(binder: Binder, node: RangeFunction, scope: Scope, left: N
     rel: { kind: 'function', calls, ordinality, alias: node.alias?.aliasname ?? firstName },
     names: namedItem(columns, node.alias, firstName, {
       scalarFunction: single && node.ordinality !== true,
+      unlockable: 'function',
     }),
   };
 }

@@ -70,21 +70,26 @@ function lockedRelations(scope: Scope, clause: LockingClause): readonly ScopeRel
   if (clause.lockedRels === undefined) return relations;
   return clause.lockedRels.flatMap((node: Node) => {
     if (!('RangeVar' in node)) return [];
-    const name = node.RangeVar.relname ?? '';
+    const { relname: name = '', schemaname, location } = node.RangeVar;
+    const clauseText = clauseName(clause);
+    if (schemaname !== undefined) {
+      throw failAt(
+        'syntaxError',
+        `${clauseText} must specify unqualified relation names`,
+        location,
+      );
+    }
     const relation = relations.find((candidate) => candidate.name === name);
     if (relation === undefined) {
       throw failAt(
         'undefinedTable',
-        `relation "${name}" in ${clauseName(clause)} clause not found in FROM clause`,
-        node.RangeVar.location,
+        `relation "${name}" in ${clauseText} clause not found in FROM clause`,
+        location,
       );
     }
-    if (relation.parts !== undefined) {
-      throw failAt(
-        'featureNotSupported',
-        `${clauseName(clause)} cannot be applied to a join`,
-        node.RangeVar.location,
-      );
+    const kind = relation.parts === undefined ? relation.unlockable : 'join';
+    if (kind !== undefined) {
+      throw failAt('featureNotSupported', `${clauseText} cannot be applied to a ${kind}`, location);
     }
     return [relation];
   });
