@@ -231,6 +231,8 @@ export interface LockRel {
     readonly keyColumns: readonly ColumnId[];
     readonly lock: LockClause;
   }[];
+  /** All of FROM that is locked, here or below, for `CheckLocks`; behind it there are targets. */
+  readonly items: readonly { readonly clause: string; readonly columns: readonly ColumnId[] }[];
 }
 
 export interface InsertRel {

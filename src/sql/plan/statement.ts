@@ -30,7 +30,7 @@ import { fastPath } from './fast-path.ts';
 import { rewrite } from './rules/index.ts';
 import { isRepeatable, outlivesRollback } from './rules/predicates.ts';
 import { type PlanRequest, type PreparedPlan } from './types.ts';
-import { visitAllRels } from './walk.ts';
+import { hasLocks, visitAllRels } from './walk.ts';
 
 export async function planStatement(request: PlanRequest): Promise<PreparedPlan> {
   try {
@@ -189,14 +189,6 @@ function writtenTables(rel: Rel): Written {
   const [only] = tables;
   const alone = tables.length === 1 && inserts === 1 && only !== undefined && !read.has(only.id);
   return { tables, directInsert: alone };
-}
-
-function hasLocks(rel: Rel): boolean {
-  let found = false;
-  visitAllRels(rel, (node) => {
-    if (node.kind === 'lock') found = true;
-  });
-  return found;
 }
 
 // EXPLAIN.

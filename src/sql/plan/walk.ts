@@ -345,6 +345,14 @@ export function visitAllRels(rel: Rel, visit: (node: Rel) => void): void {
   });
 }
 
+export function hasLocks(rel: Rel): boolean {
+  let found = false;
+  visitAllRels(rel, (node) => {
+    if (node.kind === 'lock') found = true;
+  });
+  return found;
+}
+
 function visitExprRels(expr: Expr, visit: (node: Rel) => void): void {
   if (expr.kind === 'subquery') {
     visitAllRels(expr.rel, visit);

@@ -23,11 +23,8 @@ export function lockPlan(
     return {
       table: target.table,
       options: { lock: target.lock.strength, waitPolicy: target.lock.waitPolicy },
-      key: (row: Row): Buffer | undefined => {
-        const values = positions.map((position) => row[position] ?? null);
-        // The padded side of an outer join has no row to lock.
-        return values.includes(null) ? undefined : primary.encodeKeyPrefix(values);
-      },
+      key: (row: Row): Buffer =>
+        primary.encodeKeyPrefix(positions.map((position) => row[position] ?? null)),
     };
   });
   return {
@@ -49,10 +46,8 @@ export function lockPlan(
             read = read.slice(missing);
             for (const locker of lockers) {
               const keys = rows.map((row) => locker.key(row));
-              const present = keys.filter((key) => key !== undefined);
-              const values = await naming(locker.table, rt.txn.getMany(present, locker.options));
-              let at = 0;
-              rows = rows.filter((_row, i) => keys[i] === undefined || values[at++] !== undefined);
+              const values = await naming(locker.table, rt.txn.getMany(keys, locker.options));
+              rows = rows.filter((_row, i) => values[i] !== undefined);
             }
             missing -= rows.length;
             if (rows.length > 0) return rows;

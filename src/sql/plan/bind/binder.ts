@@ -137,6 +137,8 @@ export interface ScopeRelation {
   readonly scalarFunction: boolean;
   /** Has no rows of tables that could be locked under its name. */
   readonly unlockable?: 'WITH query' | 'function';
+  /** A view or subquery that locks the rows it is made of. */
+  readonly locksWithin?: boolean;
   /** What a join with a name of its own is made of. */
   readonly parts?: readonly ScopeRelation[];
 }

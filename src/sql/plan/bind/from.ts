@@ -11,7 +11,7 @@ import { type TableDescriptor } from '../../catalog/descriptors.ts';
 import { type Relation } from '../../catalog/types.ts';
 import { type ColumnId, type Expr, int8Oid } from '../expr.ts';
 import { type FunctionRel, type JoinType, outputOf, type Rel } from '../logical.ts';
-import { freeColumns } from '../walk.ts';
+import { freeColumns, hasLocks } from '../walk.ts';
 import {
   childScope,
   type Binder,
@@ -197,6 +197,7 @@ function bindTable(binder: Binder, name: RangeVar, scope: Scope): BoundFrom {
         rel: query.rel,
         names: namedItem(columns, name.alias, view.name, {
           schema: name.alias === undefined ? relation.schemaName : undefined,
+          locksWithin: locksWithin(scope, query.rel),
         }),
       };
     }
@@ -282,7 +283,12 @@ function bindDerived(binder: Binder, node: RangeSubselect, scope: Scope, left: N
   const outer = node.lateral === true ? lateralScope(scope, left) : scope;
   const stmt = withLocksOf(scope, node.alias?.aliasname ?? '', selectOf(node.subquery));
   const query = bindQuery(binder, stmt, outer);
-  return { rel: query.rel, names: namedItem(query.columns, node.alias, '') };
+  const more = { locksWithin: locksWithin(scope, query.rel) };
+  return { rel: query.rel, names: namedItem(query.columns, node.alias, '', more) };
+}
+
+function locksWithin(scope: Scope, rel: Rel): boolean {
+  return scope.locking !== undefined && hasLocks(rel);
 }
 
 // Functions.

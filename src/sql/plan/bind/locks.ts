@@ -7,12 +7,16 @@ import { failAt, type QueryLevel, type Scope, type ScopeRelation } from './binde
 
 type LockTarget = LockRel['targets'][number];
 
-export function bindLocks(stmt: SelectStmt, scope: Scope, level: QueryLevel): LockTarget[] {
+export function bindLocks(
+  stmt: SelectStmt,
+  scope: Scope,
+  level: QueryLevel,
+): Pick<LockRel, 'targets' | 'items'> {
   const clauses = (stmt.lockingClause ?? []).flatMap((node) =>
     'LockingClause' in node ? [node.LockingClause] : [],
   );
   const [first] = clauses;
-  if (first === undefined) return [];
+  if (first === undefined) return { targets: [], items: [] };
   const name = clauseName(first);
   const forbidden =
     stmt.distinctClause !== undefined
@@ -31,14 +35,18 @@ export function bindLocks(stmt: SelectStmt, scope: Scope, level: QueryLevel): Lo
   if (forbidden !== undefined)
     throw failAt('featureNotSupported', `${name} is not allowed with ${forbidden}`);
   const locks = new Map<ScopeRelation, LockClause>();
+  const items: LockRel['items'][number][] = [];
   for (const clause of clauses) {
     const lock = lockOf(clause);
     for (const relation of lockedRelations(scope, clause)) {
       const other = locks.get(relation);
       locks.set(relation, other === undefined ? lock : bothLocks(other, lock));
+      if (relation.table === undefined && relation.locksWithin !== true) continue;
+      items.push({ clause: clauseName(clause), columns: relation.columns.map(({ id }) => id) });
     }
   }
-  return [...locks].flatMap(([relation, lock]) => lockTarget(relation, lock) ?? []);
+  const targets = [...locks].flatMap(([relation, lock]) => lockTarget(relation, lock) ?? []);
+  return { targets, items };
 }
 
 export const setOpRefusal = 'is not allowed with UNION/INTERSECT/EXCEPT';

@@ -473,7 +473,7 @@ function assemble(
   }
   const onIds = distinctOn?.map(idFor);
   const locks = bindLocks(stmt, scope, level);
-  for (const target of locks) {
+  for (const target of locks.targets) {
     for (const id of target.keyColumns) {
       if (!items.some((item) => item.id === id)) items.push({ id, expr: binder.reference(id) });
     }
@@ -485,7 +485,7 @@ function assemble(
   if (onIds !== undefined && onIds.length > 0) checkDistinctOn(onIds, sortKeys);
   if (sortKeys.length > 0) rel = { kind: 'sort', input: rel, keys: sortKeys };
   if (onIds !== undefined && onIds.length > 0) rel = { kind: 'distinct', input: rel, on: onIds };
-  if (locks.length > 0) rel = { kind: 'lock', input: rel, targets: locks } satisfies LockRel;
+  if (locks.items.length > 0) rel = { kind: 'lock', input: rel, ...locks } satisfies LockRel;
   rel = addLimit(binder, stmt, parent, rel, sortKeys);
   if (items.length > visible) {
     rel = {

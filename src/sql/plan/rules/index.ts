@@ -3,6 +3,7 @@ import { outputOf, type Rel } from '../logical.ts';
 import { type Expr } from '../expr.ts';
 import { mapChildren, mapInputs, mapOwnExprs } from '../walk.ts';
 import { sameExpr } from '../bind/same.ts';
+import { checkLocks } from './check-locks.ts';
 import { decorrelateScalar } from './decorrelate-scalar.ts';
 import { foldConstants } from './fold-constants.ts';
 import { inlineCte } from './inline-cte.ts';
@@ -25,6 +26,7 @@ const local: readonly Rule[] = [
   pushFilters,
   simplifyOuterJoin,
   pushFilters,
+  checkLocks,
   mergeProjects,
   pushLimit,
   pruneColumns,
