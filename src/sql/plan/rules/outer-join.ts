@@ -11,7 +11,7 @@ export const simplifyOuterJoin: Rule = {
     return mapAll(rel, (node) => {
       if (node.kind === 'filter' && node.input.kind === 'join') {
         const input = simplify(node.input, node.conditions.flatMap(conjuncts));
-        return input === node.input ? node : { ...node, input };
+        return input === node.input ? node : { ...node, input: simplifyBelow(input) };
       }
       if (node.kind === 'join' && node.type !== 'full') return simplifyBelow(node);
       return node;
@@ -40,9 +40,13 @@ function simplify(join: JoinRel, conditions: readonly Expr[]): JoinRel {
 }
 
 /** Conditions of an inner join are filters on its sides too. */
-function simplifyBelow(join: JoinRel): Rel {
+function simplifyBelow(join: JoinRel): JoinRel {
   const on = join.on.flatMap(conjuncts);
-  const side = (input: Rel): Rel => (input.kind === 'join' ? simplify(input, on) : input);
+  const side = (input: Rel): Rel => {
+    const simpler = input.kind === 'join' ? simplify(input, on) : input;
+    // What became an inner join rejects padded rows itself.
+    return simpler === input || simpler.kind !== 'join' ? simpler : simplifyBelow(simpler);
+  };
   const left =
     join.type === 'inner' || join.type === 'semi' || join.type === 'right'
       ? side(join.left)
