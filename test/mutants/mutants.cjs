@@ -228,6 +228,11 @@ exports.mutants = [
   {
     name: 'M14a',
     wrong: 'who recovers a parallel commit does not keep a missing write from landing later',
+    script: {
+      file: 'test/txn/parallel-commit.test.ts',
+      name: 'which finds a write missing, and then it lands',
+    },
+    sign: /expected 'committed' to be 'txn-aborted'/,
     patches: [
       {
         file: 'src/range/evaluate/txn-requests.ts',
