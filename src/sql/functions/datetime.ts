@@ -361,24 +361,19 @@ function makeZone(text: string): Zone {
 // ---------------------------------------------------------------------------- now and friends
 
 const clock: ScalarFunction[] = [
-  ...['now', 'transaction_timestamp', 'statement_timestamp'].map((name) =>
-    stable(`${name}() timestamptz`, (_a, c) => c.statementMicros),
+  ...['now', 'transaction_timestamp', 'current_timestamp'].map((name) =>
+    stable(`${name}() timestamptz`, (_a, c) => c.nowMicros),
   ),
+  stable('statement_timestamp() timestamptz', (_a, c) => c.statementMicros),
   volatile('clock_timestamp() timestamptz', (_a, c) => c.clockMicros()),
   stable(
     'follower_read_timestamp() timestamptz',
     (_a, c) => c.statementMicros - (c.followerLagMicros ?? 4_200_000n),
   ),
-  stable('current_date() date', (_a, c) =>
-    timestampToDate(timestamptzToTimestamp(c.statementMicros, c)),
-  ),
-  stable('current_timestamp() timestamptz', (_a, c) => c.statementMicros),
-  stable('localtimestamp() timestamp', (_a, c) => timestamptzToTimestamp(c.statementMicros, c)),
-  stable('current_time() timetz', (_a, c) => timestamptzToTimeTz(c.statementMicros, c)),
-  stable(
-    'localtime() time',
-    (_a, c) => splitMicros(timestamptzToTimestamp(c.statementMicros, c)).micros,
-  ),
+  stable('current_date() date', (_a, c) => timestampToDate(timestamptzToTimestamp(c.nowMicros, c))),
+  stable('localtimestamp() timestamp', (_a, c) => timestamptzToTimestamp(c.nowMicros, c)),
+  stable('current_time() timetz', (_a, c) => timestamptzToTimeTz(c.nowMicros, c)),
+  stable('localtime() time', (_a, c) => splitMicros(timestamptzToTimestamp(c.nowMicros, c)).micros),
   volatile('timeofday() text', (_a, c) => timeOfDay(c)),
 ];
 

@@ -7,7 +7,7 @@ import { type FormatSettings } from '../types/types.ts';
 
 /** What evaluation may depend on beside its arguments. One per statement. */
 export interface EvalContext extends FormatSettings {
-  /** transaction_timestamp(), statement_timestamp(): microseconds since 2000-01-01 UTC. */
+  /** statement_timestamp(), when the client's message came: microseconds since 2000-01-01 UTC. now() is `nowMicros`. */
   readonly statementMicros: bigint;
   clockMicros(): bigint;
   /** How far follower_read_timestamp() is behind the statement; absent: as the cluster settings have it by default. */

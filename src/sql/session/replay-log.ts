@@ -20,6 +20,8 @@ export interface ReplayStep {
   readonly formats: ResultFormats;
   /** What the client was told. */
   readonly digest: string;
+  /** statement_timestamp(). */
+  readonly statementMicros: bigint;
   /** What EXECUTE found under its name. */
   readonly executed: PreparedStatement | undefined;
 }

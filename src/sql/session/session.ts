@@ -10,7 +10,7 @@ import { type TimerHandle } from '../../util/index.ts';
 import { followerLagMicros, SessionCatalog, sessionDefaults } from '../catalog/index.ts';
 import { sqlError, SqlFailure, sqlStates } from '../errors.ts';
 import { type ClientAddress } from '../functions/index.ts';
-import { type Datum, findZone } from '../types/index.ts';
+import { type Datum, findZone, timestampOfWall } from '../types/index.ts';
 import { type SessionHost } from '../virtual/index.ts';
 import { type ClientOutput, type ResultFormats } from './client.ts';
 import { changefeedColumns } from './changefeed.ts';
@@ -64,6 +64,7 @@ export class Session {
   /** Wall microseconds, for pg_stat_activity. */
   readonly startedMicros: number;
   lastQuery = '';
+  /** When the message came that runs, or ran last, in wall microseconds. */
   queryStartMicros = 0;
   readonly planner: StatementPlanner;
   readonly runner: StatementRunner;
@@ -111,13 +112,13 @@ export class Session {
       checkCanceled: () => this.checkCanceled(),
     });
     this.transaction = new SessionTransaction({
-      env: services.env,
       db: services.db,
       catalog: this.catalog,
       settings: this.settings,
       replayBytes: services.limits.replayBytes,
       siblings: () => this.host.ownTransactions,
       ended: () => this.host.transactionEnded(),
+      messageMicros: () => this.queryStartMicros,
       followerReadTimestamp: () => this.past.followerReadTimestamp(),
       checkCanceled: () => this.checkCanceled(),
     });
@@ -543,6 +544,7 @@ export class Session {
   #noteQuery(text: string): void {
     this.lastQuery = text;
     this.queryStartMicros = this.services.env.clock.wallMicros();
+    this.eval.statementMicros = timestampOfWall(this.queryStartMicros);
   }
 
   #stop(): void {

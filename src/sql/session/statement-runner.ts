@@ -104,6 +104,7 @@ export class StatementRunner {
         params: noParams,
         formats: [],
         digest: digest.digest(),
+        statementMicros: this.#session.eval.statementMicros,
         executed: undefined,
       });
     }
@@ -128,6 +129,7 @@ export class StatementRunner {
           params,
           formats,
           digest,
+          statementMicros: this.#session.eval.statementMicros,
           executed,
         });
       try {
@@ -184,13 +186,28 @@ export class StatementRunner {
   /** True: the open transaction is a new one, in which everything was done again. */
   async #replay(cause: unknown): Promise<boolean> {
     if (this.#transaction.log.modes === undefined) return false;
-    const refused = await replay({
+    const { eval: seen } = this.#session;
+    const { statementMicros } = seen;
+    try {
+      const refused = await this.#replayLog();
+      if (refused === undefined) this.noteRetry('replay', cause);
+      else this.noteRetry('refused', refused);
+      this.#refusal = refused;
+      return refused === undefined;
+    } finally {
+      seen.statementMicros = statementMicros;
+    }
+  }
+
+  #replayLog(): Promise<string | undefined> {
+    return replay({
       transaction: this.#transaction,
       catalogVersion: () => this.#session.catalog.snapshot.version,
       isAsBefore: ({ statement, executed }) => this.#session.executedBy(statement) === executed,
-      run: ({ statement, params, formats }, out) => {
+      run: ({ statement, params, formats, statementMicros }, out) => {
         this.#session.checkCanceled();
         this.#session.output = out;
+        this.#session.eval.statementMicros = statementMicros;
         return statement.kind === 'transaction'
           ? runTransactionStatement(this.#session, statement, out)
           : this.#runOnce(statement, { params, formats, describe: false, out }, false);
@@ -198,10 +215,6 @@ export class StatementRunner {
       pause: (attempt) => this.pause(attempt),
       maxTries: this.#services.limits.retries,
     });
-    if (refused === undefined) this.noteRetry('replay', cause);
-    else this.noteRetry('refused', refused);
-    this.#refusal = refused;
-    return refused === undefined;
   }
 
   async #runOnce(statement: PreparedStatement, run: Run, alone: boolean): Promise<void> {
@@ -398,13 +411,13 @@ export class StatementRunner {
     return context;
   }
 
+  /** now() is that of the transaction, be it open or coming. */
   setClock(): void {
     const start =
       this.#transaction.state === 'idle'
-        ? this.#services.env.clock.wallMicros()
+        ? this.#session.queryStartMicros
         : this.#transaction.startWallMicros;
     const micros = timestampOfWall(start);
-    this.#session.eval.statementMicros = micros;
     this.#session.eval.nowMicros = micros;
     this.#session.settings.format.nowMicros = micros;
   }

@@ -12,7 +12,7 @@
  *
  * INVARIANT: `txn` is undefined in state idle.
  */
-import { must, type Env } from '../../util/index.ts';
+import { must } from '../../util/index.ts';
 import {
   type CommitOptions,
   type Db,
@@ -45,7 +45,6 @@ export interface NamedSavepoint {
 }
 
 export interface TransactionParts {
-  readonly env: Env;
   readonly db: Db;
   readonly catalog: SessionCatalog;
   readonly settings: SessionSettings;
@@ -55,6 +54,8 @@ export interface TransactionParts {
   readonly replayBytes: number;
   /** Other transactions of the session. */
   readonly siblings: () => readonly Txn[];
+  /** When the client's message came, in wall microseconds: what it begins begins then. */
+  readonly messageMicros: () => number;
   /** Called when a transaction is over. */
   readonly ended: () => Promise<void>;
   /** Throws 57014 when the statement was cancelled. */
@@ -152,8 +153,8 @@ export class SessionTransaction {
   }
 
   #begin(): void {
-    const { env, settings, followerReadTimestamp } = this.#parts;
-    this.startWallMicros = env.clock.wallMicros();
+    const { messageMicros, settings, followerReadTimestamp } = this.#parts;
+    this.startWallMicros = messageMicros();
     this.#setModes(settings.newTransaction);
     if (settings.newTransaction.usesFollowers) this.readAsOf(followerReadTimestamp());
   }

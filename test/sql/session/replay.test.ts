@@ -165,6 +165,23 @@ describe('a commit that definitely failed', () => {
     expect(await run('select at from times')).toEqual([before]);
   });
 
+  it('keeps the time of each statement', async () => {
+    await run('create table times (id int primary key, at timestamptz)');
+    await run('begin');
+    const told: string[] = [];
+    for (const id of [1, 2]) {
+      await run('select pg_sleep(0.01)', other);
+      told.push(
+        ...(await run(`insert into times values (${id}, statement_timestamp()) returning at`)),
+      );
+    }
+    await run('select pg_sleep(0.01)', other);
+    failures = [retry];
+    expect(await run('commit')).toEqual(['COMMIT']);
+    expect(await run('select at from times order by id')).toEqual([told.join(', ')]);
+    expect(told[0]).not.toBe(told[1]);
+  });
+
   it.each([
     ['random numbers', 'random()'],
     ['random identifiers', 'gen_random_uuid()'],
@@ -299,6 +316,14 @@ describe('a statement of a transaction that was aborted', () => {
     ]);
     expect(await run('select * from t')).toEqual(['1 11, 2 20']);
     expect(counters()).toEqual({ replays: 1, replaysRefused: 0, retryErrors: 0 });
+  });
+
+  it('keeps its own time', async () => {
+    await run('begin; update t set v = v + 1 where id = 1');
+    await run('select pg_sleep(0.01)', other);
+    abortNext();
+    expect(await run('select statement_timestamp() > now() from t')).toEqual(['t, t']);
+    expect(counters()).toMatchObject({ replays: 1 });
   });
 
   it('fails when they would say something else, and no savepoint saves the block', async () => {
