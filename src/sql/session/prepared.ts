@@ -37,7 +37,31 @@ export interface Portal {
   readonly isCursor: boolean;
   /** Running, when it was declared, suspended or fetched from. */
   run: PortalRun | undefined;
+  /** It has run as a whole. */
   isDone: boolean;
+}
+
+/** Rows of a portal that nobody has taken yet. */
+export class HeldRows {
+  readonly rows: Row[] = [];
+  readonly #limitBytes: number;
+  #bytes = 0;
+
+  constructor(limitBytes: number) {
+    this.#limitBytes = limitBytes;
+  }
+
+  /** Throws 53200 when they are too many. */
+  add(rows: readonly Row[]): void {
+    for (const row of rows) {
+      this.rows.push(row);
+      this.#bytes += rowBytes(row);
+    }
+    if (this.#bytes <= this.#limitBytes) return;
+    throw sqlError('outOfMemory', 'out of memory', {
+      detail: `The rows of a portal take more than ${this.#limitBytes} bytes.`,
+    });
+  }
 }
 
 /**
@@ -45,6 +69,7 @@ export interface Portal {
  */
 export class PortalRun {
   readonly result: StatementResult;
+  readonly formats: ResultFormats;
   readonly #name: string;
   #batch: readonly Row[] = [];
   #at = 0;
@@ -56,9 +81,10 @@ export class PortalRun {
   rowsTaken = 0;
 
   /** `name`: of the portal. */
-  constructor(name: string, result: StatementResult) {
+  constructor(name: string, result: StatementResult, formats: ResultFormats) {
     this.#name = name;
     this.result = result;
+    this.formats = formats;
   }
 
   /** At most `count` rows; fewer only at the end. Throws what failed, be it in `complete`, and from then on 55000. */
@@ -108,32 +134,21 @@ export class PortalRun {
   }
 
   async #rest(limitBytes: number): Promise<readonly Row[]> {
-    const rows = this.#batch.slice(this.#at);
-    let bytes = 0;
+    const held = new HeldRows(limitBytes);
+    held.add(this.#batch.slice(this.#at));
     for (let batch = await this.#next(); batch !== undefined; batch = await this.#next()) {
-      for (const row of batch) {
-        rows.push(row);
-        bytes += rowBytes(row);
-      }
-      if (bytes > limitBytes) {
-        throw sqlError('outOfMemory', 'out of memory', {
-          detail: `The rows of a portal take more than ${limitBytes} bytes.`,
-        });
-      }
+      held.add(batch);
     }
-    return rows;
+    return held.rows;
   }
 
   async #refill(): Promise<boolean> {
     while (this.#state === 'open') {
       const batch = await this.#next();
-      if (batch === undefined) {
-        this.#state = 'ended';
-        break;
-      }
-      this.#batch = batch;
+      if (batch === undefined) this.#state = 'ended';
+      this.#batch = batch ?? [];
       this.#at = 0;
-      if (batch.length > 0) return true;
+      if (this.#batch.length > 0) return true;
     }
     return false;
   }

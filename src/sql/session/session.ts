@@ -24,7 +24,8 @@ import { type TransactionModes } from './isolation.ts';
 import { located } from './located.ts';
 import { PastReads } from './past-reads.ts';
 import { StatementPlanner } from './planner.ts';
-import { makeStatement, type Portal, type PreparedStatement } from './prepared.ts';
+import { HeldAnswer } from './held-answer.ts';
+import { makeStatement, type Portal, PortalRun, type PreparedStatement } from './prepared.ts';
 import { checkRole } from './roles.ts';
 import { type SessionServices } from './services.ts';
 import { SessionSettings } from './settings.ts';
@@ -362,18 +363,31 @@ export class Session {
     try {
       if (statement.kind === 'empty') {
         out.emptyQuery();
-      } else if (maxRows > 0 && statement.columns.length > 0 && statement.kind === 'query') {
+      } else if (
+        portal.run !== undefined ||
+        (maxRows > 0 && statement.columns.length > 0 && statement.kind === 'query')
+      ) {
         await this.#executePart(portal, maxRows, out);
-      } else if (portal.run !== undefined) {
-        await this.#executePart(portal, Number.MAX_SAFE_INTEGER, out);
       } else {
         if (portal.isDone) {
           throw sqlError('objectNotInPrerequisiteState', `portal "${portal.name}" cannot be run`);
         }
         portal.isDone = true;
-        const run: Run = { params: portal.params, formats: portal.formats, describe: false, out };
+        const { params, formats } = portal;
+        const held =
+          maxRows > 0 && (statement.kind === 'control' || statement.kind === 'utility')
+            ? new HeldAnswer(out, this.services.limits.statementMemoryBytes)
+            : undefined;
+        const run: Run = { params, formats, describe: false, out: held?.output ?? out };
         const alone = isLast && this.transaction.state === 'idle';
         await this.runner.run(statement, run, alone);
+        if (held === undefined) return;
+        if (held.columns.length === 0) {
+          out.complete(held.tag());
+          return;
+        }
+        portal.run = new PortalRun(portal.name, held, held.formats);
+        await this.#executePart(portal, maxRows, out);
       }
     } catch (error) {
       throw await this.#failed(
@@ -386,29 +400,30 @@ export class Session {
 
   async #executePart(portal: Portal, maxRows: number, out: ClientOutput): Promise<void> {
     this.checkNotFailed(portal.statement);
-    if (portal.run === undefined) refuseWrongClock(this.services.db.clock);
-    if (portal.isDone) {
-      out.complete('SELECT 0');
-      return;
+    if (portal.run === undefined) {
+      if (portal.isDone) {
+        out.complete('SELECT 0');
+        return;
+      }
+      refuseWrongClock(this.services.db.clock);
     }
-    let left = maxRows;
+    const wanted = maxRows === 0 ? Number.MAX_SAFE_INTEGER : maxRows;
+    let left = wanted;
     let { run, rows } = await this.runner.takeRows(portal, Math.min(left, fetchBatchRows));
-    out.beginResult(run.result.columns, portal.formats, false);
+    out.beginResult(run.result.columns, run.formats, false);
     for (; rows.length > 0; rows = await run.take(Math.min(left, fetchBatchRows))) {
       left -= rows.length;
       const wait = out.rows(rows);
       if (wait !== undefined) await wait;
-      this.checkCanceled();
+      // What has committed already is not cancelled any more.
+      if (this.transaction.state !== 'idle') this.checkCanceled();
     }
     if (left === 0) {
       out.suspended();
       return;
     }
-    portal.isDone = true;
-    portal.run = undefined;
-    const tag = run.result.tag();
-    // The tag of a SELECT counts the rows of this Execute only.
-    out.complete(tag.startsWith('SELECT ') ? `SELECT ${maxRows - left}` : tag);
+    // The rows of this Execute are counted.
+    out.complete(run.result.tag().replace(/\d+$/, String(wanted - left)));
     await run.result.close();
   }
 

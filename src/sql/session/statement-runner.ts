@@ -302,7 +302,7 @@ export class StatementRunner {
     if (this.#transaction.state === 'idle') this.#transaction.open('implicit');
     this.#transaction.log.refuse('a portal was read in parts');
     const result = await this.startQuery(portal.statement, portal.params);
-    portal.run = new PortalRun(portal.name, result);
+    portal.run = new PortalRun(portal.name, result, portal.formats);
     if (portal.statement.plan?.isReadOnly === false)
       await portal.run.complete(this.#services.limits.statementMemoryBytes);
     return portal.run;

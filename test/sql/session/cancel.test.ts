@@ -115,4 +115,12 @@ describe('while the client takes its rows', () => {
     });
     expect(await run('rollback to s; commit')).toEqual(['ROLLBACK', 'COMMIT']);
   });
+
+  it('what has committed before its first piece does not fail', async () => {
+    await run('prepare u as update t set v = 0 where id < 3 returning id');
+    await session.prepare('', 'execute u', [], silentOutput);
+    const portal = session.bind('', session.statement(''), [], []);
+    await session.execute(portal, 10, true, canceling);
+    expect(await run('select count(*) from t where v = 0')).toEqual(['2']);
+  });
 });

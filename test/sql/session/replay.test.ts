@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { KvFailure, type KvError, type Txn } from '../../../src/kv/index.ts';
 import { type Session } from '../../../src/sql/index.ts';
+import { silentOutput } from '../../../src/sql/session/answer-digest.ts';
 import { startService, type TestService } from '../../pgwire/server.ts';
 import { runText, type TextAnswer } from '../logic/text-client.ts';
 
@@ -352,6 +353,20 @@ it('what an open cursor has left when another statement begins is read, within t
   expect(
     await run(`rollback; begin isolation level repeatable read; ${many}; select 1; commit`, one),
   ).toHaveLength(6);
+  await small.stop();
+});
+
+it('rows that wait until they are asked for fit into the memory of a statement', async () => {
+  const small = await startService({ statementMemoryBytes: 100_000 });
+  const one = await small.service.newSession({
+    user: 'root',
+    database: 'defaultdb',
+    settings: new Map(),
+  });
+  await run("prepare p as select repeat('x', 100) from generate_series(1, 10000)", one);
+  await one.prepare('', 'execute p', [], silentOutput);
+  const portal = one.bind('', one.statement(''), [], []);
+  await expect(one.execute(portal, 1, true, silentOutput)).rejects.toMatchObject({ code: '53200' });
   await small.stop();
 });
 

@@ -118,6 +118,17 @@ describe('a statement on its own', () => {
     expect(said).toEqual(['columns', 'row 3', 'SELECT 1']);
   });
 
+  it('is run again also when its rows are handed out in pieces', async () => {
+    behaviour = failTwice;
+    await session.query('prepare p as select 1', output);
+    await session.prepare('', 'execute p', [], output);
+    const portal = session.bind('', session.statement(''), [], []);
+    said = [];
+    await session.execute(portal, 1, true, output);
+    await session.execute(portal, 1, true, output);
+    expect(said).toEqual(['columns', 'row 3', 'suspended', 'columns', 'SELECT 0']);
+  });
+
   it('is not run again when some of its result has left', async () => {
     behaviour = async (run) => {
       hasLeft = true;
