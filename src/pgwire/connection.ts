@@ -155,13 +155,11 @@ export class Connection implements OutputPort {
     this.#options.port.end();
   }
 
-  /** Ends the connection with an error of its own: shutdown, idle timeouts. */
+  /** Ends the connection with an error of its own, also amid what runs: shutdown, idle timeouts. */
   terminate(failure: SqlFailure): void {
     if (this.#state === 'closed') return;
-    if (!this.#isPumping) {
-      writeError(this.buffer, 'FATAL', failure);
-      this.#send();
-    }
+    writeError(this.buffer, 'FATAL', failure);
+    this.#send();
     this.close();
   }
 

@@ -170,6 +170,31 @@ describe('a client of a node that goes away', () => {
     expect(await failed.until(['closed'])).toEqual(goodbye);
   });
 
+  it('is told at once when it listens to a changefeed, which has no end to wait for', async () => {
+    const client = await open();
+    await client.send(
+      encodeLine('Query create table t (id int primary key); insert into t values (1)', noKey),
+    );
+    await client.until(['ReadyForQuery']);
+    await client.send(encodeLine('Query experimental changefeed for t', noKey));
+    expect((await client.until(['DataRow'])).at(-1)).toMatch(/^DataRow t\|/);
+    client.connection.retire(leave);
+    expect(await client.until(['closed'])).toEqual(goodbye);
+    while (running.service.sessionCount > 0) await new Promise(setImmediate);
+  });
+
+  it('is told amid its statement when nobody can wait any longer', async () => {
+    const other = await open();
+    await other.send(encodeLine('Query select pg_advisory_lock(1) is null', noKey));
+    await other.until(['ReadyForQuery']);
+    const client = await open();
+    await client.send(encodeLine('Query select pg_advisory_lock(1) is null', noKey));
+    client.connection.terminate(leave);
+    expect(await client.until(['closed'])).toEqual(goodbye);
+    other.connection.close();
+    while (running.service.sessionCount > 0) await new Promise(setImmediate);
+  });
+
   it.each([
     [
       'its statement',
