@@ -78,7 +78,7 @@ export type { RangeEvent, RangeEventKind, RangeEvents } from './events.ts';
 export { keepDescriptor } from './kept-descriptor.ts';
 export { LocalDb } from './local-db.ts';
 export type { LocalDbOptions } from './local-db.ts';
-export type { DrainProgress, NodeControl } from './node-control.ts';
+export type { DrainProgress, NodeControl, SessionSignal, SignalOutcome } from './node-control.ts';
 export {
   allActive,
   asMember,

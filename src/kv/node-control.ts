@@ -7,6 +7,17 @@ export interface DrainProgress {
   readonly connections: number;
 }
 
+/** Ends what a session runs, or the session. */
+export interface SessionSignal {
+  readonly kind: 'cancel' | 'terminate';
+  readonly pid: number;
+  /** The role that asks. */
+  readonly by: string;
+}
+
+/** 'gone': there is no such session. The last two: it was left alone, for `by` is no superuser, or no member of its role. */
+export type SignalOutcome = 'sent' | 'gone' | 'not-superuser' | 'not-member';
+
 /** Each throws KvFailure: 'unavailable' when the node does not answer, 'invalid-request' when it has no such store. */
 export interface NodeControl {
   /**
@@ -20,4 +31,6 @@ export interface NodeControl {
    */
   drainStore(nodeId: NodeId, storeId: StoreId): Promise<number>;
   undrainStore(nodeId: NodeId, storeId: StoreId): Promise<void>;
+  /** The pid tells the node. 'gone' also when the node cannot be reached. */
+  signal(signal: SessionSignal): Promise<SignalOutcome>;
 }

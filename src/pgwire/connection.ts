@@ -320,6 +320,7 @@ export class Connection implements OutputPort {
     }
     this.#stopTimer();
     this.#session = session;
+    session.onTerminate = () => this.terminate(administratorCommand());
     this.#output.attach(session);
     this.#state = 'ready';
     writeAuthentication(this.buffer, 0, Buffer.alloc(0));
@@ -606,6 +607,10 @@ export class Connection implements OutputPort {
       );
     });
   }
+}
+
+export function administratorCommand(): SqlFailure {
+  return sqlError('adminShutdown', 'terminating connection due to administrator command');
 }
 
 const frontendTypes = new Set<number>(Object.values(frontend));

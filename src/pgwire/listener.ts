@@ -1,8 +1,13 @@
 /** Connects sockets to connections. The listening socket itself is made in `cli`. */
 import { type Env } from '../util/index.ts';
-import { sqlError, type SqlFailure, type SqlService } from '../sql/index.ts';
+import { type SqlService } from '../sql/index.ts';
 import { type Authenticator, insecureAuthenticator } from './authenticator.ts';
-import { Connection, type ConnectionLimits, defaultConnectionLimits } from './connection.ts';
+import {
+  administratorCommand,
+  Connection,
+  type ConnectionLimits,
+  defaultConnectionLimits,
+} from './connection.ts';
 
 /** The part of `net.Socket` that is used here. */
 export interface SocketLike {
@@ -87,16 +92,12 @@ export class PgListener {
   /** Tells idle clients that the node goes away, and the others when what they run or have open is done. */
   drain(): void {
     this.#options.service.drain();
-    for (const connection of this.#connections) connection.retire(shutdown());
+    for (const connection of this.#connections) connection.retire(administratorCommand());
   }
 
   /** Ends all connections. */
   close(): void {
     this.#options.service.drain();
-    for (const connection of this.#connections) connection.terminate(shutdown());
+    for (const connection of this.#connections) connection.terminate(administratorCommand());
   }
-}
-
-function shutdown(): SqlFailure {
-  return sqlError('adminShutdown', 'terminating connection due to administrator command');
 }

@@ -1,22 +1,28 @@
 /** Asks nodes, and answers for this one, what concerns a whole node or a store of it (`kv/node-control.ts`). */
 import {
+  asNodeId,
   asStoreId,
   KvFailure,
   TransportFailure,
   type DrainProgress,
   type NodeControl,
   type NodeId,
+  type SessionSignal,
+  type SignalOutcome,
   type StoreId,
   type Transport,
 } from '../kv/index.ts';
+import { nodeOfBackend } from '../sql/index.ts';
 
 const methods = {
   drain: 'drain-node',
   drainStore: 'drain-store',
   undrainStore: 'undrain-store',
+  signal: 'signal-session',
 } as const;
 /** A round of lease transfers ends by itself. */
 const timeoutMs = 30_000;
+const outcomes: readonly SignalOutcome[] = ['sent', 'gone', 'not-superuser', 'not-member'];
 
 export interface ControlledNode {
   drain(): Promise<DrainProgress>;
@@ -34,6 +40,22 @@ export function serveNodeControl(transport: Transport, node: ControlledNode): vo
     leases: await node.drainStore(storeOf(payload)),
   }));
   transport.onCall(methods.undrainStore, async (payload) => node.undrainStore(storeOf(payload)));
+}
+
+/** Sessions are no part of what the node itself controls. */
+export function serveSignals(
+  transport: Transport,
+  signal: (signal: SessionSignal) => SignalOutcome,
+): void {
+  transport.onCall(methods.signal, async (payload) => {
+    const kind: unknown = Reflect.get(Object(payload), 'kind');
+    const pid: unknown = Reflect.get(Object(payload), 'pid');
+    const by: unknown = Reflect.get(Object(payload), 'by');
+    const isKnown = kind === 'cancel' || kind === 'terminate';
+    if (!isKnown || typeof pid !== 'number' || typeof by !== 'string')
+      throw new TypeError('malformed signal to a session');
+    return signal({ kind, pid, by });
+  });
 }
 
 export function nodeControl(transport: Transport): NodeControl {
@@ -58,6 +80,20 @@ export function nodeControl(transport: Transport): NodeControl {
     async undrainStore(nodeId, storeId) {
       const isDone = await ask(nodeId, methods.undrainStore, { storeId });
       if (isDone !== true) throw noSuchStore(nodeId, storeId);
+    },
+    async signal(signal) {
+      const nodeId = asNodeId(nodeOfBackend(signal.pid));
+      const options = { timeoutMs, traffic: 'system' } as const;
+      try {
+        const answer = await transport.call(nodeId, methods.signal, signal, options);
+        const outcome = outcomes.find((known) => known === answer);
+        if (outcome === undefined) throw new TypeError('malformed answer to a signal');
+        return outcome;
+      } catch (error) {
+        if (!(error instanceof TransportFailure)) throw error;
+        if (!error.sent) return 'gone';
+        throw new KvFailure({ kind: 'unavailable', reason: `node ${nodeId} does not answer` });
+      }
     },
   };
 }

@@ -25,7 +25,7 @@ import {
   zonesOfRange,
 } from '../sql/index.ts';
 import { sleep, type Env } from '../util/index.ts';
-import { nodeControl } from './node-control.ts';
+import { nodeControl, serveSignals } from './node-control.ts';
 import { ReplicationReporter } from './replication-reporter.ts';
 
 export interface SqlFrontParts {
@@ -112,6 +112,7 @@ export async function openSqlFront(parts: SqlFrontParts): Promise<SqlFront> {
     const { pid, secret } = payload as { pid: number; secret: number };
     return service.cancel(pid, secret);
   });
+  serveSignals(transport, (signal) => service.signal(signal));
   const listener = new PgListener({
     env,
     service,

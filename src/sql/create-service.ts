@@ -51,7 +51,7 @@ export interface SqlServiceOptions {
   readonly parts?: Partial<SqlParts>;
 }
 
-const noControl: NodeControl = {
+const noControl: Omit<NodeControl, 'signal'> = {
   drain: noWay,
   drainStore: noWay,
   undrainStore: noWay,
@@ -70,7 +70,10 @@ export async function createSqlService(options: SqlServiceOptions): Promise<SqlS
   const catalogCache = new CatalogCache({ env, db, nodeId, gossip, transport });
   catalogCache.onChange(({ data }) => clusterSettings.update(data.settings));
   await catalogCache.start();
-  const control = options.control ?? noControl;
+  const control = options.control ?? {
+    ...noControl,
+    signal: async (signal) => service.signal(signal),
+  };
   const eventLog = logs?.events ?? new EventLog(env.clock, nodeId, clusterSettings);
   const jobs = new JobRegistry({
     env,

@@ -1,5 +1,6 @@
 /** The sessions of one node: who may open one, and how a cancel request finds the right one. */
-import { type ReportedSession } from '../../kv/index.ts';
+import { type ReportedSession, type SessionSignal, type SignalOutcome } from '../../kv/index.ts';
+import { isSuperuser, rolesOf } from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
 import { type ClientAddress } from '../functions/index.ts';
 import { refuseWrongClock } from './clock-check.ts';
@@ -118,6 +119,21 @@ export class SqlService {
     if (session === undefined) return false;
     if (this.#secrets.get(pid) === secret) session.cancel('user');
     return true;
+  }
+
+  /** pg_cancel_backend, pg_terminate_backend: for superusers, and for members of the role whose session it is. */
+  signal({ kind, pid, by }: SessionSignal): SignalOutcome {
+    const session = this.#sessions.get(pid);
+    if (session === undefined) return 'gone';
+    const { current } = this.services.catalogCache;
+    const { sessionUser } = session.identity;
+    if (!isSuperuser(current, by)) {
+      if (isSuperuser(current, sessionUser)) return 'not-superuser';
+      if (!rolesOf(current, by).has(sessionUser)) return 'not-member';
+    }
+    if (kind === 'cancel') session.cancel('user');
+    else session.terminate();
+    return 'sent';
   }
 
   async close(session: Session): Promise<void> {

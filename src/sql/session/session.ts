@@ -80,6 +80,8 @@ export class Session {
   output: ClientOutput | undefined;
   /** What a cancel request stops, beside the transaction, while the statement runs that has set it. */
   onCancel: (() => void) | undefined;
+  /** Ends the client's connection. */
+  onTerminate: (() => void) | undefined;
 
   constructor(services: SessionServices, options: SessionOptions) {
     this.services = services;
@@ -518,6 +520,11 @@ export class Session {
     else this.transaction.txn?.cancelStatement();
     this.catalog.cache.lookAgain();
     this.onCancel?.();
+  }
+
+  terminate(): void {
+    if (this.onTerminate === undefined) this.cancel('closed');
+    else this.onTerminate();
   }
 
   get isCanceled(): boolean {

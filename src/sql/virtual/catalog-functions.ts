@@ -23,6 +23,7 @@ import { sourceOf, type Source } from './build.ts';
 import { parseName } from './names.ts';
 import { constraintsOf } from './pg-catalog.ts';
 import { relationsOf, schemaOids, type Entry } from './relations.ts';
+import { signalSession } from './signals.ts';
 import { fullXidOf } from './xid.ts';
 
 function numberOf(value: Datum | undefined): number {
@@ -130,6 +131,10 @@ export async function callCatalogFunction(
     case 'pg_sleep':
       await pause(context, Number(args[0]));
       return '';
+    case 'pg_cancel_backend':
+      return signalSession(context, 'cancel', numberOf(args[0]));
+    case 'pg_terminate_backend':
+      return signalSession(context, 'terminate', numberOf(args[0]), numberOf(args[1]));
     case 'txid_current':
       return fullXidOf(context.txn.meta.id);
     case 'row_security_active':

@@ -109,6 +109,7 @@ export const control: NodeControl = {
   drain: async () => ({ leases: 0, connections: 0 }),
   drainStore: async () => 0,
   undrainStore: async () => {},
+  signal: async () => 'gone',
 };
 
 /** Begins to work with `start`. */
