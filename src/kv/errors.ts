@@ -16,6 +16,8 @@ export type KvError =
       readonly leaseholder: ReplicaDescriptor | undefined;
       readonly range: RangeDescriptor | undefined;
     }
+  /** Nothing was done yet: others are in the way. Whoever still wants it asks again soon, and finds its place in the queue kept. */
+  | { readonly kind: 'still-waiting' }
   // Transactions: handled by the coordinator where it can.
   /** A committed value is newer than the write or locking read. Retry at or above `existing`. */
   | { readonly kind: 'write-too-old'; readonly key: Buffer; readonly existing: Timestamp }

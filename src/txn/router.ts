@@ -75,6 +75,8 @@ export type HeaderBase = Omit<
    * of a second delivery, which would then lay new intents of a finished transaction down (trap X8).
    */
   readonly once?: boolean;
+  /** False: nobody waits for the answer any more. */
+  readonly isWanted?: () => boolean;
 };
 
 /**
@@ -84,6 +86,8 @@ export type HeaderBase = Omit<
 interface Moved {
   readonly kind: 'moved';
   readonly unserved: RangeId | undefined;
+  /** It was served for a while, and waited. */
+  readonly hasWaited: boolean;
 }
 
 type RangeAnswer = BatchResponse | Moved;
@@ -169,7 +173,7 @@ export class Router {
     let txn = header.txn;
     let isFollowerRead = false;
     let pending: Part[] = requests.map((request, index) => ({ index, request }));
-    const deadlineMs = this.#deadline();
+    let deadlineMs = this.#deadline();
     let unserved: RangeId | undefined;
     for (let round = 0; pending.length > 0; round++) {
       const end = round > 0 ? await this.#backOff(round, deadlineMs, unserved) : undefined;
@@ -190,6 +194,7 @@ export class Router {
         if (answer.kind === 'moved') {
           pending.push(...parts);
           unserved = answer.unserved;
+          if (answer.hasWaited) deadlineMs = this.#deadline();
         } else if (answer.kind === 'error') failure = worse(failure, withIndex(answer, parts));
         else {
           txn = mergeTxn(txn, answer.txn);
@@ -216,7 +221,7 @@ export class Router {
   ): Promise<BatchResponse | undefined> {
     const first = requests[0];
     if (first === undefined) return undefined;
-    const deadlineMs = this.#deadline();
+    let deadlineMs = this.#deadline();
     let unserved: RangeId | undefined;
     for (let round = 0; ; round++) {
       const failure = round > 0 ? await this.#backOff(round, deadlineMs, unserved) : undefined;
@@ -229,12 +234,13 @@ export class Router {
       const answer = await this.#sendToRange(found.entry, header, requests);
       if (answer.kind !== 'moved') return answer;
       unserved = answer.unserved;
+      if (answer.hasWaited) deadlineMs = this.#deadline();
     }
   }
 
   /** One page of a scan: the part of the span that lies in its first (or, in reverse, last) range. */
   async sendScan(header: HeaderBase, request: ScanRequest): Promise<BatchResponse> {
-    const deadlineMs = this.#deadline();
+    let deadlineMs = this.#deadline();
     let unserved: RangeId | undefined;
     for (let round = 0; ; round++) {
       const failure = round > 0 ? await this.#backOff(round, deadlineMs, unserved) : undefined;
@@ -248,6 +254,7 @@ export class Router {
       const answer = await this.#sendToRange(found.entry, header, [{ ...request, start, end }]);
       if (answer.kind === 'moved') {
         unserved = answer.unserved;
+        if (answer.hasWaited) deadlineMs = this.#deadline();
         continue;
       }
       const result = answer.kind === 'ok' ? answer.results[0] : undefined;
@@ -369,10 +376,15 @@ export class Router {
 
   async #sendToRange(
     entry: CachedRange,
-    base: HeaderBase,
+    header: HeaderBase,
     requests: readonly KvRequest[],
   ): Promise<RangeAnswer> {
     const { range } = entry;
+    const { lockTimeoutMs } = header;
+    const { clock: time } = this.#options.env;
+    const beganMs = lockTimeoutMs > 0 ? time.monotonicMs() : 0;
+    let base = header;
+    let hasWaited = false;
     const isNear = this.#readsNear(entry, base, requests);
     // The rest of the candidates are only needed when the last leaseholder is none any more.
     let untried = isNear
@@ -420,7 +432,16 @@ export class Router {
         case 'range-key-mismatch':
           this.#cache.evict(entry);
           for (const fresh of error.ranges) this.#cache.insert(fresh);
-          return { kind: 'moved', unserved: undefined };
+          return { kind: 'moved', unserved: undefined, hasWaited };
+        case 'still-waiting':
+          if (base.isWanted?.() === false) return { ...answer, error: { kind: 'canceled' } };
+          hasWaited = true;
+          if (lockTimeoutMs > 0) {
+            const leftMs = Math.max(1, lockTimeoutMs - (time.monotonicMs() - beganMs));
+            base = { ...base, lockTimeoutMs: leftMs };
+          }
+          (untried ??= this.#others(entry, replica)).unshift(replica);
+          continue;
         case 'ambiguous-result':
           // Whoever serves the range now knows what the former leaseholder has done of it: as if no answer had come.
           if (isOnce(base, requests) || requests.some(asksForCommit)) return answer;
@@ -431,7 +452,7 @@ export class Router {
     }
     // Nobody serves it: the descriptor may be old, or an election is under way.
     this.#cache.doubt(entry);
-    return { kind: 'moved', unserved: range.rangeId };
+    return { kind: 'moved', unserved: range.rangeId, hasWaited };
   }
 
   #readsNear(
@@ -468,7 +489,7 @@ export class Router {
     requests: readonly KvRequest[],
   ): Promise<BatchResponse | 'no-answer'> {
     const { clock, nodeId, local, transport } = this.#options;
-    const { observedClocks, isPast: _isPast, once: _once, ...common } = base;
+    const { observedClocks, isPast: _isPast, once: _once, isWanted: _isWanted, ...common } = base;
     const observed = observedClocks?.get(replica.nodeId);
     const batch: BatchRequest = {
       header: {

@@ -142,7 +142,12 @@ export class StoredReads {
       txn.checkOpen();
       const mayMove = txn.refresher.mayBeMovedByRange;
       const sentAt = txn.refresher.version;
-      const work = send({ ...txn.header(options, mayMove), lockTimeoutMs });
+      let isWanted = true;
+      const work = send({
+        ...txn.header(options, mayMove),
+        lockTimeoutMs,
+        isWanted: () => isWanted,
+      });
       const settled = work.then(
         () => undefined,
         () => undefined,
@@ -152,6 +157,7 @@ export class StoredReads {
       try {
         response = await txn.unlessStopped(work);
       } finally {
+        isWanted = false;
         if (this.#firstRead === settled) this.#firstRead = undefined;
       }
       // A refresh that is under way does not cover this read.

@@ -21,6 +21,7 @@ import {
 } from '../../src/kv/index.ts';
 import { keyMax, keyMin, meta2Start } from '../../src/encoding/index.ts';
 import { Router, type HeaderBase } from '../../src/txn/index.ts';
+import { sleep } from '../../src/util/index.ts';
 import { scriptKey as key, withTime } from './db-script.ts';
 import { TestCluster } from './test-cluster.ts';
 import { VirtualEnv } from './virtual-env.ts';
@@ -65,6 +66,8 @@ class Nodes {
   /** Who was asked for what, meta lookups apart. */
   readonly asked: string[] = [];
   answer: (node: number, batch: BatchRequest) => Answer = () => 'ok';
+  /** How long an answer takes. */
+  delayMs = 0;
   readonly router: Router;
 
   constructor(ranges: RangeDescriptor[]) {
@@ -98,6 +101,7 @@ class Nodes {
           return { kind: 'ok', now, txn: undefined, results };
         }
         this.asked.push(`n${to} r${batch.header.rangeId}`);
+        if (this.delayMs > 0) await sleep(this.env, this.delayMs);
         const answer = this.answer(to, batch);
         if (answer === 'lost') throw new TransportFailure('lost', { sent: true });
         if (answer === 'unreachable') throw new TransportFailure('unreachable', { sent: false });
@@ -144,6 +148,8 @@ const notLeaseholder = (hint?: number): KvError => ({
   leaseholder: replicas.find((replica) => replica.replicaId === hint),
   range: undefined,
 });
+
+const waiting: KvError = { kind: 'still-waiting' };
 
 describe('router', () => {
   it('follows hints to the leaseholder and remembers it', async () => {
@@ -284,6 +290,44 @@ describe('router', () => {
     const response = await withTime(nodes.env, sent);
     expect(response.kind === 'error' ? response.error.kind : 'ok').toBe('ambiguous-result');
     expect(nodes.asked.length).toBe(asked + 1);
+  });
+
+  it('asks who serves the range again while others are in the way, with what is left of the lock timeout', async () => {
+    const nodes = new Nodes([rangeOf(1, keyMin, keyMax)]);
+    const timeouts: number[] = [];
+    nodes.delayMs = 10_000;
+    nodes.answer = (_node, batch) =>
+      timeouts.push(batch.header.lockTimeoutMs) < 12 ? waiting : 'ok';
+    const sent = nodes.router.sendBatch({ ...header, lockTimeoutMs: 115_000 }, [get('a')]);
+    await nodes.env.runFor(130_000);
+    expect((await sent).kind).toBe('ok');
+    expect(new Set(nodes.asked)).toEqual(new Set(['n1 r1']));
+    expect(timeouts).toEqual(Array.from({ length: 12 }, (_, i) => 115_000 - i * 10_000));
+  });
+
+  it('looks for the next one who serves the range, however long it has waited at the last', async () => {
+    const nodes = new Nodes([rangeOf(1, keyMin, keyMax)]);
+    nodes.delayMs = 10_000;
+    let calls = 0;
+    nodes.answer = () => {
+      calls++;
+      if (calls <= 10) return waiting;
+      nodes.delayMs = 0;
+      return calls <= 20 ? notLeaseholder() : 'ok';
+    };
+    const sent = nodes.router.sendBatch(header, [get('a')]);
+    await nodes.env.runFor(130_000);
+    expect((await sent).kind).toBe('ok');
+  });
+
+  it('does not ask for what nobody waits for any more', async () => {
+    const nodes = new Nodes([rangeOf(1, keyMin, keyMax)]);
+    nodes.answer = () => waiting;
+    const isWanted = (): boolean => nodes.asked.length < 3;
+    const sent = nodes.router.sendBatch({ ...header, isWanted }, [get('a')]);
+    const answer = await withTime(nodes.env, sent);
+    expect(answer.kind === 'error' ? answer.error.kind : 'ok').toBe('canceled');
+    expect(nodes.asked.length).toBe(3);
   });
 
   it('looks a range up once for everybody who asks at the same time', async () => {

@@ -36,6 +36,13 @@ const manyIntents = 32;
 const pollMs = 100;
 /** A waiting push answers after this long; its sender pushes again while it is still interested. */
 export const maxPushWaitMs = 1_000;
+/**
+ * Whoever waits for locks or intents is answered after so long, and asks again while it is still interested: nothing waits for ever
+ * for a client that has gone.
+ */
+export const maxWaitMs = 10_000;
+/** So long its place in the queue is kept. */
+const placeKeptMs = 5_000;
 
 type PushRequest = Extract<KvRequest, { kind: 'push-txn' }>;
 
@@ -60,29 +67,55 @@ export class ConflictWaits {
     this.#pusher = parts.pusher;
   }
 
-  /** Undefined: try again, with the lock held or at least free. */
+  /** Undefined: try again, with the lock held or at least free. `untilMs`: on the monotonic clock. */
   async forLock(
     key: Buffer,
     txn: TxnMeta,
     strength: HeldStrength,
     header: BatchHeader,
+    untilMs: number,
   ): Promise<KvError | undefined> {
     if (header.waitPolicy === 'error') return this.#unlessGone(key, txn, strength);
+    const waiter = this.#locks.comeBack(key, txn, strength) ?? this.#queueUp(key, txn, strength);
+    const [blocker] = this.#blockersOf(waiter);
+    const timer = this.#timeout(header, () => {
+      const error: KvError = { kind: 'lock-not-available', key, timedOut: true };
+      this.#locks.giveUp(waiter, { kind: 'failed', error });
+    });
+    const outcome = await this.#within(untilMs, waiter.outcome);
+    timer?.cancel();
+    if (outcome === undefined) {
+      waiter.leaving = this.#port.env.timers.after(placeKeptMs, () =>
+        this.#locks.giveUp(waiter, { kind: 'retry' }),
+      );
+      return { kind: 'still-waiting' };
+    }
+    if (blocker !== undefined) this.#note(key, txn, blocker.id, waiter.sinceMs);
+    return outcome.kind === 'failed' ? outcome.error : undefined;
+  }
+
+  #queueUp(key: Buffer, txn: TxnMeta, strength: HeldStrength): Waiter {
     const waiter = this.#locks.wait(key, txn, strength);
     if (!waiter.settled) {
       const pushing = new Set<TxnId>();
       waiter.holdersChanged = () => this.#startPushing(waiter, pushing);
       this.#startPushing(waiter, pushing);
     }
-    const [blocker] = this.#blockersOf(waiter);
-    const timer = this.#timeout(header, () => {
-      const error: KvError = { kind: 'lock-not-available', key, timedOut: true };
-      this.#locks.giveUp(waiter, { kind: 'failed', error });
+    return waiter;
+  }
+
+  /** Undefined: `work` takes longer. */
+  #within<T>(untilMs: number, work: Promise<T>): Promise<T | undefined> {
+    const { clock, timers } = this.#port.env;
+    return new Promise((resolve, reject) => {
+      const timer = timers.after(Math.max(0, untilMs - clock.monotonicMs()), () =>
+        resolve(undefined),
+      );
+      work
+        .then(resolve, reject)
+        .finally(() => timer.cancel())
+        .catch(reject);
     });
-    const outcome = await waiter.outcome;
-    timer?.cancel();
-    if (blocker !== undefined) this.#note(key, txn, blocker.id, waiter.sinceMs);
-    return outcome.kind === 'failed' ? outcome.error : undefined;
   }
 
   #note(key: Buffer, waiting: TxnMeta | undefined, blocking: TxnId, sinceMs: number): void {
@@ -191,23 +224,34 @@ export class ConflictWaits {
     reader: TxnMeta | undefined,
     readTimestamp: Timestamp,
     header: BatchHeader,
-    writes: boolean,
+    { writes, untilMs }: { readonly writes: boolean; readonly untilMs: number },
   ): Promise<KvError | undefined> {
     const first = intents[0];
     if (first === undefined) return undefined;
     for (const found of intents) this.#locks.addIntent(found);
     const isPatient = header.waitPolicy === 'block';
     let changed = false;
+    let tooLate: KvError | undefined;
+    let unobserve = (): void => undefined;
+    let giveUp: (why: KvError) => void = () => undefined;
     const change = new Promise<void>((resolve) => {
-      this.#locks.observe(first.key, () => {
+      giveUp = (why) => {
+        tooLate ??= why;
+        resolve();
+      };
+      unobserve = this.#locks.observe(first.key, reader?.id, () => {
         changed = true;
         resolve();
       });
     });
-    let timedOut = false;
-    const timer = this.#timeout(header, () => {
-      timedOut = true;
-    });
+    const timers = [
+      this.#timeout(header, () =>
+        giveUp({ kind: 'lock-not-available', key: first.key, timedOut: true }),
+      ),
+      this.#port.env.timers.after(Math.max(0, untilMs - this.#port.env.clock.monotonicMs()), () =>
+        giveUp({ kind: 'still-waiting' }),
+      ),
+    ];
     const sinceMs = this.#port.env.clock.monotonicMs();
     const holder = this.#locks.holderOf(first.key, first.intent.txnId);
     const keys = intents
@@ -218,7 +262,7 @@ export class ConflictWaits {
         await Promise.race([change, sleep(this.#port.env, pushDelayMs)]);
       }
       while (!changed && holder !== undefined) {
-        if (timedOut) return { kind: 'lock-not-available', key: first.key, timedOut: true };
+        if (tooLate !== undefined) return tooLate;
         const push = this.#pusher.push(holder.txn, {
           pusher: reader && { txn: reader, key: first.key },
           kind: writes ? 'abort' : 'timestamp',
@@ -226,7 +270,8 @@ export class ConflictWaits {
           wait: isPatient,
         });
         const outcome = await Promise.race([push, change]);
-        if (changed || outcome === undefined) return undefined;
+        if (changed) return undefined;
+        if (outcome === undefined) continue;
         if (outcome.kind === 'failed') {
           if (outcome.error.kind === 'deadlock') return outcome.error;
           await Promise.race([change, sleep(this.#port.env, retryDelayMs)]);
@@ -254,7 +299,8 @@ export class ConflictWaits {
       }
       return undefined;
     } finally {
-      timer?.cancel();
+      for (const timer of timers) timer?.cancel();
+      unobserve();
       this.#note(first.key, reader, first.intent.txnId, sinceMs);
     }
   }

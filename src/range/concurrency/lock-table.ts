@@ -25,7 +25,7 @@ import {
   type TxnId,
   type TxnMeta,
 } from '../../kv/index.ts';
-import { compareBytes, emptyBytes, isBetween } from '../../util/index.ts';
+import { compareBytes, emptyBytes, isBetween, type TimerHandle } from '../../util/index.ts';
 import { type FoundIntent, type Intent } from '../../storage/index.ts';
 
 /** Keys of one range that are remembered as locked. */
@@ -56,6 +56,8 @@ export class Waiter {
   settled = false;
   /** Called when the key has other holders than before. */
   holdersChanged: (() => void) | undefined;
+  /** Nobody waits for its outcome now: the end of its place in the queue. */
+  leaving: TimerHandle | undefined;
   readonly #resolve: (outcome: WaitOutcome) => void;
 
   constructor(key: Buffer, txn: TxnMeta, strength: HeldStrength, sinceMs: number) {
@@ -72,6 +74,7 @@ export class Waiter {
 
   settle(outcome: WaitOutcome): void {
     this.settled = true;
+    this.leaving?.cancel();
     this.#resolve(outcome);
   }
 }
@@ -80,8 +83,14 @@ interface Lock {
   readonly key: Buffer;
   readonly holders: Map<TxnId, Holder>;
   queue: Waiter[];
-  /** Readers that wait for an intent; called once, at the next change. */
-  observers: (() => void)[];
+  /** Readers that wait for an intent. */
+  observers: Observer[];
+}
+
+interface Observer {
+  readonly txnId: TxnId | undefined;
+  /** Called once, at the next change. */
+  readonly changed: () => void;
 }
 
 /** Somebody holds a key, or waits for it. */
@@ -164,6 +173,19 @@ export class LockTable {
     return waiter;
   }
 
+  /** The place in the queue that is kept for who comes back to wait. */
+  comeBack(key: Buffer, txn: TxnMeta, strength: HeldStrength): Waiter | undefined {
+    const waiter = this.#locks
+      .get(key)
+      ?.queue.find(
+        (each) =>
+          each.leaving !== undefined && each.txn.id === txn.id && each.strength === strength,
+      );
+    waiter?.leaving?.cancel();
+    if (waiter !== undefined) waiter.leaving = undefined;
+    return waiter;
+  }
+
   /** Leaves the queue: the wait timed out or failed. */
   giveUp(waiter: Waiter, outcome: WaitOutcome): void {
     if (waiter.settled) return;
@@ -174,11 +196,21 @@ export class LockTable {
     this.#settle(lock);
   }
 
-  /** Calls `changed` once, when a holder of `key` goes away or moves; at once when there is none. */
-  observe(key: Buffer, changed: () => void): void {
+  /**
+   * Calls `changed` once, when a holder of `key` goes away or moves; at once when there is none. `txnId`: who waits for that.
+   * Returns what ends it.
+   */
+  observe(key: Buffer, txnId: TxnId | undefined, changed: () => void): () => void {
     const lock = this.#locks.get(key);
-    if (lock === undefined) changed();
-    else lock.observers.push(changed);
+    if (lock === undefined) {
+      changed();
+      return () => undefined;
+    }
+    const observer: Observer = { txnId, changed };
+    lock.observers.push(observer);
+    return () => {
+      lock.observers = lock.observers.filter((other) => other !== observer);
+    };
   }
 
   /** Evaluation found an intent that the table did not know. */
@@ -478,5 +510,5 @@ function intentName(intent: HeldStrength | undefined): string | undefined {
 function notify(lock: Lock): void {
   const observers = lock.observers;
   lock.observers = [];
-  for (const observer of observers) observer();
+  for (const { changed } of observers) changed();
 }

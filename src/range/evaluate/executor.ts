@@ -35,7 +35,7 @@ import {
 } from '../../kv/index.ts';
 import { createMvccBatch, mvccGet } from '../../storage/index.ts';
 import { assert, unreachable, yieldTurn } from '../../util/index.ts';
-import { ConflictWaits, maxPushWaitMs } from '../concurrency/conflict-waits.ts';
+import { ConflictWaits, maxPushWaitMs, maxWaitMs } from '../concurrency/conflict-waits.ts';
 import { FinishedTxns } from '../concurrency/finished-txns.ts';
 import { handOver, takeOver } from '../concurrency/handover.ts';
 import { IntentSweeper } from '../concurrency/intent-sweeper.ts';
@@ -341,7 +341,9 @@ class Executor implements RangeExecutor {
       let requests = batch.requests;
       let txn = batch.header.txn;
       const leftOut = new Set<TxnId>();
-      const pushDeadlineMs = this.#port.env.clock.monotonicMs() + maxPushWaitMs;
+      const beganMs = this.#port.env.clock.monotonicMs();
+      const pushDeadlineMs = beganMs + maxPushWaitMs;
+      const untilMs = beganMs + maxWaitMs;
       for (let attempts = 0; attempts < maxAttempts;) {
         const spans = latchSpans(requests, txn, this.#port.clock.now());
         const guard = this.#latches.acquire(spans);
@@ -368,7 +370,8 @@ class Executor implements RangeExecutor {
           continue;
         }
         attempts = 0;
-        const error = await this.#wait(batch, requests, txn, { conflict: attempt.for, leftOut });
+        const met = { conflict: attempt.for, leftOut, untilMs };
+        const error = await this.#wait(batch, requests, txn, met);
         if (error !== undefined) return this.#failure(error, attempt.index);
         if (this.#port.env.clock.monotonicMs() >= pushDeadlineMs) {
           requests = requests.map((request) =>
@@ -386,14 +389,19 @@ class Executor implements RangeExecutor {
     batch: BatchRequest,
     requests: readonly KvRequest[],
     txn: TxnMeta | undefined,
-    met: { readonly conflict: Conflict; readonly leftOut: Set<TxnId> },
+    met: {
+      readonly conflict: Conflict;
+      readonly leftOut: Set<TxnId>;
+      /** On the monotonic clock. */
+      readonly untilMs: number;
+    },
   ): Promise<KvError | undefined> {
     const { header } = batch;
-    const { conflict, leftOut } = met;
+    const { conflict, leftOut, untilMs } = met;
     switch (conflict.kind) {
       case 'locked':
         assert(txn !== undefined, 'only transactions queue for locks');
-        return this.#waits.forLock(conflict.key, txn, conflict.strength, header);
+        return this.#waits.forLock(conflict.key, txn, conflict.strength, header, untilMs);
       case 'intents': {
         const first = conflict.intents[0];
         const { strength } = conflict;
@@ -403,7 +411,8 @@ class Executor implements RangeExecutor {
           // A lock that the writer is not in the way of waits for the value alone, whatever its policy.
           const isLocking = !requests.every(isPlainRead);
           const by = isLocking ? { ...header, waitPolicy: 'block' as const } : header;
-          const error = await this.#waits.forIntents(conflict.intents, txn, readAt, by, writes);
+          const how = { writes, untilMs };
+          const error = await this.#waits.forIntents(conflict.intents, txn, readAt, by, how);
           const isTaken = error?.kind === 'lock-not-available' && !error.timedOut;
           if (!isTaken || header.waitPolicy !== 'skip' || first === undefined) return error;
           const { txnId } = first.intent;
@@ -412,7 +421,7 @@ class Executor implements RangeExecutor {
           return undefined;
         }
         for (const found of conflict.intents) this.#state.locks.addIntent(found);
-        return this.#waits.forLock(first.key, txn, strength, header);
+        return this.#waits.forLock(first.key, txn, strength, header, untilMs);
       }
       case 'wait-push': {
         const push = requests.find((request) => request.kind === 'push-txn');

@@ -123,6 +123,7 @@ export function sqlErrorOfKv(error: KvError): SqlFailure {
     case 'range-not-found':
     case 'range-key-mismatch':
     case 'not-leaseholder':
+    case 'still-waiting':
       return sqlError('cannotConnectNow', 'the range could not be found', { detail: error.kind });
     case 'feed-ended':
       return error.cause === 'disabled' ? rangefeedsDisabled() : dataRemoved();

@@ -71,7 +71,9 @@ runScripts(new URL('testdata/locks', import.meta.url).pathname, () => {
         table.addIntent({ key, keepsRow: strength === 'keeps', intent: intentOf(txn, key) });
         break;
       case 'observe':
-        table.observe(Buffer.from(name), () => events.push(`observer of ${name}: changed`));
+        table.observe(Buffer.from(name), undefined, () =>
+          events.push(`observer of ${name}: changed`),
+        );
         break;
       case 'release':
         if (word === '') table.release(txn.id, { start: Buffer.from(''), end: Buffer.from('~') });
