@@ -153,6 +153,8 @@ export type KvRequest =
     }
   /** Returns the record and who waits for it: one step of distributed deadlock detection. */
   | { readonly kind: 'query-txn'; readonly anchor: Buffer; readonly txnId: TxnId }
+  /** Asks whether the transaction waits for `key`: whether what 'query-txn' has told still holds. */
+  | { readonly kind: 'query-wait'; readonly key: Buffer; readonly txnId: TxnId }
   /**
    * Asks whether the write (key, sequence) of `txn` is there, at or below its write timestamp; if not, prevents it from
    * landing there later.
@@ -410,6 +412,7 @@ export type KvResult =
       /** Without a record: how the transaction is known to have ended. */
       readonly finished?: FinishedTxn;
     }
+  | { readonly kind: 'query-wait'; readonly isWaiting: boolean }
   | { readonly kind: 'query-intent'; readonly found: boolean }
   | { readonly kind: 'query-key'; readonly state: KeyState }
   | { readonly kind: 'recover-txn'; readonly record: TxnRecord }

@@ -50,6 +50,7 @@ export function requestSpan(request: KvRequest): Span {
     case 'insert':
     case 'conditional-put':
     case 'increment':
+    case 'query-wait':
     case 'query-intent':
     case 'query-key':
     case 'admin-unsplit':

@@ -1,4 +1,4 @@
-/** Waits that outlast who waits. */
+/** Waits that outlast who waits, and those of many for one key. */
 import { describe, expect, it } from 'vitest';
 import { KvFailure, type Txn } from '../../src/kv/index.ts';
 import { scriptKey as key, withTime } from './db-script.ts';
@@ -70,5 +70,30 @@ describe('behind a prepared transaction', () => {
     expect(end).toBe('lock-not-available');
     expect(cluster.env.clock.monotonicMs() - beganMs).toBe(50);
     await txn.rollback();
+  });
+});
+
+describe('a deadlock', () => {
+  it('is found though its victim holds what hundreds wait for', async () => {
+    const cluster = start();
+    const { env } = cluster;
+    const next = async (): Promise<Txn> => {
+      await env.runFor(1);
+      return begin(cluster);
+    };
+    const members = [await next(), await next()];
+    const others: Txn[] = [];
+    for (let i = 0; i < 300; i++) others.push(await next());
+    members.push(await next());
+    const lock = (txn: Txn, word: string): Promise<unknown> =>
+      txn.get(key(word), { lock: 'update' });
+    for (const [i, txn] of members.entries()) await withTime(env, lock(txn, `m${i}`));
+    const waits = others.map((txn) => outcomeOf(lock(txn, 'm2')));
+    await env.runFor(50);
+    const ends = members.map((txn, i) => outcomeOf(lock(txn, `m${(i + 2) % 3}`)));
+    expect(await withTime(env, Promise.race(ends))).toBe('deadlock');
+    for (const txn of [...members, ...others]) await txn.rollback();
+    const all = await withTime(env, Promise.all([...ends, ...waits]));
+    expect(all.filter((end) => end === 'deadlock').length).toBe(1);
   });
 });

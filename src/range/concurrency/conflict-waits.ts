@@ -32,6 +32,8 @@ const pushDelayMs = 25;
 const retryDelayMs = 100;
 /** From so many on a reader leaves the intents of a finished transaction to those who sweep up. */
 const manyIntents = 32;
+/** A member of a deadlock that is not its victim fails after so long: the victim's own search may not get to the cycle. */
+const victimsTimeMs = 2_000;
 /** How often a waiting push looks for a deadlock and for abandonment. */
 const pollMs = 100;
 /** A waiting push answers after this long; its sender pushes again while it is still interested. */
@@ -337,7 +339,13 @@ export class ConflictWaits {
       await Promise.race([woken, sleep(env, pollMs)]);
       if (news || pusher === undefined) return undefined;
       const cycle = await findCycle(pusher, pushee, (txn) => this.#pusher.waitersOf(txn));
-      if (news || cycle === undefined || victimOf(cycle) !== pusher.txn.id) return undefined;
+      if (news || cycle === undefined) return undefined;
+      const sinceMs = this.#pushes.suspect(pushee.id, pusher.txn.id, env.clock.monotonicMs());
+      const isOverdue = env.clock.monotonicMs() - sinceMs >= victimsTimeMs;
+      if (victimOf(cycle) !== pusher.txn.id && !isOverdue) return undefined;
+      // A push outlives the wait that it is made for: who has given up, or has got what it wanted, is in nobody's way.
+      const stands = await Promise.all(cycle.map((member) => this.#pusher.isWaiting(member)));
+      if (news || stands.includes(false)) return undefined;
       return { kind: 'deadlock', cycle: cycle.map(({ txn, key }) => ({ txnId: txn.id, key })) };
     } finally {
       this.#pushes.leave(pushee.id, waiter);

@@ -186,6 +186,15 @@ export class LockTable {
     return waiter;
   }
 
+  /** Somebody of `txnId` waits for `key`, or has its place kept. */
+  isWaiting(key: Buffer, txnId: TxnId): boolean {
+    const lock = this.#locks.get(key);
+    return (
+      lock?.queue.some((waiter) => waiter.txn.id === txnId) === true ||
+      lock?.observers.some((observer) => observer.txnId === txnId) === true
+    );
+  }
+
   /** Leaves the queue: the wait timed out or failed. */
   giveUp(waiter: Waiter, outcome: WaitOutcome): void {
     if (waiter.settled) return;

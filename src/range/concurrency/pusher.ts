@@ -97,6 +97,12 @@ export class Pusher {
     return answer.result.waiters;
   }
 
+  /** False also when that cannot be learnt. */
+  async isWaiting({ txn, key }: TxnWaiter): Promise<boolean> {
+    const answer = await this.#ask({ kind: 'query-wait', key, txnId: txn.id });
+    return answer.kind === 'ok' && answer.result.kind === 'query-wait' && answer.result.isWaiting;
+  }
+
   /** Whoever waits here for the same transaction learns of the one recovery under way. */
   #recoverOnce(anchor: Buffer, record: TxnRecord): Promise<FinishedTxn | undefined> {
     const { id } = record.meta;

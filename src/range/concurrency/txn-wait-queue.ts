@@ -5,7 +5,8 @@
  * Deadlocks (trap X13): while P waits here for E, it searches backwards from itself: who waits for P,
  * who waits for those, ... each step one 'query-txn' to that transaction's anchor. Meeting E closes a
  * cycle. All members find the same cycle and agree on the victim, which alone fails: the lowest
- * priority, then the youngest, then the largest id.
+ * priority, then the youngest, then the largest id. Behind a row that hundreds wait for its own search may not get
+ * to the cycle: another member that goes on finding it fails then.
  *
  * A client that waits in one of its transactions keeps all of them (`TxnMeta.siblings`): who waits for any of these waits for it.
  *
@@ -31,9 +32,18 @@ interface Entry {
   readonly firstSeenMs: number;
   lastSeenMs: number;
   readonly waiters: Set<PushWaiter>;
+  /** The waiters that found a deadlock, again and again. */
+  readonly suspicions: Map<TxnId, Suspicion>;
+}
+
+interface Suspicion {
+  readonly sinceMs: number;
+  lastMs: number;
 }
 
 const forgetAfterMs = 10_000;
+/** Between two searches of one waiter there is a push's way at most. */
+const suspicionGapMs = 1_000;
 const maxIdleEntries = 1_024;
 
 export class TxnWaitQueue {
@@ -47,7 +57,12 @@ export class TxnWaitQueue {
       (entry.waiters.size === 0 && nowMs - entry.lastSeenMs > forgetAfterMs)
     ) {
       if (this.#entries.size >= maxIdleEntries) this.#forgetIdle(nowMs);
-      entry = { firstSeenMs: nowMs, lastSeenMs: nowMs, waiters: new Set() };
+      entry = {
+        firstSeenMs: nowMs,
+        lastSeenMs: nowMs,
+        waiters: new Set(),
+        suspicions: new Map(),
+      };
       this.#entries.set(pushee, entry);
     }
     entry.lastSeenMs = nowMs;
@@ -61,6 +76,22 @@ export class TxnWaitQueue {
 
   leave(pushee: TxnId, waiter: PushWaiter): void {
     this.#entries.get(pushee)?.waiters.delete(waiter);
+  }
+
+  /** `pusher` has found that `pushee` waits for it; returns since when it has been finding that. */
+  suspect(pushee: TxnId, pusher: TxnId, nowMs: number): number {
+    const suspicions = this.#entries.get(pushee)?.suspicions;
+    if (suspicions === undefined) return nowMs;
+    const before = suspicions.get(pusher);
+    if (before !== undefined && nowMs - before.lastMs <= suspicionGapMs) {
+      before.lastMs = nowMs;
+      return before.sinceMs;
+    }
+    for (const [id, { lastMs }] of suspicions) {
+      if (nowMs - lastMs > suspicionGapMs) suspicions.delete(id);
+    }
+    suspicions.set(pusher, { sinceMs: nowMs, lastMs: nowMs });
+    return nowMs;
   }
 
   /** The transactions that wait for `pushee` here, each once. */

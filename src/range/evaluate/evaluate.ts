@@ -10,6 +10,7 @@ import {
   evaluateQueryIntent,
   evaluateQueryKey,
   evaluateQueryTxn,
+  evaluateQueryWait,
   evaluateRecover,
   evaluateAnnouncement,
   evaluateRelease,
@@ -41,6 +42,8 @@ export function evaluate(ctx: EvaluationContext, request: KvRequest): Outcome | 
       return evaluatePush(ctx, request);
     case 'query-txn':
       return evaluateQueryTxn(ctx, request);
+    case 'query-wait':
+      return evaluateQueryWait(ctx, request);
     case 'query-intent':
       return evaluateQueryIntent(ctx, request);
     case 'query-key':

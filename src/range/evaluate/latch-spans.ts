@@ -88,6 +88,9 @@ function addSpans(
     case 'recover-txn':
       record(request.anchor, request.staged.id);
       return;
+    case 'query-wait':
+      // Of what stands in memory.
+      return;
     case 'query-intent':
       write(request.key, undefined, zeroTimestamp);
       return;

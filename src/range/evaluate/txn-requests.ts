@@ -140,6 +140,13 @@ export function evaluateQueryTxn(ctx: EvaluationContext, request: Request<'query
   });
 }
 
+export function evaluateQueryWait(
+  ctx: EvaluationContext,
+  { key, txnId }: Request<'query-wait'>,
+): Outcome {
+  return ok({ kind: 'query-wait', isWaiting: ctx.state.locks.isWaiting(key, txnId) });
+}
+
 /** A missing write is kept from landing later: its timestamp counts as read by everybody (trap X4). */
 export function evaluateQueryIntent(
   ctx: EvaluationContext,
