@@ -365,7 +365,7 @@ export class LocalTxn implements Txn, LocalOwner {
       });
       if (held === undefined) return;
       if (options.waitPolicy === 'error') notAvailable(held);
-      await this.#db.lock(held, this, 'share', options.lockTimeoutMs ?? 0);
+      await this.#db.lock(held, this, 'share', options.lockTimeoutMs ?? this.#lockTimeoutMs);
       this.#db.release(this, [held]);
       this.#checkOpen();
     }

@@ -47,7 +47,6 @@ export async function runTransactionStatement(
     case 'TRANS_STMT_ROLLBACK_TO':
       requireBlock(session, 'ROLLBACK TO SAVEPOINT');
       await session.closePortals(session.transaction.rollbackTo(node.savepoint_name ?? '').portals);
-      await session.host.transactionRolledBack();
       out.complete('ROLLBACK');
       return;
     case 'TRANS_STMT_PREPARE':

@@ -57,7 +57,7 @@ export interface TransactionParts {
   /** When the client's message came, in wall microseconds: what it begins begins then. */
   readonly messageMicros: () => number;
   /** Called when a transaction is over. */
-  readonly ended: () => Promise<void>;
+  readonly ended: () => void;
   /** Throws 57014 when the statement was cancelled. */
   readonly checkCanceled: () => void;
 }
@@ -298,7 +298,7 @@ export class SessionTransaction {
   async #end(committed: boolean): Promise<void> {
     if (this.txn !== undefined) {
       await this.#parts.catalog.finish();
-      await this.#parts.ended();
+      this.#parts.ended();
     }
     this.#parts.settings.end(committed);
     this.state = 'idle';

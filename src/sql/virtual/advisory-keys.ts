@@ -2,9 +2,9 @@
  * Where an advisory lock lies in the keyspace. A lock belongs to a database; one of a single bigint and one of two ints are
  * different locks whatever their numbers.
  *
- *   <lock> 00                       held by who has the lock for itself; locked by all who want it
- *   <lock> 01 <session> <txn>       the same, of a session that has it more than once
- *   <lock> 02 <session> <txn>       held by each of those who share it
+ *   <lock> 00                       nobody holds it: where those wait who want the lock
+ *   <lock> 01 <session> <txn>       held by each that has it for itself
+ *   <lock> 02 <session> <txn>       held by each that shares it
  */
 import { KeyReader, KeyWriter, systemKey } from '../../encoding/index.ts';
 import { type TxnId } from '../../kv/index.ts';
@@ -12,9 +12,17 @@ import { must, prefixEnd } from '../../util/index.ts';
 import { type Datum } from '../types/index.ts';
 
 const prefix = systemKey('advisory-lock/');
-const mainPlace = 0;
-const besidePlace = 1;
-const sharedPlace = 2;
+export const sessionIdBytes = 8;
+
+const queuePlace = 0;
+const places = { update: 1, share: 2 } as const;
+
+export type LockMode = keyof typeof places;
+
+interface KeySpan {
+  readonly start: Buffer;
+  readonly end: Buffer;
+}
 
 export interface AdvisoryLock {
   readonly databaseId: number;
@@ -30,41 +38,38 @@ export function lockOf(databaseId: number, args: readonly Datum[]): AdvisoryLock
 }
 
 export class LockKeys {
-  readonly main: Buffer;
+  readonly queue: Buffer;
   readonly #lock: Buffer;
   readonly #session: Buffer;
 
-  /** `session`: of a fixed length, different for each session. */
+  /** `session`: `sessionIdBytes` long, different for each session. */
   constructor({ databaseId, numbers }: AdvisoryLock, session: Buffer) {
     const writer = new KeyWriter().raw(prefix).uint(databaseId).byte(numbers.length);
     for (const number of numbers) writer.bigint(number);
     this.#lock = writer.finish();
     this.#session = session;
-    this.main = this.#at(mainPlace);
+    this.queue = this.#at(queuePlace);
   }
 
-  shared(txn: TxnId): Buffer {
-    return this.#at(sharedPlace, this.#session, Buffer.from(txn, 'hex'));
+  /** What a transaction of the session holds. */
+  own(mode: LockMode, txn: TxnId): Buffer {
+    return this.#at(places[mode], this.#session, Buffer.from(txn, 'hex'));
   }
 
-  beside(txn: TxnId): Buffer {
-    return this.#at(besidePlace, this.#session, Buffer.from(txn, 'hex'));
+  /** Where anybody may have what keeps others from this mode. */
+  inTheWayOf(mode: LockMode): KeySpan {
+    const last = mode === 'update' ? places.share : places.update;
+    return { start: this.#at(places.update), end: this.#at(last + 1) };
   }
 
-  /** Where others may have the lock for themselves. */
-  get exclusives(): { readonly start: Buffer; readonly end: Buffer } {
-    return { start: this.main, end: this.#at(sharedPlace) };
-  }
-
-  /** Where other sessions may have it, `main` aside. */
-  get others(): readonly { readonly start: Buffer; readonly end: Buffer }[] {
-    return [besidePlace, sharedPlace].flatMap((place) => {
-      const own = this.#at(place, this.#session);
-      return [
-        { start: this.#at(place), end: own },
-        { start: must(prefixEnd(own)), end: this.#at(place + 1) },
-      ];
-    });
+  /** Where other sessions may have the lock in this mode. */
+  others(mode: LockMode): readonly KeySpan[] {
+    const place = places[mode];
+    const own = this.#at(place, this.#session);
+    return [
+      { start: this.#at(place), end: own },
+      { start: must(prefixEnd(own)), end: this.#at(place + 1) },
+    ];
   }
 
   #at(place: number, ...rest: readonly Buffer[]): Buffer {
@@ -72,7 +77,7 @@ export class LockKeys {
   }
 }
 
-/** The columns of pg_locks for a lock whose `main` key this is; undefined for all other keys. */
+/** The columns of pg_locks for a lock whose `queue` this is; undefined for all other keys. */
 export function advisoryLockOf(key: Buffer):
   | {
       readonly database: number;
@@ -81,7 +86,7 @@ export function advisoryLockOf(key: Buffer):
       readonly objsubid: number;
     }
   | undefined {
-  if (!key.subarray(0, prefix.length).equals(prefix) || key.at(-1) !== mainPlace) return undefined;
+  if (!key.subarray(0, prefix.length).equals(prefix) || key.at(-1) !== queuePlace) return undefined;
   const reader = new KeyReader(key, prefix.length);
   const database = reader.int();
   const isPair = reader.byte() === 2;

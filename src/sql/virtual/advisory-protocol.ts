@@ -1,73 +1,98 @@
 /**
- * How a transaction takes an advisory lock. Queues and deadlocks are those of the lock on the `main` key, in the memory of its
- * leaseholder; that the lock is one whatever happens to that memory rests on held keys:
+ * How a transaction takes an advisory lock. Who has one holds a key of its own (`advisory-keys.ts`), and that alone makes the lock one,
+ * whatever becomes of leaseholders and their memory: all but those who join their own session first hold their key, then look for keys
+ * of other sessions, so of two who exclude each other at least one sees the other.
  *
- *   for itself   lock `main` for update, hold it, wait until no other session holds anything else of the lock
- *   shared       lock `main` in share mode, hold a key of one's own, look whether anybody has the lock for itself
+ *   newcomer   locks the queue in its mode, holds its key and looks. Who meets others steps back, keeps its place in the queue, and
+ *              waits for them at their keys without holding one; then tries again.
+ *   upgrade    of a session that shares the lock: holds its key and waits, by-passing the queue, since those in it wait for the session.
+ *              Newcomers meet that key. Two that upgrade wait for each other: a deadlock.
+ *   joining    of a session that has the lock in that mode or a stronger one: holds its key, then makes sure that the other transaction
+ *              still holds its own. Waits for nobody.
  *
- * Both hold before they look, so of two who exclude each other at least one sees the other. The one that wants to share steps back,
- * so they never wait for each other.
+ * The lock on the queue is in the memory of its leaseholder. It makes the order fair and tells that somebody waits; those who joined or
+ * upgraded, and all after the loss of that memory, are met at their keys.
+ *
+ * Nobody holds a key while it waits but for those who upgrade. A waiter in the queue waits for keys of others, and they wait for the
+ * queue only if they have no key of this lock: so these waits are circles only where the client made one.
+ *
+ * INVARIANT: who looks for all others looks for 'update' first, then for 'share'. A session goes from key to key by joining, without a
+ * gap but from stronger to weaker: in the other order it could slip through.
  */
 import { KvFailure, type Txn, type WaitPolicy } from '../../kv/index.ts';
-import { type LockKeys } from './advisory-keys.ts';
+import { type LockKeys, type LockMode } from './advisory-keys.ts';
 
-export type LockMode = 'share' | 'update';
-
-/** False: somebody else has it, and `wait` was not asked for. A wait that takes too long fails. */
-export function takeLock(
+/** Nobody in the session has the lock. False: somebody else has it, and `wait` was not asked for. A wait that takes too long fails. */
+export async function takeAsNewcomer(
   txn: Txn,
   keys: LockKeys,
   mode: LockMode,
   wait: boolean,
 ): Promise<boolean> {
+  const look = (waitPolicy: WaitPolicy): Promise<boolean> =>
+    granted(txn.scan({ ...keys.inTheWayOf(mode), lock: mode, waitPolicy }));
+  // Who is refused leaves nothing that others could meet meanwhile.
+  if (!wait && !(await look('error'))) return false;
   const waitPolicy = wait ? 'block' : 'error';
-  return mode === 'update'
-    ? takeForItself(txn, keys, waitPolicy)
-    : takeShared(txn, keys, waitPolicy);
+  const before = txn.savepoint();
+  for (;;) {
+    if (!(await granted(txn.get(keys.queue, { lock: mode, waitPolicy })))) return false;
+    const queued = txn.savepoint();
+    await txn.hold(keys.own(mode, txn.meta.id));
+    if (await look('error')) return true;
+    txn.rollbackTo(wait ? queued : before);
+    if (!wait) return false;
+    await look('block');
+    // Those whose end it has waited for have left it locks on their keys.
+    txn.rollbackTo(queued);
+  }
 }
 
-async function takeForItself(txn: Txn, keys: LockKeys, waitPolicy: WaitPolicy): Promise<boolean> {
+/** The session shares the lock: `txn` gets it for itself. False as above. */
+export async function takeAsUpgrade(txn: Txn, keys: LockKeys, wait: boolean): Promise<boolean> {
   const before = txn.savepoint();
-  if (!(await granted(txn.get(keys.main, { lock: 'update', waitPolicy })))) return false;
-  await txn.hold(keys.main);
-  const looks = keys.others.map((span) => txn.scan({ ...span, lock: 'update', waitPolicy }));
-  if (await granted(Promise.all(looks))) return true;
+  if (!wait && !(await isAlone(txn, keys, 'error'))) return false;
+  await txn.hold(keys.own('update', txn.meta.id));
+  if (await isAlone(txn, keys, wait ? 'block' : 'error')) return true;
   txn.rollbackTo(before);
   return false;
 }
 
-async function takeShared(txn: Txn, keys: LockKeys, waitPolicy: WaitPolicy): Promise<boolean> {
-  for (;;) {
-    const before = txn.savepoint();
-    if (!(await granted(txn.get(keys.main, { lock: 'share', waitPolicy })))) return false;
-    await txn.hold(keys.shared(txn.meta.id));
-    const look = txn.scan({ ...keys.exclusives, lock: 'share', waitPolicy: 'error' });
-    if (await granted(look)) return true;
-    txn.rollbackTo(before);
-    if (waitPolicy === 'error') return false;
-  }
-}
-
-/**
- * For a session of which `txn` has the lock in this mode or a stronger one: another transaction of it gets it, too, without waiting for
- * anybody who waits for `txn`.
- */
-export async function takeBeside(
-  other: Txn,
+/** Another transaction of the session has the lock in this mode or a stronger one: it is to be `confirmed` behind that. */
+export async function join(
   txn: Txn,
   keys: LockKeys,
   mode: LockMode,
+  confirmed: () => Promise<void>,
 ): Promise<void> {
-  const { id } = other.meta;
-  await other.hold(mode === 'update' ? keys.beside(id) : keys.shared(id));
-  // Still there: whoever wants the lock meets what is held from now on.
-  await txn.get(keys.main, { lock: mode });
+  await txn.hold(keys.own(mode, txn.meta.id));
+  await confirmed();
+}
+
+/** Fails when `txn`, which had the lock in this mode or a stronger one, does not have it any more. */
+export async function confirm(txn: Txn, keys: LockKeys, mode: LockMode): Promise<void> {
+  const had = holds(txn, keys, 'update') ? 'update' : mode;
+  // Whoever holds a key is not kept waiting at it.
+  await txn.get(keys.own(had, txn.meta.id), { lock: had });
 }
 
 export function hasLock(txn: Txn, keys: LockKeys, mode: LockMode): boolean {
-  const { id } = txn.meta;
-  if (txn.holds(keys.main) || txn.holds(keys.beside(id))) return true;
-  return mode === 'share' && txn.holds(keys.shared(id));
+  return holds(txn, keys, 'update') || holds(txn, keys, mode);
+}
+
+function holds(txn: Txn, keys: LockKeys, mode: LockMode): boolean {
+  return txn.holds(keys.own(mode, txn.meta.id));
+}
+
+/** No other session has the lock. */
+async function isAlone(txn: Txn, keys: LockKeys, waitPolicy: WaitPolicy): Promise<boolean> {
+  for (const mode of ['update', 'share'] as const) {
+    const looks = keys
+      .others(mode)
+      .map((span) => txn.scan({ ...span, lock: 'update', waitPolicy }));
+    if (!(await granted(Promise.all(looks)))) return false;
+  }
+  return true;
 }
 
 async function granted(work: Promise<unknown>): Promise<boolean> {

@@ -39,10 +39,8 @@ export interface SessionHost extends EvalHost {
   undoStatement(): Promise<boolean>;
   /** What `work` takes is not the statement's. */
   apart(work: () => Promise<void>): Promise<void>;
-  /** The open transaction went back to a savepoint. */
-  transactionRolledBack(): Promise<void>;
   /** The open transaction is over, one way or another. */
-  transactionEnded(): Promise<void>;
+  transactionEnded(): void;
   /** Some advisory lock is held for `txn` and for the session. */
   holdsForBoth(txn: Txn): boolean;
 }
@@ -122,7 +120,6 @@ export function createEvalHost(inputs: EvalHostInputs): SessionHost {
     beginStatement: () => locks.beginStatement(),
     undoStatement: () => locks.undoStatement(),
     apart: (work) => locks.apart(work),
-    transactionRolledBack: () => locks.transactionRolledBack(),
     transactionEnded: () => locks.transactionEnded(),
     holdsForBoth: (txn) => locks.isShared(txn),
   };
