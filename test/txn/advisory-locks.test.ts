@@ -49,4 +49,23 @@ describe('advisory locks', () => {
       expect(await withTime(env, tried)).toEqual(['f', 't']);
     }
   });
+
+  it('of a session are not bound to the past in which it has taken them', async () => {
+    const { cluster, sessions } = await start(2);
+    const { env } = cluster;
+    const [holder, other] = sessions;
+    const take =
+      'select pg_advisory_lock(1), pg_advisory_lock_shared(2), pg_advisory_lock_shared(3)';
+    await withTime(env, run(holder, take));
+    await env.runFor(1_000);
+    for (const replica of cluster.replicas) replica.raiseGcThreshold(cluster.clock.now());
+    await env.runFor(1_000);
+    const more = 'begin; select pg_advisory_xact_lock(1); select pg_advisory_lock(2)';
+    expect(await withTime(env, run(holder, `${more}; commit`))).toBe(' ');
+    const tries = [1, 2, 3].map((lock) => `pg_try_advisory_lock_shared(${lock})`).join(', ');
+    expect(await withTime(env, run(other, `select ${tries}`))).toBe('f f t');
+    const unlock = 'pg_advisory_unlock(1), pg_advisory_unlock(2), pg_advisory_unlock_shared(2)';
+    expect(await withTime(env, run(holder, `select ${unlock}`))).toBe('t t t');
+    expect(await withTime(env, run(other, `select ${tries}`))).toBe('t t t');
+  });
 });

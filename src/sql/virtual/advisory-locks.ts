@@ -149,7 +149,9 @@ export class AdvisoryLocks {
     }
     const siblings = (): readonly Txn[] =>
       this.#asking === undefined ? this.transactions : [...this.transactions, this.#asking];
-    const txn = this.#db.begin({ name: 'advisory lock', siblings });
+    // Each of its statements reads at the present: the past that it began in may be gone before the lock is given up.
+    const isolation = 'read-committed';
+    const txn = this.#db.begin({ name: 'advisory lock', isolation, siblings });
     let isGranted = false;
     try {
       this.#wanting = txn;
@@ -248,7 +250,9 @@ export class AdvisoryLocks {
 /** A commit has let go of everything when it is answered, and there is nothing to commit. */
 async function end(txn: Txn): Promise<void> {
   try {
-    if (txn.status === 'open') await txn.commit();
+    if (txn.status !== 'open') return;
+    txn.beginStatement();
+    await txn.commit();
   } catch (error) {
     // It was lost before, or goes when its heartbeats are missed.
     if (!(error instanceof KvFailure)) throw error;
