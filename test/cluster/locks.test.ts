@@ -108,13 +108,40 @@ it('locks and deadlocks show who takes part, on whatever nodes', async () => {
     expect(strengths.rows).toEqual(names.map((each) => ({ lock_strength: each })));
     for (const client of [a, b]) await client.query('COMMIT');
     await a.query('SELECT pg_advisory_lock(7), pg_advisory_lock(1, 2)');
-    const advisory = await look.query(
-      `SELECT classid, objid, objsubid, mode FROM pg_locks WHERE locktype = 'advisory' ORDER BY objsubid`,
-    );
-    expect(advisory.rows).toEqual([
-      { classid: 0, objid: 7, objsubid: 1, mode: 'ExclusiveLock' },
-      { classid: 1, objid: 2, objsubid: 2, mode: 'ExclusiveLock' },
-    ]);
+    const advisoryLocks = async (): Promise<unknown[]> => {
+      const { rows } = await look.query(
+        `SELECT pid, classid, objid, objsubid, mode, granted FROM pg_locks WHERE locktype = 'advisory'
+         ORDER BY objsubid, mode, pid`,
+      );
+      return rows;
+    };
+    const seven = { pid: pidA, classid: 0, objid: 7, objsubid: 1, granted: true };
+    const exclusive = { ...seven, mode: 'ExclusiveLock' };
+    const pair = { ...exclusive, classid: 1, objid: 2, objsubid: 2 };
+    expect(await advisoryLocks()).toEqual([exclusive, pair]);
+    // Taken by one transaction of the session, then by others of it.
+    await a.query('SELECT pg_advisory_unlock(7), pg_advisory_unlock(1, 2)');
+    await a.query('BEGIN; SELECT pg_advisory_xact_lock(7)');
+    await a.query('SELECT pg_advisory_lock(7), pg_advisory_lock_shared(7)');
+    const shared = { ...seven, mode: 'ShareLock' };
+    expect(await advisoryLocks()).toEqual([exclusive, shared]);
+    await a.query('COMMIT');
+    expect(await advisoryLocks()).toEqual([exclusive, shared]);
+    // Who waits is shown to wait, also when it shares the lock and wants it for itself.
+    await a.query('SELECT pg_advisory_unlock(7)');
+    await b.query('SELECT pg_advisory_lock_shared(7)');
+    const upgrading = b.query('SELECT pg_advisory_lock(7)');
+    const waiting7 = { ...exclusive, pid: pidB, granted: false };
+    const isWaiting = async (): Promise<boolean> => {
+      const rows = await advisoryLocks();
+      return rows.some((row) => Reflect.get(Object(row), 'granted') === false);
+    };
+    await until(isWaiting);
+    expect(await advisoryLocks()).toEqual([waiting7, shared, { ...shared, pid: pidB }]);
+    await a.query('SELECT pg_advisory_unlock_shared(7)');
+    await upgrading;
+    const ofB = [exclusive, shared].map((row) => ({ ...row, pid: pidB }));
+    expect(await advisoryLocks()).toEqual(ofB);
     for (const client of clients) await client.end();
   } finally {
     await cluster.stop();

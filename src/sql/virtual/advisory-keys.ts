@@ -7,7 +7,7 @@
  *   <lock> 02 <session> <txn>       held by each that shares it
  */
 import { KeyReader, KeyWriter, systemKey } from '../../encoding/index.ts';
-import { type TxnId } from '../../kv/index.ts';
+import { asTxnId, type TxnId } from '../../kv/index.ts';
 import { must, prefixEnd } from '../../util/index.ts';
 import { type Datum } from '../types/index.ts';
 
@@ -77,23 +77,31 @@ export class LockKeys {
   }
 }
 
-/** The columns of pg_locks for a lock whose `queue` this is; undefined for all other keys. */
+/** What pg_locks tells of a key; undefined for keys of other kinds. */
 export function advisoryLockOf(key: Buffer):
   | {
-      readonly database: number;
-      readonly classid: number;
-      readonly objid: number;
-      readonly objsubid: number;
+      /** The columns of pg_locks. */
+      readonly lock: {
+        readonly database: number;
+        readonly classid: number;
+        readonly objid: number;
+        readonly objsubid: number;
+      };
+      /** Who has the lock by holding this key, and how; undefined of the queue. */
+      readonly held: { readonly txn: TxnId; readonly mode: LockMode } | undefined;
     }
   | undefined {
-  if (!key.subarray(0, prefix.length).equals(prefix) || key.at(-1) !== queuePlace) return undefined;
+  if (!key.subarray(0, prefix.length).equals(prefix)) return undefined;
   const reader = new KeyReader(key, prefix.length);
   const database = reader.int();
   const isPair = reader.byte() === 2;
   const first = reader.bigint();
   const second = isPair ? reader.bigint() : first;
-  if (key.length !== reader.position + 1) return undefined;
+  const place = reader.byte();
+  const txn = asTxnId(key.subarray(reader.position + sessionIdBytes).toString('hex'));
+  const mode = place === places.update ? 'update' : 'share';
   const low = (value: bigint): number => Number(BigInt.asUintN(32, value));
   const classid = low(isPair ? first : first >> 32n);
-  return { database, classid, objid: low(second), objsubid: isPair ? 2 : 1 };
+  const lock = { database, classid, objid: low(second), objsubid: isPair ? 2 : 1 };
+  return { lock, held: place === queuePlace ? undefined : { txn, mode } };
 }

@@ -39,7 +39,8 @@ export async function takeAsNewcomer(
     if (!(await granted(txn.get(keys.queue, { lock: mode, waitPolicy })))) return false;
     const queued = txn.savepoint();
     await txn.hold(keys.own(mode, txn.meta.id));
-    if (await look('error')) return true;
+    const [isFree] = await Promise.all([look('error'), show(txn, keys, mode)]);
+    if (isFree) return true;
     txn.rollbackTo(wait ? queued : before);
     if (!wait) return false;
     await look('block');
@@ -53,7 +54,8 @@ export async function takeAsUpgrade(txn: Txn, keys: LockKeys, wait: boolean): Pr
   const before = txn.savepoint();
   if (!wait && !(await isAlone(txn, keys, 'error'))) return false;
   await txn.hold(keys.own('update', txn.meta.id));
-  if (await isAlone(txn, keys, wait ? 'block' : 'error')) return true;
+  const looks = [isAlone(txn, keys, wait ? 'block' : 'error'), show(txn, keys, 'update')] as const;
+  if ((await Promise.all(looks))[0]) return true;
   txn.rollbackTo(before);
   return false;
 }
@@ -66,14 +68,17 @@ export async function join(
   confirmed: () => Promise<void>,
 ): Promise<void> {
   await txn.hold(keys.own(mode, txn.meta.id));
-  await confirmed();
+  await Promise.all([show(txn, keys, mode), confirmed()]);
 }
 
 /** Fails when `txn`, which had the lock in this mode or a stronger one, does not have it any more. */
 export async function confirm(txn: Txn, keys: LockKeys, mode: LockMode): Promise<void> {
-  const had = holds(txn, keys, 'update') ? 'update' : mode;
-  // Whoever holds a key is not kept waiting at it.
-  await txn.get(keys.own(had, txn.meta.id), { lock: had });
+  await show(txn, keys, holds(txn, keys, 'update') ? 'update' : mode);
+}
+
+/** A held key that is locked as well appears in pg_locks. Whoever has it is not kept waiting. */
+async function show(txn: Txn, keys: LockKeys, mode: LockMode): Promise<void> {
+  await txn.get(keys.own(mode, txn.meta.id), { lock: mode });
 }
 
 export function hasLock(txn: Txn, keys: LockKeys, mode: LockMode): boolean {

@@ -60,8 +60,8 @@ export async function contentionEventRows(s: Source): Promise<Record_[]> {
 
 /**
  * pg_locks: per transaction one `virtualxid` and one `transactionid`, per table that it has locked rows of one `relation`, per
- * locked row one `tuple` (where it lies is in skein_internal.cluster_locks), and advisory locks. Who waits for a row waits for
- * the transaction that holds it, too.
+ * locked row one `tuple` (where it lies is in skein_internal.cluster_locks); per session, advisory lock and mode one `advisory`. Who waits
+ * for a row waits for the transaction that holds it, too.
  */
 export async function pgLockRows(s: Source): Promise<Record_[]> {
   const [locks, sessions] = await Promise.all([reported(s, 'locks'), reported(s, 'sessions')]);
@@ -73,7 +73,12 @@ export async function pgLockRows(s: Source): Promise<Record_[]> {
   const add = (txnId: TxnId, name: string, record: Record_): void => {
     const virtualtransaction = uuidFromHex(txnId);
     const pid = pids.get(txnId) ?? null;
-    rows.set(`${txnId} ${name}`, { virtualtransaction, pid, fastpath: false, ...record });
+    // What several transactions of a session have of an advisory lock is one.
+    const isAdvisory = record.locktype === 'advisory';
+    const at = `${isAdvisory ? (pid ?? txnId) : txnId} ${name}`;
+    // It does not have the lock while it waits for some who do.
+    if (isAdvisory && rows.get(at)?.granted === false) return;
+    rows.set(at, { virtualtransaction, pid, fastpath: false, ...record });
   };
   for (const { row } of sessions) {
     const virtualxid = uuidFromHex(row.txnId);
@@ -99,13 +104,18 @@ function addLock(
   add: (name: string, record: Record_) => void,
 ): void {
   const { key, txnId, isReplicated } = lock;
-  const name = `${key.toString('latin1')} ${lock.isGranted}`;
   const advisory = advisoryLockOf(key);
   if (advisory !== undefined) {
-    const mode = lock.strength === 'share' ? 'ShareLock' : 'ExclusiveLock';
-    add(name, { locktype: 'advisory', ...advisory, ...state, mode });
+    const { held } = advisory;
+    // Who has a place in the queue, or what was somebody's key, does not have the lock by that.
+    if (lock.isGranted && held?.txn !== txnId) return;
+    const strength = lock.isGranted ? held?.mode : lock.strength;
+    const mode = strength === 'share' ? 'ShareLock' : 'ExclusiveLock';
+    const columns = { ...advisory.lock, mode };
+    add(Object.values(columns).join(' '), { locktype: 'advisory', ...columns, ...state });
     return;
   }
+  const name = `${key.toString('latin1')} ${lock.isGranted}`;
   const place = decodeIndexPrefix(key);
   const table = place === undefined ? undefined : snapshot.tableById(place.tableId);
   if (table === undefined) return;
