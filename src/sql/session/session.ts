@@ -120,6 +120,7 @@ export class Session {
       settings: this.settings,
       replayBytes: services.limits.replayBytes,
       siblings: () => this.host.ownTransactions,
+      wentBack: (to) => this.host.transactionWentBack(to),
       ended: () => this.host.transactionEnded(),
       messageMicros: () => this.queryStartMicros,
       followerReadTimestamp: () => this.past.followerReadTimestamp(),

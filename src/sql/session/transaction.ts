@@ -56,8 +56,10 @@ export interface TransactionParts {
   readonly siblings: () => readonly Txn[];
   /** When the client's message came, in wall microseconds: what it begins begins then. */
   readonly messageMicros: () => number;
+  /** Called when the open transaction has gone back to a savepoint, or altogether. */
+  readonly wentBack: (to: Savepoint | undefined) => void;
   /** Called when a transaction is over. */
-  readonly ended: () => void;
+  readonly ended: () => Promise<void>;
   /** Throws 57014 when the statement was cancelled. */
   readonly checkCanceled: () => void;
 }
@@ -298,7 +300,7 @@ export class SessionTransaction {
   async #end(committed: boolean): Promise<void> {
     if (this.txn !== undefined) {
       await this.#parts.catalog.finish();
-      this.#parts.ended();
+      await this.#parts.ended();
     }
     this.#parts.settings.end(committed);
     this.state = 'idle';
@@ -312,6 +314,7 @@ export class SessionTransaction {
   /** Back to where the transaction began, with the same start time: its statements are going to run again. */
   async restart(): Promise<void> {
     await this.#dropKeys();
+    this.#parts.wentBack(undefined);
     if (this.txn !== undefined) await this.#parts.catalog.finish();
     this.#parts.settings.rollbackTo(0);
     if (this.log.modes !== undefined) this.#setModes(this.log.modes);
@@ -341,6 +344,7 @@ export class SessionTransaction {
     const innermost = this.#savepoints.at(-1);
     if (innermost === undefined) await txn.rollback();
     else txn.rollbackTo(innermost.kv);
+    this.#parts.wentBack(innermost?.kv);
   }
 
   // Savepoints. Names shadow older ones of the same name.
@@ -376,6 +380,7 @@ export class SessionTransaction {
       );
     }
     savepoint.txn.rollbackTo(savepoint.kv);
+    this.#parts.wentBack(savepoint.kv);
     this.#parts.settings.rollbackTo(savepoint.settings);
     this.#parts.catalog.rollbackTo(savepoint.catalog);
     this.ddl.keep(savepoint.ddlSteps);

@@ -4,8 +4,9 @@
  * A transaction's lock is held by that transaction: it goes with its end or a rollback to an earlier savepoint, and a transaction
  * that has lost it (nothing was heard of its node for seconds) cannot commit. A session's lock is held by a transaction of its own for
  * each mode, which stays open until the last unlock. Each of them has the lock by itself, so none leaves anything for the others to do.
+ * A transaction that reads the past can hold nothing: another one stands in for it.
  */
-import { KvFailure, type Db, type Txn } from '../../kv/index.ts';
+import { KvFailure, type Db, type Savepoint, type Txn } from '../../kv/index.ts';
 import { sleep, type Env } from '../../util/index.ts';
 import { LockKeys, sessionIdBytes, type AdvisoryLock, type LockMode } from './advisory-keys.ts';
 import { confirm, hasLock, join, takeAsNewcomer, takeAsUpgrade } from './advisory-protocol.ts';
@@ -23,6 +24,13 @@ interface HeldMode {
 interface SessionLock {
   readonly keys: LockKeys;
   readonly modes: Map<LockMode, HeldMode>;
+}
+
+/** Of an open transaction that reads the past: ends with it. */
+interface StandIn {
+  readonly txn: Txn;
+  /** Where it stood before each lock, which the other transaction took behind its savepoints up to `since`. */
+  readonly steps: { readonly since: number; readonly before: Savepoint }[];
 }
 
 export interface Taking {
@@ -43,6 +51,7 @@ export class AdvisoryLocks {
   readonly #held = new Map<string, SessionLock>();
   /** Made for a lock that is not held yet. */
   #wanting: Txn | undefined;
+  #standIn: StandIn | undefined;
   /** Of the latest statement that asked for a lock. */
   #asking: Txn | undefined;
   /** What the run of a statement that is under way has taken for the session, once for each time. */
@@ -59,9 +68,9 @@ export class AdvisoryLocks {
 
   /** The session's own. */
   get transactions(): readonly Txn[] {
-    if (this.#held.size === 0 && this.#wanting === undefined) return none;
-    const held = [...this.#held.values()].flatMap(txnsOf);
-    return this.#wanting === undefined ? held : [...held, this.#wanting];
+    const others = [this.#standIn?.txn, this.#wanting].filter((txn) => txn !== undefined);
+    if (this.#held.size === 0) return others.length === 0 ? none : others;
+    return [...[...this.#held.values()].flatMap(txnsOf), ...others];
   }
 
   /** False when `wait` is false and another session has it. */
@@ -102,7 +111,20 @@ export class AdvisoryLocks {
 
   async #takeForTransaction(keys: LockKeys, taking: Taking): Promise<boolean> {
     const { mode, txn } = taking;
+    if (txn.past !== undefined) return this.#takeInThePast(keys, taking);
     return hasLock(txn, keys, mode) || this.#acquire(txn, keys, taking);
+  }
+
+  async #takeInThePast(keys: LockKeys, taking: Taking): Promise<boolean> {
+    this.#standIn ??= { txn: this.#begin(), steps: [] };
+    const { txn, steps } = this.#standIn;
+    return this.#unlessCanceled(txn, taking, async () => {
+      if (hasLock(txn, keys, taking.mode)) return true;
+      steps.push({ since: taking.txn.savepoint().sequence, before: txn.savepoint() });
+      const isGranted = await this.#acquire(txn, keys, taking);
+      if (!isGranted) steps.pop();
+      return isGranted;
+    });
   }
 
   async #takeForSession(keys: LockKeys, taking: Taking): Promise<boolean> {
@@ -125,7 +147,8 @@ export class AdvisoryLocks {
   async #acquire(txn: Txn, keys: LockKeys, taking: Taking): Promise<boolean> {
     const { mode, wait } = taking;
     const modes = this.#find(keys)?.modes.values() ?? [];
-    const session = [...Array.from(modes, (held) => held.txn), taking.txn];
+    const own = Array.from(modes, (held) => held.txn);
+    const session = [...own, this.#standIn?.txn ?? taking.txn];
     const first = session.find((other) => other !== txn && hasLock(other, keys, mode));
     if (first !== undefined) {
       const confirmed = (): Promise<void> => confirm(first, keys, mode);
@@ -147,11 +170,7 @@ export class AdvisoryLocks {
     if (this.#held.size >= maxLocks) {
       throw new KvFailure({ kind: 'too-large', reason: 'too many advisory locks' });
     }
-    const siblings = (): readonly Txn[] =>
-      this.#asking === undefined ? this.transactions : [...this.transactions, this.#asking];
-    // Each of its statements reads at the present: the past that it began in may be gone before the lock is given up.
-    const isolation = 'read-committed';
-    const txn = this.#db.begin({ name: 'advisory lock', isolation, siblings });
+    const txn = this.#begin();
     let isGranted = false;
     try {
       this.#wanting = txn;
@@ -161,6 +180,14 @@ export class AdvisoryLocks {
       if (!isGranted) await txn.rollback();
     }
     return isGranted ? txn : undefined;
+  }
+
+  #begin(): Txn {
+    const siblings = (): readonly Txn[] =>
+      this.#asking === undefined ? this.transactions : [...this.transactions, this.#asking];
+    // Each of its statements reads at the present: the past that it began in may be gone before the lock is given up.
+    const isolation = 'read-committed';
+    return this.#db.begin({ name: 'advisory lock', isolation, siblings });
   }
 
   /** `begin` is a statement of `txn`, which ends with the one that asks. When it fails `txn` is as it was. */
@@ -234,15 +261,28 @@ export class AdvisoryLocks {
     for (const txn of txns) await end(txn);
   }
 
+  /** The open transaction went back to a savepoint, or altogether. */
+  transactionWentBack(to: Savepoint | undefined): void {
+    if (this.#standIn === undefined) return;
+    const { txn, steps } = this.#standIn;
+    const undone = steps.findIndex(({ since }) => to === undefined || since > to.sequence);
+    const [first] = undone < 0 ? [] : steps.splice(undone);
+    if (first !== undefined && txn.status === 'open') txn.rollbackTo(first.before);
+  }
+
   /** The transaction that was open has ended. */
-  transactionEnded(): void {
+  async transactionEnded(): Promise<void> {
+    const standIn = this.#standIn?.txn;
+    this.#standIn = undefined;
     // It is not of this session any more, which must not overlook it.
     if (this.#asking?.status === 'prepared') this.#id = this.#env.random.bytes(sessionIdBytes);
     this.#asking = undefined;
+    if (standIn !== undefined) await end(standIn);
   }
 
-  /** A lock that is held for the session and for `txn`, too: PostgreSQL cannot prepare such a transaction. */
-  isShared(txn: Txn): boolean {
+  /** `txn` cannot be prepared: a lock of it is held for the session, too (PostgreSQL's rule), or by another transaction in its stead. */
+  isBoundTo(txn: Txn): boolean {
+    if (this.#standIn !== undefined && this.#standIn.steps.length > 0) return true;
     return [...this.#held.values()].some(({ keys }) => hasLock(txn, keys, 'share'));
   }
 }

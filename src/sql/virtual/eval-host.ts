@@ -1,5 +1,5 @@
 /** The asynchronous side of evaluation: sequences, names and oids, catalog functions, row ids. One per session. */
-import { type Txn } from '../../kv/index.ts';
+import { type Savepoint, type Txn } from '../../kv/index.ts';
 import { SessionCatalog, type SequenceDescriptor } from '../catalog/index.ts';
 import { setValue } from '../ddl/index.ts';
 import { SequenceValues } from './sequence-values.ts';
@@ -39,9 +39,11 @@ export interface SessionHost extends EvalHost {
   undoStatement(): Promise<boolean>;
   /** What `work` takes is not the statement's. */
   apart(work: () => Promise<void>): Promise<void>;
+  /** The open transaction went back to a savepoint, or altogether. */
+  transactionWentBack(to: Savepoint | undefined): void;
   /** The open transaction is over, one way or another. */
-  transactionEnded(): void;
-  /** Some advisory lock is held for `txn` and for the session. */
+  transactionEnded(): Promise<void>;
+  /** Some advisory lock is held for `txn` and for the session, or only by the session for it. */
   holdsForBoth(txn: Txn): boolean;
 }
 
@@ -120,8 +122,9 @@ export function createEvalHost(inputs: EvalHostInputs): SessionHost {
     beginStatement: () => locks.beginStatement(),
     undoStatement: () => locks.undoStatement(),
     apart: (work) => locks.apart(work),
+    transactionWentBack: (to) => locks.transactionWentBack(to),
     transactionEnded: () => locks.transactionEnded(),
-    holdsForBoth: (txn) => locks.isShared(txn),
+    holdsForBoth: (txn) => locks.isBoundTo(txn),
   };
 }
 
