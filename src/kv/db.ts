@@ -160,6 +160,8 @@ export interface Txn {
    * other failures of a statement that left the transaction open it goes on from there.
    */
   rollbackTo(savepoint: Savepoint): void;
+  /** Resolves when others can have the locks that were given up, or a second later. Does not fail. */
+  released(): Promise<void>;
 
   /**
    * Starts a new statement: under 'read-committed' it gets a snapshot of its own, as of now, and may fail with
@@ -186,6 +188,7 @@ export interface Txn {
    * that has locked and written nothing. Fails like `commit`.
    */
   prepare(options: PrepareOptions): Promise<void>;
+  /** Resolves when its locks are free, as `released` does; also of a transaction that has ended by itself. */
   rollback(): Promise<void>;
   /** Fails pending and later calls with 'canceled'; the caller still rolls back. */
   cancel(): void;

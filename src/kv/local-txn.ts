@@ -264,6 +264,10 @@ export class LocalTxn implements Txn, LocalOwner {
     );
   }
 
+  async released(): Promise<void> {
+    // Locks of one process go at once.
+  }
+
   beginStatement(options: { readonly lockTimeoutMs?: number } = {}): void {
     this.#checkOpen();
     this.#lockTimeoutMs = options.lockTimeoutMs ?? 0;

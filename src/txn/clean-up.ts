@@ -24,13 +24,18 @@ const spansPerBatch = 256;
 /** A commit is made explicit in so many tries whose answer is lost, then left to whoever meets an intent. */
 const explicitTries = 3;
 
-/** After a rollback: ends the transaction at its anchor, then everywhere else. */
+/** After a rollback: ends the transaction at its anchor, then everywhere else; one that has only locked, everywhere at once. */
 export async function cleanUp(txn: ClusterTxn): Promise<void> {
   const { meta, parts } = txn;
   if (meta.anchor === undefined) return;
   const spans = [...txn.intents.list(), ...locksBeside(txn)];
-  const response = await parts.router.sendBatch(txn.header({}, false), [
-    endRequest(txn, { commit: false, lockSpans: spans }),
+  const atOnce = spansFarFromAnchor(txn, meta.anchor, spans);
+  const done = finished(meta, 'aborted');
+  const [response] = await Promise.all([
+    parts.router.sendBatch(txn.header({}, false), [
+      endRequest(txn, { commit: false, lockSpans: spans }),
+    ]),
+    resolve(parts, [...atOnce], done),
   ]);
   if (response.kind === 'error') {
     // It may have committed after all: only its record tells, to whoever meets what it left.
@@ -41,7 +46,23 @@ export async function cleanUp(txn: ClusterTxn): Promise<void> {
   const [ended] = response.results;
   // A parallel commit that somebody has found complete before this came, or a prepared transaction.
   if (ended?.kind !== 'end-txn' || ended.status !== 'aborted') return;
-  await resolve(parts, spans.filter(isLeft(ended)), finished(meta, 'aborted'));
+  const isLeftHere = isLeft(ended);
+  await resolve(
+    parts,
+    spans.filter((span) => !atOnce.has(span) && isLeftHere(span)),
+    done,
+  );
+}
+
+/** Empty while the end at the anchor may come to another result. */
+function spansFarFromAnchor(
+  txn: ClusterTxn,
+  anchor: Buffer,
+  spans: readonly Span[],
+): ReadonlySet<Span> {
+  if (txn.status === 'open' || txn.intents.size > 0) return new Set();
+  const range = txn.parts.router.cachedRangeOf(anchor);
+  return new Set(spans.filter((span) => range === undefined || !isInside(range, span)));
 }
 
 /** What the range that ended the transaction has not settled itself. */

@@ -69,6 +69,8 @@ export interface TxnParts {
 
 /** Buffered writes beyond this leave as intents, while the next buffer fills. */
 const flushBytes = 2 << 20;
+/** Who ends a transaction waits no longer for its locks: those of a range that nobody serves go with the heartbeats. */
+const maxReleaseMs = 1_000;
 /** More inserts than this are checked by laying them down instead of reading each of them. */
 const maxInsertChecks = 256;
 const localPageBytes = 1 << 20;
@@ -105,6 +107,8 @@ export class ClusterTxn implements Txn {
   #lockedSequence = 0;
   /** Locks that a rollback to a savepoint gives up: settled when they are free. */
   #releasing: Promise<void> | undefined;
+  /** Settled when everything is free that the transaction has given up, or that took too long. */
+  #freeing: Promise<unknown> | undefined;
   readonly #flight = new WriteFlight(this);
   #sequence = 0;
   readonly #stored = new StoredReads(this);
@@ -371,7 +375,7 @@ export class ClusterTxn implements Txn {
     this.kept.rollbackTo(savepoint.sequence);
     const hasLocked = hasFlushed || this.#lockedSequence > savepoint.sequence;
     if (hasLocked) this.#release(savepoint.sequence);
-    if (hasFlushed) this.parts.background(this.#removeUndone(), 'undoing writes');
+    if (hasFlushed) this.free(this.#removeUndone(), 'undoing writes');
   }
 
   /** Behind the caller's back, but before this transaction locks anything again or waits for a lock. */
@@ -383,7 +387,25 @@ export class ClusterTxn implements Txn {
       () => undefined,
     );
     this.#releasing = releasing;
-    this.parts.background(work, 'giving up locks');
+    this.free(work, 'giving up locks');
+  }
+
+  async released(): Promise<void> {
+    await this.#freeing;
+  }
+
+  /** Does `work` behind the caller's back; `released` waits for it. */
+  free(work: Promise<unknown>, what: string): void {
+    this.parts.background(work, what);
+    const bounded = new Promise<void>((resolve) => {
+      const timer = this.parts.env.timers.after(maxReleaseMs, resolve);
+      const done = (): void => {
+        timer.cancel();
+        resolve();
+      };
+      work.then(done, done);
+    });
+    this.#freeing = Promise.all([this.#freeing, bounded]);
   }
 
   async #removeUndone(): Promise<void> {
@@ -453,6 +475,7 @@ export class ClusterTxn implements Txn {
 
   async rollback(): Promise<void> {
     if (this.status === 'open') this.end('aborted');
+    await this.released();
   }
 
   cancel(): void {
@@ -608,8 +631,8 @@ export class ClusterTxn implements Txn {
     if (this.status !== 'open') return;
     this.status = status;
     this.heartbeater.stop();
-    if (status === 'aborted') {
-      this.parts.background(cleanUp(this), 'rolling back');
+    if (status === 'aborted' && this.meta.anchor !== undefined) {
+      this.free(cleanUp(this), 'rolling back');
     }
   }
 }

@@ -106,11 +106,12 @@ function unchangedSince(
   return earlier === refresher.snapshot ? {} : { unchangedSince: earlier.at };
 }
 
-/** Nothing to make durable: the transaction was right at its read timestamp. */
-function endWithoutWrites(txn: ClusterTxn): Timestamp {
+/** Nothing to make durable: the transaction was right at its read timestamp. Who hears of its end finds its locks free. */
+async function endWithoutWrites(txn: ClusterTxn): Promise<Timestamp> {
   const { readTimestamp } = txn.meta;
   txn.end('committed');
-  if (txn.locks.size > 0) txn.parts.background(cleanUp(txn), 'releasing locks');
+  if (txn.locks.size > 0) txn.free(cleanUp(txn), 'releasing locks');
+  await txn.released();
   return readTimestamp;
 }
 

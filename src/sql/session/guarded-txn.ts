@@ -88,6 +88,10 @@ export class GuardedTxn implements Txn {
     this.#txn.rollbackTo(savepoint);
   }
 
+  released(): Promise<void> {
+    return this.#txn.released();
+  }
+
   beginStatement(options?: Parameters<Txn['beginStatement']>[0]): void {
     this.#txn.beginStatement(options);
   }

@@ -44,11 +44,13 @@ export async function runTransactionStatement(
       session.transaction.release(node.savepoint_name ?? '');
       out.complete('RELEASE');
       return;
-    case 'TRANS_STMT_ROLLBACK_TO':
+    case 'TRANS_STMT_ROLLBACK_TO': {
       requireBlock(session, 'ROLLBACK TO SAVEPOINT');
-      await session.closePortals(session.transaction.rollbackTo(node.savepoint_name ?? '').portals);
+      const { portals } = await session.transaction.rollbackTo(node.savepoint_name ?? '');
+      await session.closePortals(portals);
       out.complete('ROLLBACK');
       return;
+    }
     case 'TRANS_STMT_PREPARE':
       out.complete(await prepareTransaction(session, node.gid ?? ''));
       return;

@@ -294,7 +294,7 @@ export class SessionTransaction {
   }
 
   async #dropKeys(): Promise<void> {
-    if (this.txn?.status === 'open') await this.txn.rollback();
+    await this.txn?.rollback();
   }
 
   async #end(committed: boolean): Promise<void> {
@@ -340,11 +340,15 @@ export class SessionTransaction {
   async fail(): Promise<void> {
     this.failed = true;
     const { txn } = this;
-    if (txn?.status !== 'open') return;
+    if (txn?.status !== 'open') {
+      await txn?.rollback();
+      return;
+    }
     const innermost = this.#savepoints.at(-1);
     if (innermost === undefined) await txn.rollback();
     else txn.rollbackTo(innermost.kv);
     this.#parts.wentBack(innermost?.kv);
+    await txn.released();
   }
 
   // Savepoints. Names shadow older ones of the same name.
@@ -367,7 +371,7 @@ export class SessionTransaction {
     this.#savepoints.length = this.#find(name);
   }
 
-  rollbackTo(name: string): NamedSavepoint {
+  async rollbackTo(name: string): Promise<NamedSavepoint> {
     const index = this.#find(name);
     const savepoint = must(this.#savepoints[index]);
     if (savepoint.txn.status !== 'open') {
@@ -387,6 +391,7 @@ export class SessionTransaction {
     this.readOnly = savepoint.readOnly;
     this.#savepoints.length = index + 1;
     this.failed = false;
+    await savepoint.txn.released();
     return savepoint;
   }
 
