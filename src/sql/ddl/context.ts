@@ -39,6 +39,12 @@ export function sessionCatalogOf(context: StatementContext): SessionCatalog {
   throw sqlError('internalError', 'utility statements need the catalog of a session');
 }
 
+/** For statements that PostgreSQL runs in no transaction but their own. */
+export function refuseInBlock({ autocommit }: StatementContext, command: string): void {
+  if (autocommit) return;
+  throw sqlError('activeSqlTransaction', `${command} cannot run inside a transaction block`);
+}
+
 const published = new WeakSet<CatalogWriter>();
 
 /** Opens the catalog for changes. Refuses in a read-only transaction. */

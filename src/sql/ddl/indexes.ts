@@ -33,6 +33,7 @@ import {
   qualifiedText,
   refuseNewPrimaryKey,
   refuseSystemTable,
+  refuseInBlock,
   relationExists,
   runQuery,
   sessionCatalogOf,
@@ -58,12 +59,7 @@ export async function createIndex(ddl: Ddl, stmt: IndexStmt): Promise<StatementR
     );
   }
   refuseSystemTable(relation);
-  if (stmt.concurrent === true && !context.autocommit) {
-    throw sqlError(
-      'activeSqlTransaction',
-      'CREATE INDEX CONCURRENTLY cannot run inside a transaction block',
-    );
-  }
+  if (stmt.concurrent === true) refuseInBlock(context, 'CREATE INDEX CONCURRENTLY');
   const draft: TableDraft = { ...relation };
   if (stmt.idxname !== undefined && isNameTaken(ddl, draft, stmt.idxname)) {
     if (stmt.if_not_exists !== true) throw relationExists(stmt.idxname);

@@ -1,13 +1,20 @@
 /** Which statement goes where. */
 import { alterDatabaseSet, alterRoleSet } from './setting-defaults.ts';
-import { type Node } from '@pgsql/types';
+import { type Node, type ReindexStmt } from '@pgsql/types';
 import { sqlError } from '../errors.ts';
 import { StatementEvents } from '../events/index.ts';
 import { type StatementContext, type StatementResult } from '../session/types.ts';
 import { alterTable } from './alter-table.ts';
 import { runCluster } from './cluster.ts';
 import { comment } from './comments.ts';
-import { done, sessionCatalogOf, startDdl, type Ddl, type UtilityContext } from './context.ts';
+import {
+  done,
+  refuseInBlock,
+  sessionCatalogOf,
+  startDdl,
+  type Ddl,
+  type UtilityContext,
+} from './context.ts';
 import { createTable, createTableAs } from './create-table.ts';
 import {
   alterDatabase,
@@ -19,7 +26,7 @@ import {
 import { dropObjects } from './drop.ts';
 import { grant } from './grants.ts';
 import { createIndex } from './indexes.ts';
-import { rangeName, nameText } from './nodes.ts';
+import { defBool, rangeName, nameText } from './nodes.ts';
 import { rename, setSchema } from './rename.ts';
 import { alterRole, createRole, dropRole, grantRole } from './roles.ts';
 import { alterSequence, createSequence } from './sequences.ts';
@@ -58,7 +65,10 @@ async function runPostgres(node: Node, context: UtilityContext): Promise<Stateme
     return createSequence(await ddl('CREATE SEQUENCE'), node.CreateSeqStmt);
   if ('AlterSeqStmt' in node) return alterSequence(await ddl('ALTER SEQUENCE'), node.AlterSeqStmt);
   if ('AlterTableStmt' in node) return alterTable(await ddl('ALTER TABLE'), node.AlterTableStmt);
-  if ('DropStmt' in node) return dropObjects(await ddl('DROP'), node.DropStmt);
+  if ('DropStmt' in node) {
+    if (node.DropStmt.concurrent === true) refuseInBlock(context, 'DROP INDEX CONCURRENTLY');
+    return dropObjects(await ddl('DROP'), node.DropStmt);
+  }
   if ('TruncateStmt' in node) return truncateTables(await ddl('TRUNCATE TABLE'), node.TruncateStmt);
   if ('RenameStmt' in node) return rename(await ddl('ALTER'), node.RenameStmt);
   if ('AlterObjectSchemaStmt' in node) {
@@ -95,11 +105,8 @@ async function runPostgres(node: Node, context: UtilityContext): Promise<Stateme
   return runMaintenance(node, context);
 }
 
-/** Statements that PostgreSQL refuses in a transaction block. */
 async function alone(context: UtilityContext, command: string): Promise<Ddl> {
-  if (!context.autocommit) {
-    throw sqlError('activeSqlTransaction', `${command} cannot run inside a transaction block`);
-  }
+  refuseInBlock(context, command);
   return startDdl(context, command);
 }
 
@@ -114,6 +121,25 @@ const knownExtensions = new Set([
   'btree_gist',
 ]);
 const builtinExtensions = new Set(['plpgsql', 'pgcrypto', 'uuid-ossp', 'pg_stat_statements']);
+
+/** What PostgreSQL calls a REINDEX that goes through several transactions. */
+function loneReindex({ kind, params = [] }: ReindexStmt): string | undefined {
+  const isConcurrent = params.some(
+    (node) =>
+      'DefElem' in node && node.DefElem.defname === 'concurrently' && defBool(node.DefElem.arg),
+  );
+  if (isConcurrent) return 'CONCURRENTLY';
+  switch (kind) {
+    case 'REINDEX_OBJECT_DATABASE':
+      return 'DATABASE';
+    case 'REINDEX_OBJECT_SCHEMA':
+      return 'SCHEMA';
+    case 'REINDEX_OBJECT_SYSTEM':
+      return 'SYSTEM';
+    default:
+      return undefined;
+  }
+}
 
 /** Statements about physical upkeep, which goes on by itself here: checked for their names, then done. */
 async function runMaintenance(node: Node, context: StatementContext): Promise<StatementResult> {
@@ -130,19 +156,20 @@ async function runMaintenance(node: Node, context: StatementContext): Promise<St
   };
   if ('VacuumStmt' in node) {
     const isVacuum = node.VacuumStmt.is_vacuumcmd === true;
-    if (isVacuum && !context.autocommit) {
-      throw sqlError('activeSqlTransaction', 'VACUUM cannot run inside a transaction block');
-    }
+    if (isVacuum) refuseInBlock(context, 'VACUUM');
     for (const item of node.VacuumStmt.rels ?? []) {
       if ('VacuumRelation' in item) check(item.VacuumRelation.relation);
     }
     return done(isVacuum ? 'VACUUM' : 'ANALYZE');
   }
   if ('ReindexStmt' in node) {
+    const lone = loneReindex(node.ReindexStmt);
+    if (lone !== undefined) refuseInBlock(context, `REINDEX ${lone}`);
     check(node.ReindexStmt.relation);
     return done('REINDEX');
   }
   if ('ClusterStmt' in node) {
+    if (node.ClusterStmt.relation === undefined) refuseInBlock(context, 'CLUSTER');
     check(node.ClusterStmt.relation);
     return done('CLUSTER');
   }

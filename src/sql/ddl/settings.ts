@@ -11,7 +11,14 @@ import {
 import { sqlError } from '../errors.ts';
 import { type StatementResult } from '../session/types.ts';
 import { oids, type Row } from '../types/index.ts';
-import { done, resultColumn, sessionCatalogOf, startDdl, type UtilityContext } from './context.ts';
+import {
+  done,
+  refuseInBlock,
+  resultColumn,
+  sessionCatalogOf,
+  startDdl,
+  type UtilityContext,
+} from './context.ts';
 import { type Shown } from './types.ts';
 import { nowMicros } from '../jobs/index.ts';
 import { constantText } from './nodes.ts';
@@ -62,12 +69,7 @@ export async function setSetting(
   value: Node | 'default',
   context: UtilityContext,
 ): Promise<StatementResult> {
-  if (!context.autocommit) {
-    throw sqlError(
-      'activeSqlTransaction',
-      'SET CLUSTER SETTING cannot run inside a transaction block',
-    );
-  }
+  refuseInBlock(context, 'SET CLUSTER SETTING');
   const setting = findSetting(name);
   if (setting.name === 'version') {
     throw sqlError('cantChangeRuntimeParam', 'the cluster version cannot be set');

@@ -93,7 +93,7 @@ export async function finishPrepared(
   end: 'commit' | 'abort',
 ): Promise<void> {
   const command = end === 'commit' ? 'COMMIT PREPARED' : 'ROLLBACK PREPARED';
-  if (session.transaction.state !== 'idle') {
+  if (session.isInBlock || session.transaction.state !== 'idle') {
     throw sqlError('activeSqlTransaction', `${command} cannot run inside a transaction block`);
   }
   const { db } = session.services;
