@@ -46,6 +46,8 @@ export {
   claimName,
   findPrepared,
   freeName,
+  changePreparedOwner,
+  countPreparedIn,
   preparedTransactions,
 } from './prepared-transactions.ts';
 export type { PreparedTransaction } from './prepared-transactions.ts';

@@ -23,6 +23,7 @@ export interface PreparedTransaction {
   readonly txn: PreparedTxn;
   /** Microseconds since 2000-01-01 UTC. */
   readonly prepared: bigint;
+  /** Empty: that role was dropped. */
   readonly owner: string;
   readonly database: string;
   readonly tables: readonly DescriptorId[];
@@ -81,6 +82,26 @@ export async function preparedUserOf(
     if ((await db.stateOfPrepared(txn)) !== 'ended') return gid;
   }
   return undefined;
+}
+
+/**
+ * How many transactions are prepared in `database`, or may become so. `txn` is going to change the database: it does not commit
+ * beside one that is prepared meanwhile.
+ */
+export async function countPreparedIn(db: Db, txn: Txn, database: string): Promise<number> {
+  const rows = await readRows(txn, preparedTransactionsTable);
+  const inside = rows.map(transactionOf).filter((each) => each.database === database);
+  const states = await Promise.all(inside.map((each) => db.stateOfPrepared(each.txn)));
+  return states.filter((state) => state !== 'ended').length;
+}
+
+/** A role has another name, or none any more (''): one that gets its old name later is another role. */
+export async function changePreparedOwner(txn: Txn, from: string, to: string): Promise<void> {
+  const rows = await readRows(txn, preparedTransactionsTable);
+  for (const each of rows.map(transactionOf)) {
+    if (each.owner !== from) continue;
+    putRow(txn, preparedTransactionsTable, rowOf({ ...each, owner: to }));
+  }
 }
 
 function rowOf({

@@ -6,7 +6,11 @@ import {
   type CreatedbStmt,
   type DropdbStmt,
 } from '@pgsql/types';
-import { type DatabaseDescriptor, type SchemaDescriptor } from '../catalog/index.ts';
+import {
+  countPreparedIn,
+  type DatabaseDescriptor,
+  type SchemaDescriptor,
+} from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
 import { type StatementResult } from '../session/types.ts';
 import { done, findNamed, type Ddl } from './context.ts';
@@ -89,6 +93,7 @@ export async function dropDatabase(ddl: Ddl, stmt: DropdbStmt): Promise<Statemen
   }
   if (name === 'system')
     throw sqlError('insufficientPrivilege', 'database "system" cannot be dropped');
+  await refusePreparedIn(ddl, name);
   const drop = new DropSet(ddl, 'DROP_CASCADE');
   for (const relation of relationsIn(ddl, (other) => other.databaseId === database.id))
     drop.add(relation);
@@ -104,6 +109,16 @@ export async function dropDatabase(ddl: Ddl, stmt: DropdbStmt): Promise<Statemen
   recordObject(ddl, 'drop', database);
   writer.remove(database.id);
   return done('DROP DATABASE');
+}
+
+/** They are found by the name of their database, and what they have written is in it. */
+export async function refusePreparedIn({ context }: Ddl, database: string): Promise<void> {
+  const count = await countPreparedIn(context.db, context.txn, database);
+  if (count === 0) return;
+  const them = count === 1 ? 'is 1 prepared transaction' : `are ${count} prepared transactions`;
+  throw sqlError('objectInUse', `database "${database}" is being accessed by other users`, {
+    detail: `There ${them} using the database.`,
+  });
 }
 
 /** Options such as CONNECTION LIMIT are accepted; there is nothing to change. */

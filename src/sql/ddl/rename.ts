@@ -1,6 +1,7 @@
 /** ALTER ... RENAME TO and SET SCHEMA. Names are looked up at planning, so no statement is disturbed. */
 import { type AlterObjectSchemaStmt, type Node, type RenameStmt } from '@pgsql/types';
 import {
+  changePreparedOwner,
   quoteIdentifier,
   quoteLiteral,
   type RelationDescriptor,
@@ -16,6 +17,7 @@ import {
   relationExists,
   type Ddl,
 } from './context.ts';
+import { refusePreparedIn } from './databases.ts';
 import { deparseExpression } from './deparse-expression.ts';
 import { allIndexes, findColumn, replaceColumn, requireColumn, type TableDraft } from './draft.ts';
 import { viewsUsing } from './drop.ts';
@@ -69,7 +71,7 @@ export async function rename(ddl: Ddl, stmt: RenameStmt): Promise<StatementResul
   return done(tag);
 }
 
-function renameDatabase(ddl: Ddl, from: string, to: string): StatementResult {
+async function renameDatabase(ddl: Ddl, from: string, to: string): Promise<StatementResult> {
   const { snapshot, databaseName } = ddl.catalog;
   const database = snapshot.database(from);
   if (database === undefined)
@@ -81,6 +83,7 @@ function renameDatabase(ddl: Ddl, from: string, to: string): StatementResult {
   if (snapshot.database(to) !== undefined) {
     throw sqlError('duplicateDatabase', `database "${to}" already exists`);
   }
+  await refusePreparedIn(ddl, from);
   recordRename(ddl, database, ddl.writer.replace({ ...database, name: to }));
   return done('ALTER DATABASE');
 }
@@ -107,7 +110,7 @@ function renameSchema(ddl: Ddl, from: string, to: string): StatementResult {
   return done('ALTER SCHEMA');
 }
 
-function renameRole(ddl: Ddl, from: string, to: string): StatementResult {
+async function renameRole(ddl: Ddl, from: string, to: string): Promise<StatementResult> {
   const { roles, memberships } = ddl.catalog.snapshot.data;
   const role = roles.get(from);
   if (role === undefined) throw sqlError('undefinedObject', `role "${from}" does not exist`);
@@ -115,6 +118,7 @@ function renameRole(ddl: Ddl, from: string, to: string): StatementResult {
   if (from === ddl.context.eval.currentUser) {
     throw sqlError('featureNotSupported', 'current user cannot be renamed');
   }
+  await changePreparedOwner(ddl.context.txn, from, to);
   ddl.writer.removeRole(from);
   ddl.writer.putRole({ ...role, name: to });
   for (const entry of memberships) {

@@ -7,7 +7,13 @@ import {
   type Node,
   type RoleSpec,
 } from '@pgsql/types';
-import { defaultRoleOptions, rootUser, type Role, type RoleOptions } from '../catalog/index.ts';
+import {
+  changePreparedOwner,
+  defaultRoleOptions,
+  rootUser,
+  type Role,
+  type RoleOptions,
+} from '../catalog/index.ts';
 import { sqlError } from '../errors.ts';
 import { type StatementResult } from '../session/types.ts';
 import { done, type Ddl } from './context.ts';
@@ -204,6 +210,7 @@ export async function dropRole(ddl: Ddl, stmt: DropRoleStmt): Promise<StatementR
     for (const entry of catalog.snapshot.data.memberships) {
       if (entry.role === name || entry.member === name) writer.removeMembership(entry);
     }
+    await changePreparedOwner(context.txn, name, '');
     writer.removeRole(name);
     recordRole(ddl, 'drop', name);
   }

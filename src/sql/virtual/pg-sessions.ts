@@ -84,7 +84,7 @@ async function preparedRows({ context }: Source): Promise<Record_[]> {
     transaction: xidOf(txn.id),
     gid,
     prepared: since,
-    owner,
+    owner: owner === '' ? null : owner,
     database,
   }));
 }
