@@ -388,6 +388,7 @@ export class Connection implements OutputPort {
   }
 
   #bind(session: Session): void {
+    session.messageCame();
     const { portal, statement, params, formats } = readBind(
       this.#reader,
       (name) => session.statement(name),

@@ -29,7 +29,9 @@ export class SessionEval implements EvalContext {
   readonly #followerLagMicros: () => number;
   readonly #setSetting: (name: string, value: string | undefined, isLocal: boolean) => void;
   statementMicros = 0n;
-  nowMicros = 0n;
+  #nowMicros = 0n;
+  /** How often now() was asked for. */
+  nowReads = 0;
   #seedState: number | undefined;
 
   constructor(options: {
@@ -51,6 +53,15 @@ export class SessionEval implements EvalContext {
     this.host = drawing(options.host, options.drawn);
     this.#followerLagMicros = options.followerLagMicros;
     this.#setSetting = options.setSetting;
+  }
+
+  get nowMicros(): bigint {
+    this.nowReads++;
+    return this.#nowMicros;
+  }
+
+  set nowMicros(micros: bigint) {
+    this.#nowMicros = micros;
   }
 
   get followerLagMicros(): bigint {

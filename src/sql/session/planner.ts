@@ -63,6 +63,7 @@ export class StatementPlanner {
       ? await upsertAsInsert(parsed.statement.node, this.#session.catalog)
       : parsed.statement.node;
     this.#session.runner.setClock();
+    const { nowReads } = this.#session.eval;
     const plan = await this.#session.services.planStatement({
       statement: node,
       // Once inferred they stay: values were already read as these types.
@@ -70,8 +71,9 @@ export class StatementPlanner {
       catalog: this.#session.catalog,
       eval: this.#session.eval,
     });
-    // Planning may have looked at tables while the catalog moved on.
-    if (plan.catalogVersion === this.#session.catalog.version) {
+    // What 'now' stands for is that of this statement alone. Planning may have looked at tables while the catalog moved on.
+    const isOfItsTime = this.#session.eval.nowReads !== nowReads;
+    if (!isOfItsTime && plan.catalogVersion === this.#session.catalog.version) {
       this.#plans.set(parsed, types, planEpoch, plan);
     }
     return plan;

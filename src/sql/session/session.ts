@@ -198,7 +198,7 @@ export class Session {
   /** Runs a query string; results go to `out`. Throws SqlFailure; the transaction is already dealt with. */
   async query(text: string, out: ClientOutput): Promise<void> {
     this.#start(out);
-    this.#noteQuery(text);
+    this.lastQuery = text;
     try {
       await this.#simple.run(text, out);
     } catch (error) {
@@ -362,7 +362,7 @@ export class Session {
   ): Promise<void> {
     this.#start(out);
     const { statement } = portal;
-    this.#noteQuery(statement.text);
+    this.lastQuery = statement.text;
     try {
       if (statement.kind === 'empty') {
         out.emptyQuery();
@@ -551,7 +551,15 @@ export class Session {
     this.#isRunning = true;
     this.output = out;
     this.#cancelReason = undefined;
+    this.messageCame();
     this.startTimeout();
+  }
+
+  /** Whatever a message of the client makes the session do, that is when. */
+  messageCame(): void {
+    this.queryStartMicros = this.services.env.clock.wallMicros();
+    this.eval.statementMicros = timestampOfWall(this.queryStartMicros);
+    this.runner.setClock();
   }
 
   /** The time of a statement begins. */
@@ -562,12 +570,6 @@ export class Session {
       statementTimeoutMs === 0
         ? undefined
         : this.services.env.timers.after(statementTimeoutMs, () => this.cancel('timeout'));
-  }
-
-  #noteQuery(text: string): void {
-    this.lastQuery = text;
-    this.queryStartMicros = this.services.env.clock.wallMicros();
-    this.eval.statementMicros = timestampOfWall(this.queryStartMicros);
   }
 
   #stop(): void {
