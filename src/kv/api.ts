@@ -153,8 +153,13 @@ export type KvRequest =
     }
   /** Returns the record and who waits for it: one step of distributed deadlock detection. */
   | { readonly kind: 'query-txn'; readonly anchor: Buffer; readonly txnId: TxnId }
-  /** Asks whether the transaction waits for `key`: whether what 'query-txn' has told still holds. */
-  | { readonly kind: 'query-wait'; readonly key: Buffer; readonly txnId: TxnId }
+  /** Asks whether the transaction waits at `key` for one of `blockers`: whether what 'query-txn' has told still holds. */
+  | {
+      readonly kind: 'query-wait';
+      readonly key: Buffer;
+      readonly txnId: TxnId;
+      readonly blockers: readonly TxnId[];
+    }
   /**
    * Asks whether the write (key, sequence) of `txn` is there, at or below its write timestamp; if not, prevents it from
    * landing there later.

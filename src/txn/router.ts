@@ -86,8 +86,8 @@ export type HeaderBase = Omit<
 interface Moved {
   readonly kind: 'moved';
   readonly unserved: RangeId | undefined;
-  /** It was served for a while, and waited. */
-  readonly hasWaited: boolean;
+  /** It was served for a while, and waited: what is left of its lock timeout. */
+  readonly waited: { readonly lockTimeoutMs: number } | undefined;
 }
 
 type RangeAnswer = BatchResponse | Moved;
@@ -182,9 +182,14 @@ export class Router {
       if (!(groups instanceof Map)) return groups;
       // Each range could move the read timestamp to somewhere else: only one may.
       const alone = groups.size === 1 && round === 0;
-      const base = alone ? header : { ...header, canForwardReadTimestamp: false };
-      pending = [];
+      const { isWanted } = header;
       let failure: Extract<BatchResponse, { kind: 'error' }> | undefined;
+      let base = alone ? header : { ...header, canForwardReadTimestamp: false };
+      if (groups.size > 1) {
+        // What has failed in one range does not wait in another.
+        base = { ...base, isWanted: () => failure === undefined && isWanted?.() !== false };
+      }
+      pending = [];
       const sent = [...groups].map(async ([entry, parts]) => {
         const answer = await this.#sendToRange(
           entry,
@@ -194,9 +199,15 @@ export class Router {
         if (answer.kind === 'moved') {
           pending.push(...parts);
           unserved = answer.unserved;
-          if (answer.hasWaited) deadlineMs = this.#deadline();
-        } else if (answer.kind === 'error') failure = worse(failure, withIndex(answer, parts));
-        else {
+          if (answer.waited !== undefined) {
+            deadlineMs = this.#deadline();
+            header = { ...header, ...answer.waited };
+          }
+        } else if (answer.kind === 'error') {
+          // Without its first failure nobody would have stopped waiting.
+          if (failure === undefined || answer.error.kind !== 'canceled')
+            failure = worse(failure, withIndex(answer, parts));
+        } else {
           txn = mergeTxn(txn, answer.txn);
           isFollowerRead ||= answer.isFollowerRead === true;
           for (const [i, part] of parts.entries()) results[part.index] ??= answer.results[i];
@@ -234,7 +245,10 @@ export class Router {
       const answer = await this.#sendToRange(found.entry, header, requests);
       if (answer.kind !== 'moved') return answer;
       unserved = answer.unserved;
-      if (answer.hasWaited) deadlineMs = this.#deadline();
+      if (answer.waited !== undefined) {
+        deadlineMs = this.#deadline();
+        header = { ...header, ...answer.waited };
+      }
     }
   }
 
@@ -254,7 +268,10 @@ export class Router {
       const answer = await this.#sendToRange(found.entry, header, [{ ...request, start, end }]);
       if (answer.kind === 'moved') {
         unserved = answer.unserved;
-        if (answer.hasWaited) deadlineMs = this.#deadline();
+        if (answer.waited !== undefined) {
+          deadlineMs = this.#deadline();
+          header = { ...header, ...answer.waited };
+        }
         continue;
       }
       const result = answer.kind === 'ok' ? answer.results[0] : undefined;
@@ -384,7 +401,7 @@ export class Router {
     const { clock: time } = this.#options.env;
     const beganMs = lockTimeoutMs > 0 ? time.monotonicMs() : 0;
     let base = header;
-    let hasWaited = false;
+    let waited: Moved['waited'];
     const isNear = this.#readsNear(entry, base, requests);
     // The rest of the candidates are only needed when the last leaseholder is none any more.
     let untried = isNear
@@ -432,14 +449,16 @@ export class Router {
         case 'range-key-mismatch':
           this.#cache.evict(entry);
           for (const fresh of error.ranges) this.#cache.insert(fresh);
-          return { kind: 'moved', unserved: undefined, hasWaited };
+          return { kind: 'moved', unserved: undefined, waited };
         case 'still-waiting':
           if (base.isWanted?.() === false) return { ...answer, error: { kind: 'canceled' } };
-          hasWaited = true;
-          if (lockTimeoutMs > 0) {
-            const leftMs = Math.max(1, lockTimeoutMs - (time.monotonicMs() - beganMs));
-            base = { ...base, lockTimeoutMs: leftMs };
-          }
+          waited = {
+            lockTimeoutMs:
+              lockTimeoutMs > 0
+                ? Math.max(1, lockTimeoutMs - (time.monotonicMs() - beganMs))
+                : lockTimeoutMs,
+          };
+          base = { ...base, ...waited };
           (untried ??= this.#others(entry, replica)).unshift(replica);
           continue;
         case 'ambiguous-result':
@@ -452,7 +471,7 @@ export class Router {
     }
     // Nobody serves it: the descriptor may be old, or an election is under way.
     this.#cache.doubt(entry);
-    return { kind: 'moved', unserved: range.rangeId, hasWaited };
+    return { kind: 'moved', unserved: range.rangeId, waited };
   }
 
   #readsNear(

@@ -25,14 +25,14 @@ import { type FoundIntent } from '../../storage/index.ts';
 import { type FinishedTxns } from './finished-txns.ts';
 import { type LockTable, type Waiter } from './lock-table.ts';
 import { type Pusher } from './pusher.ts';
-import { findCycle, victimOf, type PushWaiter, type TxnWaitQueue } from './txn-wait-queue.ts';
+import { findCycle, victimsBefore, type PushWaiter, type TxnWaitQueue } from './txn-wait-queue.ts';
 
 /** A conflict that lasts no longer costs no push. */
 const pushDelayMs = 25;
 const retryDelayMs = 100;
 /** From so many on a reader leaves the intents of a finished transaction to those who sweep up. */
 const manyIntents = 32;
-/** A member of a deadlock that is not its victim fails after so long: the victim's own search may not get to the cycle. */
+/** Each member of a deadlock has so long to fail before it is the next one's turn: its own search may not get to the cycle. */
 const victimsTimeMs = 2_000;
 /** How often a waiting push looks for a deadlock and for abandonment. */
 const pollMs = 100;
@@ -341,10 +341,14 @@ export class ConflictWaits {
       const cycle = await findCycle(pusher, pushee, (txn) => this.#pusher.waitersOf(txn));
       if (news || cycle === undefined) return undefined;
       const sinceMs = this.#pushes.suspect(pushee.id, pusher.txn.id, env.clock.monotonicMs());
-      const isOverdue = env.clock.monotonicMs() - sinceMs >= victimsTimeMs;
-      if (victimOf(cycle) !== pusher.txn.id && !isOverdue) return undefined;
+      const theirsMs = victimsBefore(cycle, pusher.txn.id) * victimsTimeMs;
+      if (env.clock.monotonicMs() - sinceMs < theirsMs) return undefined;
       // A push outlives the wait that it is made for: who has given up, or has got what it wanted, is in nobody's way.
-      const stands = await Promise.all(cycle.map((member) => this.#pusher.isWaiting(member)));
+      const stands = await Promise.all(
+        cycle.map((member, i) =>
+          this.#pusher.isWaiting(member, (cycle[(i + 1) % cycle.length] ?? member).txn),
+        ),
+      );
       if (news || stands.includes(false)) return undefined;
       return { kind: 'deadlock', cycle: cycle.map(({ txn, key }) => ({ txnId: txn.id, key })) };
     } finally {

@@ -186,12 +186,16 @@ export class LockTable {
     return waiter;
   }
 
-  /** Somebody of `txnId` waits for `key`, or has its place kept. */
-  isWaiting(key: Buffer, txnId: TxnId): boolean {
+  /** `txnId` waits at `key` for one of `blockers`, or has its place kept. */
+  isWaiting(key: Buffer, txnId: TxnId, blockers: ReadonlySet<TxnId>): boolean {
     const lock = this.#locks.get(key);
-    return (
-      lock?.queue.some((waiter) => waiter.txn.id === txnId) === true ||
-      lock?.observers.some((observer) => observer.txnId === txnId) === true
+    if (lock === undefined) return false;
+    const isReading = lock.observers.some((observer) => observer.txnId === txnId);
+    if (isReading && [...lock.holders.keys()].some((id) => blockers.has(id))) return true;
+    return lock.queue.some(
+      ({ txn, strength }, ahead) =>
+        txn.id === txnId &&
+        blockersOf(lock, txnId, strength, ahead).some(({ id }) => blockers.has(id)),
     );
   }
 

@@ -97,9 +97,10 @@ export class Pusher {
     return answer.result.waiters;
   }
 
-  /** False also when that cannot be learnt. */
-  async isWaiting({ txn, key }: TxnWaiter): Promise<boolean> {
-    const answer = await this.#ask({ kind: 'query-wait', key, txnId: txn.id });
+  /** For `blocker`, or another transaction of its client. False also when that cannot be learnt. */
+  async isWaiting({ txn, key }: TxnWaiter, blocker: TxnMeta): Promise<boolean> {
+    const blockers = [blocker.id, ...(blocker.siblings ?? []).map(({ id }) => id)];
+    const answer = await this.#ask({ kind: 'query-wait', key, txnId: txn.id, blockers });
     return answer.kind === 'ok' && answer.result.kind === 'query-wait' && answer.result.isWaiting;
   }
 

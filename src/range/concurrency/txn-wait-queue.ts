@@ -172,17 +172,17 @@ function isOfClient({ id, siblings }: TxnMeta, txnId: TxnId): boolean {
   return id === txnId || siblings?.some((sibling) => sibling.id === txnId) === true;
 }
 
-/** The member of a cycle that has to fail: all members come to the same answer. */
-export function victimOf(cycle: readonly TxnWaiter[]): TxnId | undefined {
+/** How many members of its cycle have to fail before `id`; all members come to the same order. */
+export function victimsBefore(cycle: readonly TxnWaiter[], id: TxnId): number {
   return cycle
     .map(({ txn }) => txn)
-    .reduce<TxnMeta | undefined>((victim, txn) => {
-      if (victim === undefined) return txn;
-      if (txn.priority !== victim.priority) return txn.priority < victim.priority ? txn : victim;
-      const age = compareTimestamps(txn.minTimestamp, victim.minTimestamp);
-      if (age !== 0) return age > 0 ? txn : victim;
-      return txn.id > victim.id ? txn : victim;
-    }, undefined)?.id;
+    .sort(
+      (a, b) =>
+        a.priority - b.priority ||
+        compareTimestamps(b.minTimestamp, a.minTimestamp) ||
+        (a.id > b.id ? -1 : 1),
+    )
+    .findIndex((txn) => txn.id === id);
 }
 
 /** A finished transaction as resolution needs it. */

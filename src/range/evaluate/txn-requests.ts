@@ -142,9 +142,10 @@ export function evaluateQueryTxn(ctx: EvaluationContext, request: Request<'query
 
 export function evaluateQueryWait(
   ctx: EvaluationContext,
-  { key, txnId }: Request<'query-wait'>,
+  { key, txnId, blockers }: Request<'query-wait'>,
 ): Outcome {
-  return ok({ kind: 'query-wait', isWaiting: ctx.state.locks.isWaiting(key, txnId) });
+  const isWaiting = ctx.state.locks.isWaiting(key, txnId, new Set(blockers));
+  return ok({ kind: 'query-wait', isWaiting });
 }
 
 /** A missing write is kept from landing later: its timestamp counts as read by everybody (trap X4). */

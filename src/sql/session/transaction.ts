@@ -57,7 +57,7 @@ export interface TransactionParts {
   /** When the client's message came, in wall microseconds: what it begins begins then. */
   readonly messageMicros: () => number;
   /** Called when the open transaction has gone back to a savepoint, or altogether. */
-  readonly wentBack: (to: Savepoint | undefined) => void;
+  readonly wentBack: (to: Savepoint | undefined) => Promise<void>;
   /** Called when a transaction is over. */
   readonly ended: () => Promise<void>;
   /** Throws 57014 when the statement was cancelled. */
@@ -314,7 +314,7 @@ export class SessionTransaction {
   /** Back to where the transaction began, with the same start time: its statements are going to run again. */
   async restart(): Promise<void> {
     await this.#dropKeys();
-    this.#parts.wentBack(undefined);
+    await this.#parts.wentBack(undefined);
     if (this.txn !== undefined) await this.#parts.catalog.finish();
     this.#parts.settings.rollbackTo(0);
     if (this.log.modes !== undefined) this.#setModes(this.log.modes);
@@ -347,7 +347,7 @@ export class SessionTransaction {
     const innermost = this.#savepoints.at(-1);
     if (innermost === undefined) await txn.rollback();
     else txn.rollbackTo(innermost.kv);
-    this.#parts.wentBack(innermost?.kv);
+    await this.#parts.wentBack(innermost?.kv);
     await txn.released();
   }
 
@@ -384,14 +384,14 @@ export class SessionTransaction {
       );
     }
     savepoint.txn.rollbackTo(savepoint.kv);
-    this.#parts.wentBack(savepoint.kv);
+    const wentBack = this.#parts.wentBack(savepoint.kv);
     this.#parts.settings.rollbackTo(savepoint.settings);
     this.#parts.catalog.rollbackTo(savepoint.catalog);
     this.ddl.keep(savepoint.ddlSteps);
     this.readOnly = savepoint.readOnly;
     this.#savepoints.length = index + 1;
     this.failed = false;
-    await savepoint.txn.released();
+    await Promise.all([wentBack, savepoint.txn.released()]);
     return savepoint;
   }
 

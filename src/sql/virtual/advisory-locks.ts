@@ -262,12 +262,14 @@ export class AdvisoryLocks {
   }
 
   /** The open transaction went back to a savepoint, or altogether. */
-  transactionWentBack(to: Savepoint | undefined): void {
+  async transactionWentBack(to: Savepoint | undefined): Promise<void> {
     if (this.#standIn === undefined) return;
     const { txn, steps } = this.#standIn;
     const undone = steps.findIndex(({ since }) => to === undefined || since > to.sequence);
     const [first] = undone < 0 ? [] : steps.splice(undone);
-    if (first !== undefined && txn.status === 'open') txn.rollbackTo(first.before);
+    if (first === undefined || txn.status !== 'open') return;
+    txn.rollbackTo(first.before);
+    await txn.released();
   }
 
   /** The transaction that was open has ended. */
@@ -275,7 +277,9 @@ export class AdvisoryLocks {
     const standIn = this.#standIn?.txn;
     this.#standIn = undefined;
     // It is not of this session any more, which must not overlook it.
-    if (this.#asking?.status === 'prepared') this.#id = this.#env.random.bytes(sessionIdBytes);
+    const status = this.#asking?.status;
+    if (status === 'prepared' || status === 'ambiguous')
+      this.#id = this.#env.random.bytes(sessionIdBytes);
     this.#asking = undefined;
     if (standIn !== undefined) await end(standIn);
   }

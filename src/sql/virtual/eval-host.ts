@@ -40,7 +40,7 @@ export interface SessionHost extends EvalHost {
   /** What `work` takes is not the statement's. */
   apart(work: () => Promise<void>): Promise<void>;
   /** The open transaction went back to a savepoint, or altogether. */
-  transactionWentBack(to: Savepoint | undefined): void;
+  transactionWentBack(to: Savepoint | undefined): Promise<void>;
   /** The open transaction is over, one way or another. */
   transactionEnded(): Promise<void>;
   /** Some advisory lock is held for `txn` and for the session, or only by the session for it. */
