@@ -95,7 +95,7 @@ const planted: readonly Planted[] = [
       });
       return {};
     },
-    seeds: 20,
+    seeds: 150,
     sign: /not-linearizable/,
   },
   {

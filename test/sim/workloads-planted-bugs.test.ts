@@ -86,7 +86,7 @@ const planted: readonly {
     plant: hideAmbiguity,
     workload: 'list-append',
     faults: ['cut-leaseholder', 'crash'],
-    seeds: 90,
+    seeds: 300,
     sign: /G1a/,
   },
   {
