@@ -7,6 +7,7 @@
  *     unlock T                 T has finished; its intents are still to be resolved
  *     give-up T key            the wait of T ends with an error
  *     fail T                   all waits of T end with an error
+ *     waits T key U            does T wait there for U?
  *     split key                the locks at or behind the key move to another table
  */
 import { LockTable, type Waiter } from '../../../src/range/concurrency/lock-table.ts';
@@ -90,6 +91,10 @@ runScripts(new URL('testdata/locks', import.meta.url).pathname, () => {
       case 'fail':
         table.failWaits(txn.id, error);
         break;
+      case 'waits': {
+        const isWaiting = table.isWaiting(key, txn.id, new Set([asTxnId(strength ?? '')]));
+        return `${name} ${isWaiting ? 'waits' : 'does not wait'} for ${strength}`;
+      }
       case 'clear':
         table.clear(error);
         break;
