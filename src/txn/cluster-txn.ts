@@ -35,7 +35,7 @@ import {
   type TxnOptions,
 } from '../kv/index.ts';
 import { addressOf, userTablesStart } from '../encoding/index.ts';
-import { type Env, type Pace } from '../util/index.ts';
+import { within, type Env, type Pace } from '../util/index.ts';
 import { type Assumptions } from './assumptions.ts';
 import { cleanUp, releaseLocks, removeUndone } from './clean-up.ts';
 import { commitWrites, writeIntents } from './committer.ts';
@@ -397,14 +397,7 @@ export class ClusterTxn implements Txn {
   /** Does `work` behind the caller's back; `released` waits for it. */
   free(work: Promise<unknown>, what: string): void {
     this.parts.background(work, what);
-    const bounded = new Promise<void>((resolve) => {
-      const timer = this.parts.env.timers.after(maxReleaseMs, resolve);
-      const done = (): void => {
-        timer.cancel();
-        resolve();
-      };
-      work.then(done, done);
-    });
+    const bounded = within(this.parts.env, maxReleaseMs, work).catch(() => undefined);
     this.#freeing = Promise.all([this.#freeing, bounded]);
   }
 

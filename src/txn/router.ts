@@ -92,6 +92,14 @@ interface Moved {
 
 type RangeAnswer = BatchResponse | Moved;
 
+/** What one round of sending hands on to the next. */
+interface Course {
+  header: HeaderBase;
+  /** When a range that nobody serves is given up, on the monotonic clock. */
+  deadlineMs: number;
+  unserved: RangeId | undefined;
+}
+
 interface Part {
   /** Index of the request in the whole batch. */
   readonly index: number;
@@ -173,18 +181,18 @@ export class Router {
     let txn = header.txn;
     let isFollowerRead = false;
     let pending: Part[] = requests.map((request, index) => ({ index, request }));
-    let deadlineMs = this.#deadline();
-    let unserved: RangeId | undefined;
+    const course = this.#setOut(header);
     for (let round = 0; pending.length > 0; round++) {
-      const end = round > 0 ? await this.#backOff(round, deadlineMs, unserved) : undefined;
+      const end =
+        round > 0 ? await this.#backOff(round, course.deadlineMs, course.unserved) : undefined;
       if (end !== undefined) return end;
-      const groups = await this.#group(pending, deadlineMs);
+      const groups = await this.#group(pending, course.deadlineMs);
       if (!(groups instanceof Map)) return groups;
       // Each range could move the read timestamp to somewhere else: only one may.
       const alone = groups.size === 1 && round === 0;
-      const { isWanted } = header;
+      const { isWanted } = course.header;
       let failure: Extract<BatchResponse, { kind: 'error' }> | undefined;
-      let base = alone ? header : { ...header, canForwardReadTimestamp: false };
+      let base = alone ? course.header : { ...course.header, canForwardReadTimestamp: false };
       if (groups.size > 1) {
         // What has failed in one range does not wait in another.
         base = { ...base, isWanted: () => failure === undefined && isWanted?.() !== false };
@@ -198,11 +206,7 @@ export class Router {
         );
         if (answer.kind === 'moved') {
           pending.push(...parts);
-          unserved = answer.unserved;
-          if (answer.waited !== undefined) {
-            deadlineMs = this.#deadline();
-            header = { ...header, ...answer.waited };
-          }
+          this.#noteMoved(course, answer);
         } else if (answer.kind === 'error') {
           // Without its first failure nobody would have stopped waiting.
           if (failure === undefined || answer.error.kind !== 'canceled')
@@ -232,52 +236,58 @@ export class Router {
   ): Promise<BatchResponse | undefined> {
     const first = requests[0];
     if (first === undefined) return undefined;
-    let deadlineMs = this.#deadline();
-    let unserved: RangeId | undefined;
+    const course = this.#setOut(header);
     for (let round = 0; ; round++) {
-      const failure = round > 0 ? await this.#backOff(round, deadlineMs, unserved) : undefined;
+      const failure =
+        round > 0 ? await this.#backOff(round, course.deadlineMs, course.unserved) : undefined;
       if (failure !== undefined) return failure;
-      const found = await this.#find(requestSpan(first).start, false, deadlineMs);
+      const found = await this.#find(requestSpan(first).start, false, course.deadlineMs);
       if (found.kind === 'error') return found;
       if (!requests.every((request) => isInside(found.entry.range, requestSpan(request)))) {
         return undefined;
       }
-      const answer = await this.#sendToRange(found.entry, header, requests);
+      const answer = await this.#sendToRange(found.entry, course.header, requests);
       if (answer.kind !== 'moved') return answer;
-      unserved = answer.unserved;
-      if (answer.waited !== undefined) {
-        deadlineMs = this.#deadline();
-        header = { ...header, ...answer.waited };
-      }
+      this.#noteMoved(course, answer);
     }
   }
 
   /** One page of a scan: the part of the span that lies in its first (or, in reverse, last) range. */
   async sendScan(header: HeaderBase, request: ScanRequest): Promise<BatchResponse> {
-    let deadlineMs = this.#deadline();
-    let unserved: RangeId | undefined;
+    const course = this.#setOut(header);
     for (let round = 0; ; round++) {
-      const failure = round > 0 ? await this.#backOff(round, deadlineMs, unserved) : undefined;
+      const failure =
+        round > 0 ? await this.#backOff(round, course.deadlineMs, course.unserved) : undefined;
       if (failure !== undefined) return failure;
       const from = request.reverse ? request.end : request.start;
-      const found = await this.#find(from, request.reverse, deadlineMs);
+      const found = await this.#find(from, request.reverse, course.deadlineMs);
       if (found.kind === 'error') return found;
       const { range } = found.entry;
       const start = maxBytes(request.start, range.startKey);
       const end = minBytes(request.end, range.endKey);
-      const answer = await this.#sendToRange(found.entry, header, [{ ...request, start, end }]);
+      const answer = await this.#sendToRange(found.entry, course.header, [
+        { ...request, start, end },
+      ]);
       if (answer.kind === 'moved') {
-        unserved = answer.unserved;
-        if (answer.waited !== undefined) {
-          deadlineMs = this.#deadline();
-          header = { ...header, ...answer.waited };
-        }
+        this.#noteMoved(course, answer);
         continue;
       }
       const result = answer.kind === 'ok' ? answer.results[0] : undefined;
       if (answer.kind === 'error' || result?.kind !== 'scan') return answer;
       return { ...answer, results: [withRest(result, request, start, end)] };
     }
+  }
+
+  #setOut(header: HeaderBase): Course {
+    return { header, deadlineMs: this.#deadline(), unserved: undefined };
+  }
+
+  /** Whoever has waited was served until then: it looks for the next one as long as at first. */
+  #noteMoved(course: Course, { unserved, waited }: Moved): void {
+    course.unserved = unserved;
+    if (waited === undefined) return;
+    course.deadlineMs = this.#deadline();
+    course.header = { ...course.header, ...waited };
   }
 
   /** To a node, of what is no batch; given up when the node stands still. Rejects with TransportFailure. */

@@ -111,6 +111,27 @@ export function sleep(env: Pick<Env, 'timers'>, delayMs: number): Promise<void> 
   });
 }
 
+/** What `work` comes to; undefined when it takes longer. */
+export function within<T>(
+  env: Pick<Env, 'timers'>,
+  ms: number,
+  work: Promise<T>,
+): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    const timer = env.timers.after(Math.max(0, ms), () => resolve(undefined));
+    work.then(
+      (value) => {
+        timer.cancel();
+        resolve(value);
+      },
+      (error: Error) => {
+        timer.cancel();
+        reject(error);
+      },
+    );
+  });
+}
+
 /** Gives the event loop back once: long work calls it between batches. */
 export function yieldTurn(env: Pick<Env, 'timers'>): Promise<void> {
   return new Promise((resolve) => env.timers.immediate(resolve));

@@ -13,7 +13,7 @@ export {
 export { isCount } from './count.ts';
 export { DiskStalledError, DiskWatch, watchedDisk } from './disk-watch.ts';
 export type { DiskWatchOptions } from './disk-watch.ts';
-export { silentLogger, sleep, yieldTurn } from './env.ts';
+export { silentLogger, sleep, within, yieldTurn } from './env.ts';
 export type {
   Clock,
   Disk,

@@ -19,7 +19,7 @@ import {
   type TxnId,
   type TxnMeta,
 } from '../../kv/index.ts';
-import { sleep, type TimerHandle } from '../../util/index.ts';
+import { sleep, within, type TimerHandle } from '../../util/index.ts';
 import { type ReplicaPort } from '../ports.ts';
 import { type FoundIntent } from '../../storage/index.ts';
 import { type FinishedTxns } from './finished-txns.ts';
@@ -84,10 +84,11 @@ export class ConflictWaits {
       const error: KvError = { kind: 'lock-not-available', key, timedOut: true };
       this.#locks.giveUp(waiter, { kind: 'failed', error });
     });
-    const outcome = await this.#within(untilMs, waiter.outcome);
+    const { env } = this.#port;
+    const outcome = await within(env, untilMs - env.clock.monotonicMs(), waiter.outcome);
     timer?.cancel();
     if (outcome === undefined) {
-      waiter.leaving = this.#port.env.timers.after(placeKeptMs, () =>
+      waiter.leaving = env.timers.after(placeKeptMs, () =>
         this.#locks.giveUp(waiter, { kind: 'retry' }),
       );
       return { kind: 'still-waiting' };
@@ -104,20 +105,6 @@ export class ConflictWaits {
       this.#startPushing(waiter, pushing);
     }
     return waiter;
-  }
-
-  /** Undefined: `work` takes longer. */
-  #within<T>(untilMs: number, work: Promise<T>): Promise<T | undefined> {
-    const { clock, timers } = this.#port.env;
-    return new Promise((resolve, reject) => {
-      const timer = timers.after(Math.max(0, untilMs - clock.monotonicMs()), () =>
-        resolve(undefined),
-      );
-      work
-        .then(resolve, reject)
-        .finally(() => timer.cancel())
-        .catch(reject);
-    });
   }
 
   #note(key: Buffer, waiting: TxnMeta | undefined, blocking: TxnId, sinceMs: number): void {
