@@ -246,6 +246,11 @@ export interface ExprContext {
 
 export const nothingAllowed = { aggregates: false, windows: false, sets: false };
 
+/** Of no query level: without aggregates, window functions and functions that return sets. */
+export function plainContext(binder: Binder, scope: Scope, clause: string): ExprContext {
+  return { binder, scope, clause, level: undefined, allow: nothingAllowed };
+}
+
 export interface BoundQuery {
   readonly rel: Rel;
   readonly columns: readonly OutputColumn[];

@@ -6,15 +6,7 @@ import { type Assignment, type ConflictClause, type ConflictUpdate } from '../lo
 import { foldExpr } from '../rules/fold-constants.ts';
 import { hasSubquery } from '../rules/predicates.ts';
 import { bindAssignments } from './assign.ts';
-import {
-  childScope,
-  failAt,
-  nothingAllowed,
-  type Binder,
-  type ExprContext,
-  type Names,
-  type Scope,
-} from './binder.ts';
+import { childScope, failAt, plainContext, type Binder, type Names, type Scope } from './binder.ts';
 import { coerceToBoolean } from './coerce.ts';
 import { bindExpr, locationOf } from './context.ts';
 import { findColumn, rowColumns, rowNames } from './target.ts';
@@ -48,13 +40,7 @@ export function bindConflict(
     relations: [...own.relations, ...proposed.relations],
     columns: [...own.columns, ...proposed.columns],
   };
-  const c: ExprContext = {
-    binder,
-    scope: inner,
-    clause: 'ON CONFLICT',
-    level: undefined,
-    allow: nothingAllowed,
-  };
+  const c = plainContext(binder, inner, 'ON CONFLICT');
   const set = bindAssignments(c, clause.targetList ?? [], table);
   const where =
     clause.whereClause === undefined
@@ -125,13 +111,7 @@ function predicateTest(
   own: Names,
 ): (predicate: Node | undefined) => boolean {
   if (where === undefined) return () => false;
-  const c: ExprContext = {
-    binder,
-    scope: { ...childScope(undefined), ...own },
-    clause: 'index predicates',
-    level: undefined,
-    allow: nothingAllowed,
-  };
+  const c = plainContext(binder, { ...childScope(undefined), ...own }, 'index predicates');
   const given = foldExpr(bindExpr(c, where), binder.eval);
   if (hasSubquery(given)) {
     throw failAt('featureNotSupported', 'cannot use subquery in index predicate');

@@ -8,7 +8,7 @@ import { bindAssignments } from './assign.ts';
 import {
   childScope,
   failAt,
-  nothingAllowed,
+  plainContext,
   type Binder,
   type BoundQuery,
   type ExprContext,
@@ -217,13 +217,7 @@ function insertValues(
   positions: readonly number[],
   places: readonly (number | undefined)[],
 ): GivenRow {
-  const c: ExprContext = {
-    binder,
-    scope: childScope(scope),
-    clause: 'VALUES',
-    level: undefined,
-    allow: nothingAllowed,
-  };
+  const c = plainContext(binder, childScope(scope), 'VALUES');
   const explicit = new Set<number>();
   let width = -1;
   const rows: Expr[][] = [];
@@ -381,13 +375,7 @@ function bindTarget(
     relations: [...target.names.relations, ...from.names.relations],
     columns: [...target.names.columns, ...from.names.columns],
   };
-  const context: ExprContext = {
-    binder,
-    scope: { ...childScope(scope), ...names },
-    clause: 'WHERE',
-    level: undefined,
-    allow: nothingAllowed,
-  };
+  const context = plainContext(binder, { ...childScope(scope), ...names }, 'WHERE');
   let rel: Rel =
     fromNodes === undefined
       ? target.rel
@@ -472,13 +460,7 @@ function bindReturning(
     relations: [...own.relations, ...(others?.relations ?? [])],
     columns: [...own.columns, ...(others?.columns ?? [])] satisfies ScopeColumn[],
   };
-  const c: ExprContext = {
-    binder,
-    scope: inner,
-    clause: 'RETURNING',
-    level: undefined,
-    allow: nothingAllowed,
-  };
+  const c = plainContext(binder, inner, 'RETURNING');
   const items: { id: ColumnId; expr: Expr }[] = [];
   const columns: OutputColumn[] = [];
   for (const target of bindTargets(c, nodes)) {

@@ -20,7 +20,7 @@ import {
   failAt,
   type Names,
   noNames,
-  nothingAllowed,
+  plainContext,
   type OutputColumn,
   relationKey,
   type Scope,
@@ -295,13 +295,7 @@ function locksWithin(scope: Scope, rel: Rel): boolean {
 
 function bindFunction(binder: Binder, node: RangeFunction, scope: Scope, left: Names): BoundFrom {
   const inner = lateralScope(scope, left);
-  const c: ExprContext = {
-    binder,
-    scope: inner,
-    clause: 'functions in FROM',
-    level: undefined,
-    allow: nothingAllowed,
-  };
+  const c = plainContext(binder, inner, 'functions in FROM');
   const calls: FunctionRel['calls'][number][] = [];
   const columns: OutputColumn[] = [];
   let firstName = '';
@@ -484,13 +478,7 @@ function joinOn(
   names: Names,
   scope: Scope,
 ): BoundFrom {
-  const c: ExprContext = {
-    binder,
-    scope: { ...childScope(scope), ...names },
-    clause: 'JOIN conditions',
-    level: undefined,
-    allow: nothingAllowed,
-  };
+  const c = plainContext(binder, { ...childScope(scope), ...names }, 'JOIN conditions');
   const on =
     node.quals === undefined
       ? []
@@ -507,13 +495,7 @@ function joinUsing(
   using: readonly string[],
   scope: Scope,
 ): BoundFrom {
-  const c: ExprContext = {
-    binder,
-    scope,
-    clause: 'JOIN/USING',
-    level: undefined,
-    allow: nothingAllowed,
-  };
+  const c = plainContext(binder, scope, 'JOIN/USING');
   const on: Expr[] = [];
   const merged: ScopeColumn[] = [];
   const extra: { id: ColumnId; expr: Expr }[] = [];

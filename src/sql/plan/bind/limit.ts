@@ -3,15 +3,7 @@ import { type Node, type SelectStmt } from '@pgsql/types';
 import { type Expr, int8Oid } from '../expr.ts';
 import { type Rel, type SortKey } from '../logical.ts';
 import { columnsOf } from '../walk.ts';
-import {
-  type Binder,
-  childScope,
-  type ExprContext,
-  failAt,
-  nothingAllowed,
-  type Scope,
-  typeName,
-} from './binder.ts';
+import { type Binder, childScope, failAt, plainContext, type Scope, typeName } from './binder.ts';
 import { tryCoerce } from './coerce.ts';
 import { bindExpr, locationOf } from './context.ts';
 
@@ -47,7 +39,7 @@ function limitValue(
   if (node === undefined) return undefined;
   if ('A_Const' in node && node.A_Const.isnull === true) return undefined;
   const scope = childScope(parent);
-  const c: ExprContext = { binder, scope, clause, level: undefined, allow: nothingAllowed };
+  const c = plainContext(binder, scope, clause);
   const expr = bindExpr(c, node);
   const done = tryCoerce(binder, expr, int8Oid, {
     context: 'assignment',

@@ -7,9 +7,8 @@ import {
   type BoundQuery,
   childScope,
   type ExpectedColumn,
-  type ExprContext,
   failAt,
-  nothingAllowed,
+  plainContext,
   type OutputColumn,
   type Scope,
 } from './binder.ts';
@@ -58,13 +57,7 @@ function bindValues(
 ): BoundQuery {
   refuseLocks(stmt, 'cannot be applied to VALUES');
   const scope = childScope(parent);
-  const c: ExprContext = {
-    binder,
-    scope,
-    clause: 'VALUES',
-    level: undefined,
-    allow: nothingAllowed,
-  };
+  const c = plainContext(binder, scope, 'VALUES');
   const rows = (stmt.valuesLists ?? []).map((list) =>
     ('List' in list ? (list.List.items ?? []) : []).map((node) => bindExpr(c, node)),
   );
@@ -156,13 +149,7 @@ function finishPlain(
     inStar: true,
   }));
   const scope: Scope = { ...childScope(parent), columns: scopeColumns };
-  const c: ExprContext = {
-    binder,
-    scope,
-    clause: 'ORDER BY',
-    level: undefined,
-    allow: nothingAllowed,
-  };
+  const c = plainContext(binder, scope, 'ORDER BY');
   const keys: SortKey[] = (stmt.sortClause ?? []).map((node) => {
     const item = sortByOf(node);
     const position = positionNumber(item.node);

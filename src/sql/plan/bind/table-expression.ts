@@ -3,7 +3,7 @@ import { type Node } from '@pgsql/types';
 import { type TableDescriptor } from '../../catalog/descriptors.ts';
 import { type EvalContext } from '../../functions/registry-types.ts';
 import { type ColumnId, type Expr } from '../expr.ts';
-import { type Binder, childScope, type ExprContext, nothingAllowed } from './binder.ts';
+import { type Binder, childScope, plainContext } from './binder.ts';
 import { bindExpr } from './context.ts';
 import { namedItem } from './from.ts';
 import { newBinder } from './index.ts';
@@ -41,12 +41,6 @@ export function tableExpressions(
     };
   });
   const names = table === undefined ? {} : namedItem(columns, undefined, table.name, { table });
-  const c: ExprContext = {
-    binder,
-    scope: { ...childScope(undefined), ...names },
-    clause: 'table expressions',
-    level: undefined,
-    allow: nothingAllowed,
-  };
+  const c = plainContext(binder, { ...childScope(undefined), ...names }, 'table expressions');
   return { binder, layout, bind: (node) => bindExpr(c, node) };
 }

@@ -2,14 +2,7 @@
 import { must } from '../../../util/index.ts';
 import { type ColumnDescriptor, type TableDescriptor } from '../../catalog/descriptors.ts';
 import { constExpr, type ColumnId, type Expr } from '../expr.ts';
-import {
-  childScope,
-  failAt,
-  nothingAllowed,
-  type Binder,
-  type ExprContext,
-  type Names,
-} from './binder.ts';
+import { childScope, failAt, plainContext, type Binder, type Names } from './binder.ts';
 import { coerceToColumn } from './coerce.ts';
 import { bindExpr } from './context.ts';
 import { lookupRelation, namedItem } from './from.ts';
@@ -45,13 +38,7 @@ export function defaultOf(binder: Binder, table: TableDescriptor, position: numb
   const column = must(table.columns[position]);
   const node = binder.prefetched.defaults.get(table.id)?.get(position);
   if (node === undefined) return { ...constExpr(null, column.typeOid), typmod: column.typmod };
-  const c: ExprContext = {
-    binder,
-    scope: childScope(undefined),
-    clause: 'DEFAULT expressions',
-    level: undefined,
-    allow: nothingAllowed,
-  };
+  const c = plainContext(binder, childScope(undefined), 'DEFAULT expressions');
   return coerceToColumn(binder, bindExpr(c, node), column);
 }
 
