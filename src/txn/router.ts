@@ -171,17 +171,19 @@ export class Router {
       if (entry !== undefined && isInside(entry.range, span)) {
         const answer = await this.#sendToRange(entry, header, requests);
         if (answer.kind !== 'moved') return answer;
+        const course = this.#setOut(header);
+        this.#noteMoved(course, answer);
+        return this.#sendParts(course, requests);
       }
     }
-    return this.#sendParts(header, requests);
+    return this.#sendParts(this.#setOut(header), requests);
   }
 
-  async #sendParts(header: HeaderBase, requests: readonly KvRequest[]): Promise<BatchResponse> {
+  async #sendParts(course: Course, requests: readonly KvRequest[]): Promise<BatchResponse> {
     const results: (KvResult | undefined)[] = requests.map(() => undefined);
-    let txn = header.txn;
+    let { txn } = course.header;
     let isFollowerRead = false;
     let pending: Part[] = requests.map((request, index) => ({ index, request }));
-    const course = this.#setOut(header);
     for (let round = 0; pending.length > 0; round++) {
       const end =
         round > 0 ? await this.#backOff(round, course.deadlineMs, course.unserved) : undefined;

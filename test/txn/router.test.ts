@@ -320,22 +320,26 @@ describe('router', () => {
     expect((await sent).kind).toBe('ok');
   });
 
-  it('keeps what is left of the lock timeout when the range moves', async () => {
-    const nodes = new Nodes([rangeOf(1, keyMin, keyMax)]);
-    const timeouts: number[] = [];
-    nodes.delayMs = 10_000;
-    nodes.answer = (_node, batch) => {
-      timeouts.push(batch.header.lockTimeoutMs);
-      if (timeouts.length === 1) return waiting;
-      nodes.delayMs = 0;
-      return timeouts.length <= 4 ? notLeaseholder() : 'ok';
-    };
-    const sent = nodes.router.sendBatch({ ...header, lockTimeoutMs: 60_000 }, [get('a')]);
-    await nodes.env.runFor(30_000);
-    expect((await sent).kind).toBe('ok');
-    expect(timeouts.slice(0, 4)).toEqual([60_000, 50_000, 50_000, 50_000]);
-    expect(timeouts[4]).toBeLessThanOrEqual(50_000);
-  });
+  it.each(['asked for', 'known'])(
+    'keeps what is left of the lock timeout when a range that is %s moves',
+    async (how) => {
+      const nodes = new Nodes([rangeOf(1, keyMin, keyMax)]);
+      if (how === 'known') await nodes.send(get('b'));
+      const timeouts: number[] = [];
+      nodes.delayMs = 10_000;
+      nodes.answer = (_node, batch) => {
+        timeouts.push(batch.header.lockTimeoutMs);
+        if (timeouts.length === 1) return waiting;
+        nodes.delayMs = 0;
+        return timeouts.length <= 4 ? notLeaseholder() : 'ok';
+      };
+      const sent = nodes.router.sendBatch({ ...header, lockTimeoutMs: 60_000 }, [get('a')]);
+      await nodes.env.runFor(30_000);
+      expect((await sent).kind).toBe('ok');
+      expect(timeouts.slice(0, 4)).toEqual([60_000, 50_000, 50_000, 50_000]);
+      expect(timeouts[4]).toBeLessThanOrEqual(50_000);
+    },
+  );
 
   it('tells of a failure in one range though others are in the way in another', async () => {
     const nodes = new Nodes([rangeOf(1, keyMin, key('h')), rangeOf(2, key('h'), keyMax)]);
