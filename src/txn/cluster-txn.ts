@@ -117,6 +117,8 @@ export class ClusterTxn implements Txn {
   /** The statement under way was cancelled, or is to be run again: up to the next rollback to a savepoint. */
   #interrupted: 'canceled' | 'retried' | undefined;
   readonly #stop = new StopSign();
+  /** Of what it has sent. */
+  readonly #isWanted = (): boolean => this.status === 'open' && !this.isStopped;
 
   constructor(parts: TxnParts, meta: TxnMeta, options: TxnOptions) {
     this.parts = parts;
@@ -516,6 +518,7 @@ export class ClusterTxn implements Txn {
       isPast: this.#readOnlyAsOf,
       anyReplica: this.intents.size === 0,
       nearest: this.#isNearest,
+      isWanted: this.#isWanted,
     };
   }
 
