@@ -13,10 +13,11 @@ import {
   type PreparedTxn,
   type Txn,
 } from '../../kv/index.ts';
+import { sqlError } from '../errors.ts';
 import { type Datum } from '../types/index.ts';
 import { type DescriptorId } from './descriptors.ts';
 import { deleteRow, putRow, readRow, readRows } from './store.ts';
-import { preparedTransactionsTable } from './system-tables.ts';
+import { namespaceTable, preparedTransactionsTable, usersTable } from './system-tables.ts';
 
 export interface PreparedTransaction {
   readonly gid: string;
@@ -29,18 +30,34 @@ export interface PreparedTransaction {
   readonly tables: readonly DescriptorId[];
 }
 
-/** Takes the name; false: it belongs to another transaction that is prepared or may become so. Says the same when asked again. */
+/**
+ * Takes the name; false: it belongs to another transaction that is prepared or may become so. Says the same when asked again.
+ * Throws 3D000 or 42704 when the database or the role has another name by now, or none.
+ */
 export async function claimName(
   db: Db,
   txn: Txn,
   transaction: PreparedTransaction,
 ): Promise<boolean> {
   const there = await findPrepared(txn, transaction.gid);
-  if (there !== undefined && there.txn.id !== transaction.txn.id) {
+  if (there !== undefined) {
+    if (there.txn.id === transaction.txn.id) return true;
     if ((await db.stateOfPrepared(there.txn)) !== 'ended') return false;
   }
+  await checkStand(txn, transaction);
   putRow(txn, preparedTransactionsTable, rowOf(transaction));
   return true;
+}
+
+/** Read here, the names stay as they are until `txn` commits: who changes them meanwhile sees the row, or `txn` looks again. */
+async function checkStand(txn: Txn, { database, owner }: PreparedTransaction): Promise<void> {
+  const databaseRow = await readRow(txn, namespaceTable, [0n, 0n, database]);
+  if (databaseRow === undefined) {
+    throw sqlError('invalidCatalogName', `database "${database}" does not exist`);
+  }
+  if ((await readRow(txn, usersTable, [owner])) === undefined) {
+    throw sqlError('undefinedObject', `role "${owner}" does not exist`);
+  }
 }
 
 /** Gives the name up, unless it has another owner by now. */

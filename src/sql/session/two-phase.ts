@@ -53,10 +53,6 @@ async function prepare(session: Session, gid: string): Promise<void> {
       'cannot PREPARE a transaction that has changed the definition of an object',
     );
   }
-  if (catalog.database === undefined) {
-    // Renamed or dropped since the session began: nobody could end the transaction.
-    throw sqlError('invalidCatalogName', `database "${identity.database}" does not exist`);
-  }
   await session.closePortals();
   const own = await transaction.require();
   if (session.host.holdsForBoth(own)) {

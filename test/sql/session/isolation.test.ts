@@ -73,6 +73,41 @@ it('COMMIT PREPARED keeps the promise of the session that says it', async () => 
   expect(asked).toEqual([false, true]);
 });
 
+it.each([
+  ['alter database d1 rename to d2', 'd1', '3D000'],
+  ['alter role r1 rename to r2', 'defaultdb', '42704'],
+])('PREPARE TRANSACTION fails beside %s', async (change, database, code) => {
+  await run('create database d1');
+  await run('create role r1 login');
+  const preparing = await running.service.newSession({
+    user: 'r1',
+    database,
+    settings: new Map(),
+  });
+  const { db } = running;
+  const runOnce = db.run.bind(db);
+  let hasChanged = false;
+  db.run = (options, fn) =>
+    runOnce(options, async (txn) => {
+      const result = await fn(txn);
+      if (options.name === 'prepare transaction' && !hasChanged) {
+        hasChanged = true;
+        await run(change);
+      }
+      return result;
+    });
+  const { error } = await runText(preparing, `begin; select 1; prepare transaction 'beside'`);
+  db.run = runOnce;
+  expect(hasChanged).toBe(true);
+  expect(error?.code).toBe(code);
+  for (const name of ['1', '2']) {
+    await run(`drop database if exists d${name}`);
+    await run(`drop role if exists r${name}`);
+  }
+  const { results } = await runText(session, 'select count(*) from pg_prepared_xacts');
+  expect(results[0]?.rows).toEqual([['0']]);
+});
+
 it('a block asks for nothing before its first query, and once for all of them', async () => {
   await run('begin; set transaction isolation level serializable; show transaction_isolation');
   expect(begun).toEqual([]);
