@@ -25,7 +25,7 @@ export type WaitPolicy = 'block' | 'error' | 'skip';
 export interface BatchHeader {
   readonly rangeId: RangeId;
   /** The store whose replica is asked; undefined: whichever store of the node has one. */
-  readonly storeId?: StoreId;
+  readonly storeId?: StoreId | undefined;
   /** From the descriptor the sender routed by; a mismatch is answered with 'range-key-mismatch'. */
   readonly generation: number;
   /** The sender's clock: the receiver observes it. Also the read timestamp when there is no txn. */
@@ -35,7 +35,7 @@ export interface BatchHeader {
    * The clock of the receiving node when the transaction first met it, if it has before: what that node wrote
    * later, under its present lease, was written after the transaction began and is not uncertain.
    */
-  readonly observed?: Timestamp;
+  readonly observed?: Timestamp | undefined;
   readonly gatewayNodeId: NodeId;
   readonly waitPolicy: WaitPolicy;
   /** Longest wait for locks in milliseconds; 0 = no limit. */
@@ -52,12 +52,12 @@ export interface BatchHeader {
    */
   readonly canForwardReadTimestamp: boolean;
   /** A read of the past that is not to be passed on to the leaseholder: a replica that cannot serve it says 'not-closed'. */
-  readonly nearest?: boolean;
+  readonly nearest?: boolean | undefined;
   /**
    * Plain reads of a transaction that has left no intent anywhere: a replica without the lease may serve them, if it knows
    * everything that they may see.
    */
-  readonly anyReplica?: boolean;
+  readonly anyReplica?: boolean | undefined;
 }
 
 /** What stands at a key. */

@@ -166,9 +166,10 @@ export interface Txn {
   /**
    * Starts a new statement: under 'read-committed' it gets a snapshot of its own, as of now, and may fail with
    * 'statement-retry'. What earlier statements locked or wrote is checked by the commit all the same. No call is under way.
-   * `lockTimeoutMs`: longest wait for a lock of its reads and checks; 0 or absent: without limit.
+   * `lockTimeoutMs`: longest wait for a lock of its reads and checks; 0 or absent: without limit. `isFirst`: the transaction was begun
+   * for this statement, so its snapshot may be as of then.
    */
-  beginStatement(options?: { readonly lockTimeoutMs?: number }): void;
+  beginStatement(options?: { readonly lockTimeoutMs?: number; readonly isFirst?: boolean }): void;
   /**
    * For changes of the catalog under a weaker level: from the present statement on the transaction is serializable. Later
    * `beginStatement` calls change nothing; all that was and will be read since the last effective one is of one snapshot, and

@@ -58,12 +58,17 @@ export interface Coordinator {
  * Seven bytes of wall time and two of the counter, so that younger transactions have larger ids; four of the node that
  * coordinates it, three of `chance`.
  */
-export function newTxnId(began: Timestamp, nodeId: NodeId, chance: Buffer): TxnId {
-  const wall = began.wall.toString(16).padStart(14, '0');
-  const logical = (began.logical & 0xffff).toString(16).padStart(4, '0');
-  const node = nodeId.toString(16).padStart(8, '0');
-  return asTxnId(wall + logical + node + chance.toString('hex', 0, 3));
+export function newTxnId({ wall, logical }: Timestamp, nodeId: NodeId, chance: Buffer): TxnId {
+  newId.writeUInt32BE(Math.floor(wall / 2 ** 24), 0);
+  newId.writeUIntBE(wall % 2 ** 24, 4, 3);
+  newId.writeUInt16BE(logical & 0xffff, 7);
+  newId.writeUInt32BE(nodeId, 9);
+  chance.copy(newId, 13, 0, 3);
+  return asTxnId(newId.toString('hex'));
 }
+
+/** Written and read in one step. */
+const newId = Buffer.alloc(16);
 
 export function coordinatorOf(id: TxnId): Coordinator {
   return {

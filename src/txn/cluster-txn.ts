@@ -410,10 +410,11 @@ export class ClusterTxn implements Txn {
     await removeUndone(this);
   }
 
-  beginStatement(options: { readonly lockTimeoutMs?: number } = {}): void {
+  beginStatement({ lockTimeoutMs = 0, isFirst }: Parameters<Txn['beginStatement']>[0] = {}): void {
     this.checkOpen();
-    this.#stored.lockTimeoutMs = options.lockTimeoutMs ?? 0;
+    this.#stored.lockTimeoutMs = lockTimeoutMs;
     this.#interrupted = undefined;
+    if (isFirst === true) return;
     const { clock, nodeId } = this.parts;
     const now = clock.now();
     const isNew = this.refresher.beginStatement(now, addMicros(now, clock.maxOffsetMicros));
@@ -426,10 +427,33 @@ export class ClusterTxn implements Txn {
   }
 
   async commit(options: CommitOptions = {}): Promise<Timestamp> {
-    const committed = await this.#ending(() => commitWrites(this, options));
+    const committed =
+      options.trigger === undefined && this.#holdsNothing
+        ? this.#endReading()
+        : await this.#ending(() => commitWrites(this, options));
     // Locks and intents are on their way out already: only the client waits.
     await this.waitOut(committed);
     return committed;
+  }
+
+  /** Nothing stands anywhere that would have to be made durable or given up. */
+  get #holdsNothing(): boolean {
+    return (
+      this.buffer.size === 0 &&
+      this.buffer.conflict === undefined &&
+      this.intents.size === 0 &&
+      this.locks.size === 0 &&
+      this.assumed.size === 0 &&
+      this.#flight.buffer === undefined &&
+      this.#freeing === undefined &&
+      this.#sent.size === 0
+    );
+  }
+
+  #endReading(): Timestamp {
+    this.checkOpen();
+    this.end('committed');
+    return this.meta.readTimestamp;
   }
 
   async prepare(options: PrepareOptions): Promise<void> {

@@ -100,6 +100,9 @@ interface Course {
   unserved: RangeId | undefined;
 }
 
+/** No field may be forgotten, though some may be undefined. */
+type AllOf<T> = { readonly [Key in keyof Required<T>]: T[Key] };
+
 interface Part {
   /** Index of the request in the whole batch. */
   readonly index: number;
@@ -519,21 +522,8 @@ export class Router {
     base: HeaderBase,
     requests: readonly KvRequest[],
   ): Promise<BatchResponse | 'no-answer'> {
-    const { clock, nodeId, local, transport } = this.#options;
-    const { observedClocks, isPast: _isPast, once: _once, isWanted: _isWanted, ...common } = base;
-    const observed = observedClocks?.get(replica.nodeId);
-    const batch: BatchRequest = {
-      header: {
-        ...common,
-        ...(observed === undefined ? {} : { observed }),
-        rangeId: range.rangeId,
-        storeId: replica.storeId,
-        generation: range.generation,
-        timestamp: clock.now(),
-        gatewayNodeId: nodeId,
-      },
-      requests,
-    };
+    const { nodeId, local, transport } = this.#options;
+    const batch: BatchRequest = { header: this.#headerTo(replica, range, base), requests };
     if (replica.nodeId === nodeId && local !== undefined) return local.send(batch);
     const once = isOnce(base, requests);
     const timeoutMs = once
@@ -550,6 +540,29 @@ export class Router {
       const reason = 'the connection was lost before the answer came';
       return this.#failure({ kind: 'ambiguous-result', reason });
     }
+  }
+
+  /** Field by field: to copy `base` and leave out what stays here costs several microseconds per request. */
+  #headerTo(
+    { nodeId, storeId }: ReplicaDescriptor,
+    { rangeId, generation }: RangeDescriptor,
+    base: HeaderBase,
+  ): AllOf<BatchHeader> {
+    return {
+      rangeId,
+      storeId,
+      generation,
+      timestamp: this.#options.clock.now(),
+      txn: base.txn,
+      observed: base.observedClocks?.get(nodeId),
+      gatewayNodeId: this.#options.nodeId,
+      waitPolicy: base.waitPolicy,
+      lockTimeoutMs: base.lockTimeoutMs,
+      consistency: base.consistency,
+      canForwardReadTimestamp: base.canForwardReadTimestamp,
+      nearest: base.nearest,
+      anyReplica: base.anyReplica,
+    };
   }
 
   async #scanMeta(

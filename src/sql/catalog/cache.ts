@@ -332,22 +332,25 @@ export class CatalogCache {
       check();
       if (!this.#hasLease) await this.refresh();
       if (!this.#hasLease) await sleep(this.env, retryMs);
-      const snapshot = this.#snapshot;
-      const tables = tablesAt(snapshot);
-      if (this.#hasLease && !this.#isBlocked(tables)) {
-        check();
-        const pin: OpenPin = {
-          id: `${this.nodeId}/${this.#nextId++}`,
-          snapshot,
-          tables,
-          newest: new Set(),
-          isVoid: false,
-        };
-        this.#pins.add(pin);
-        return pin;
-      }
+      const pin = this.pinNow(tablesAt, check);
+      if (pin !== undefined) return pin;
       if (this.#hasLease) await this.#change();
     }
+  }
+
+  /** The same where nothing is to be waited for, which is the rule. */
+  pinNow(
+    tablesAt: (snapshot: CatalogSnapshot) => Set<DescriptorId>,
+    check: () => void,
+  ): CatalogPin | undefined {
+    const snapshot = this.#snapshot;
+    const tables = tablesAt(snapshot);
+    if (!this.#hasLease || this.#isBlocked(tables)) return undefined;
+    check();
+    const id = `${this.nodeId}/${this.#nextId++}`;
+    const pin: OpenPin = { id, snapshot, tables, newest: new Set(), isVoid: false };
+    this.#pins.add(pin);
+    return pin;
   }
 
   release(pin: CatalogPin): void {
@@ -384,10 +387,18 @@ export class CatalogCache {
     this.#wake();
   }
 
-  /** Called before a transaction commits. Throws 40001 when its view of the catalog is no longer valid. */
-  async checkPin(pin: CatalogPin): Promise<void> {
-    if (!this.#hasLease) await this.refresh();
-    else if (this.#leaseLeftMs < this.#leaseMs / 2) this.#refreshSoon();
+  /**
+   * Called before a transaction commits. Throws 40001 when its view of the catalog is no longer valid. Undefined when that was
+   * known at once.
+   */
+  checkPin(pin: CatalogPin): Promise<void> | undefined {
+    if (!this.#hasLease) return this.refresh().then(() => this.#checkValid(pin));
+    if (this.#leaseLeftMs < this.#leaseMs / 2) this.#refreshSoon();
+    this.#checkValid(pin);
+    return undefined;
+  }
+
+  #checkValid(pin: CatalogPin): void {
     if (pin.isVoid || !this.#hasLease) throw changedMeanwhile();
   }
 
@@ -397,7 +408,7 @@ export class CatalogCache {
    * Throws like `checkPin`.
    */
   deadline(pin: CatalogPin): Timestamp {
-    if (pin.isVoid || !this.#hasLease) throw changedMeanwhile();
+    this.#checkValid(pin);
     return addMicros(this.db.clock.now(), Math.floor(this.#leaseLeftMs * 1000));
   }
 

@@ -77,6 +77,17 @@ export class SessionCatalog implements Catalog {
     tables: new Set(),
   };
 
+  /** The version that was asked for last, and of what. */
+  #version:
+    | {
+        readonly snapshot: CatalogSnapshot;
+        readonly path: readonly string[];
+        readonly database: string;
+        readonly user: string;
+        readonly version: number;
+      }
+    | undefined;
+
   constructor(options: SessionCatalogOptions) {
     this.cache = options.cache;
     this.virtual = options.virtual;
@@ -85,16 +96,26 @@ export class SessionCatalog implements Catalog {
 
   // The transaction's life.
 
-  async begin(): Promise<void> {
-    await this.finish();
-    const { checkCanceled } = this.#options;
-    this.#pin = await this.cache.pin((snapshot) => this.#resolvedAt(snapshot), checkCanceled);
+  /** Undefined when nothing was to be waited for. */
+  begin(): Promise<void> | undefined {
+    const ending = this.finish();
+    if (ending === undefined) {
+      const { checkCanceled } = this.#options;
+      this.#pin = this.cache.pinNow(this.#resolvedAt, checkCanceled);
+      if (this.#pin !== undefined) return undefined;
+    }
+    return this.#beginAfter(ending);
   }
 
-  #resolvedAt(snapshot: CatalogSnapshot): Set<DescriptorId> {
+  async #beginAfter(ending: Promise<void> | undefined): Promise<void> {
+    await ending;
+    this.#pin = await this.cache.pin(this.#resolvedAt, this.#options.checkCanceled);
+  }
+
+  readonly #resolvedAt = (snapshot: CatalogSnapshot): Set<DescriptorId> => {
     if (this.#resolved.of !== snapshot) this.#resolved = { of: snapshot, tables: new Set() };
     return this.#resolved.tables;
-  }
+  };
 
   /** For a read-only transaction AS OF SYSTEM TIME: the catalog of that time, read through `txn`. */
   async beginAsOf(txn: Txn): Promise<void> {
@@ -122,12 +143,23 @@ export class SessionCatalog implements Catalog {
     else this.#writer?.rollbackTo(mark);
   }
 
-  /** Throws 40001 when the transaction must not commit, 55P03 when tables to be changed stay in use. */
-  async beforeCommit(options: WaitOptions): Promise<void> {
-    const pin = this.#pin;
-    if (pin !== undefined) await this.cache.checkPin(pin);
-    if (this.#writer === undefined) return;
-    this.#barrier = await this.#writer.prepareCommit(pin, options);
+  /**
+   * Throws 40001 when the transaction must not commit, 55P03 when tables to be changed stay in use. Undefined when nothing was to
+   * be waited for.
+   */
+  beforeCommit(options: WaitOptions): Promise<void> | undefined {
+    const checking = this.#pin === undefined ? undefined : this.cache.checkPin(this.#pin);
+    if (this.#writer === undefined) return checking;
+    return this.#beforeChange(this.#writer, checking, options);
+  }
+
+  async #beforeChange(
+    writer: CatalogWriter,
+    checking: Promise<void> | undefined,
+    options: WaitOptions,
+  ): Promise<void> {
+    await checking;
+    this.#barrier = await writer.prepareCommit(this.#pin, options);
     if (this.#barrier !== undefined) this.cache.checkBarrier(this.#barrier);
   }
 
@@ -151,8 +183,8 @@ export class SessionCatalog implements Catalog {
     await this.cache.publish(writer.version, barrier, { mayBeLate: writer.mayBeLate });
   }
 
-  /** Ends the transaction here. Idempotent. */
-  async finish(): Promise<void> {
+  /** Ends the transaction here. Idempotent. Undefined when nothing is to be waited for. */
+  finish(): Promise<void> | undefined {
     const barrier = this.#barrier;
     const pin = this.#pin;
     this.#barrier = undefined;
@@ -160,7 +192,7 @@ export class SessionCatalog implements Catalog {
     this.#historical = undefined;
     this.#pin = undefined;
     if (pin !== undefined) this.cache.release(pin);
-    if (barrier !== undefined) await this.cache.lowerBarrier(barrier);
+    return barrier === undefined ? undefined : this.cache.lowerBarrier(barrier);
   }
 
   get pinned(): CatalogPin | undefined {
@@ -175,8 +207,23 @@ export class SessionCatalog implements Catalog {
 
   get version(): number {
     const { currentDatabase, searchPath, currentUser } = this.#options;
-    const scope = [currentDatabase(), currentUser(), ...searchPath()].join('\0');
-    return this.cache.versionNumber(this.snapshot, scope);
+    const { snapshot } = this;
+    const known = this.#version;
+    const path = searchPath();
+    const database = currentDatabase();
+    const user = currentUser();
+    if (
+      known?.snapshot === snapshot &&
+      known.path === path &&
+      known.database === database &&
+      known.user === user
+    ) {
+      return known.version;
+    }
+    const scope = [database, user, ...path].join('\0');
+    const version = this.cache.versionNumber(snapshot, scope);
+    this.#version = { snapshot, path, database, user, version };
+    return version;
   }
 
   get databaseName(): string {

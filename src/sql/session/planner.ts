@@ -28,14 +28,18 @@ export class StatementPlanner {
 
   /**
    * The statement's plan, made anew when the catalog or a setting it depends on has changed. Throws OutdatedTemplate instead
-   * for a template.
+   * for a template. No promise for a plan that is there.
    */
-  async plan(statement: PreparedStatement): Promise<PreparedPlan> {
+  plan(statement: PreparedStatement): PreparedPlan | Promise<PreparedPlan> {
     const known = statement.plan;
     if (known !== undefined) {
       if (this.isCurrent(statement)) return known;
       if (statement.isTemplate) throw new OutdatedTemplate();
     }
+    return this.#planAnew(statement);
+  }
+
+  async #planAnew(statement: PreparedStatement): Promise<PreparedPlan> {
     const version = this.#session.catalog.version;
     const { planEpoch } = this.#session.settings;
     const plan = await this.#makePlan(statement, version, planEpoch);

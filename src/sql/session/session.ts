@@ -470,13 +470,15 @@ export class Session {
   }
 
   /** Portals and cursors end with their transaction, or with the part of it that is undone: all but `older` that were opened. */
-  async closePortals(older?: ReadonlySet<Portal>): Promise<void> {
+  closePortals(older?: ReadonlySet<Portal>): Promise<void> | undefined {
+    let closing: Promise<unknown>[] | undefined;
     for (const [name, portal] of this.portals) {
       const isOpened = portal.isCursor || portal.run !== undefined;
       if (older !== undefined && (older.has(portal) || !isOpened)) continue;
       this.portals.delete(name);
-      await portal.run?.result.close().catch(() => {});
+      if (portal.run !== undefined) (closing ??= []).push(portal.run.result.close());
     }
+    return closing === undefined ? undefined : Promise.allSettled(closing).then(() => undefined);
   }
 
   /** After an error: an implicit transaction is rolled back, an explicit one fails. Returns what the client sees. */

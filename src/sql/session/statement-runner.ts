@@ -314,13 +314,16 @@ export class StatementRunner {
     alone = false,
   ): Promise<StatementResult> {
     const past = this.#past(statement, alone);
+    const isFirst = this.#transaction.txn === undefined;
     const txn = await this.#transaction.require(past);
-    const plan = await this.#session.planner.plan(statement);
+    const planned = this.#session.planner.plan(statement);
+    const plan = planned instanceof Promise ? await planned : planned;
     if (this.#transaction.readOnly && !plan.isReadOnly) throw readOnlyError(statement);
     const { log } = this.#transaction;
     if (!plan.isRepeatable) log.refuse('something was asked for that may change');
     if (plan.outlivesRollback) log.outlivesRollback = true;
-    await this.beginStatement(txn, { mayWrite: !plan.isReadOnly });
+    const reading = this.beginStatement(txn, { mayWrite: !plan.isReadOnly, isFirst });
+    if (reading !== undefined) await reading;
     // A lone point read needs no timestamp of its own; AS OF SYSTEM TIME has one. What waits for locks together with
     // the commit would wait without limit.
     const autocommit =
@@ -362,13 +365,27 @@ export class StatementRunner {
     );
   }
 
-  /** A statement takes its snapshot, or may write: what open portals have not read yet, they read first. */
-  async beginStatement(txn: Txn, { mayWrite }: { readonly mayWrite: boolean }): Promise<void> {
+  /**
+   * A statement takes its snapshot, or may write: what open portals have not read yet, they read first. Undefined when there
+   * are none.
+   */
+  beginStatement(
+    txn: Txn,
+    { mayWrite, isFirst }: { readonly mayWrite: boolean; readonly isFirst?: boolean },
+  ): Promise<void> | undefined {
     const disturbs = mayWrite || txn.meta.isolation === 'read-committed';
-    if (disturbs && this.#session.portals.size > 0) {
-      await this.#session.host.apart(() => this.#completePortals());
+    if (disturbs && this.#hasOpenPortals) {
+      return this.#session.host
+        .apart(() => this.#completePortals())
+        .then(() => this.#transaction.beginStatement(txn));
     }
-    this.#transaction.beginStatement(txn);
+    this.#transaction.beginStatement(txn, isFirst);
+    return undefined;
+  }
+
+  get #hasOpenPortals(): boolean {
+    for (const { run } of this.#session.portals.values()) if (run !== undefined) return true;
+    return false;
   }
 
   /** What fails in a portal is not the statement's, except that it is cancelled. */
@@ -423,9 +440,10 @@ export class StatementRunner {
   }
 
   async commit(): Promise<void> {
-    if (this.#session.portals.size > 0) await this.#session.closePortals();
+    const closing = this.#session.closePortals();
+    if (closing !== undefined) await closing;
     try {
-      await this.#commitKeys();
+      if (this.#transaction.txn?.status !== 'committed') await this.#commitKeys();
     } catch (error) {
       await this.#transaction.rollback();
       throw error;

@@ -59,7 +59,7 @@ export interface TransactionParts {
   /** Called when the open transaction has gone back to a savepoint, or altogether. */
   readonly wentBack: (to: Savepoint | undefined) => Promise<void>;
   /** Called when a transaction is over. */
-  readonly ended: () => Promise<void>;
+  readonly ended: () => Promise<void> | undefined;
   /** Throws 57014 when the statement was cancelled. */
   readonly checkCanceled: () => void;
 }
@@ -195,7 +195,8 @@ export class SessionTransaction {
     if (past !== undefined) this.readAsOf(past.at);
     const { db, catalog, settings } = this.#parts;
     const asOf = this.#asOf;
-    await catalog.begin();
+    const pinning = catalog.begin();
+    if (pinning !== undefined) await pinning;
     const txn = db.begin(
       asOf === undefined
         ? {
@@ -218,9 +219,9 @@ export class SessionTransaction {
     this.#statement = undefined;
   }
 
-  /** The next statement reads, writes and locks from here on. */
-  beginStatement(txn: Txn): void {
-    txn.beginStatement({ lockTimeoutMs: this.#parts.settings.lockTimeoutMs });
+  /** The next statement reads, writes and locks from here on. `isFirst`: the transaction was begun for it. */
+  beginStatement(txn: Txn, isFirst = false): void {
+    txn.beginStatement({ lockTimeoutMs: this.#parts.settings.lockTimeoutMs, isFirst });
     this.hasQueried = true;
     this.#statement = {
       kv: txn.savepoint(),
@@ -245,7 +246,8 @@ export class SessionTransaction {
   async #beforeCommit(): Promise<CommitOptions> {
     const { catalog, checkCanceled, settings } = this.#parts;
     const timeoutMs = settings.lockTimeoutMs || catalogWaitMs;
-    await catalog.beforeCommit({ checkCanceled, timeoutMs });
+    const checking = catalog.beforeCommit({ checkCanceled, timeoutMs });
+    if (checking !== undefined) await checking;
     return { deadline: catalog.commitDeadline };
   }
 
@@ -259,7 +261,7 @@ export class SessionTransaction {
   /** After `commitKeys`: runs the steps of schema changes and goes idle. */
   async finish(): Promise<void> {
     try {
-      await this.ddl.run();
+      if (!this.ddl.isEmpty) await this.ddl.run();
     } finally {
       await this.#end(true);
     }
@@ -299,8 +301,10 @@ export class SessionTransaction {
 
   async #end(committed: boolean): Promise<void> {
     if (this.txn !== undefined) {
-      await this.#parts.catalog.finish();
-      await this.#parts.ended();
+      const lowering = this.#parts.catalog.finish();
+      if (lowering !== undefined) await lowering;
+      const ending = this.#parts.ended();
+      if (ending !== undefined) await ending;
     }
     this.#parts.settings.end(committed);
     this.state = 'idle';

@@ -273,7 +273,8 @@ export class AdvisoryLocks {
   }
 
   /** The transaction that was open has ended. */
-  async transactionEnded(): Promise<void> {
+  /** Undefined when nothing is to be waited for. */
+  transactionEnded(): Promise<void> | undefined {
     const standIn = this.#standIn?.txn;
     this.#standIn = undefined;
     // It is not of this session any more, which must not overlook it.
@@ -281,7 +282,7 @@ export class AdvisoryLocks {
     if (status === 'prepared' || status === 'ambiguous')
       this.#id = this.#env.random.bytes(sessionIdBytes);
     this.#asking = undefined;
-    if (standIn !== undefined) await end(standIn);
+    return standIn === undefined ? undefined : end(standIn);
   }
 
   /** `txn` cannot be prepared: a lock of it is held for the session, too (PostgreSQL's rule), or by another transaction in its stead. */

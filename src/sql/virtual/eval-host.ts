@@ -42,7 +42,7 @@ export interface SessionHost extends EvalHost {
   /** The open transaction went back to a savepoint, or altogether. */
   transactionWentBack(to: Savepoint | undefined): Promise<void>;
   /** The open transaction is over, one way or another. */
-  transactionEnded(): Promise<void>;
+  transactionEnded(): Promise<void> | undefined;
   /** Some advisory lock is held for `txn` and for the session, or only by the session for it. */
   holdsForBoth(txn: Txn): boolean;
 }
