@@ -47,8 +47,8 @@ import { fewPerRange } from './spans-per-range.ts';
 
 /** More refreshes than this do not travel with the commit; they are made when it needs them. */
 const maxRefreshesInBatch = 256;
-/** Intents leave in pieces of this size. */
-const pieceWrites = 1_000;
+/** Intents leave in pieces of this size: entries of the log that go back to the system on their own (cli/memory.ts). */
+const pieceWrites = 2_000;
 const pieceBytes = 256 << 10;
 const piecesAtOnce = 4;
 /** More than this is not written together with the commit: it would be one command. */

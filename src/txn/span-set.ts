@@ -4,10 +4,12 @@
  *
  * INVARIANT: everything that was added is covered (trap X2: a superset is always safe).
  */
-import { joinedSpan, SortedMap, type Span } from '../kv/index.ts';
+import { joinedSpan, keepBytes, SortedMap, type Span } from '../kv/index.ts';
 import { compareBytes, equalBytes, emptyBytes } from '../util/index.ts';
 
 const entryOverheadBytes = 48;
+/** More keys than this get memory of their own: as they come, each holds on to what else was written just then. */
+const keptFrom = 256;
 
 export class SpanSet {
   readonly #maxBytes: number;
@@ -31,7 +33,8 @@ export class SpanSet {
       return;
     }
     const before = this.#spans.size;
-    this.#spans.set(start, end);
+    if (before < keptFrom) this.#spans.set(start, end);
+    else this.#spans.set(keepBytes(start), end === undefined ? undefined : keepBytes(end));
     if (this.#spans.size === before) return;
     this.#bytes += start.length + (end?.length ?? 0) + entryOverheadBytes;
     if (this.#bytes > this.#maxBytes) this.#condense();

@@ -78,7 +78,7 @@ export const defaultStoreSettings: StoreSettings = {
   ambiguousAfterMs: 10_000,
   transferTimeoutMs: 1000,
   drainTimeoutMs: 1000,
-  logBytesPerCheckpoint: 32 << 20,
+  logBytesPerCheckpoint: 12 << 20,
   checkpointMs: 30_000,
   logBytesPerRangeMax: 16 << 20,
   logWaitMs: 60_000,
