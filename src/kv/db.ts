@@ -170,6 +170,8 @@ export interface Txn {
    * for this statement, so its snapshot may be as of then.
    */
   beginStatement(options?: { readonly lockTimeoutMs?: number; readonly isFirst?: boolean }): void;
+  /** Another level than it was begun with: before its first statement, as long as it has read, locked and written nothing. */
+  setIsolation(isolation: IsolationLevel): void;
   /**
    * For changes of the catalog under a weaker level: from the present statement on the transaction is serializable. Later
    * `beginStatement` calls change nothing; all that was and will be read since the last effective one is of one snapshot, and

@@ -277,6 +277,10 @@ export class LocalTxn implements Txn, LocalOwner {
     this.#reads = [];
   }
 
+  setIsolation(isolation: IsolationLevel): void {
+    this.#isolation = isolation;
+  }
+
   becomeSerializable(): void {
     this.#checkOpen();
     this.#isolation = 'serializable';

@@ -20,6 +20,7 @@ import {
   type CommitOptions,
   type HlcClock,
   type InsertOptions,
+  type IsolationLevel,
   type KvError,
   type LockStrength,
   type NodeId,
@@ -419,6 +420,10 @@ export class ClusterTxn implements Txn {
     const now = clock.now();
     const isNew = this.refresher.beginStatement(now, addMicros(now, clock.maxOffsetMicros));
     if (isNew) this.#observedClocks = new Map([[nodeId, now]]);
+  }
+
+  setIsolation(isolation: IsolationLevel): void {
+    this.refresher.setIsolation(isolation);
   }
 
   becomeSerializable(): void {

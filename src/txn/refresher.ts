@@ -14,6 +14,7 @@ import {
   kvSettings,
   laterTimestamp,
   type BatchResponse,
+  type IsolationLevel,
   type SequenceSpan,
   type Snapshot,
   type Span,
@@ -43,7 +44,13 @@ export class Refresher {
     this.#rows = new SpanSet(maxBytes);
     this.#meta = meta;
     this.#movable = options.movable;
-    if (meta.isolation !== 'serializable') this.#snapshot = { at: meta.readTimestamp };
+    this.setIsolation(meta.isolation);
+  }
+
+  /** Before anything was read, locked or written. */
+  setIsolation(isolation: IsolationLevel): void {
+    if (isolation !== this.#meta.isolation) this.#meta = { ...this.#meta, isolation };
+    this.#snapshot = isolation === 'serializable' ? undefined : { at: this.#meta.readTimestamp };
   }
 
   get meta(): TxnMeta {

@@ -2,6 +2,7 @@
 import {
   type CommitOptions,
   type InsertOptions,
+  type IsolationLevel,
   type ReadOptions,
   type Savepoint,
   type ScanOptions,
@@ -94,6 +95,10 @@ export class GuardedTxn implements Txn {
 
   beginStatement(options?: Parameters<Txn['beginStatement']>[0]): void {
     this.#txn.beginStatement(options);
+  }
+
+  setIsolation(isolation: IsolationLevel): void {
+    this.#txn.setIsolation(isolation);
   }
 
   becomeSerializable(): void {

@@ -137,7 +137,7 @@ export function applyMode(session: Session, name: string, value: string): void {
     case 'transaction_isolation': {
       const level = isolationNamed(value) ?? transaction.isolation;
       if (level !== transaction.isolation) checkMayChange(session, 'ISOLATION LEVEL');
-      transaction.isolation = level;
+      transaction.setIsolation(level);
       return;
     }
     case 'transaction_read_only':

@@ -167,6 +167,12 @@ export class SessionTransaction {
     this.deferrable = modes.deferrable;
   }
 
+  /** SET TRANSACTION, before the first query: what has to begin for a savepoint, or to plan a statement, has begun perhaps. */
+  setIsolation(isolation: SqlIsolation): void {
+    this.isolation = isolation;
+    if (!this.isHistorical) this.txn?.setIsolation(kvIsolation(isolation));
+  }
+
   get isHistorical(): boolean {
     return this.#asOf !== undefined;
   }
