@@ -128,6 +128,11 @@ export interface Txn {
   /** Results stand in the order of `keys`; one round trip per range. 'skip' leaves undefined. */
   getMany(keys: readonly Buffer[], options?: ReadOptions): Promise<(Buffer | undefined)[]>;
   scan(options: ScanOptions): Promise<ScanPage>;
+  /**
+   * `Db.readCurrent` for a transaction that has done nothing and is going to do nothing else: what it waits for ends with the
+   * transaction, or with `cancelStatement`.
+   */
+  readCurrent(key: Buffer): Promise<Buffer | undefined>;
 
   put(key: Buffer, value: Buffer): void;
   delete(key: Buffer): void;

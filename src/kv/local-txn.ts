@@ -118,6 +118,11 @@ export class LocalTxn implements Txn, LocalOwner {
     return newest !== undefined && this.#db.readAt(key, this.#readTimestamp) !== undefined;
   }
 
+  async readCurrent(key: Buffer): Promise<Buffer | undefined> {
+    this.#checkOpen();
+    return this.#db.readCurrent(key);
+  }
+
   async getMany(
     keys: readonly Buffer[],
     options: ReadOptions = {},

@@ -6,7 +6,6 @@ import {
   KvFailure,
   zeroSpanStats,
   zeroTimestamp,
-  type BatchResponse,
   type ChecksumTrigger,
   type Db,
   type FeedOptions,
@@ -37,12 +36,13 @@ import { keyMin } from '../encoding/index.ts';
 import { maxBytes, minBytes, Pace, sleep, type Env } from '../util/index.ts';
 import { Assumptions } from './assumptions.ts';
 import { ClusterTxn, type TxnParts } from './cluster-txn.ts';
+import { currentHeader, resultOf, wrongAnswer } from './current.ts';
 import { newTxnCounters, type TxnCounters } from './counters.ts';
 import { ClusterFeed } from './feed/cluster-feed.ts';
 import { scanDescriptors } from './range-descriptors.ts';
 import { endPrepared, stateOfPrepared } from './prepared.ts';
 import { changeMembership, readMemberships } from './memberships.ts';
-import { type HeaderBase, type Router } from './router.ts';
+import { type Router } from './router.ts';
 
 export interface ClusterDbOptions {
   readonly env: Env;
@@ -61,14 +61,6 @@ const priorities = { low: 0, normal: 1, high: 2 } as const;
 const maxAttempts = 100;
 const scatteredAtOnce = 4;
 const maxBackoffMs = 200;
-
-const current: HeaderBase = {
-  txn: undefined,
-  waitPolicy: 'block',
-  lockTimeoutMs: 0,
-  consistency: 'current',
-  canForwardReadTimestamp: false,
-};
 
 export class ClusterDb implements Db {
   readonly clock: HlcClock;
@@ -208,7 +200,7 @@ export class ClusterDb implements Db {
     for (let from = start; from.compare(end) < 0;) {
       const to = minBytes((await this.#router.rangeOf(from)).endKey, end);
       const request: KvRequest = { kind: 'span-stats', start: from, end: to };
-      const response = await this.#router.sendToOneRange(current, [request]);
+      const response = await this.#router.sendToOneRange(currentHeader, [request]);
       // The range ends earlier by now: the router knows where.
       if (response === undefined) continue;
       const result = resultOf(response);
@@ -339,7 +331,7 @@ export class ClusterDb implements Db {
   }
 
   async #one(request: KvRequest): Promise<KvResult> {
-    return resultOf(await this.#router.sendBatch(current, [request]));
+    return resultOf(await this.#router.sendBatch(currentHeader, [request]));
   }
 
   #runBehind(work: Promise<unknown>, what: string): void {
@@ -361,15 +353,4 @@ function isRestartable({ kvError }: KvFailure): boolean {
   return (
     kvError.kind === 'txn-retry' || kvError.kind === 'txn-aborted' || kvError.kind === 'deadlock'
   );
-}
-
-function resultOf(response: BatchResponse): KvResult {
-  if (response.kind === 'error') throw new KvFailure(response.error);
-  const [result] = response.results;
-  if (result === undefined) throw wrongAnswer();
-  return result;
-}
-
-function wrongAnswer(): KvFailure {
-  return new KvFailure({ kind: 'corruption', reason: 'an answer does not fit its request' });
 }

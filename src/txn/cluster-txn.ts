@@ -235,6 +235,11 @@ export class ClusterTxn implements Txn {
     return { keys: builder.keys, values: builder.values, resume };
   }
 
+  readCurrent(key: Buffer): Promise<Buffer | undefined> {
+    this.checkOpen();
+    return this.#stored.current(key);
+  }
+
   put(key: Buffer, value: Buffer): void {
     this.#checkWritable();
     this.buffer.put(key, this.#write(value));

@@ -15,6 +15,7 @@ import {
   type ScanRequest,
 } from '../kv/index.ts';
 import { type ClusterTxn } from './cluster-txn.ts';
+import { currentHeader, resultOf, wrongAnswer } from './current.ts';
 import { type ReadMark } from './kept-set.ts';
 import { retryTimestamp } from './refresher.ts';
 import { type HeaderBase } from './router.ts';
@@ -37,6 +38,27 @@ export class StoredReads {
   /** How many were answered by replicas without the lease. */
   get followerReads(): number {
     return this.#followerReads;
+  }
+
+  /** See `Txn.readCurrent`. Nothing of it is remembered. */
+  async current(key: Buffer): Promise<Buffer | undefined> {
+    const txn = this.#txn;
+    const { router } = txn.parts;
+    // What is current is for a leaseholder to say; what has happened before now, for any replica that knows it.
+    if (router.closesAhead(key)) {
+      const [value] = await this.keys([key], {});
+      return value;
+    }
+    let isWanted = true;
+    const header = { ...currentHeader, isWanted: () => isWanted };
+    try {
+      const sent = router.sendBatch(header, [{ kind: 'get', key, lock: 'none' }]);
+      const result = resultOf(await txn.unlessStopped(sent));
+      if (result.kind !== 'get') throw wrongAnswer();
+      return result.value;
+    } finally {
+      isWanted = false;
+    }
   }
 
   /** The values of `keys`, in their order. */

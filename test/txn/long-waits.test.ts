@@ -42,23 +42,24 @@ async function pushesIn(cluster: TestCluster, ms: number): Promise<number> {
 }
 
 describe('behind a prepared transaction', () => {
-  it.each(['none', 'update'] as const)(
-    'reads with lock %s that are given up stop asking for it',
-    async (lock) => {
-      const cluster = start();
-      await hold(cluster, 'a');
-      const txns = Array.from({ length: 20 }, () => begin(cluster));
-      const ends = txns.map((txn) => outcomeOf(txn.get(key('a'), { lock })));
-      expect(await pushesIn(cluster, 30_000)).toBeGreaterThan(100);
-      for (const txn of txns) txn.cancelStatement();
-      expect(new Set(await withTime(cluster.env, Promise.all(ends)))).toEqual(
-        new Set(['canceled']),
-      );
-      for (const txn of txns) await txn.rollback();
-      await cluster.env.runFor(20_000);
-      expect(await pushesIn(cluster, 20_000)).toBe(0);
-    },
-  );
+  const read = (lock: 'none' | 'update') => (txn: Txn) => txn.get(key('a'), { lock });
+
+  it.each([
+    ['of the snapshot', read('none')],
+    ['that lock', read('update')],
+    ['of what is current', (txn: Txn) => txn.readCurrent(key('a'))],
+  ] as const)('reads %s that are given up stop asking for it', async (_what, ask) => {
+    const cluster = start();
+    await hold(cluster, 'a');
+    const txns = Array.from({ length: 20 }, () => begin(cluster));
+    const ends = txns.map((txn) => outcomeOf(ask(txn)));
+    expect(await pushesIn(cluster, 30_000)).toBeGreaterThan(100);
+    for (const txn of txns) txn.cancelStatement();
+    expect(new Set(await withTime(cluster.env, Promise.all(ends)))).toEqual(new Set(['canceled']));
+    for (const txn of txns) await txn.rollback();
+    await cluster.env.runFor(20_000);
+    expect(await pushesIn(cluster, 20_000)).toBe(0);
+  });
 
   it('a read waits no longer than its lock timeout', async () => {
     const cluster = start();

@@ -49,6 +49,10 @@ export class GuardedTxn implements Txn {
     return this.#txn.scan(options);
   }
 
+  readCurrent(key: Buffer): Promise<Buffer | undefined> {
+    return this.#txn.readCurrent(key);
+  }
+
   put(key: Buffer, value: Buffer): void {
     this.#txn.put(key, value);
   }

@@ -82,10 +82,10 @@ export class PointResult implements StatementResult {
     const [span] = reader.spans([], rt);
     // A NULL key value matches nothing.
     if (span === undefined) return undefined;
-    const { db, txn, autocommit, readOnly } = this.#context;
+    const { txn, autocommit, readOnly } = this.#context;
     // Outside a transaction the leaseholder's own now will do; a read-only one may be in the past.
     const value =
-      autocommit && !readOnly ? await db.readCurrent(span.start) : await txn.get(span.start);
+      autocommit && !readOnly ? await txn.readCurrent(span.start) : await txn.get(span.start);
     if (value === undefined) return undefined;
     const row = reader.read(span.start, value, rt);
     if (row === undefined) return undefined;
