@@ -75,7 +75,7 @@ export { asNodeId, asRangeId, asReplicaId, asStoreId, asTxnId } from './ids.ts';
 export type { NodeId, RangeId, ReplicaId, StoreId, TxnId } from './ids.ts';
 export { collectConformance } from './conformance.ts';
 export type { RangeEvent, RangeEventKind, RangeEvents } from './events.ts';
-export { keepBytes } from './kept-bytes.ts';
+export { KeptBytes } from './kept-bytes.ts';
 export { keepDescriptor } from './kept-descriptor.ts';
 export { LocalDb } from './local-db.ts';
 export type { LocalDbOptions } from './local-db.ts';

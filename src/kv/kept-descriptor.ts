@@ -5,11 +5,12 @@
 import { equalBytes } from '../util/index.ts';
 import { type RangeDescriptor, type ReplicaDescriptor } from './descriptor.ts';
 import { zeroTimestamp, type Timestamp } from './hlc.ts';
-import { keepBytes } from './kept-bytes.ts';
+import { KeptBytes } from './kept-bytes.ts';
 
 /** Bounded: beyond it the collection begins anew, and some equal lists are two objects for a while. */
 const sharedMax = 4096;
 const shared = new Map<string, readonly ReplicaDescriptor[]>();
+const bounds = new KeptBytes();
 
 /** A copy to keep, apart from the message or page that `range` was read from; `known`: what it may have bounds from. */
 export function keepDescriptor(
@@ -37,7 +38,7 @@ function keepKey(key: Buffer, known: readonly (RangeDescriptor | undefined)[]): 
     if (equalBytes(range.startKey, key)) return range.startKey;
     if (equalBytes(range.endKey, key)) return range.endKey;
   }
-  return keepBytes(key);
+  return bounds.keep(key);
 }
 
 function sharedReplicas(replicas: readonly ReplicaDescriptor[]): readonly ReplicaDescriptor[] {

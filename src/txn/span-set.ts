@@ -4,7 +4,7 @@
  *
  * INVARIANT: everything that was added is covered (trap X2: a superset is always safe).
  */
-import { joinedSpan, keepBytes, SortedMap, type Span } from '../kv/index.ts';
+import { joinedSpan, KeptBytes, SortedMap, type Span } from '../kv/index.ts';
 import { compareBytes, equalBytes, emptyBytes } from '../util/index.ts';
 
 const entryOverheadBytes = 48;
@@ -16,6 +16,7 @@ export class SpanSet {
   /** Spans by start key; spans with one start keep the larger end. */
   readonly #spans = new SortedMap<Buffer | undefined>();
   #bytes = 0;
+  #memory: KeptBytes | undefined;
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
@@ -26,18 +27,23 @@ export class SpanSet {
   }
 
   add(start: Buffer, end: Buffer | undefined): void {
-    const known = this.#spans.get(start);
-    if (known !== undefined) {
-      if (end === undefined || compareBytes(end, known) <= 0) return;
-      this.#spans.set(start, end);
-      return;
+    if (end === undefined) {
+      if (this.has(start)) return;
+    } else {
+      const known = this.#spans.get(start);
+      if (known !== undefined && compareBytes(end, known) <= 0) return;
     }
     const before = this.#spans.size;
-    if (before < keptFrom) this.#spans.set(start, end);
-    else this.#spans.set(keepBytes(start), end === undefined ? undefined : keepBytes(end));
+    this.#spans.set(this.#kept(start), end === undefined ? undefined : this.#kept(end));
     if (this.#spans.size === before) return;
     this.#bytes += start.length + (end?.length ?? 0) + entryOverheadBytes;
     if (this.#bytes > this.#maxBytes) this.#condense();
+  }
+
+  #kept(key: Buffer): Buffer {
+    if (this.#spans.size < keptFrom) return key;
+    this.#memory ??= new KeptBytes();
+    return this.#memory.keep(key);
   }
 
   has(key: Buffer): boolean {
@@ -59,6 +65,7 @@ export class SpanSet {
   clear(): void {
     this.#spans.clear();
     this.#bytes = 0;
+    this.#memory = undefined;
   }
 
   /**
