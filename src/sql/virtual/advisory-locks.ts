@@ -272,8 +272,7 @@ export class AdvisoryLocks {
     await txn.released();
   }
 
-  /** The transaction that was open has ended. */
-  /** Undefined when nothing is to be waited for. */
+  /** The transaction that was open has ended. Undefined when nothing is to be waited for. */
   transactionEnded(): Promise<void> | undefined {
     const standIn = this.#standIn?.txn;
     this.#standIn = undefined;
