@@ -4,7 +4,7 @@
  * is equal to itself alone: its value is not known yet.
  */
 import { type Datum, typeOps } from '../types/index.ts';
-import { sameValue } from './bind/same.ts';
+import { sameExpr } from './bind/same.ts';
 import { boolOid, type Expr } from './expr.ts';
 import { rejectsNulls } from './rules/predicates.ts';
 import { columnsOf } from './walk.ts';
@@ -29,13 +29,13 @@ function armsOf(expr: Expr): readonly Expr[] | undefined {
 }
 
 function impliesAtom(given: Expr, wanted: Expr): boolean {
-  if (sameValue(plain(given), plain(wanted))) return true;
+  if (sameExpr(plain(given), plain(wanted))) return true;
   if (wanted.kind === 'is-null' && wanted.negated && wanted.arg.kind === 'column') {
     return rejectsNulls(given, columnsOf(wanted.arg));
   }
   const [from, to] = [comparisonOf(given), comparisonOf(wanted)];
   if (from === undefined || to === undefined || from.type !== to.type) return false;
-  if (!sameValue(from.operand, to.operand)) return false;
+  if (!sameExpr(from.operand, to.operand)) return false;
   const between = Math.sign(typeOps(from.type).compare(from.value, to.value));
   // Where the operand may stand to `to.value`, given where it stands to `from.value`.
   const possible = from.signs.flatMap((sign) =>
