@@ -71,7 +71,7 @@ export type Volatility = 'immutable' | 'stable' | 'volatile';
 export interface ScalarFunction {
   readonly kind: 'scalar';
   readonly name: string;
-  /** pg_proc oid where PostgreSQL has the function, else a stable number of our own above 90000. */
+  /** pg_proc oid where PostgreSQL has the function, else a stable number of our own above 90000; 0: made while resolving. */
   readonly oid: number;
   /** Argument type oids; the last one repeats when `variadic`. Polymorphic: anyelement 2283, anyarray 2277, "any" 2276. */
   readonly args: readonly number[];

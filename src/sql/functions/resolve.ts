@@ -120,6 +120,7 @@ function resolveNamed(
 function reordered(fn: ScalarFunction, order: readonly number[]): ScalarFunction {
   return {
     ...fn,
+    oid: 0,
     args: order.map((i) => fn.args[i] ?? 0),
     strict: false,
     call(args, context, types) {

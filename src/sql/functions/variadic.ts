@@ -25,6 +25,7 @@ export function expandVariadicArray(
   }
   const wrapped: ScalarFunction = {
     ...fn,
+    oid: 0,
     variadic: false,
     args: argTypes,
     strict: false,
