@@ -171,6 +171,8 @@ export interface ResolvedCall {
   /** Oid to coerce each argument to (implicit cast). */
   readonly argTypes: readonly number[];
   readonly resultType: number;
+  /** A type's name called like a function: the same as the cast. */
+  readonly isCast?: true;
 }
 
 export type CastContext = 'implicit' | 'assignment' | 'explicit';

@@ -4,10 +4,11 @@
  */
 import { sqlError } from '../errors.ts';
 import { arrayTypeOf, formatType, isArrayType, oids, typeByName, typeOf } from '../types/index.ts';
-import { expandVariadicArray } from './variadic.ts';
 import { canCoerceImplicitly, findCast } from './casts.ts';
+import { derived } from './derived.ts';
 import { functionsByName } from './registry.ts';
 import { type ResolvedCall, type ScalarFunction, type SqlFunction } from './registry-types.ts';
+import { expandVariadicArray } from './variadic.ts';
 
 export interface ResolveOptions {
   readonly schema?: string | undefined;
@@ -108,7 +109,7 @@ function resolveNamed(
       order.every((i, j) => canCoerceImplicitly(argTypes[j] ?? 0, fn.args[i] ?? 0));
     if (!fits) continue;
     return {
-      fn: reordered(fn, order),
+      fn: derived(fn, order.join(), () => reordered(fn, order)),
       argTypes: order.map((i) => fn.args[i] ?? 0),
       resultType: fn.result,
     };
@@ -153,7 +154,7 @@ function castCall(name: string, from: number): ResolvedCall | undefined {
     async: cast.async,
     call: (args, context) => cast.call(args[0] ?? null, -1, context, true),
   };
-  return { fn, argTypes: [from], resultType: type.oid };
+  return { fn, argTypes: [from], resultType: type.oid, isCast: true };
 }
 
 /** `left` is undefined for prefix operators. Throws 42883, 42725, 42804. */

@@ -1,6 +1,7 @@
 /** Calls with VARIADIC array: the array's elements become arguments when the call runs. */
 import { sqlError } from '../errors.ts';
 import { asArray, formatType, isArrayType, typeOf } from '../types/index.ts';
+import { derived } from './derived.ts';
 import { type ResolvedCall, type ScalarFunction } from './registry-types.ts';
 
 type Resolve = (name: string, argTypes: readonly number[]) => ResolvedCall;
@@ -23,7 +24,17 @@ export function expandVariadicArray(
   if (fn.kind !== 'scalar' || !fn.variadic) {
     throw sqlError('undefinedFunction', `function ${name} is not variadic`);
   }
-  const wrapped: ScalarFunction = {
+  const wrapped = derived(fn, argTypes.join(), () => spreading(fn, argTypes, element));
+  return { fn: wrapped, argTypes, resultType: resolved.resultType };
+}
+
+function spreading(
+  fn: ScalarFunction,
+  argTypes: readonly number[],
+  element: number,
+): ScalarFunction {
+  const fixed = argTypes.slice(0, -1);
+  return {
     ...fn,
     oid: 0,
     variadic: false,
@@ -39,5 +50,4 @@ export function expandVariadicArray(
       return fn.call(spread, context, [...spreadTypes, result]);
     },
   };
-  return { fn: wrapped, argTypes, resultType: resolved.resultType };
 }

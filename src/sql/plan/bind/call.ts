@@ -10,7 +10,7 @@ import { type ColumnId, type Expr, recordOid, unknownOid } from '../expr.ts';
 import { type AggregateCall, type SetCall, type SortKey } from '../logical.ts';
 import { columnsOf, visitExpr } from '../walk.ts';
 import { type ExprContext, failAt, nothingAllowed, type QueryLevel, type Scope } from './binder.ts';
-import { coerceCommon, coerceToBoolean, settle } from './coerce.ts';
+import { coerceCommon, coerceExplicit, coerceToBoolean, settle } from './coerce.ts';
 import { bindExpr, locationOf } from './context.ts';
 import { fieldOf } from './field.ts';
 import { tryLocated } from './operators.ts';
@@ -156,6 +156,9 @@ function bindResolved(
       node.location,
     );
   }
+  const [only] = args;
+  if (resolved.isCast === true && only !== undefined)
+    return coerceExplicit(c.binder, only, resolved.resultType, -1, node.location);
   const coerced = coerceArguments(c, args, resolved, name, node.location);
   const callTypes = [...coerced.map((arg) => arg.type), resolved.resultType];
   if (fn.kind === 'set')
