@@ -281,7 +281,7 @@ class Printer {
       case 'not':
         return `(NOT ${this.#expr(expr.arg)})`;
       case 'case':
-        return `CASE ${expr.whens.map(({ when, result }) => `WHEN ${this.#expr(when)} THEN ${this.#expr(result)}`).join(' ')} ELSE ${this.#expr(expr.otherwise)} END`;
+        return `CASE ${expr.operand === undefined ? '' : `${this.#expr(expr.operand.expr)} `}${expr.whens.map(({ when, result }) => `WHEN ${this.#expr(when)} THEN ${this.#expr(result)}`).join(' ')} ELSE ${this.#expr(expr.otherwise)} END`;
       case 'coalesce':
         return `COALESCE(${list(expr.args)})`;
       case 'minmax':

@@ -75,6 +75,8 @@ export interface NotExpr extends Typed {
 
 export interface CaseExpr extends Typed {
   readonly kind: 'case';
+  /** CASE operand WHEN where evaluating it again could be noticed: evaluated once, and column `id` in `whens`. */
+  readonly operand: { readonly id: ColumnId; readonly expr: Expr } | undefined;
   readonly whens: readonly { readonly when: Expr; readonly result: Expr }[];
   readonly otherwise: Expr;
 }

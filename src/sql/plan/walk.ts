@@ -33,7 +33,8 @@ export function mapChildren(expr: Expr, fn: MapExpr): Expr {
     }
     case 'case': {
       const whens = expr.whens.map(({ when, result }) => ({ when: fn(when), result: fn(result) }));
-      return { ...expr, whens, otherwise: fn(expr.otherwise) };
+      const operand = expr.operand && { ...expr.operand, expr: fn(expr.operand.expr) };
+      return { ...expr, operand, whens, otherwise: fn(expr.otherwise) };
     }
     case 'nullif':
       return { ...expr, arg: fn(expr.arg), equal: fn(expr.equal) };
@@ -379,6 +380,7 @@ export function columnsOf(expr: Expr, into: Set<ColumnId> = new Set()): Set<Colu
       columnsOf(child, into);
       return child;
     });
+    if (expr.kind === 'case' && expr.operand !== undefined) into.delete(expr.operand.id);
   }
   return into;
 }

@@ -8,6 +8,7 @@ import { sqlError } from '../../errors.ts';
 import { ArrayDatum, type Datum, RecordDatum, type Row, typeOps } from '../../types/index.ts';
 import {
   type CallExpr,
+  type CaseExpr,
   type ColumnId,
   type Expr,
   recordOid,
@@ -39,6 +40,13 @@ export function layoutMap(layout: readonly ColumnId[]): Map<ColumnId, number> {
   const map = new Map<ColumnId, number>();
   for (const [i, id] of layout.entries()) if (!map.has(id)) map.set(id, i);
   return map;
+}
+
+/** The first place behind the row. */
+export function widthOf(env: Env): number {
+  let width = 0;
+  for (const position of env.layout.values()) width = Math.max(width, position + 1);
+  return width;
 }
 
 /** A function or cast that is not marked async never returns a promise. */
@@ -131,9 +139,7 @@ export function compile(expr: Expr, env: Env): Compiled {
       );
     }
     case 'nullif':
-      return lift([compile(expr.equal, env), compile(expr.arg, env)], ([equal, value = null]) =>
-        equal === true ? null : value,
-      );
+      return compileNullIf(expr, env);
     case 'is-null': {
       const { negated } = expr;
       const isNull = expr.arg.type === recordOid ? recordIsNull : plainIsNull;
@@ -324,7 +330,46 @@ function compileJunction(isAnd: boolean, args: readonly Compiled[]): Compiled {
   };
 }
 
-function compileCase(expr: Extract<Expr, { kind: 'case' }>, env: Env): Compiled {
+/** The value that is compared is the value that comes out. */
+function compileNullIf({ arg, equal }: Extract<Expr, { kind: 'nullif' }>, env: Env): Compiled {
+  if (equal.kind !== 'call') {
+    return lift([compile(equal, env), compile(arg, env)], ([isEqual, value = null]) =>
+      isEqual === true ? null : value,
+    );
+  }
+  const { fn, callTypes } = equal;
+  return lift(
+    equal.args.map((operand) => compile(operand, env)),
+    (values, rt) => {
+      const [left = null, right = null] = values;
+      if (left === null || right === null) return left;
+      return fn.call(values, rt.eval, callTypes) === true ? null : left;
+    },
+  );
+}
+
+/** The operand's value stands behind the row while the rest is evaluated. */
+function compileCase(expr: CaseExpr, env: Env): Compiled {
+  const { operand } = expr;
+  if (operand === undefined) return compileWhens(expr, env);
+  const at = widthOf(env);
+  const value = compile(operand.expr, env);
+  const whens = compileWhens(expr, { ...env, layout: new Map(env.layout).set(operand.id, at) });
+  const beside = (row: Row, datum: Datum): Row => {
+    const wide = row.slice(0, at);
+    wide[at] = datum;
+    return wide;
+  };
+  if (value.sync && whens.sync) {
+    return { sync: true, run: (row, rt) => whens.run(beside(row, value.run(row, rt)), rt) };
+  }
+  return {
+    sync: false,
+    run: async (row, rt) => whens.run(beside(row, await value.run(row, rt)), rt),
+  };
+}
+
+function compileWhens(expr: CaseExpr, env: Env): Compiled {
   const whens = expr.whens.map(({ when, result }) => ({
     when: compile(when, env),
     result: compile(result, env),

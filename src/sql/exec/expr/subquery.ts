@@ -9,7 +9,7 @@ import { type ColumnId, type Expr, type SubqueryExpr } from '../../plan/expr.ts'
 import { columnsOf } from '../../plan/walk.ts';
 import { collectRows, type Plan } from '../operator.ts';
 import { rowBytes, type Runtime } from '../runtime.ts';
-import { compile, type Compiled, type Env, layoutMap } from './compile.ts';
+import { compile, type Compiled, type Env, layoutMap, widthOf } from './compile.ts';
 
 export interface SubqueryParts {
   readonly expr: SubqueryExpr;
@@ -120,7 +120,7 @@ function quantified(parts: SubqueryParts): (row: Row, rt: Runtime) => Promise<Da
     }
   }
   // The test sees the inner row behind the outer one.
-  const width = outerWidth(env);
+  const width = widthOf(env);
   const layout = new Map(env.layout);
   for (const [id, position] of layoutMap(plan.layout)) layout.set(id, width + position);
   const compiled = compile(test, { ...env, layout });
@@ -139,12 +139,6 @@ function quantified(parts: SubqueryParts): (row: Row, rt: Runtime) => Promise<Da
     }
     return unknown ? null : isAll;
   };
-}
-
-function outerWidth(env: Env): number {
-  let width = 0;
-  for (const position of env.layout.values()) width = Math.max(width, position + 1);
-  return width;
 }
 
 interface HashedTest {

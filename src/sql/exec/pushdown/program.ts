@@ -201,7 +201,7 @@ export function readWire(wire: Wire): Expr {
       const whens: { when: Expr; result: Expr }[] = [];
       for (let i = 0; i < parts.length; i += 2)
         whens.push({ when: must(parts[i]), result: must(parts[i + 1]) });
-      return { kind, ...base, whens, otherwise: sub(1) };
+      return { kind, ...base, operand: undefined, whens, otherwise: sub(1) };
     }
     case 'nullif':
       return { kind, ...base, arg: sub(0), equal: sub(1) };

@@ -32,6 +32,7 @@ export function canPush(expr: Expr): boolean {
       return expr.args.every((arg) => canPush(arg));
     case 'case':
       return (
+        expr.operand === undefined &&
         expr.whens.every(({ when, result }) => canPush(when) && canPush(result)) &&
         canPush(expr.otherwise)
       );

@@ -8,6 +8,7 @@ import {
 import { typeOps } from '../../types/index.ts';
 import { type ColumnId, type Expr, recordOid, unknownOid } from '../expr.ts';
 import { type AggregateCall, type SetCall, type SortKey } from '../logical.ts';
+import { isVolatile } from '../rules/predicates.ts';
 import { columnsOf, visitExpr } from '../walk.ts';
 import { type ExprContext, failAt, nothingAllowed, type QueryLevel, type Scope } from './binder.ts';
 import { coerceCommon, coerceExplicit, coerceToBoolean, settle } from './coerce.ts';
@@ -237,8 +238,9 @@ function at(expr: Expr, position: number | undefined): Expr {
   return expr.kind === 'column' ? { ...expr, position } : expr;
 }
 
-function isVolatileCall(call: AggregateCall): boolean {
-  return call.args.some((arg) => arg.kind === 'call' && arg.fn.volatility === 'volatile');
+function isVolatileCall({ args, direct, orderBy, filter }: AggregateCall): boolean {
+  const exprs = [...args, ...direct, ...orderBy.map((key) => key.expr)];
+  return exprs.some(isVolatile) || (filter !== undefined && isVolatile(filter));
 }
 
 function checkNoNesting(level: QueryLevel, args: readonly Expr[], location?: number): void {

@@ -3,6 +3,7 @@ import { type A_Const, type Node, type TypeCast } from '@pgsql/types';
 import { defaultFormat, oids, typeOps } from '../../types/index.ts';
 import {
   boolOid,
+  type CaseExpr,
   constExpr,
   type ContextValue,
   type Expr,
@@ -30,6 +31,7 @@ import { bindOperator, operatorName } from './operators.ts';
 import { jsonKeyOrField, typeFromName } from './resolve.ts';
 import { bindSubLink } from './sublink.ts';
 import { nameByte } from './element.ts';
+import { isVolatile } from '../rules/predicates.ts';
 
 /** Binds one node; `bindExpr` guards the depth around it. */
 export function bindNode(c: ExprContext, node: Node): Expr {
@@ -249,7 +251,9 @@ function bindCast(c: ExprContext, node: TypeCast): Expr {
 function bindCase(c: ExprContext, node: Extract<Node, { CaseExpr: unknown }>): Expr {
   const { binder } = c;
   const { arg, args = [], defresult, location } = node.CaseExpr;
-  const operand = arg === undefined ? undefined : bindExpr(c, arg);
+  const bound = arg === undefined ? undefined : bindExpr(c, arg);
+  const once = bound === undefined || !isVolatile(bound) ? undefined : caseOperand(c, bound);
+  const operand = once === undefined ? bound : binder.reference(once.id);
   const whens: { when: Expr; result: Expr }[] = [];
   for (const item of args) {
     if (!('CaseWhen' in item)) continue;
@@ -268,9 +272,17 @@ function bindCase(c: ExprContext, node: Extract<Node, { CaseExpr: unknown }>): E
     kind: 'case',
     type: unified.type,
     typmod: unified.typmod,
+    operand: once,
     whens: whens.map((item, i) => ({ when: item.when, result: results[i] ?? item.result })),
     otherwise: last,
   };
+}
+
+/** Undefined: rows are compared field by field. */
+function caseOperand(c: ExprContext, expr: Expr): CaseExpr['operand'] {
+  if (expr.kind === 'row') return undefined;
+  const { type, typmod } = expr;
+  return { id: c.binder.newColumn({ name: 'case', type, typmod }), expr };
 }
 
 export function bindArray(
