@@ -17,7 +17,7 @@ import { fieldOf } from './field.ts';
 import { tryLocated } from './operators.ts';
 import { isPolymorphic, resolveFn } from './resolve.ts';
 import { sameExpr } from './same.ts';
-import { bindSortKey } from './sort.ts';
+import { bindSortKey, sortByOf } from './sort.ts';
 import { bindWindow } from './window.ts';
 
 export function callName(node: FuncCall): { schema: string | undefined; name: string } {
@@ -331,35 +331,45 @@ function aggregateCall(
     };
   }
   const coerced = coerceArguments(c, args, resolved, name, node.location);
-  const orderBy: SortKey[] = orderNodes.map((item) => bindSortKey(c, item));
-  if (node.agg_distinct === true) {
-    if (coerced.length === 0) {
-      throw failAt(
-        'invalidColumnReference',
-        'DISTINCT specified for an aggregate without arguments',
-        node.location,
-      );
-    }
-    for (const key of orderBy) {
-      if (!coerced.some((arg) => sameExpr(arg, key.expr))) {
-        throw failAt(
-          'invalidColumnReference',
-          'in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list',
-          node.location,
-        );
-      }
-    }
+  const distinct = node.agg_distinct === true;
+  if (distinct && coerced.length === 0) {
+    throw failAt(
+      'invalidColumnReference',
+      'DISTINCT specified for an aggregate without arguments',
+      node.location,
+    );
   }
+  const orderBy = orderNodes.map((item) => {
+    const key = bindSortKey(c, item);
+    return distinct ? argumentKey(coerced, key, locationOf(sortByOf(item).node)) : key;
+  });
   return {
     id: 0,
     fn,
     args: coerced,
     direct: [],
     callTypes: [...coerced.map((arg) => arg.type), resolved.resultType],
-    distinct: node.agg_distinct === true,
+    distinct,
     orderBy,
     filter,
   };
+}
+
+/** With DISTINCT arguments alone are sorted by, each as the function takes it. */
+function argumentKey(args: readonly Expr[], key: SortKey, location?: number): SortKey {
+  const expr = args.find((arg) => sameExpr(asWritten(arg), key.expr));
+  if (expr !== undefined) return { ...key, expr };
+  throw failAt(
+    'invalidColumnReference',
+    'in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list',
+    location,
+  );
+}
+
+/** Without the casts that nobody wrote. */
+function asWritten(expr: Expr): Expr {
+  const isCast = expr.kind === 'cast' || expr.kind === 'array-cast';
+  return isCast && !expr.explicit ? asWritten(expr.arg) : expr;
 }
 
 // Windows.
