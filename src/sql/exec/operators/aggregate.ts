@@ -46,6 +46,8 @@ export class Aggregator {
   readonly #calls: readonly CompiledAggregate[];
   readonly #ops: readonly TypeOps[];
   readonly #argOps: readonly (readonly TypeOps[])[];
+  /** What DISTINCT sorts by after ORDER BY, as PostgreSQL does. */
+  readonly #argKeys: readonly (readonly Omit<CompiledKey, 'value'>[])[];
   readonly #groups = new Map<string, Group>();
   readonly #rt: Runtime;
 
@@ -54,6 +56,9 @@ export class Aggregator {
     this.#ops = groupTypes.map((type) => typeOps(type));
     this.#argOps = calls.map((call) =>
       call.callTypes.slice(call.direct.length, -1).map((type) => typeOps(type)),
+    );
+    this.#argKeys = this.#argOps.map((all) =>
+      all.map((ops) => ({ ops, descending: false, nullsFirst: false })),
     );
     this.#rt = rt;
   }
@@ -75,7 +80,7 @@ export class Aggregator {
   }
 
   #collector(call: CompiledAggregate): Collector {
-    const ordered = call.orderBy.length > 0;
+    const ordered = call.orderBy.length > 0 || (call.distinct && isCollecting(call.fn));
     return {
       state: call.fn.create(call.callTypes, this.#rt.eval),
       kept: ordered ? [] : undefined,
@@ -117,7 +122,9 @@ export class Aggregator {
       const { state, kept } = must(group.collectors[i]);
       if (kept !== undefined) {
         const direct = await evaluateAll(call.direct, row, this.#rt);
-        const order = (a: Kept, b: Kept): number => compareKeys(call.orderBy, a.key, b.key);
+        const argKeys = call.distinct ? must(this.#argKeys[i]) : [];
+        const order = (a: Kept, b: Kept): number =>
+          compareKeys(call.orderBy, a.key, b.key) || compareKeys(argKeys, a.args, b.args);
         for (const item of await mergeSort(kept, order, this.#rt))
           state.add([...direct, ...item.args]);
       }

@@ -17,7 +17,7 @@ import { fieldOf } from './field.ts';
 import { tryLocated } from './operators.ts';
 import { isPolymorphic, resolveFn } from './resolve.ts';
 import { sameExpr } from './same.ts';
-import { bindSortKey, sortByOf } from './sort.ts';
+import { bindSortKey, requireEquality, sortByOf } from './sort.ts';
 import { bindWindow } from './window.ts';
 
 export function callName(node: FuncCall): { schema: string | undefined; name: string } {
@@ -338,6 +338,10 @@ function aggregateCall(
       'DISTINCT specified for an aggregate without arguments',
       node.location,
     );
+  }
+  if (distinct) {
+    for (const [i, arg] of coerced.entries())
+      requireEquality(arg.type, locationOf(node.args?.[i]) ?? node.location);
   }
   const orderBy = orderNodes.map((item) => {
     const key = bindSortKey(c, item);

@@ -42,6 +42,15 @@ export function sortKey(expr: Expr, item: SortBy): SortKey {
   return { expr, descending, nullsFirst };
 }
 
+export function requireEquality(type: number, location?: number): void {
+  if (isComparisonOf(type)) return;
+  throw failAt(
+    'undefinedFunction',
+    `could not identify an equality operator for type ${typeName(type)}`,
+    location,
+  );
+}
+
 /** Sorting, grouping and DISTINCT need a total order. */
 export function requireOrder(type: number, location?: number): void {
   if (isComparisonOf(type)) return;
