@@ -16,7 +16,9 @@ export function sameExpr(a: unknown, b: unknown): boolean {
     return Array.isArray(b) && a.length === b.length && a.every((item, i) => sameExpr(item, b[i]));
   }
   if (Buffer.isBuffer(a)) return Buffer.isBuffer(b) && a.equals(b);
-  if (a instanceof Map || b instanceof Map) return false;
+  if (a instanceof Map || b instanceof Map) {
+    return a instanceof Map && b instanceof Map && sameExpr([...a], [...b]);
+  }
   if (a instanceof Numeric || b instanceof Numeric) {
     return (
       a instanceof Numeric &&
