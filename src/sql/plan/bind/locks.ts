@@ -103,7 +103,7 @@ function lockedRelations(scope: Scope, clause: LockingClause): readonly ScopeRel
   });
 }
 
-function withParts(relations: readonly ScopeRelation[]): readonly ScopeRelation[] {
+export function withParts(relations: readonly ScopeRelation[]): readonly ScopeRelation[] {
   return relations.flatMap((relation) => [...withParts(relation.parts ?? []), relation]);
 }
 

@@ -27,7 +27,7 @@ import { bindFrom } from './from.ts';
 import { bindGroups, type Grouping } from './group.ts';
 import { figureName } from './label.ts';
 import { addLimit, positionNumber } from './limit.ts';
-import { bindLocks } from './locks.ts';
+import { bindLocks, withParts } from './locks.ts';
 import { fieldParts, findRelation } from './names.ts';
 import { sameExpr } from './same.ts';
 import { requireOrder, sortByOf, sortKey } from './sort.ts';
@@ -326,7 +326,7 @@ function applyGrouping(
       }
       throw failAt(
         'groupingError',
-        `column "${binder.info(expr.id).qualified}" must appear in the GROUP BY clause or be used in an aggregate function`,
+        `column "${shownName(binder, scope, expr.id)}" must appear in the GROUP BY clause or be used in an aggregate function`,
         expr.position,
       );
     }
@@ -383,18 +383,24 @@ function nameOfColumn(binder: Binder, expr: Expr): string {
   return expr.kind === 'column' ? binder.info(expr.id).name : '?column?';
 }
 
+/** With the name of its relation, and its own there. */
+function shownName(binder: Binder, scope: Scope, id: ColumnId): string {
+  for (const { name, columns } of withParts(scope.relations)) {
+    const column = columns.find((candidate) => candidate.id === id);
+    if (column !== undefined) return `${name}.${column.name}`;
+  }
+  return binder.info(id).qualified;
+}
+
 /** Columns of relations whose whole primary key is grouped by: they are one value per group. */
 function keyedColumns(scope: Scope, groups: readonly Expr[]): Set<ColumnId> {
   const grouped = new Set(groups.flatMap((expr) => (expr.kind === 'column' ? [expr.id] : [])));
   const found = new Set<ColumnId>();
-  for (const relation of scope.relations) {
+  for (const relation of withParts(scope.relations)) {
     const { table } = relation;
     if (table === undefined) continue;
-    const names = table.primaryIndex.columns.map(
-      ({ columnId }) => table.columns.find((column) => column.id === columnId)?.name,
-    );
-    const covered = names.every((name) =>
-      relation.columns.some((column) => column.name === name && grouped.has(column.id)),
+    const covered = table.primaryIndex.columns.every(({ columnId }) =>
+      relation.columns.some(({ columnNumber, id }) => columnNumber === columnId && grouped.has(id)),
     );
     if (covered) for (const column of relation.columns) found.add(column.id);
   }
