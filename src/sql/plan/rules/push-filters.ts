@@ -76,7 +76,7 @@ function push(rel: Rel, conditions: readonly Expr[], context: RuleContext): Rel 
     }
     case 'set-op': {
       const [down, up] = split(conditions, (c) => !isVolatile(c));
-      const side = (input: Rel, ids: readonly ColumnId[]): Rel => {
+      const side = (input: Rel, ids: readonly ColumnId[], wanted: readonly Expr[]): Rel => {
         const names = new Map<ColumnId, Expr>();
         for (const [i, id] of rel.columns.entries()) {
           const source = ids[i] ?? id;
@@ -85,12 +85,13 @@ function push(rel: Rel, conditions: readonly Expr[], context: RuleContext): Rel 
         }
         return push(
           input,
-          down.map((c) => substitute(c, names)),
+          wanted.map((c) => substitute(c, names)),
           context,
         );
       };
-      const left = side(rel.left, rel.leftColumns);
-      const right = side(rel.right, rel.rightColumns);
+      const left = side(rel.left, rel.leftColumns, down);
+      // 1.00 takes away a 1.0 without passing the same conditions.
+      const right = side(rel.right, rel.rightColumns, rel.op === 'except' ? [] : down);
       const same = left === rel.left && right === rel.right;
       return wrap(same ? rel : { ...rel, left, right }, up);
     }
