@@ -2,7 +2,12 @@
 import { must, prefixEnd as endOfPrefix } from '../../../util/index.ts';
 import { type IndexCodec } from '../../row/types.ts';
 import { ArrayDatum, type Datum, type Row } from '../../types/index.ts';
-import { type SpanBound, type SpanPart, type SpanSpec } from '../../plan/physical/types.ts';
+import {
+  maxSpans,
+  type SpanBound,
+  type SpanPart,
+  type SpanSpec,
+} from '../../plan/physical/types.ts';
 import { type TableDescriptor } from '../../catalog/descriptors.ts';
 import { type Eval } from '../expr/compile-types.ts';
 import { type Compiled, compile, type Env } from '../expr/compile.ts';
@@ -21,8 +26,8 @@ function prefixEnd(key: Buffer): Buffer {
   return must(endOfPrefix(key));
 }
 
-/** Longest product of value lists. */
-const maxSpans = 100_000;
+/** About what a span takes in memory while it is made. */
+const spanBytes = 384;
 
 interface Part {
   readonly kind: SpanPart['kind'];
@@ -120,11 +125,12 @@ export function compileSpans(
     const prefixes = productOf(parts, row, rt);
     const spans: KeySpan[] = [];
     for (const values of prefixes) {
-      if (wholeKey) {
+      const isWhole = values.length === parts.length;
+      if (wholeKey && isWhole) {
         spans.push({ start: codec.encodeKeyPrefix(values), end: undefined });
         continue;
       }
-      if (!isRange) {
+      if (!isRange || !isWhole) {
         const start = codec.encodeKeyPrefix(values);
         spans.push({ start, end: prefixEnd(start) });
         continue;
@@ -136,15 +142,27 @@ export function compileSpans(
   };
 }
 
+/** Ends before the list that would make too many: the plan has kept the conditions from there on. */
 function productOf(parts: readonly Part[], row: Row, rt: Runtime): Datum[][] {
   let rows: Datum[][] = [[]];
   for (const part of parts) {
     const values = valuesOf(part, row, rt);
-    if (rows.length * values.length > maxSpans) throw new RangeError('too many index spans');
+    const count = rows.length * values.length;
+    if (count > maxSpans) {
+      if (rows.length > 1 && values.length > 1) break;
+      checkMemory(count, rt);
+    }
     if (values.length === 1) for (const prefix of rows) prefix.push(values[0] ?? null);
     else rows = rows.flatMap((prefix) => values.map((value) => [...prefix, value]));
   }
   return rows;
+}
+
+/** A long list has to fit into the statement's memory with its keys. */
+function checkMemory(count: number, rt: Runtime): void {
+  const bytes = count * spanBytes;
+  rt.hold(bytes);
+  rt.release(bytes);
 }
 
 /** The values that can match: none when it is NULL or out of the column's range. */

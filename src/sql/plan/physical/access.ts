@@ -5,6 +5,7 @@
 import { must } from '../../../util/index.ts';
 import { type IndexDescriptor, type TableDescriptor } from '../../catalog/descriptors.ts';
 import { tableCodec } from '../../row/index.ts';
+import { ArrayDatum } from '../../types/index.ts';
 import { type ColumnId, type Expr } from '../expr.ts';
 import { type ScanRel, type SortKey } from '../logical.ts';
 import { columnsOf } from '../walk.ts';
@@ -17,7 +18,7 @@ import {
   type TableStatistics,
   unit,
 } from './cost.ts';
-import { type ScanNode, type SpanBound, type SpanPart } from './types.ts';
+import { maxSpans, type ScanNode, type SpanBound, type SpanPart } from './types.ts';
 
 const intFamily = new Set([20, 21, 23]);
 const textFamily = new Set([25, 1043]);
@@ -101,6 +102,11 @@ function pathOf(request: AccessRequest, index: IndexDescriptor, reverse: boolean
   ];
   const prefix: SpanPart[] = [];
   const used = new Set<Expr>();
+  /** Those of `used` that no row of the spans needs to be asked for again. */
+  const exact = new Set<Expr>();
+  // How many spans the lists make: infinite when a parameter decides. The prefix may turn out too long then.
+  let count = 1;
+  let isCertain = true;
   let lower: SpanBound | undefined;
   let upper: SpanBound | undefined;
   let fraction = 1;
@@ -116,8 +122,15 @@ function pathOf(request: AccessRequest, index: IndexDescriptor, reverse: boolean
       matches.find((match) => match.part?.kind === 'equal') ??
       matches.find((match) => match.part !== undefined);
     if (equal?.part !== undefined) {
+      const length = lengthOf(equal.part);
+      const product = count * length;
+      const isLong = count > 1 && length > 1 && product > maxSpans;
+      if (isLong && Number.isFinite(product)) break;
+      if (isLong) isCertain = false;
+      count = product;
       prefix.push(equal.part);
       used.add(equal.condition);
+      if (isCertain) exact.add(equal.condition);
       fraction *=
         selectivity.equal *
         (equal.part.kind === 'list'
@@ -129,15 +142,19 @@ function pathOf(request: AccessRequest, index: IndexDescriptor, reverse: boolean
     }
     const low = matches.find((match) => match.lower !== undefined);
     const high = matches.find((match) => match.upper !== undefined);
-    if (low !== undefined) used.add(low.condition);
-    if (high !== undefined) used.add(high.condition);
+    for (const match of [low, high]) {
+      if (match === undefined) continue;
+      used.add(match.condition);
+      if (isCertain) exact.add(match.condition);
+    }
     lower = low?.lower;
     upper = high?.upper;
     if (low !== undefined) fraction *= selectivity.range;
     if (high !== undefined) fraction *= selectivity.range;
     break;
   }
-  const filter = conditions.filter((condition) => !used.has(condition));
+  const rest = conditions.filter((condition) => !used.has(condition));
+  const filter = conditions.filter((condition) => !exact.has(condition));
   const whole = prefix.length >= index.columns.length;
   const singles = prefix.every((part) => part.kind === 'equal');
   const isUnique = primary || index.unique;
@@ -150,7 +167,7 @@ function pathOf(request: AccessRequest, index: IndexDescriptor, reverse: boolean
   const scanned = isUnique && whole ? lists : Math.max(1, total * fraction);
   const covered = new Set(tableCodec(table).index(index.id).coveredPositions);
   const lookup = !primary && !rel.columns.every((column) => covered.has(column.position));
-  const rows = isPoint ? 1 : Math.max(1, scanned * passRate(filter));
+  const rows = isPoint ? 1 : Math.max(1, scanned * passRate(rest));
   // A scan of a narrow index reads less than one of whole rows.
   const width = primary || lookup ? unit.scan : unit.scan * 0.7;
   const cost =
@@ -174,6 +191,15 @@ function pathOf(request: AccessRequest, index: IndexDescriptor, reverse: boolean
     estimate: { rows, cost },
     order: orderOf(table, keyIds, idAt, prefix, reverse),
   };
+}
+
+/** Values in it; infinite when that is not known yet. */
+function lengthOf(part: SpanPart): number {
+  if (part.kind === 'list') return part.values.length;
+  if (part.kind !== 'array') return 1;
+  const { array } = part;
+  const isKnown = array.kind === 'const' && array.value instanceof ArrayDatum;
+  return isKnown ? array.value.elements.length : Number.POSITIVE_INFINITY;
 }
 
 /** The key columns behind those fixed to one value give the order. */

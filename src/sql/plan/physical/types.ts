@@ -31,6 +31,9 @@ export interface SpanSpec {
   readonly upper: SpanBound | undefined;
 }
 
+/** Most spans that several lists together may make; one list alone may be longer. */
+export const maxSpans = 100_000;
+
 /** `type`: of the values; the key column may be another integer type. */
 export type SpanPart =
   | { readonly kind: 'equal'; readonly value: Expr; readonly type: number }
