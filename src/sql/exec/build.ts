@@ -6,6 +6,7 @@ import { type Binder } from '../plan/bind/binder.ts';
 import { type ColumnId, type Expr, type SubqueryExpr } from '../plan/expr.ts';
 import {
   type AggregateCall,
+  type Assignment,
   type Rel,
   type Returning,
   type SetCall,
@@ -15,6 +16,7 @@ import { planPhysical } from '../plan/physical/plan.ts';
 import { type Phys, type ScanNode } from '../plan/physical/types.ts';
 import { updateStrength } from '../plan/row-locks.ts';
 import { freeColumns, visitAllRels } from '../plan/walk.ts';
+import { type CompiledAssignment } from './dml/assign.ts';
 import { type TableRules } from './dml/table-rules.ts';
 import {
   deletePlan,
@@ -448,11 +450,8 @@ class Builder {
       isTop,
       returning: this.#returning(rel.returning, node.kind === 'insert' ? [] : input.layout, outer),
     };
-    const assignments = (
-      set: readonly { readonly position: number; readonly expr: Expr }[],
-      env: Env,
-    ): { position: number; value: Compiled }[] =>
-      set.map(({ position, expr }) => ({ position, value: compile(expr, env) }));
+    const assignments = (set: readonly Assignment[], env: Env): CompiledAssignment[] =>
+      set.map(({ positions, expr }) => ({ positions, value: compile(expr, env) }));
     if (node.kind === 'delete') return deletePlan(input, node.rel, parts);
     if (node.kind === 'update') {
       return updatePlan(input, node.rel, {

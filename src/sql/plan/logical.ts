@@ -262,7 +262,8 @@ export interface ConflictUpdate {
 }
 
 export interface Assignment {
-  readonly position: number;
+  /** Several: they take the fields of one record, and NULL of none. */
+  readonly positions: readonly number[];
   readonly expr: Expr;
 }
 

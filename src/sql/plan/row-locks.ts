@@ -11,7 +11,9 @@ export function updateStrength(
   { columns, indexes, primaryIndex }: TableDescriptor,
   assignments: readonly Assignment[],
 ): HeldStrength {
-  const set = new Set(assignments.map(({ position }) => columns[position]?.id));
+  const set = new Set(
+    assignments.flatMap(({ positions }) => positions.map((position) => columns[position]?.id)),
+  );
   // What they are made of may be among what is set.
   for (const { id, generatedSql } of columns) if (generatedSql !== undefined) set.add(id);
   const changesKey = [primaryIndex, ...indexes].some(

@@ -7,6 +7,7 @@ import { type IndexCodec } from '../../row/types.ts';
 import { type Datum, type Row } from '../../types/index.ts';
 import { type Compiled } from '../expr/compile.ts';
 import { type Runtime } from '../runtime.ts';
+import { assign, type CompiledAssignment } from './assign.ts';
 import { rowKeyReader } from './entries.ts';
 import { type Mutation, type Mutations, mutationsOf } from './mutations.ts';
 import { completeRow, type TableRules } from './table-rules.ts';
@@ -19,7 +20,7 @@ export interface ConflictParts {
   readonly lock: HeldStrength;
   readonly update:
     | {
-        readonly set: readonly { readonly position: number; readonly value: Compiled }[];
+        readonly set: readonly CompiledAssignment[];
         readonly where: Compiled | undefined;
       }
     | undefined;
@@ -126,7 +127,8 @@ export async function resolveConflicts(
     const both = before.concat(row);
     if (update.where !== undefined && (await update.where.run(both, rt)) !== true) continue;
     const after = [...before];
-    for (const { position, value } of update.set) after[position] = await value.run(both, rt);
+    for (const { positions, value } of update.set)
+      assign(after, positions, await value.run(both, rt));
     await completeRow(rules, after, rt);
     mutations.claim(rules.table, before);
     mutations.add({ rules, before, after });

@@ -12,6 +12,7 @@ import { type Compiled } from '../expr/compile.ts';
 import { collectRows, LateOperator, type Operator, type Plan } from '../operator.ts';
 import { evaluateAll } from '../operators/basic.ts';
 import { rowBytes, type Runtime } from '../runtime.ts';
+import { assign, type CompiledAssignment } from './assign.ts';
 import { type ConflictParts, OwnKeys, resolveConflicts } from './conflict.ts';
 import { enforceReferences } from './foreign-keys.ts';
 import { mutationsOf } from './mutations.ts';
@@ -108,9 +109,7 @@ export function insertPlan(
 export function updatePlan(
   input: Plan,
   rel: UpdateRel,
-  parts: DmlParts & {
-    readonly set: readonly { readonly position: number; readonly value: Compiled }[];
-  },
+  parts: DmlParts & { readonly set: readonly CompiledAssignment[] },
 ): Plan {
   const { rules, returning, set } = parts;
   const from = rel.row.map((id) => input.layout.indexOf(id));
@@ -124,8 +123,9 @@ export function updatePlan(
         const before = from.map((position) => (position < 0 ? null : (source[position] ?? null)));
         if (!mutations.claim(rules.table, before)) continue;
         const after = [...before];
-        for (const { position, value } of set) {
-          after[position] = value.sync ? value.run(source, rt) : await value.run(source, rt);
+        for (const { positions, value } of set) {
+          const datum = value.sync ? value.run(source, rt) : await value.run(source, rt);
+          assign(after, positions, datum);
         }
         await completeRow(rules, after, rt);
         mutations.add({ rules, before, after });

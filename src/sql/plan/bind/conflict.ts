@@ -135,7 +135,10 @@ export function upsertClause(
       const column = must(table.columns[position]);
       return !keys.has(column.id) && column.generatedSql === undefined;
     })
-    .map((position) => ({ position, expr: binder.reference(must(excluded[position])) }));
+    .map((position) => ({
+      positions: [position],
+      expr: binder.reference(must(excluded[position])),
+    }));
   const update: ConflictUpdate = { existing, excluded, set, where: undefined };
   return { arbiters: [table.primaryIndex.id], update };
 }
