@@ -22,22 +22,10 @@ export interface OpenedWith {
 
 export function bindWith(binder: Binder, clause: WithClause, parent: Scope): OpenedWith {
   const ctes = new Map(parent.ctes);
-  const seen = new Set<string>();
   const definitions: CteDefinition[] = [];
-  for (const node of clause.ctes ?? []) {
-    if (!('CommonTableExpr' in node)) continue;
-    const cte = node.CommonTableExpr;
+  for (const { cte, isSelf } of inOrder(clause)) {
     const name = cte.ctename ?? '';
-    if (seen.has(name)) {
-      throw failAt(
-        'duplicateAlias',
-        `WITH query name "${name}" specified more than once`,
-        cte.location,
-      );
-    }
-    seen.add(name);
     const scope: Scope = { ...parent, ctes };
-    const isSelf = clause.recursive === true && mentions(cte.ctequery, name);
     const bound = isSelf ? bindRecursive(binder, cte, scope) : bindPlain(binder, cte, scope);
     const columns = rename(bound.columns, cte);
     const id = binder.newCte();
@@ -104,16 +92,77 @@ function rename(
   return columns.map((column, i) => ({ name: names[i] ?? column.name, id: column.id }));
 }
 
-/** True when the tree has a FROM item of this name (a shadowing one too: then it is only bound as recursive). */
-function mentions(tree: unknown, name: string): boolean {
-  const stack: unknown[] = [tree];
-  while (stack.length > 0) {
-    const node = stack.pop();
-    if (typeof node !== 'object' || node === null) continue;
-    if ('relname' in node && node.relname === name && !('schemaname' in node)) return true;
-    for (const child of Object.values(node)) stack.push(child);
+interface Ordered {
+  readonly cte: CommonTableExpr;
+  /** It refers to itself. */
+  readonly isSelf: boolean;
+}
+
+/** Under RECURSIVE queries may refer to later ones: each comes after those that it reads. */
+function inOrder(clause: WithClause): Ordered[] {
+  const names = new Set<string>();
+  const all = (clause.ctes ?? []).flatMap((node) => {
+    if (!('CommonTableExpr' in node)) return [];
+    const cte = node.CommonTableExpr;
+    const name = cte.ctename ?? '';
+    if (names.has(name)) {
+      throw failAt(
+        'duplicateAlias',
+        `WITH query name "${name}" specified more than once`,
+        cte.location,
+      );
+    }
+    names.add(name);
+    const reads = clause.recursive === true ? namesIn(cte.ctequery) : new Set<string>();
+    return [{ cte, name, reads, isSelf: reads.has(name) }];
+  });
+  const ordered: Ordered[] = [];
+  const open = new Set(names);
+  while (ordered.length < all.length) {
+    const rest = all.filter(({ name }) => open.has(name));
+    const next = rest.find(({ name, reads }) =>
+      [...open].every((other) => other === name || !reads.has(other)),
+    );
+    if (next === undefined) {
+      throw failAt(
+        'featureNotSupported',
+        'mutual recursion between WITH items is not implemented',
+        rest[0]?.cte.location,
+      );
+    }
+    open.delete(next.name);
+    ordered.push(next);
   }
-  return false;
+  return ordered;
+}
+
+function nameOf(item: Node): string {
+  return 'CommonTableExpr' in item ? (item.CommonTableExpr.ctename ?? '') : '';
+}
+
+/** The relations that a query refers to, without those of its own WITH clauses. */
+function namesIn(tree: unknown): Set<string> {
+  const found = new Set<string>();
+  const stack: { readonly node: unknown; readonly hidden: ReadonlySet<string> }[] = [
+    { node: tree, hidden: new Set() },
+  ];
+  for (let at = stack.pop(); at !== undefined; at = stack.pop()) {
+    const { node } = at;
+    let { hidden } = at;
+    if (typeof node !== 'object' || node === null) continue;
+    if ('relname' in node && typeof node.relname === 'string' && !('schemaname' in node)) {
+      if (!hidden.has(node.relname)) found.add(node.relname);
+    }
+    const { withClause, ...others } = node as { readonly withClause?: WithClause };
+    const items = withClause?.ctes ?? [];
+    if (withClause?.recursive === true) hidden = new Set([...hidden, ...items.map(nameOf)]);
+    for (const item of items) {
+      stack.push({ node: item, hidden });
+      hidden = new Set(hidden).add(nameOf(item));
+    }
+    for (const child of Object.values(others)) stack.push({ node: child, hidden });
+  }
+  return found;
 }
 
 function bindRecursive(binder: Binder, cte: CommonTableExpr, scope: Scope): BoundQuery {
