@@ -171,7 +171,29 @@ function commonTable(
         ? 'NOT MATERIALIZED '
         : '';
   const body = table.ctequery === undefined ? '' : query(table.ctequery, relation, ctes);
-  return `${quoteIdentifier(table.ctename ?? '')}${names} AS ${hint}(${body})`;
+  return `${quoteIdentifier(table.ctename ?? '')}${names} AS ${hint}(${body})${traversal(table, scope(relation, ctes))}`;
+}
+
+function traversal(
+  { search_clause: search, cycle_clause: cycle }: CommonTableExpr,
+  d: Deparse,
+): string {
+  const parts: string[] = [];
+  if (search !== undefined) {
+    const order = search.search_breadth_first === true ? 'BREADTH' : 'DEPTH';
+    const columns = quoteList(strings(search.search_col_list));
+    const name = quoteIdentifier(search.search_seq_column ?? '');
+    parts.push(` SEARCH ${order} FIRST BY ${columns} SET ${name}`);
+  }
+  if (cycle !== undefined) {
+    const columns = quoteList(strings(cycle.cycle_col_list));
+    const mark = quoteIdentifier(cycle.cycle_mark_column ?? '');
+    const path = quoteIdentifier(cycle.cycle_path_column ?? '');
+    const value = deparseExpression(cycle.cycle_mark_value, d);
+    const otherwise = deparseExpression(cycle.cycle_mark_default, d);
+    parts.push(` CYCLE ${columns} SET ${mark} TO ${value} DEFAULT ${otherwise} USING ${path}`);
+  }
+  return parts.join('');
 }
 
 function aliasText(alias: Alias | undefined): string {

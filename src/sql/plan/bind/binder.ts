@@ -146,7 +146,12 @@ export interface ScopeRelation {
 export interface CteEntry {
   readonly name: string;
   readonly id: number;
-  readonly columns: readonly { readonly name: string; readonly id: ColumnId }[];
+  /** Hidden ones are reached by a qualified name alone. */
+  readonly columns: readonly {
+    readonly name: string;
+    readonly id: ColumnId;
+    readonly hidden?: boolean;
+  }[];
   /** Set while the recursive term is being bound: counts references to the working table. */
   readonly work: { references: number } | undefined;
   /** A data-modifying statement without RETURNING cannot be read. */

@@ -265,6 +265,7 @@ function bindCteUse(binder: Binder, cte: CteEntry, name: RangeVar): BoundFrom {
       name: column.name,
       tableOid: 0,
       columnNumber: 0,
+      hidden: column.hidden === true,
     };
   });
   return {

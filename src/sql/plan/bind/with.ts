@@ -14,6 +14,7 @@ import { unifyTypes } from './coerce.ts';
 import { bindQuery } from './context.ts';
 import { refuseLocks, setOpRefusal } from './locks.ts';
 import { adapt } from './set-columns.ts';
+import { bindTraversal } from './traversal.ts';
 
 export interface OpenedWith {
   readonly scope: Scope;
@@ -26,6 +27,8 @@ export function bindWith(binder: Binder, clause: WithClause, parent: Scope): Ope
   for (const { cte, isSelf } of inOrder(clause)) {
     const name = cte.ctename ?? '';
     const scope: Scope = { ...parent, ctes };
+    if (follows(cte) && !isSelf)
+      throw failAt('syntaxError', 'WITH query is not recursive', cte.location);
     const bound = isSelf ? bindRecursive(binder, cte, scope) : bindPlain(binder, cte, scope);
     const columns = rename(bound.columns, cte);
     const id = binder.newCte();
@@ -165,6 +168,19 @@ function namesIn(tree: unknown): Set<string> {
   return found;
 }
 
+function follows(cte: CommonTableExpr): boolean {
+  return cte.search_clause !== undefined || cte.cycle_clause !== undefined;
+}
+
+/** The terms of a query with SEARCH or CYCLE are single SELECTs. */
+function checkTerm(stmt: SelectStmt, side: 'left' | 'right'): void {
+  if (stmt.op === undefined || stmt.op === 'SETOP_NONE') return;
+  throw failAt(
+    side === 'left' ? 'featureNotSupported' : 'syntaxError',
+    `with a SEARCH or CYCLE clause, the ${side} side of the UNION must be a SELECT`,
+  );
+}
+
 function bindRecursive(binder: Binder, cte: CommonTableExpr, scope: Scope): BoundQuery {
   const name = cte.ctename ?? '';
   const stmt: SelectStmt | undefined =
@@ -200,13 +216,30 @@ function bindRecursive(binder: Binder, cte: CommonTableExpr, scope: Scope): Boun
     throw failAt('featureNotSupported', 'FOR UPDATE/SHARE in a recursive query is not implemented');
   }
   for (const branch of [stmt.larg, stmt.rarg]) refuseLocks(branch, setOpRefusal);
-  const initial = bindQuery(binder, stmt.larg, scope);
+  if (follows(cte)) {
+    checkTerm(stmt.larg, 'left');
+    checkTerm(stmt.rarg, 'right');
+  }
+  const first = bindQuery(binder, stmt.larg, scope);
+  const own = rename(first.columns, cte);
+  const traversal = follows(cte)
+    ? bindTraversal(
+        binder,
+        cte,
+        scope,
+        own.map((column) => column.name),
+      )
+    : undefined;
+  const initial = traversal?.initial(first) ?? first;
   const workId = binder.newCte();
-  const named = rename(initial.columns, cte);
+  const named = rename(initial.columns, cte).map((column, i) => ({
+    ...column,
+    hidden: i >= own.length,
+  }));
   const work = { references: 0 };
   const entry: CteEntry = { name, id: workId, columns: named, work, readable: true };
   const inner: Scope = { ...scope, ctes: new Map(scope.ctes).set(name, entry) };
-  const stepQuery = bindQuery(binder, stmt.rarg, inner);
+  const further = bindQuery(binder, traversal?.reading(stmt.rarg) ?? stmt.rarg, inner);
   if (work.references > 1) {
     throw failAt(
       'invalidColumnReference',
@@ -214,7 +247,7 @@ function bindRecursive(binder: Binder, cte: CommonTableExpr, scope: Scope): Boun
       cte.location,
     );
   }
-  if (stepQuery.columns.length !== initial.columns.length) {
+  if (further.columns.length !== initial.columns.length) {
     throw failAt(
       'syntaxError',
       'each UNION query must have the same number of columns',
@@ -222,7 +255,7 @@ function bindRecursive(binder: Binder, cte: CommonTableExpr, scope: Scope): Boun
     );
   }
   const types = initial.columns.map((column) => binder.info(column.id).type);
-  for (const [i, column] of stepQuery.columns.entries()) {
+  for (const [i, column] of further.columns.entries()) {
     const own = types[i] ?? 0;
     const other = binder.info(column.id).type;
     if (own !== other && unifiesUpward(own, other)) {
@@ -234,7 +267,8 @@ function bindRecursive(binder: Binder, cte: CommonTableExpr, scope: Scope): Boun
       );
     }
   }
-  const step = adapt(binder, stepQuery, types, 'UNION');
+  const adapted = adapt(binder, further, types, 'UNION');
+  const step = traversal?.step(adapted) ?? adapted;
   const columns = initial.columns.map((column) => {
     const { type, typmod } = binder.info(column.id);
     return {
