@@ -61,6 +61,7 @@ export const sqlStates = {
   insufficientPrivilege: '42501',
   cannotCoerce: '42846',
   groupingError: '42803',
+  invalidRecursion: '42P19',
   windowingError: '42P20',
   invalidForeignKey: '42830',
   invalidName: '42602',

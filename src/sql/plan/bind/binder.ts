@@ -137,6 +137,8 @@ export interface ScopeRelation {
   readonly scalarFunction: boolean;
   /** Has no rows of tables that could be locked under its name. */
   readonly unlockable?: 'WITH query' | 'function';
+  /** The rows that a recursive query made last: they are not all. */
+  readonly isWork?: boolean;
   /** A view or subquery that locks the rows it is made of. */
   readonly locksWithin?: boolean;
   /** What a join with a name of its own is made of. */
@@ -152,8 +154,8 @@ export interface CteEntry {
     readonly id: ColumnId;
     readonly hidden?: boolean;
   }[];
-  /** Set while the recursive term is being bound: counts references to the working table. */
-  readonly work: { references: number } | undefined;
+  /** The working table, while the recursive term is being bound. */
+  readonly isWork: boolean;
   /** A data-modifying statement without RETURNING cannot be read. */
   readonly readable: boolean;
 }

@@ -251,7 +251,6 @@ function bindCteUse(binder: Binder, cte: CteEntry, name: RangeVar): BoundFrom {
       name.location,
     );
   }
-  if (cte.work !== undefined) cte.work.references++;
   const shown = name.alias?.aliasname ?? cte.name;
   const columns = cte.columns.map((column) => {
     const { type, typmod } = binder.info(column.id);
@@ -276,7 +275,10 @@ function bindCteUse(binder: Binder, cte: CteEntry, name: RangeVar): BoundFrom {
       columns: columns.map((column) => column.id),
       positions: columns.map((_column, i) => i),
     },
-    names: namedItem(columns, name.alias, cte.name, { unlockable: 'WITH query' }),
+    names: namedItem(columns, name.alias, cte.name, {
+      unlockable: 'WITH query',
+      isWork: cte.isWork,
+    }),
   };
 }
 

@@ -92,6 +92,15 @@ export function bindSelect(
     rel = addSets(level, rel);
     level.setCalls.length = 0;
   }
+  if (
+    level.aggregates.length > 0 &&
+    withParts(scope.relations).some(({ isWork }) => isWork === true)
+  ) {
+    throw failAt(
+      'invalidRecursion',
+      "aggregate functions are not allowed in a recursive query's recursive term",
+    );
+  }
   let keys = order;
   let on = distinctOn;
   if (

@@ -12,7 +12,7 @@ import {
 } from './binder.ts';
 import { unifyTypes } from './coerce.ts';
 import { bindQuery } from './context.ts';
-import { refuseLocks, setOpRefusal } from './locks.ts';
+import { recursiveQuery, visitWith } from './recursion.ts';
 import { adapt } from './set-columns.ts';
 import { bindTraversal } from './traversal.ts';
 
@@ -49,7 +49,7 @@ export function bindWith(binder: Binder, clause: WithClause, parent: Scope): Ope
       name,
       id,
       columns,
-      work: undefined,
+      isWork: false,
       readable: columns.length > 0 || isQuery(cte.ctequery),
     });
   }
@@ -139,10 +139,6 @@ function inOrder(clause: WithClause): Ordered[] {
   return ordered;
 }
 
-function nameOf(item: Node): string {
-  return 'CommonTableExpr' in item ? (item.CommonTableExpr.ctename ?? '') : '';
-}
-
 /** The relations that a query refers to, without those of its own WITH clauses. */
 function namesIn(tree: unknown): Set<string> {
   const found = new Set<string>();
@@ -157,11 +153,10 @@ function namesIn(tree: unknown): Set<string> {
       if (!hidden.has(node.relname)) found.add(node.relname);
     }
     const { withClause, ...others } = node as { readonly withClause?: WithClause };
-    const items = withClause?.ctes ?? [];
-    if (withClause?.recursive === true) hidden = new Set([...hidden, ...items.map(nameOf)]);
-    for (const item of items) {
-      stack.push({ node: item, hidden });
-      hidden = new Set(hidden).add(nameOf(item));
+    if (withClause !== undefined) {
+      hidden = visitWith(withClause, hidden, (item, names) => {
+        stack.push({ node: item, hidden: names });
+      });
     }
     for (const child of Object.values(others)) stack.push({ node: child, hidden });
   }
@@ -183,44 +178,15 @@ function checkTerm(stmt: SelectStmt, side: 'left' | 'right'): void {
 
 function bindRecursive(binder: Binder, cte: CommonTableExpr, scope: Scope): BoundQuery {
   const name = cte.ctename ?? '';
-  const stmt: SelectStmt | undefined =
-    cte.ctequery !== undefined && 'SelectStmt' in cte.ctequery
-      ? cte.ctequery.SelectStmt
-      : undefined;
-  if (
-    stmt === undefined ||
-    stmt.op !== 'SETOP_UNION' ||
-    stmt.larg === undefined ||
-    stmt.rarg === undefined
-  ) {
-    throw failAt(
-      'invalidColumnReference',
-      `recursive query "${name}" does not have the form non-recursive-term UNION [ALL] recursive-term`,
-      cte.location,
-    );
-  }
-  if (stmt.sortClause !== undefined)
-    throw failAt(
-      'featureNotSupported',
-      'ORDER BY in a recursive query is not implemented',
-      cte.location,
-    );
-  if (stmt.limitCount !== undefined || stmt.limitOffset !== undefined) {
-    throw failAt(
-      'featureNotSupported',
-      'LIMIT in a recursive query is not implemented',
-      cte.location,
-    );
-  }
-  if (stmt.lockingClause !== undefined) {
-    throw failAt('featureNotSupported', 'FOR UPDATE/SHARE in a recursive query is not implemented');
-  }
-  for (const branch of [stmt.larg, stmt.rarg]) refuseLocks(branch, setOpRefusal);
+  const { stmt, initial: base, step: more } = recursiveQuery(cte);
   if (follows(cte)) {
-    checkTerm(stmt.larg, 'left');
-    checkTerm(stmt.rarg, 'right');
+    checkTerm(base, 'left');
+    checkTerm(more, 'right');
   }
-  const first = bindQuery(binder, stmt.larg, scope);
+  const opened =
+    stmt.withClause === undefined ? undefined : bindWith(binder, stmt.withClause, scope);
+  const within = opened?.scope ?? scope;
+  const first = bindQuery(binder, base, within);
   const own = rename(first.columns, cte);
   const traversal = follows(cte)
     ? bindTraversal(
@@ -236,17 +202,9 @@ function bindRecursive(binder: Binder, cte: CommonTableExpr, scope: Scope): Boun
     ...column,
     hidden: i >= own.length,
   }));
-  const work = { references: 0 };
-  const entry: CteEntry = { name, id: workId, columns: named, work, readable: true };
-  const inner: Scope = { ...scope, ctes: new Map(scope.ctes).set(name, entry) };
-  const further = bindQuery(binder, traversal?.reading(stmt.rarg) ?? stmt.rarg, inner);
-  if (work.references > 1) {
-    throw failAt(
-      'invalidColumnReference',
-      `recursive reference to query "${name}" must not appear more than once`,
-      cte.location,
-    );
-  }
+  const entry: CteEntry = { name, id: workId, columns: named, isWork: true, readable: true };
+  const inner: Scope = { ...within, ctes: new Map(within.ctes).set(name, entry) };
+  const further = bindQuery(binder, traversal?.reading(more) ?? more, inner);
   if (further.columns.length !== initial.columns.length) {
     throw failAt(
       'syntaxError',
@@ -278,19 +236,17 @@ function bindRecursive(binder: Binder, cte: CommonTableExpr, scope: Scope): Boun
       columnNumber: 0,
     };
   });
-  return {
-    rel: {
-      kind: 'recursive',
-      workId,
-      initial: initial.rel,
-      initialColumns: initial.columns.map((column) => column.id),
-      step: step.rel,
-      stepColumns: step.columns.map((column) => column.id),
-      all: stmt.all === true,
-      columns: columns.map((column) => column.id),
-    },
-    columns,
+  const rel: Rel = {
+    kind: 'recursive',
+    workId,
+    initial: initial.rel,
+    initialColumns: initial.columns.map((column) => column.id),
+    step: step.rel,
+    stepColumns: step.columns.map((column) => column.id),
+    all: stmt.all === true,
+    columns: columns.map((column) => column.id),
   };
+  return { rel: opened === undefined ? rel : closeWith(opened, rel), columns };
 }
 
 /** The union of both types would not be the type of the first term. */
