@@ -163,8 +163,6 @@ function isNullWith(expr: Expr, ids: ReadonlySet<ColumnId>): boolean {
     case 'not':
     case 'in-list':
       return isNullWith(expr.arg, ids);
-    case 'array-compare':
-      return !expr.all && expr.fn.strict && isNullWith(expr.left, ids);
     case 'row-compare': {
       const [first] = expr.equals;
       return first !== undefined && isNullWith(first, ids);
@@ -185,6 +183,9 @@ export function rejectsNulls(condition: Expr, ids: ReadonlySet<ColumnId>): boole
       return condition.negated && isNullWith(condition.arg, ids);
     case 'bool-test':
       return !condition.negated && condition.test !== 'unknown' && isNullWith(condition.arg, ids);
+    case 'array-compare':
+      // Over an empty array ANY is false, not NULL: its negation lets the row pass.
+      return !condition.all && condition.fn.strict && isNullWith(condition.left, ids);
     default:
       return isNullWith(condition, ids);
   }
