@@ -143,6 +143,8 @@ export interface ScopeRelation {
   readonly locksWithin?: boolean;
   /** What a join with a name of its own is made of. */
   readonly parts?: readonly ScopeRelation[];
+  /** An outer join makes rows without it. */
+  readonly padded?: boolean;
 }
 
 export interface CteEntry {

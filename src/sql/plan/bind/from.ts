@@ -444,10 +444,17 @@ function bindJoin(binder: Binder, node: JoinExpr, scope: Scope, outerLeft: Names
     using === undefined
       ? joinOn(binder, node, type, left, right, both, scope)
       : joinUsing(binder, type, left, right, both, using, scope);
-  if (node.alias === undefined) return joined;
+  const relations = [
+    ...paddedBy(type === 'right' || type === 'full', left.names.relations),
+    ...paddedBy(type === 'left' || type === 'full', right.names.relations),
+  ];
+  if (node.alias === undefined) return { ...joined, names: { ...joined.names, relations } };
   const columns = joined.names.columns.map((column) => ({ ...column, hidden: false }));
-  const { relations } = joined.names;
   return { rel: joined.rel, names: namedItem(columns, node.alias, '', { parts: relations }) };
+}
+
+function paddedBy(pads: boolean, relations: readonly ScopeRelation[]): readonly ScopeRelation[] {
+  return pads ? relations.map((relation) => ({ ...relation, padded: true })) : relations;
 }
 
 function checkLateral(type: JoinType, left: Rel, right: Rel): void {

@@ -136,6 +136,7 @@ export function wholeRow(binder: Binder, relation: ScopeRelation): Expr {
     typmod: -1,
     names: columns.map((column) => column.name),
     args: columns.map((column) => binder.reference(column.id)),
-    nullable: true,
+    // The row of a named join is put together from its columns above the padding.
+    nullable: relation.padded === true && relation.parts === undefined,
   };
 }
