@@ -1,6 +1,7 @@
 /** Which expressions may run beside the data: immutable, synchronous, and without outside help. */
 import { type ColumnId, type Expr } from '../../plan/expr.ts';
 import { columnsOf } from '../../plan/walk.ts';
+import { isArrayType, oids, typeOf } from '../../types/index.ts';
 
 /** True when `expr` can travel in a row program; columns that are not the scan's own become parameters. */
 export function canPush(expr: Expr): boolean {
@@ -19,6 +20,7 @@ export function canPush(expr: Expr): boolean {
     case 'cast':
       return (
         (expr.cast === undefined || (expr.cast.volatility === 'immutable' && !expr.cast.async)) &&
+        !isShownBySettings(expr.arg.type, expr.type) &&
         canPush(expr.arg)
       );
     case 'not':
@@ -53,6 +55,19 @@ export function canPush(expr: Expr): boolean {
     default:
       return false;
   }
+}
+
+/** How these read as text is up to the session (extra_float_digits, bytea_output), which the other side does not know. */
+function isShownBySettings(from: number, to: number): boolean {
+  const [source, target] = [scalarOf(from), scalarOf(to)];
+  return (
+    (source === oids.float4 || source === oids.float8 || source === oids.bytea) &&
+    typeOf(target).category === 'S'
+  );
+}
+
+function scalarOf(type: number): number {
+  return isArrayType(type) ? typeOf(type).elementOid : type;
 }
 
 /** Functions made while resolving (casts in function form, reordered arguments) are not in the registry. */
