@@ -2,6 +2,7 @@
 import { type WaitPolicy } from '../../kv/index.ts';
 import { unreachable } from '../../util/index.ts';
 import { sqlError } from '../errors.ts';
+import { rangeEndsOf } from '../functions/index.ts';
 import { type Binder } from '../plan/bind/binder.ts';
 import { type ColumnId, type Expr, type SubqueryExpr } from '../plan/expr.ts';
 import {
@@ -342,12 +343,9 @@ class Builder {
     const { frame } = rel;
     const offset = (bound: typeof frame.start): Expr | undefined =>
       'offset' in bound ? bound.offset : undefined;
-    const isRange = frame.mode === 'range';
-    const start = isRange ? frame.startValue : offset(frame.start);
-    const end = isRange ? frame.endValue : offset(frame.end);
-    const rangeOffsets = isRange
-      ? [offset(frame.start), offset(frame.end)].filter((expr) => expr !== undefined)
-      : [];
+    const [start, end] = [offset(frame.start), offset(frame.end)];
+    const { startValue, endValue } = frame;
+    const [key] = rel.orderBy;
     return windowPlan(input, {
       partitionBy: this.#all(rel.partitionBy, env),
       partitionTypes: rel.partitionBy.map((expr) => expr.type),
@@ -355,7 +353,9 @@ class Builder {
       frame,
       startOffset: start && compile(start, env),
       endOffset: end && compile(end, env),
-      rangeOffsets: this.#all(rangeOffsets, env),
+      startValue: startValue && compile(startValue, env),
+      endValue: endValue && compile(endValue, env),
+      rangeEnds: key && rangeEndsOf(key.expr.type),
       calls: rel.calls.map((call) => ({
         fn: call.fn,
         callTypes: call.callTypes,

@@ -1,5 +1,6 @@
 export { allCasts, canCoerceImplicitly, findCast, lateInputTypes, lookupReg } from './casts.ts';
 export { allFunctions, allOperators, functionsByName, isOperatorName } from './registry.ts';
+export { type RangeEnds, rangeEndsOf } from './range-frames.ts';
 export { referenceTypes, type ReferenceTypes } from './reference-types.ts';
 export type {
   AggregateFunction,

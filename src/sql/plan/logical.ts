@@ -102,7 +102,7 @@ export interface WindowFrame {
   readonly start: FrameBound;
   readonly end: FrameBound;
   readonly exclude: 'none' | 'current-row' | 'group' | 'ties';
-  /** RANGE with an offset: value of the sort column -/+ offset, as expressions over (sort column). */
+  /** RANGE with an offset: value of the sort column -/+ offset, over the sort column and in the type of `rangeEndsOf` it. */
   readonly startValue?: Expr | undefined;
   readonly endValue?: Expr | undefined;
 }

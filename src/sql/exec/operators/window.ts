@@ -1,6 +1,7 @@
 /** Window functions: partitions, frames in ROWS, RANGE and GROUPS mode, exclusion. */
 import { must } from '../../../util/index.ts';
 import { sqlError } from '../../errors.ts';
+import { type RangeEnds } from '../../functions/index.ts';
 import {
   type AggregateFunction,
   type WindowFrameView,
@@ -28,11 +29,12 @@ export interface WindowParts {
   readonly partitionTypes: readonly number[];
   readonly orderBy: readonly CompiledKey[];
   readonly frame: WindowFrame;
-  /** ROWS, GROUPS: the counts. RANGE: the outermost sort values inside, per row. */
   readonly startOffset: Compiled | undefined;
   readonly endOffset: Compiled | undefined;
-  /** RANGE: the offset itself, for the check that it is not negative. */
-  readonly rangeOffsets: readonly Compiled[];
+  /** RANGE with an offset: the outermost sort values inside, per row, and how sort values compare to them. */
+  readonly startValue: Compiled | undefined;
+  readonly endValue: Compiled | undefined;
+  readonly rangeEnds: RangeEnds | undefined;
   readonly calls: readonly CompiledWindowCall[];
   readonly ids: readonly ColumnId[];
 }
@@ -76,6 +78,8 @@ class Partition {
   readonly #peerEnd: number[] = [];
   readonly #group: number[] = [];
   readonly #groupStarts: number[] = [];
+  /** The sort values in the type of RANGE's edges, once they are needed. */
+  #wide: readonly Datum[] | undefined;
 
   constructor(parts: WindowParts, items: readonly Item[], rt: Runtime) {
     this.#parts = parts;
@@ -114,22 +118,13 @@ class Partition {
 
   /** [start, end) of every row's frame, before exclusion. */
   async #frames(): Promise<{ readonly start: number; readonly end: number }[]> {
-    const { frame } = this.#parts;
+    const { frame, startValue, endValue } = this.#parts;
     const frames: { start: number; end: number }[] = [];
-    const plain = frame.mode !== 'range';
-    const startCount = plain ? await this.#count(this.#parts.startOffset, 'starting') : 0;
-    const endCount = plain ? await this.#count(this.#parts.endOffset, 'ending') : 0;
-    if (!plain) await this.#checkRangeOffsets();
+    const startCount = await this.#count(this.#parts.startOffset, 'starting');
+    const endCount = await this.#count(this.#parts.endOffset, 'ending');
     for (const [i, item] of this.#items.entries()) {
-      const start = await this.#edge(
-        frame.start.kind,
-        i,
-        item,
-        startCount,
-        this.#parts.startOffset,
-        true,
-      );
-      const end = await this.#edge(frame.end.kind, i, item, endCount, this.#parts.endOffset, false);
+      const start = await this.#edge(frame.start.kind, i, item, startCount, startValue, true);
+      const end = await this.#edge(frame.end.kind, i, item, endCount, endValue, false);
       frames.push({
         start: Math.max(0, Math.min(start, this.#items.length)),
         end: Math.max(0, Math.min(end, this.#items.length)),
@@ -143,6 +138,8 @@ class Partition {
     const value = await offset.run([], this.#rt);
     if (value === null)
       throw sqlError('nullValueNotAllowed', `frame ${which} offset must not be null`);
+    // A range is checked row by row.
+    if (this.#parts.frame.mode === 'range') return 0;
     const count = Number(value);
     if (count < 0)
       throw sqlError(
@@ -150,20 +147,6 @@ class Partition {
         `frame ${which} offset must not be negative`,
       );
     return count;
-  }
-
-  async #checkRangeOffsets(): Promise<void> {
-    for (const offset of this.#parts.rangeOffsets) {
-      const value = await offset.run([], this.#rt);
-      if (value === null)
-        throw sqlError('nullValueNotAllowed', 'frame starting offset must not be null');
-      if ((typeof value === 'number' || typeof value === 'bigint') && value < 0) {
-        throw sqlError(
-          'invalidPrecedingOrFollowingSize',
-          'invalid preceding or following size in window function',
-        );
-      }
-    }
   }
 
   async #edge(
@@ -201,15 +184,20 @@ class Partition {
 
   /** The first row at or behind the boundary value (start), or the first behind it (end). */
   async #rangeEdge(item: Item, value: Compiled | undefined, isStart: boolean): Promise<number> {
-    const key = must(this.#parts.orderBy[0]);
-    const own = item.key[0] ?? null;
-    const edge =
-      own === null ? null : value === undefined ? own : await value.run(item.row, this.#rt);
-    const at = this.#items.findIndex((other) => {
-      const order = compareKey(key, other.key[0] ?? null, edge);
+    const { type } = must(this.#parts.rangeEnds);
+    const key = { ...must(this.#parts.orderBy[0]), ops: typeOps(type) };
+    const edge = await must(value).run(item.row, this.#rt);
+    this.#wide ??= this.#widened();
+    const at = this.#wide.findIndex((own) => {
+      const order = compareKey(key, own, edge);
       return isStart ? order >= 0 : order > 0;
     });
     return at < 0 ? this.#items.length : at;
+  }
+
+  #widened(): Datum[] {
+    const { widen } = must(this.#parts.rangeEnds);
+    return this.#items.map(({ key: [own = null] }) => (own === null ? null : widen(own)));
   }
 
   async #results(

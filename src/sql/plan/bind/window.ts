@@ -1,11 +1,12 @@
 /** OVER (...): partition, order and frame, with named windows. */
 import { type Node, type WindowDef } from '@pgsql/types';
-import { type Expr, int8Oid } from '../expr.ts';
+import { rangeEndsOf } from '../../functions/index.ts';
+import { type ScalarFunction } from '../../functions/registry-types.ts';
+import { type Expr, falseExpr, int8Oid, trueExpr } from '../expr.ts';
 import { type FrameBound, type SortKey, type WindowFrame } from '../logical.ts';
-import { type ExprContext, failAt, nothingAllowed, type QueryLevel } from './binder.ts';
-import { settle, tryCoerce } from './coerce.ts';
+import { type ExprContext, failAt, nothingAllowed, type QueryLevel, typeName } from './binder.ts';
+import { coerceImplicit, settle, tryCoerce } from './coerce.ts';
 import { bindExpr } from './context.ts';
-import { operatorName } from './operators.ts';
 import { bindSortKey } from './sort.ts';
 import { frameOptions as frame } from '../../parse/frame-options.ts';
 
@@ -92,7 +93,7 @@ function bindFrame(c: ExprContext, def: WindowDef, orderBy: readonly SortKey[]):
   }
   const offset = (node: Node | undefined): Expr => {
     const bound = bindExpr({ ...c, allow: nothingAllowed }, node);
-    if (mode === 'range') return bound;
+    if (mode === 'range') return rangeOffset(c, orderBy, bound, def.location);
     const count = tryCoerce(c.binder, bound, int8Oid, { context: 'assignment' });
     if (count === undefined) {
       throw failAt(
@@ -125,31 +126,55 @@ function bindFrame(c: ExprContext, def: WindowDef, orderBy: readonly SortKey[]):
         ? 'ties'
         : 'none';
   const plain: WindowFrame = { mode, start, end, exclude };
-  if (mode !== 'range' || (!('offset' in start) && !('offset' in end))) return plain;
+  const [key] = orderBy;
+  const ends = key && rangeEndsOf(key.expr.type);
+  if (mode !== 'range' || key === undefined || ends === undefined) return plain;
+  return {
+    ...plain,
+    startValue: endOf(key, ends.end, start, false),
+    endValue: endOf(key, ends.end, end, true),
+  };
+}
+
+/** An offset of the one type that goes with the sort key. */
+function rangeOffset(
+  c: ExprContext,
+  orderBy: readonly SortKey[],
+  offset: Expr,
+  location?: number,
+): Expr {
   const [key] = orderBy;
   if (key === undefined || orderBy.length !== 1) {
     throw failAt(
       'windowingError',
       'RANGE with offset PRECEDING/FOLLOWING requires exactly one ORDER BY column',
-      def.location,
+      location,
     );
   }
-  return {
-    ...plain,
-    startValue: edgeValue(c, key, start, def.location),
-    endValue: edgeValue(c, key, end, def.location),
-  };
+  const unsupported = `RANGE with offset PRECEDING/FOLLOWING is not supported for column type ${typeName(key.expr.type)}`;
+  const ends = rangeEndsOf(key.expr.type);
+  if (ends === undefined) throw failAt('featureNotSupported', unsupported, location);
+  const coerced = coerceImplicit(c.binder, offset, ends.offset, location);
+  if (coerced !== undefined) return coerced;
+  throw failAt(
+    'featureNotSupported',
+    `${unsupported} and offset type ${typeName(offset.type)}`,
+    location,
+    { hint: 'Cast the offset value to an appropriate type.' },
+  );
 }
 
 /** Sort value -/+ offset of the current row: the outermost value inside the frame. */
-function edgeValue(
-  c: ExprContext,
-  key: SortKey,
+function endOf(
+  { expr: own, descending }: SortKey,
+  end: ScalarFunction,
   bound: FrameBound,
-  location?: number,
+  isEnd: boolean,
 ): Expr | undefined {
   if (!('offset' in bound)) return undefined;
-  const minus = (bound.kind === 'preceding') !== key.descending;
-  const value = operatorName(c, minus ? '-' : '+', key.expr, bound.offset, location);
-  return tryCoerce(c.binder, value, key.expr.type, { context: 'explicit', location }) ?? value;
+  const isMinus = (bound.kind === 'preceding') !== descending;
+  const isUpper = isEnd !== descending;
+  const args = [own, bound.offset, ...[isMinus, isUpper].map((is) => (is ? trueExpr : falseExpr))];
+  const callTypes = [...args.map((arg) => arg.type), end.result];
+  return { kind: 'call', type: end.result, typmod: -1, fn: end, args, callTypes };
 }
