@@ -176,7 +176,6 @@ export class NumericSumState implements PartialState {
 export class FloatSumState implements PartialState {
   #sum = 0;
   #count = 0;
-  #infinite = false;
   readonly #average: boolean;
   readonly #single: boolean;
 
@@ -186,16 +185,13 @@ export class FloatSumState implements PartialState {
   }
 
   add(args: readonly Datum[]): void {
-    const value = asNumber(args[0]);
-    if (!Number.isFinite(value)) this.#infinite = true;
-    this.#sum = this.#single ? Math.fround(this.#sum + value) : this.#sum + value;
+    this.#plus(asNumber(args[0]));
     this.#count++;
   }
 
   result(): Datum {
     if (this.#count === 0) return null;
-    const sum = checkFloat8(this.#sum, this.#infinite, true);
-    return this.#average ? sum / this.#count : sum;
+    return this.#average ? this.#sum / this.#count : this.#sum;
   }
 
   extract(): Row {
@@ -203,10 +199,18 @@ export class FloatSumState implements PartialState {
   }
 
   merge(partial: Row): void {
-    const value = asNumber(partial[0]);
-    if (!Number.isFinite(value)) this.#infinite = true;
-    this.#sum = this.#single ? Math.fround(this.#sum + value) : this.#sum + value;
+    this.#plus(asNumber(partial[0]));
     this.#count += Number(asBigint(partial[1]));
+  }
+
+  /** Refuses an overflow at once: a sum that is infinite when it travels was made of infinite values. */
+  #plus(value: number): void {
+    const exact = this.#sum + value;
+    const sum = this.#single ? Math.fround(exact) : exact;
+    if (!Number.isFinite(sum)) {
+      checkFloat8(sum, Math.abs(this.#sum) === Infinity || Math.abs(value) === Infinity, true);
+    }
+    this.#sum = sum;
   }
 }
 
