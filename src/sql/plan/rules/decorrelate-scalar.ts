@@ -6,7 +6,7 @@
 import { type ColumnId, columnExpr, conjuncts, type Expr, type SubqueryExpr } from '../expr.ts';
 import { type AggregateRel, outputOf, type Rel } from '../logical.ts';
 import { freeColumns, mapAll, mapChildren } from '../walk.ts';
-import { hasSubquery, isVolatileRel, usesAny, usesOnly } from './predicates.ts';
+import { hasSubquery, isPlainComparison, isVolatileRel, usesAny, usesOnly } from './predicates.ts';
 import { type Rule, type RuleContext } from './rule.ts';
 
 export const decorrelateScalar: Rule = {
@@ -123,7 +123,8 @@ function correlatedKeys(
   const local = new Set(outputOf(filter.input));
   const pairs: Key[] = [];
   for (const condition of correlated) {
-    if (condition.kind !== 'call' || condition.fn.name !== '=' || condition.args.length !== 2)
+    // An outer row must meet one group at most.
+    if (condition.kind !== 'call' || condition.fn.name !== '=' || !isPlainComparison(condition))
       return undefined;
     const innerIndex = condition.args.findIndex(
       (arg) => usesOnly(arg, local) && usesAny(arg, local),

@@ -1,6 +1,7 @@
 /** Questions about expressions that rules ask. */
 import { type Volatility } from '../../functions/registry-types.ts';
-import { type ColumnId, type Expr } from '../expr.ts';
+import { typeOf } from '../../types/index.ts';
+import { type ColumnId, type Expr, recordOid } from '../expr.ts';
 import { type Rel } from '../logical.ts';
 import { columnsOf, mapChildren, visitAllRels, mapOwnExprs, visitExpr } from '../walk.ts';
 
@@ -149,6 +150,20 @@ export function usesOnly(expr: Expr, ids: ReadonlySet<ColumnId>): boolean {
 export function usesAny(expr: Expr, ids: ReadonlySet<ColumnId>): boolean {
   for (const id of columnsOf(expr)) if (ids.has(id)) return true;
   return false;
+}
+
+const comparisons: ReadonlySet<string> = new Set(['=', '<>', '<', '<=', '>', '>=']);
+
+/** A comparison of values as they are, not converted by a setting: it cannot throw, and `=` finds at most one distinct value. */
+export function isPlainComparison(expr: Expr): boolean {
+  if (expr.kind !== 'call' || !comparisons.has(expr.fn.name)) return false;
+  const [a, b] = expr.args;
+  if (a === undefined || b === undefined) return false;
+  return a.type === b.type ? a.type !== recordOid : isNumber(a.type) && isNumber(b.type);
+}
+
+function isNumber(type: number): boolean {
+  return typeOf(type).category === 'N';
 }
 
 /** True when `expr` is NULL for certain as soon as all of `ids` are NULL. */
