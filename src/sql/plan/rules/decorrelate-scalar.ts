@@ -1,12 +1,19 @@
 /**
  * A correlated scalar subquery that aggregates over rows equal to outer columns becomes a left join
  * with one aggregation per key (Kim's type JA, with the outer join that keeps empty groups; only for
- * aggregates that give NULL over no rows).
+ * aggregates that give NULL over no rows, and where groups that nobody asks for cannot raise an error).
  */
 import { type ColumnId, columnExpr, conjuncts, type Expr, type SubqueryExpr } from '../expr.ts';
 import { type AggregateRel, outputOf, type Rel } from '../logical.ts';
-import { freeColumns, mapAll, mapChildren } from '../walk.ts';
-import { hasSubquery, isPlainComparison, isVolatileRel, usesAny, usesOnly } from './predicates.ts';
+import { freeColumns, mapAll, mapChildren, mapOwnExprs, visitAllRels } from '../walk.ts';
+import {
+  cannotFail,
+  hasSubquery,
+  isPlainComparison,
+  isVolatileRel,
+  usesAny,
+  usesOnly,
+} from './predicates.ts';
 import { type Rule, type RuleContext } from './rule.ts';
 
 export const decorrelateScalar: Rule = {
@@ -16,7 +23,7 @@ export const decorrelateScalar: Rule = {
       if (node.kind !== 'filter') return node;
       let input = node.input;
       const conditions = node.conditions.flatMap(conjuncts).map((condition) => {
-        if (condition.kind !== 'call') return condition;
+        if (!isPlainComparison(condition)) return condition;
         return mapChildren(condition, (arg) => {
           if (arg.kind !== 'subquery') return arg;
           const joined = join(input, arg, context);
@@ -42,7 +49,7 @@ function join(
   sub: SubqueryExpr,
   { binder }: RuleContext,
 ): { readonly rel: Rel; readonly value: Expr } | undefined {
-  if (sub.mode !== 'scalar' || isVolatileRel(sub.rel)) return undefined;
+  if (sub.mode !== 'scalar' || isVolatileRel(sub.rel) || !relCannotFail(sub.rel)) return undefined;
   const project = sub.rel.kind === 'project' ? sub.rel : undefined;
   const aggregate = project === undefined ? sub.rel : project.input;
   if (aggregate.kind !== 'aggregate' || aggregate.groups.length > 0 || aggregate.sets !== undefined)
@@ -89,6 +96,49 @@ function join(
     value: columnExpr(id, sub.type, sub.typmod),
   };
 }
+
+/** Whether no row in any group makes it throw. */
+function relCannotFail(rel: Rel): boolean {
+  let safe = true;
+  visitAllRels(rel, (node) => {
+    safe &&= safeKinds.has(node.kind);
+    if (node.kind === 'aggregate') {
+      safe &&= node.aggregates.every((call) => safeAggregates.has(call.fn.name));
+    }
+    mapOwnExprs(node, (expr) => {
+      safe &&= cannotFail(expr);
+      return expr;
+    });
+  });
+  return safe;
+}
+
+const safeKinds: ReadonlySet<Rel['kind']> = new Set([
+  'scan',
+  'virtual',
+  'values',
+  'project',
+  'filter',
+  'join',
+  'aggregate',
+  'sort',
+  'distinct',
+  'set-op',
+  'with',
+  'cte',
+]);
+
+/** Sums that overflow are taken for what does not happen. */
+const safeAggregates: ReadonlySet<string> = new Set([
+  'sum',
+  'avg',
+  'min',
+  'max',
+  'count',
+  'bool_and',
+  'bool_or',
+  'every',
+]);
 
 /** NULL in, NULL out: what a padded row must give. */
 function isNullPreserving(expr: Expr): boolean {

@@ -1,7 +1,8 @@
 /** Questions about expressions that rules ask. */
 import { type Volatility } from '../../functions/registry-types.ts';
-import { typeOf } from '../../types/index.ts';
-import { type ColumnId, type Expr, recordOid } from '../expr.ts';
+import { canCoerceImplicitly } from '../../functions/index.ts';
+import { oids, typeOf } from '../../types/index.ts';
+import { type CallExpr, type CastExpr, type ColumnId, type Expr, recordOid } from '../expr.ts';
 import { type Rel } from '../logical.ts';
 import { columnsOf, mapChildren, visitAllRels, mapOwnExprs, visitExpr } from '../walk.ts';
 
@@ -164,6 +165,63 @@ export function isPlainComparison(expr: Expr): boolean {
 
 function isNumber(type: number): boolean {
   return typeOf(type).category === 'N';
+}
+
+/** True when no row makes it throw. What has no columns throws for all rows or for none. */
+export function cannotFail(expr: Expr): boolean {
+  if (columnsOf(expr).size === 0 && !hasSubquery(expr)) return true;
+  switch (expr.kind) {
+    case 'column':
+      return true;
+    case 'call':
+      return (isPlainComparison(expr) || isNumericSum(expr)) && childrenCannotFail(expr);
+    case 'cast':
+      return isWidening(expr) && cannotFail(expr.arg);
+    case 'distinct-from':
+      return expr.equal !== undefined && cannotFail(expr.equal);
+    case 'nullif':
+      return cannotFail(expr.equal);
+    case 'not':
+    case 'and':
+    case 'or':
+    case 'is-null':
+    case 'bool-test':
+    case 'case':
+    case 'coalesce':
+    case 'minmax':
+    case 'in-list':
+      return childrenCannotFail(expr);
+    default:
+      return false;
+  }
+}
+
+function childrenCannotFail(expr: Expr): boolean {
+  let safe = true;
+  mapChildren(expr, (child) => {
+    safe &&= cannotFail(child);
+    return child;
+  });
+  return safe;
+}
+
+/** numeric has room for every sum and product. */
+function isNumericSum({ type, fn }: CallExpr): boolean {
+  return type === oids.numeric && (fn.name === '+' || fn.name === '-' || fn.name === '*');
+}
+
+/** Casts without loss that are made without being asked for: of integers and float4 to larger numbers, between strings. */
+function isWidening({ type, typmod, cast, arg }: CastExpr): boolean {
+  if (typmod >= 0 || cast?.async === true || !canCoerceImplicitly(arg.type, type)) return false;
+  switch (arg.type) {
+    case oids.int2:
+    case oids.int4:
+    case oids.int8:
+    case oids.float4:
+      return isNumber(type);
+    default:
+      return typeOf(arg.type).category === 'S' && typeOf(type).category === 'S';
+  }
 }
 
 /** True when `expr` is NULL for certain as soon as all of `ids` are NULL. */
