@@ -1,7 +1,7 @@
 /** Questions about expressions that rules ask. */
 import { type Volatility } from '../../functions/registry-types.ts';
 import { canCoerceImplicitly } from '../../functions/index.ts';
-import { oids, typeOf } from '../../types/index.ts';
+import { ArrayDatum, oids, typeOf } from '../../types/index.ts';
 import { type CallExpr, type CastExpr, type ColumnId, type Expr, recordOid } from '../expr.ts';
 import { type Rel } from '../logical.ts';
 import { columnsOf, mapChildren, visitAllRels, mapOwnExprs, visitExpr } from '../walk.ts';
@@ -167,6 +167,10 @@ function isNumber(type: number): boolean {
   return typeOf(type).category === 'N';
 }
 
+function isString(type: number): boolean {
+  return typeOf(type).category === 'S';
+}
+
 /** True when no row makes it throw. What has no columns throws for all rows or for none. */
 export function cannotFail(expr: Expr): boolean {
   if (columnsOf(expr).size === 0 && !hasSubquery(expr)) return true;
@@ -220,7 +224,7 @@ function isWidening({ type, typmod, cast, arg }: CastExpr): boolean {
     case oids.float4:
       return isNumber(type);
     default:
-      return typeOf(arg.type).category === 'S' && typeOf(type).category === 'S';
+      return isString(arg.type) && isString(type);
   }
 }
 
@@ -272,4 +276,49 @@ export function sizeOf(expr: Expr): number {
     return child;
   });
   return size;
+}
+
+/** Conditions in the order in which PostgreSQL asks them, which may keep a later one from an error: the cheap ones first. */
+export function cheapestFirst(conditions: readonly Expr[]): readonly Expr[] {
+  if (conditions.length < 2) return conditions;
+  const costs = new Map(conditions.map((condition) => [condition, evaluationCost(condition)]));
+  return conditions.toSorted((a, b) => (costs.get(a) ?? 0) - (costs.get(b) ?? 0));
+}
+
+/** In calls of simple functions, as PostgreSQL's cost_qual_eval counts. */
+function evaluationCost(expr: Expr): number {
+  let cost = ownCost(expr);
+  mapChildren(expr, (child) => {
+    cost += evaluationCost(child);
+    return child;
+  });
+  return cost;
+}
+
+function ownCost(expr: Expr): number {
+  switch (expr.kind) {
+    case 'call':
+    case 'distinct-from':
+    case 'minmax':
+      return 1;
+    case 'cast':
+      if (expr.cast === undefined) return 0;
+      // By way of text: out of one type and into the other.
+      return isString(expr.type) === isString(expr.arg.type) ? 1 : 2;
+    case 'in-list':
+      return expr.items.length / 2;
+    case 'array-compare':
+      return lengthOf(expr.right) / 2;
+    case 'subquery':
+      return 1000;
+    default:
+      return 0;
+  }
+}
+
+/** Elements of an array, guessed where they are not known. */
+function lengthOf(array: Expr): number {
+  if (array.kind === 'array') return array.elements.length;
+  const isKnown = array.kind === 'const' && array.value instanceof ArrayDatum;
+  return isKnown ? array.value.elements.length : 10;
 }

@@ -1,12 +1,12 @@
 /**
- * Moves every condition as close to the data as it can go, splits conjunctions, and turns what
+ * Moves every condition as close to the data as it can go, splits conjunctions, puts them in order, and turns what
  * compares both sides of a cross product into join conditions.
  */
 import { type ColumnId, conjuncts, type Expr } from '../expr.ts';
 import { type JoinRel, outputOf, type Rel } from '../logical.ts';
 import { columnExpr } from '../expr.ts';
 import { freeColumns, mapInputs, substitute } from '../walk.ts';
-import { isVolatile, usesAny, usesOnly } from './predicates.ts';
+import { cheapestFirst, isVolatile, usesAny, usesOnly } from './predicates.ts';
 import { type Rule, type RuleContext } from './rule.ts';
 
 export const pushFilters: Rule = {
@@ -17,7 +17,8 @@ export const pushFilters: Rule = {
 };
 
 function wrap(rel: Rel, conditions: readonly Expr[]): Rel {
-  return conditions.length === 0 ? rel : { kind: 'filter', input: rel, conditions };
+  if (conditions.length === 0) return rel;
+  return { kind: 'filter', input: rel, conditions: cheapestFirst(conditions) };
 }
 
 /** `rel` with `conditions` applied somewhere at or below. */
@@ -149,5 +150,5 @@ function pushJoin(rel: JoinRel, above: readonly Expr[], context: RuleContext): R
   }
   const newLeft = push(rel.left, toLeft, context);
   const newRight = push(rel.right, toRight, context);
-  return wrap({ ...rel, left: newLeft, right: newRight, on: stayOn }, stayAbove);
+  return wrap({ ...rel, left: newLeft, right: newRight, on: cheapestFirst(stayOn) }, stayAbove);
 }
