@@ -126,6 +126,16 @@ function pushJoin(rel: JoinRel, above: readonly Expr[], context: RuleContext): R
   const stayAbove: Expr[] = [];
   const dependent = [...freeColumns(rel.right)].some((id) => left.has(id));
   const isInner = rel.type === 'inner';
+  // What joins the rows comes before what is asked of them, as in PostgreSQL: it may keep them from an error.
+  for (const condition of on) {
+    const usesLeft = usesAny(condition, left);
+    const usesRight = usesAny(condition, right);
+    if (isVolatile(condition)) stayOn.push(condition);
+    else if (!usesRight && (isInner || rel.type === 'right' || rel.type === 'semi'))
+      toLeft.push(condition);
+    else if (!usesLeft && rel.type !== 'right' && rel.type !== 'full') toRight.push(condition);
+    else stayOn.push(condition);
+  }
   for (const condition of above) {
     const usesLeft = usesAny(condition, left);
     const usesRight = usesAny(condition, right);
@@ -138,15 +148,6 @@ function pushJoin(rel: JoinRel, above: readonly Expr[], context: RuleContext): R
     } else if (!usesLeft && usesRight && (isInner || rel.type === 'right')) toRight.push(condition);
     else if (isInner && !dependent) stayOn.push(condition);
     else stayAbove.push(condition);
-  }
-  for (const condition of on) {
-    const usesLeft = usesAny(condition, left);
-    const usesRight = usesAny(condition, right);
-    if (isVolatile(condition)) stayOn.push(condition);
-    else if (!usesRight && (isInner || rel.type === 'right' || rel.type === 'semi'))
-      toLeft.push(condition);
-    else if (!usesLeft && rel.type !== 'right' && rel.type !== 'full') toRight.push(condition);
-    else stayOn.push(condition);
   }
   const newLeft = push(rel.left, toLeft, context);
   const newRight = push(rel.right, toRight, context);
