@@ -5,7 +5,7 @@
  */
 import { type ColumnId, conjuncts, type Expr, type SubqueryExpr } from '../expr.ts';
 import { outputOf, type Rel } from '../logical.ts';
-import { freeColumns, mapAll, substitute } from '../walk.ts';
+import { freeColumns, mapAll, mapRelExprs, substitute } from '../walk.ts';
 import { hasSubquery, isVolatileRel, usesAny } from './predicates.ts';
 import { type Rule } from './rule.ts';
 
@@ -121,8 +121,11 @@ function pullUp(rel: Rel, outer: ReadonlySet<ColumnId>): Pulled | undefined {
   }
   if (rel.kind === 'join' && rel.type === 'inner') {
     const left = pullUp(rel.left, outer);
-    const right = pullUp(rel.right, outer);
-    if (left === undefined || right === undefined) return undefined;
+    if (left === undefined) return undefined;
+    // LATERAL: the right side may refer to projections that the left side has lost.
+    const named = mapRelExprs(rel.right, (expr) => substitute(expr, left.names));
+    const right = pullUp(named, outer);
+    if (right === undefined) return undefined;
     const names = new Map([...left.names, ...right.names]);
     const all = rel.on.flatMap(conjuncts).map((condition) => substitute(condition, names));
     const on = all.filter((condition) => usesAny(condition, outer));
