@@ -185,6 +185,11 @@ export interface Txn {
    */
   becomeSerializable(): void;
   /**
+   * Of a serializable transaction: what it has read is the same at `to`, and its commit will not stand below. Fails with
+   * 'txn-retry' when something has changed, or the commit timestamp is fixed below.
+   */
+  refreshTo(to: Timestamp): Promise<void>;
+  /**
    * Commits. Resolves with the commit timestamp. Throws 'ambiguous-result' when the outcome is not
    * known; any other failure is definite and leaves the transaction aborted.
    */

@@ -291,6 +291,14 @@ export class LocalTxn implements Txn, LocalOwner {
     this.#isolation = 'serializable';
   }
 
+  async refreshTo(to: Timestamp): Promise<void> {
+    this.#checkOpen();
+    this.#requireSerializable();
+    // Writes stand where the clock is at the commit.
+    this.#db.clock.observe(to);
+    if (compareTimestamps(to, this.#readTimestamp) > 0) this.#refresh();
+  }
+
   async commit(options: CommitOptions = {}): Promise<Timestamp> {
     this.#checkOpen();
     try {
@@ -420,12 +428,15 @@ export class LocalTxn implements Txn, LocalOwner {
   }
 
   fixedTimestamp(): Timestamp {
-    if (this.#isolation !== 'serializable') {
-      const reason = 'only a serializable transaction has one timestamp';
-      throw new KvFailure({ kind: 'invalid-request', reason });
-    }
+    this.#requireSerializable();
     this.#fixed = true;
     return this.#readTimestamp;
+  }
+
+  #requireSerializable(): void {
+    if (this.#isolation === 'serializable') return;
+    const reason = 'only a serializable transaction has one timestamp';
+    throw new KvFailure({ kind: 'invalid-request', reason });
   }
 
   /** Checks, in the synchronous step that also writes, that the transaction may commit now. */

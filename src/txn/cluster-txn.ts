@@ -436,6 +436,12 @@ export class ClusterTxn implements Txn {
     this.refresher.becomeSerializable();
   }
 
+  async refreshTo(to: Timestamp): Promise<void> {
+    this.checkOpen();
+    this.#requireSerializable();
+    await this.refresher.refreshTo(to);
+  }
+
   async commit(options: CommitOptions = {}): Promise<Timestamp> {
     const committed =
       options.trigger === undefined && this.#holdsNothing
@@ -523,12 +529,15 @@ export class ClusterTxn implements Txn {
   }
 
   fixedTimestamp(): Timestamp {
-    if (!this.refresher.isSerializable) {
-      const reason = 'only a serializable transaction has one timestamp';
-      throw new KvFailure({ kind: 'invalid-request', reason });
-    }
+    this.#requireSerializable();
     this.refresher.fix();
     return this.meta.readTimestamp;
+  }
+
+  #requireSerializable(): void {
+    if (this.refresher.isSerializable) return;
+    const reason = 'only a serializable transaction has one timestamp';
+    throw new KvFailure({ kind: 'invalid-request', reason });
   }
 
   // For the pieces.

@@ -152,6 +152,9 @@ async function perform(
     case 'serializable':
       txn.becomeSerializable();
       return 'ok';
+    case 'refresh':
+      await txn.refreshTo(db.clock.now());
+      return 'refreshed';
     case 'put':
       txn.put(scriptKey(first), Buffer.from(second));
       return 'ok';

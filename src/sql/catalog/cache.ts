@@ -13,8 +13,9 @@
  *    the keys); its lease is waited out. A node that finds itself struck off voids its open transactions' pins: they may
  *    not commit; and it serves nothing until it may register again.
  * 3. Barrier. Before a new version of an *existing* table commits, every node stops starting transactions that
- *    use the table (they wait) and reports once those under way have ended: the cluster-wide form
- *    of PostgreSQL's exclusive lock, held only for the commit. So of every table exactly one version is in
+ *    use the table (they wait) and reports once those under way have ended, and what its clock shows then: the cluster-wide form
+ *    of PostgreSQL's exclusive lock, held only for the commit, which stands above all that was written before. What the
+ *    transaction has read of the table must be the same there. So of every table exactly one version is in
  *    use at any time, and a schema change that needs a pause between two states (write-only, public) is made of two such
  *    commits. This implies INVARIANT 2 of descriptors.ts (traps X18, X19). The coordinator says twice a second that it still
  *    holds the barrier. A block of which nothing is heard (its coordinator died) lapses after `unheardMs`, any block after `holdMs`.
@@ -100,6 +101,8 @@ interface OpenPin extends CatalogPin {
   readonly tables: Set<DescriptorId>;
   /** Used as the newest catalog describes them, which may be otherwise than in the snapshot. */
   readonly newest: Set<DescriptorId>;
+  /** The latest timestamp that its commit may have, once that was sent. */
+  deadline: Timestamp | undefined;
 }
 
 interface Block {
@@ -120,6 +123,12 @@ interface BlockRequest {
   readonly id: string;
   readonly tables: readonly DescriptorId[];
   readonly exceptPin: string;
+}
+
+interface BlockAnswer {
+  readonly isHeld: boolean;
+  /** No transaction of this node has committed with one of the tables above it, and as long as the block stands, none will. */
+  readonly now: Timestamp;
 }
 
 export interface WaitOptions {
@@ -148,6 +157,8 @@ export class CatalogCache {
   /** Blocks that have lapsed, and how many of them this node had registered anew for. */
   #lapses = 0;
   #lapsesRegistered = 0;
+  /** Released pins whose transaction may commit yet. */
+  readonly #late = new Set<OpenPin>();
   #waiters: (() => void)[] = [];
   #timer: TimerHandle | undefined;
   #stopWatching: (() => void) | undefined;
@@ -200,6 +211,7 @@ export class CatalogCache {
     for (const block of this.#blocks.values()) block.timer?.cancel();
     for (const id of this.#beats.keys()) this.#letGo(id);
     this.#leaseUntilMs = Number.NEGATIVE_INFINITY;
+    while (this.#late.size > 0) await this.#change();
     await this.#register(this.nodeId, undefined);
   }
 
@@ -348,13 +360,33 @@ export class CatalogCache {
     if (!this.#hasLease || this.#isBlocked(tables)) return undefined;
     check();
     const id = `${this.nodeId}/${this.#nextId++}`;
-    const pin: OpenPin = { id, snapshot, tables, newest: new Set(), isVoid: false };
+    const pin: OpenPin = {
+      id,
+      snapshot,
+      tables,
+      newest: new Set(),
+      isVoid: false,
+      deadline: undefined,
+    };
     this.#pins.add(pin);
     return pin;
   }
 
-  release(pin: CatalogPin): void {
-    if (this.#pins.delete(pin as OpenPin)) this.#wake();
+  /** `mayLandLate`: the commit of its transaction was sent, and nobody knows whether it is still on its way. */
+  release(pin: CatalogPin, { mayLandLate = false } = {}): void {
+    const open = pin as OpenPin;
+    const leftMs = mayLandLate ? this.#msUntilPast(open.deadline) : 0;
+    if (leftMs > 0) {
+      this.#late.add(open);
+      this.env.timers.after(leftMs, () => this.release(pin, { mayLandLate }));
+      return;
+    }
+    this.#late.delete(open);
+    if (this.#pins.delete(open)) this.#wake();
+  }
+
+  #msUntilPast(t: Timestamp | undefined): number {
+    return t === undefined ? 0 : (t.wall + 1 - this.db.clock.physicalMicros()) / 1000;
   }
 
   /**
@@ -409,7 +441,9 @@ export class CatalogCache {
    */
   deadline(pin: CatalogPin): Timestamp {
     this.#checkValid(pin);
-    return addMicros(this.db.clock.now(), Math.floor(this.#leaseLeftMs * 1000));
+    const deadline = addMicros(this.db.clock.now(), Math.floor(this.#leaseLeftMs * 1000));
+    (pin as OpenPin).deadline = deadline;
+    return deadline;
   }
 
   #isBlocked(tables: ReadonlySet<DescriptorId>): boolean {
@@ -440,7 +474,7 @@ export class CatalogCache {
 
   // The barrier, seen by each node.
 
-  async #block(request: BlockRequest): Promise<{ readonly isHeld: boolean }> {
+  async #block(request: BlockRequest): Promise<BlockAnswer> {
     const tables = new Set(request.tables);
     this.#unblock(request.id);
     const untilMs = this.env.clock.monotonicMs() + holdMs;
@@ -457,7 +491,7 @@ export class CatalogCache {
     const isHeld =
       this.#blocks.get(request.id) === block && !this.#isInUse(tables, request.exceptPin);
     if (!isHeld) this.#unblock(request.id);
-    return { isHeld };
+    return { isHeld, now: this.db.clock.now() };
   }
 
   #heard(id: string): void {
@@ -488,7 +522,8 @@ export class CatalogCache {
 
   /**
    * Makes every node hold back the tables. `txn` is the transaction that will change them: it reads the list of
-   * nodes. Throws 'txn-retry' when that list changed, 55P03 when the tables stay in use for `timeoutMs`.
+   * nodes, and is above all that was written to the tables then. Throws 'txn-retry' when that list or what it has read of the tables
+   * has changed, 55P03 when the tables stay in use for `timeoutMs`.
    */
   async raiseBarrier(
     txn: Txn,
@@ -503,17 +538,28 @@ export class CatalogCache {
       options.checkCanceled();
       const heldUntilMs = this.env.clock.monotonicMs() + holdMs * 0.8;
       const nodes = await this.#registeredNodes(txn);
+      const barrier: Barrier = { id, nodes, heldUntilMs };
       this.#hold(id, nodes);
-      const answers = await Promise.all(
-        nodes.map((node) => this.#call(node, 'catalog.block', request)),
-      );
-      const away = nodes.filter((_, at) => answers[at] === undefined);
-      const isHeld = answers.every(
-        (answer) => (answer as { isHeld?: boolean } | undefined)?.isHeld === true,
-      );
-      const prepared = isHeld ? await preparedUserOf(this.db, tables) : undefined;
-      if (isHeld && prepared === undefined) return { id, nodes, heldUntilMs };
-      await this.lowerBarrier({ id, nodes, heldUntilMs });
+      let away: readonly NodeId[];
+      let prepared: string | undefined;
+      let stands = false;
+      try {
+        const answers = await Promise.all(
+          nodes.map((node) => this.#call(node, 'catalog.block', request)),
+        );
+        away = nodes.filter((_, at) => answers[at] === undefined);
+        const given = answers.flatMap((answer) => (answer as BlockAnswer | undefined) ?? []);
+        for (const { now } of given) this.db.clock.observe(now);
+        const isHeld = away.length === 0 && given.every((answer) => answer.isHeld);
+        prepared = isHeld ? await preparedUserOf(this.db, tables) : undefined;
+        if (isHeld && prepared === undefined) {
+          await txn.refreshTo(this.db.clock.now());
+          stands = true;
+          return barrier;
+        }
+      } finally {
+        if (!stands) await this.lowerBarrier(barrier);
+      }
       if (away.length > 0) {
         await this.#waitOut(away);
         // This transaction has read the old list of nodes: it could not commit.
@@ -552,6 +598,11 @@ export class CatalogCache {
   #letGo(id: string): void {
     this.#beats.get(id)?.cancel();
     this.#beats.delete(id);
+  }
+
+  /** It is not known whether the transaction commits: the nodes find out when the blocks lapse, before they go on. */
+  abandonBarrier(barrier: Barrier): void {
+    this.#letGo(barrier.id);
   }
 
   /** Lifts the blocks of a barrier whose transaction did not commit. */

@@ -183,16 +183,22 @@ export class SessionCatalog implements Catalog {
     await this.cache.publish(writer.version, barrier, { mayBeLate: writer.mayBeLate });
   }
 
-  /** Ends the transaction here. Idempotent. Undefined when nothing is to be waited for. */
-  finish(): Promise<void> | undefined {
+  /**
+   * Ends the transaction here. Idempotent. Undefined when nothing is to be waited for. `mayLandLate`: its commit was sent, and
+   * nobody knows whether it is still on its way.
+   */
+  finish({ mayLandLate = false } = {}): Promise<void> | undefined {
     const barrier = this.#barrier;
     const pin = this.#pin;
     this.#barrier = undefined;
     this.#writer = undefined;
     this.#historical = undefined;
     this.#pin = undefined;
-    if (pin !== undefined) this.cache.release(pin);
-    return barrier === undefined ? undefined : this.cache.lowerBarrier(barrier);
+    if (pin !== undefined) this.cache.release(pin, { mayLandLate });
+    if (barrier === undefined) return undefined;
+    if (!mayLandLate) return this.cache.lowerBarrier(barrier);
+    this.cache.abandonBarrier(barrier);
+    return undefined;
   }
 
   get pinned(): CatalogPin | undefined {

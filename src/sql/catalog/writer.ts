@@ -3,7 +3,7 @@
  * node's copy) under the lock of the version key, keeps the changed snapshot for the transaction's own eyes, and
  * writes rows through the transaction, so that they commit or vanish with it.
  */
-import { type Txn } from '../../kv/index.ts';
+import { KvFailure, type Txn } from '../../kv/index.ts';
 import { type Barrier, type CatalogCache, type CatalogPin, type WaitOptions } from './cache.ts';
 import { type Descriptor, type DescriptorId, type TableDescriptor } from './descriptors.ts';
 import { indexesOf, subzoneOf } from './partitions.ts';
@@ -246,7 +246,9 @@ export async function changeCatalog<T>(
     if (version > 0) await cache.publish(version, barrier);
     return result;
   } catch (error) {
-    await lower();
+    const isKnown = !(error instanceof KvFailure) || error.kvError.kind !== 'ambiguous-result';
+    if (isKnown) await lower();
+    else if (barrier !== undefined) cache.abandonBarrier(barrier);
     throw error;
   }
 }

@@ -109,6 +109,10 @@ export class GuardedTxn implements Txn {
     this.#txn.becomeSerializable();
   }
 
+  refreshTo(to: Timestamp): Promise<void> {
+    return this.#txn.refreshTo(to);
+  }
+
   async commit(options?: Parameters<Txn['commit']>[0]): Promise<Timestamp> {
     return this.#txn.commit({ ...options, ...(await this.#beforeCommit()) });
   }

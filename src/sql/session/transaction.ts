@@ -307,7 +307,8 @@ export class SessionTransaction {
 
   async #end(committed: boolean): Promise<void> {
     if (this.txn !== undefined) {
-      const lowering = this.#parts.catalog.finish();
+      const mayLandLate = this.txn.status === 'ambiguous';
+      const lowering = this.#parts.catalog.finish({ mayLandLate });
       if (lowering !== undefined) await lowering;
       const ending = this.#parts.ended();
       if (ending !== undefined) await ending;

@@ -7,7 +7,11 @@ import {
   changeCatalog,
   systemIds,
   zoneConfigFor,
+  type Barrier,
+  type TableDescriptor,
 } from '../../../src/sql/catalog/index.ts';
+import { indexSpan } from '../../../src/sql/ddl/backfill.ts';
+import { must } from '../../../src/util/index.ts';
 import { systemKey, tableKeyPrefix } from '../../../src/encoding/index.ts';
 import { TestSession, startCluster, type TestCluster } from '../ddl/node.ts';
 
@@ -26,6 +30,14 @@ async function timed<T>(
   finished.catch(() => {});
   await cluster.env.runFor(120_000, () => isDone);
   return { value: await finished, ms };
+}
+
+const wait = { checkCanceled: (): void => {}, timeoutMs: 1_000 };
+
+function tableNamed(cache: CatalogCache, wanted: string): TableDescriptor {
+  const found = [...cache.current.data.descriptors.values()].find(({ name }) => name === wanted);
+  if (found?.kind !== 'table') throw new Error('no such table');
+  return found;
 }
 
 function cacheOf(cluster: TestCluster, node: number): CatalogCache {
@@ -131,12 +143,32 @@ describe('catalog cache', () => {
     expect(() => cache.deadline(pin)).toThrow('the definition of a table changed');
   });
 
+  it('waits for a commit whose outcome nobody knows until it could not be made any more', async () => {
+    const cluster = await startCluster(2);
+    const session = new TestSession(cluster, 0);
+    await timed(cluster, session.run('create table t (a int primary key)'));
+    const cache = cacheOf(cluster, 1);
+    const pin = await cache.pin(() => new Set([tableNamed(cache, 't').id]));
+    const txn = cluster.db.begin({ isolation: 'read-committed' });
+    txn.put(systemKey('late'), Buffer.from('late'));
+    const deadline = cache.deadline(pin);
+    cache.release(pin, { mayLandLate: true });
+    const changed = await timed(cluster, session.run('alter table t add column b int'));
+    expect(changed.value).toBe('ALTER TABLE');
+    expect(changed.ms).toBeGreaterThan(3_000);
+    expect(changed.ms).toBeLessThan(6_000);
+    await expect(txn.commit({ deadline: () => deadline })).rejects.toMatchObject({
+      kvError: { kind: 'txn-retry' },
+    });
+  });
+
   describe('a barrier', () => {
     /** Node 1 has raised one over a table that a session of node 2 knows. */
     const raised = async (): Promise<{
       readonly cluster: TestCluster;
       readonly user: TestSession;
       readonly change: Txn;
+      readonly barrier: Barrier | undefined;
     }> => {
       const cluster = await startCluster(2);
       const user = new TestSession(cluster, 1);
@@ -144,12 +176,38 @@ describe('catalog cache', () => {
       await user.run('insert into t values (1)');
       const change = cluster.db.begin({ isolation: 'serializable' });
       const writer = await CatalogWriter.begin(cacheOf(cluster, 0), change);
-      const table = [...writer.snapshot.data.descriptors.values()].find(({ name }) => name === 't');
-      if (table?.kind !== 'table') throw new Error('no such table');
-      writer.replace({ ...table, name: 'u' }, { drain: true });
-      await writer.prepareCommit(undefined, { checkCanceled: () => {}, timeoutMs: 1_000 });
-      return { cluster, user, change };
+      writer.replace({ ...tableNamed(cacheOf(cluster, 0), 't'), name: 'u' }, { drain: true });
+      const barrier = await writer.prepareCommit(undefined, wait);
+      return { cluster, user, change, barrier };
     };
+
+    it('is no more when what was read of the table has changed', async () => {
+      const cluster = await startCluster(2);
+      const user = new TestSession(cluster, 1);
+      await timed(cluster, user.run('create table t (a int primary key)'));
+      const change = cluster.db.begin({ isolation: 'serializable' });
+      const writer = await CatalogWriter.begin(cacheOf(cluster, 0), change);
+      const table = tableNamed(cacheOf(cluster, 0), 't');
+      const { start, end } = indexSpan(table.id, table.primaryIndex.id);
+      await change.scan({ start, end });
+      writer.replace({ ...table, name: 'u' }, { drain: true });
+      await user.run('insert into t values (1)');
+      await expect(writer.prepareCommit(undefined, wait)).rejects.toMatchObject({
+        kvError: { kind: 'txn-retry' },
+      });
+      const insert = await timed(cluster, user.run('insert into t values (2)'));
+      expect(insert).toEqual({ value: 'INSERT 0 1', ms: 0 });
+    });
+
+    it('falls by itself when nobody knows whether its change commits, which it does not any more', async () => {
+      const { cluster, user, change, barrier } = await raised();
+      cacheOf(cluster, 0).abandonBarrier(must(barrier));
+      const insert = await timed(cluster, user.run('insert into t values (2)'));
+      expect(insert.value).toBe('INSERT 0 1');
+      expect(insert.ms).toBeGreaterThan(1_500);
+      expect(insert.ms).toBeLessThan(2_100);
+      await expect(change.commit()).rejects.toMatchObject({ kvError: { kind: 'txn-retry' } });
+    });
 
     it('holds while its coordinator is heard, and no longer than ten seconds', async () => {
       const { cluster, user } = await raised();
