@@ -234,7 +234,7 @@ export async function buildLater(
             pin: catalog.pinned,
             tell: (writer, table) => recordStep(ddl, writer, table, error ?? 'canceled'),
           }),
-        run: async ({ check }) => {
+        run: async ({ check, succeedWith }) => {
           const found = await backfillOnline({
             db,
             env,
@@ -260,6 +260,7 @@ export async function buildLater(
             const table = writer.snapshot.tableById(tableId);
             if (table === undefined || !hasIndexes(table, indexIds)) return;
             publish(writer, settleNotNull(table, notNullIds));
+            await succeedWith(writer.txn);
             recordStep(ddl, writer, table);
             const spans = (more.obsoleteIds ?? []).map((indexId) => ({ tableId, indexId }));
             const { databaseId } = table;

@@ -9,6 +9,7 @@ import {
   type CatalogCache,
   type CatalogPin,
   type CatalogWriter,
+  type IndexDescriptor,
   type TableDescriptor,
 } from '../catalog/index.ts';
 import { clearSpan } from '../ddl/backfill.ts';
@@ -57,22 +58,24 @@ export interface Abandoning {
   readonly tell: (writer: CatalogWriter, table: TableDescriptor) => void;
 }
 
-/** Takes indexes that are not public out of their table and clears them. */
+/** Takes indexes that are not public out of their table and clears them: nobody has ever read them. */
 export async function abandonIndexes(
   cache: CatalogCache,
   { tableId, indexIds, notNullIds = [] }: IndexBuildPayload,
   { pin, tell }: Abandoning,
 ): Promise<void> {
-  await changeCatalog(cache, { name: 'abandon index', pin }, async (writer) => {
+  const gone = await changeCatalog(cache, { name: 'abandon index', pin }, async (writer) => {
     const table = writer.snapshot.tableById(tableId);
-    if (table === undefined) return;
-    const indexes = table.indexes.filter(
-      (index) => !indexIds.includes(index.id) || index.state === 'public',
-    );
-    if (indexes.length === table.indexes.length) return;
-    writer.replace({ ...giveUpNotNull(table, notNullIds), indexes });
-    tell(writer, table);
+    if (table === undefined) return indexIds;
+    const isGone = ({ id, state }: IndexDescriptor): boolean =>
+      indexIds.includes(id) && state !== 'public';
+    const kept = table.indexes.filter((index) => !isGone(index));
+    if (kept.length < table.indexes.length) {
+      writer.replace({ ...giveUpNotNull(table, notNullIds), indexes: kept });
+      tell(writer, table);
+    }
+    const used = new Set([table.primaryIndex, ...kept].map(({ id }) => id));
+    return indexIds.filter((id) => !used.has(id));
   });
-  // Nobody has ever read them.
-  for (const indexId of indexIds) await clearSpan(cache.db, { tableId, indexId }, zeroTimestamp);
+  for (const indexId of gone) await clearSpan(cache.db, { tableId, indexId }, zeroTimestamp);
 }

@@ -54,6 +54,8 @@ export interface JobRun {
   /** To be called between steps: throws JobStopped when the job is to pause or end, or is somebody else's by now. */
   readonly check: () => void;
   readonly progress: (change: Pick<Job, 'fraction' | 'runningStatus'>) => Promise<void>;
+  /** The last step: the job has succeeded if `txn` commits, whatever becomes of this node then. */
+  readonly succeedWith: (txn: Txn) => Promise<void>;
 }
 
 /** The job goes on elsewhere, later or not at all. */
@@ -65,11 +67,15 @@ const lookMs = 10_000;
 const beatMs = 2_000;
 const cleanUpMs = 3_600_000;
 
+const success: Partial<Job> = { status: 'succeeded', fraction: 1, runningStatus: null };
+
 interface Running {
   readonly id: bigint;
   readonly claim: string;
   /** Why it must stop. */
   stop: 'pause' | 'cancel' | 'lost' | undefined;
+  /** `succeedWith` was called, and may have committed. */
+  isInLastStep: boolean;
 }
 
 export interface JobRegistryOptions {
@@ -173,8 +179,8 @@ export class JobRegistry {
    * Does the work of a job that `createOwn` has made. `work` may be long; the outcome is written down, and an error is
    * thrown again when everything is taken back.
    */
-  async runHere(job: Job, work: JobType): Promise<void> {
-    const error = await this.#run(job, work);
+  async runHere(job: Job, work: Pick<JobType, 'run' | 'revert'>): Promise<void> {
+    const error = await this.#run(job, { ...work, isOfSession: true });
     if (error !== undefined) throw error;
   }
 
@@ -275,7 +281,8 @@ export class JobRegistry {
 
   /** Resolves with the error of a job that failed; rejects when its row cannot be written: somebody adopts it. */
   async #run(job: Job, type: JobType): Promise<Error | undefined> {
-    const running: Running = { id: job.id, claim: job.claim ?? '', stop: undefined };
+    const { id, claim } = job;
+    const running: Running = { id, claim: claim ?? '', stop: undefined, isInLastStep: false };
     this.#running.set(job.id, running);
     this.#own.delete(job.id);
     this.#beatSoon();
@@ -287,7 +294,7 @@ export class JobRegistry {
       } catch (error) {
         return await this.#interrupted(job, type, running, error);
       }
-      await this.#end(running, { status: 'succeeded', fraction: 1, runningStatus: null });
+      if (!(await this.#hasSucceeded(running))) await this.#end(running, success);
       return undefined;
     } finally {
       this.#running.delete(job.id);
@@ -315,6 +322,8 @@ export class JobRegistry {
       return undefined;
     }
     const failure = error instanceof Error ? error : new Error(String(error));
+    // What it has made is in use: there is nothing to take back.
+    if (await this.#hasSucceeded(running)) return failure;
     return this.#revert(job, type, running, failure);
   }
 
@@ -361,20 +370,38 @@ export class JobRegistry {
         check();
         await this.#change(running, change);
       },
+      succeedWith: async (txn) => {
+        running.isInLastStep = true;
+        await this.#changeIn(txn, running, this.#ended(success));
+      },
     };
   }
 
   #end(running: Running, change: Partial<Job>): Promise<void> {
-    return this.#change(running, { ...change, finished: this.#now, claim: null });
+    return this.#change(running, this.#ended(change));
+  }
+
+  #ended(change: Partial<Job>): Partial<Job> {
+    return { ...change, finished: this.#now, claim: null };
   }
 
   /** Throws JobStopped when the job is somebody else's by now. */
-  async #change({ id, claim }: Running, change: Partial<Job>): Promise<void> {
-    await this.#options.db.run({ name: 'job' }, async (txn) => {
-      const job = await readJob(txn, id);
-      if (job?.claim !== claim) throw new JobStopped(`job ${id} is not this node's any more`);
-      writeJob(txn, { ...job, ...change, modified: this.#now });
-    });
+  async #change(running: Running, change: Partial<Job>): Promise<void> {
+    const { db } = this.#options;
+    await db.run({ name: 'job' }, (txn) => this.#changeIn(txn, running, change));
+  }
+
+  async #changeIn(txn: Txn, { id, claim }: Running, change: Partial<Job>): Promise<void> {
+    const job = await readJob(txn, id);
+    if (job?.claim !== claim) throw new JobStopped(`job ${id} is not this node's any more`);
+    writeJob(txn, { ...job, ...change, modified: this.#now });
+  }
+
+  /** By its last step. */
+  async #hasSucceeded({ id, isInLastStep }: Running): Promise<boolean> {
+    if (!isInLastStep) return false;
+    const job = await this.#options.db.run({ name: 'job' }, (txn) => readJob(txn, id));
+    return job?.status === 'succeeded';
   }
 
   get #now(): bigint {

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { asNodeId, type Db, type KvError, KvFailure, type Txn } from '../../../src/kv/index.ts';
 import {
   CatalogCache,
@@ -10,6 +10,7 @@ import {
   type Barrier,
   type TableDescriptor,
 } from '../../../src/sql/catalog/index.ts';
+import { abandonIndexes } from '../../../src/sql/jobs/index.ts';
 import { indexSpan } from '../../../src/sql/ddl/backfill.ts';
 import { must } from '../../../src/util/index.ts';
 import { systemKey, tableKeyPrefix } from '../../../src/encoding/index.ts';
@@ -330,5 +331,62 @@ describe('catalog cache', () => {
     expect(cache.current.tableById(id)?.indexes).toEqual([]);
     expect(await session.run('select status, error from system.jobs')).toContain('failed');
     await jobs?.stop();
+  });
+
+  describe('a primary key that is built behind its statement', () => {
+    /** `fail` is asked before every transaction of the database, by name. */
+    const built = async (
+      fail: (name: string, cache: CatalogCache) => void,
+    ): Promise<{ readonly outcome: string; readonly session: TestSession }> => {
+      const cluster = await startCluster(1);
+      const session = new TestSession(cluster, 0);
+      await session.run('create table t (a int, b int not null)');
+      await session.run('insert into t values (1, 1), (2, 2)');
+      const { db } = cluster;
+      const run = db.run.bind(db);
+      db.run = async (options, body) => {
+        fail(options.name ?? '', cacheOf(cluster, 0));
+        return run(options, body);
+      };
+      const outcome = await session.run('alter table t add primary key (b)').catch(String);
+      db.run = run;
+      return { outcome, session };
+    };
+
+    const unavailable = (): Error => new KvFailure({ kind: 'unavailable', reason: 'away' });
+
+    it('stays when the others could not be told of it', async () => {
+      const publish = vi.spyOn(CatalogCache.prototype, 'publish');
+      const { outcome, session } = await built((name) => {
+        if (name === 'publish index') publish.mockRejectedValueOnce(unavailable());
+      });
+      publish.mockRestore();
+      expect(outcome).toContain('ERROR');
+      await session.catalog.cache.refresh();
+      expect(await session.run('select a from t order by b')).toBe('a\n1\n2');
+      expect(await session.run("select status from system.jobs where status = 'failed'")).toBe(
+        'status',
+      );
+    });
+
+    it('is taken back, and not reported, when it could not be filled', async () => {
+      const { outcome, session } = await built((name) => {
+        if (name === 'backfill index') throw unavailable();
+      });
+      expect(outcome).toContain('ERROR');
+      expect(await session.run('select a from t order by b')).toBe('a\n1\n2');
+      const table = tableNamed(session.catalog.cache, 't');
+      expect(table.indexes).toEqual([]);
+      expect(await session.run('select status from system.jobs')).toBe('status\nfailed');
+    });
+
+    it('is left alone by who takes unfinished indexes back', async () => {
+      const { outcome, session } = await built(() => {});
+      expect(outcome).toBe('ALTER TABLE');
+      const { cache } = session.catalog;
+      const { id: tableId, primaryIndex } = tableNamed(cache, 't');
+      await abandonIndexes(cache, { tableId, indexIds: [primaryIndex.id] }, { tell: () => {} });
+      expect(await session.run('select a from t order by b')).toBe('a\n1\n2');
+    });
   });
 });
