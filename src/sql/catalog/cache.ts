@@ -108,6 +108,8 @@ interface OpenPin extends CatalogPin {
 interface Block {
   readonly id: string;
   readonly tables: ReadonlySet<DescriptorId>;
+  /** Of the transaction that changes the tables. */
+  readonly ownPin: string;
   readonly untilMs: number;
   timer: TimerHandle | undefined;
 }
@@ -115,6 +117,7 @@ interface Block {
 /** What a barrier's coordinator holds. */
 export interface Barrier {
   readonly id: string;
+  readonly tables: readonly DescriptorId[];
   readonly nodes: readonly NodeId[];
   readonly heldUntilMs: number;
 }
@@ -122,7 +125,7 @@ export interface Barrier {
 interface BlockRequest {
   readonly id: string;
   readonly tables: readonly DescriptorId[];
-  readonly exceptPin: string;
+  readonly ownPin: string;
 }
 
 interface BlockAnswer {
@@ -357,7 +360,7 @@ export class CatalogCache {
   ): CatalogPin | undefined {
     const snapshot = this.#snapshot;
     const tables = tablesAt(snapshot);
-    if (!this.#hasLease || this.#isBlocked(tables)) return undefined;
+    if (!this.#hasLease || this.#isBlocked(tables, undefined)) return undefined;
     check();
     const id = `${this.nodeId}/${this.#nextId++}`;
     const pin: OpenPin = {
@@ -402,7 +405,7 @@ export class CatalogCache {
   ): Promise<void> {
     const { tables, newest } = pin as OpenPin;
     if (tables.has(id) || (isNewest && newest.has(id)) || !this.#pins.has(pin as OpenPin)) return;
-    while (this.#isBlocked(new Set([id]))) {
+    while (this.#isBlocked(new Set([id]), pin)) {
       check();
       await this.#change();
     }
@@ -446,16 +449,17 @@ export class CatalogCache {
     return deadline;
   }
 
-  #isBlocked(tables: ReadonlySet<DescriptorId>): boolean {
+  #isBlocked(tables: ReadonlySet<DescriptorId>, pin: CatalogPin | undefined): boolean {
     for (const block of this.#blocks.values()) {
+      if (block.ownPin === pin?.id) continue;
       for (const id of block.tables) if (tables.has(id)) return true;
     }
     return false;
   }
 
-  #isInUse(tables: ReadonlySet<DescriptorId>, exceptPin: string): boolean {
+  #isInUse(tables: ReadonlySet<DescriptorId>, ownPin: string): boolean {
     for (const pin of this.#pins) {
-      if (pin.id === exceptPin) continue;
+      if (pin.id === ownPin) continue;
       for (const id of tables) if (pin.tables.has(id) || pin.newest.has(id)) return true;
     }
     return false;
@@ -478,7 +482,8 @@ export class CatalogCache {
     const tables = new Set(request.tables);
     this.#unblock(request.id);
     const untilMs = this.env.clock.monotonicMs() + holdMs;
-    const block: Block = { id: request.id, tables, untilMs, timer: undefined };
+    const { id, ownPin } = request;
+    const block: Block = { id, tables, ownPin, untilMs, timer: undefined };
     this.#awaitWord(block);
     this.#blocks.set(request.id, block);
     let isOver = false;
@@ -486,10 +491,9 @@ export class CatalogCache {
       isOver = true;
       this.#wake();
     });
-    while (!isOver && this.#isInUse(tables, request.exceptPin)) await this.#change();
+    while (!isOver && this.#isInUse(tables, request.ownPin)) await this.#change();
     end.cancel();
-    const isHeld =
-      this.#blocks.get(request.id) === block && !this.#isInUse(tables, request.exceptPin);
+    const isHeld = this.#blocks.get(request.id) === block && !this.#isInUse(tables, request.ownPin);
     if (!isHeld) this.#unblock(request.id);
     return { isHeld, now: this.db.clock.now() };
   }
@@ -523,22 +527,24 @@ export class CatalogCache {
   /**
    * Makes every node hold back the tables. `txn` is the transaction that will change them: it reads the list of
    * nodes, and is above all that was written to the tables then. Throws 'txn-retry' when that list or what it has read of the tables
-   * has changed, 55P03 when the tables stay in use for `timeoutMs`.
+   * has changed, 55P03 when the tables stay in use for `timeoutMs`. `held`: a barrier of the same transaction, which this one goes on
+   * without a gap.
    */
   async raiseBarrier(
     txn: Txn,
     tables: readonly DescriptorId[],
     pin: CatalogPin | undefined,
     options: WaitOptions,
+    held?: Barrier,
   ): Promise<Barrier> {
-    const id = `${this.nodeId}/${this.#nextId++}/${this.env.random.u32()}`;
-    const request: BlockRequest = { id, tables, exceptPin: pin?.id ?? '' };
+    const id = held?.id ?? `${this.nodeId}/${this.#nextId++}/${this.env.random.u32()}`;
+    const request: BlockRequest = { id, tables, ownPin: pin?.id ?? '' };
     const deadlineMs = this.env.clock.monotonicMs() + options.timeoutMs;
     for (let attempt = 1; ; attempt++) {
       options.checkCanceled();
       const heldUntilMs = this.env.clock.monotonicMs() + holdMs * 0.8;
       const nodes = await this.#registeredNodes(txn);
-      const barrier: Barrier = { id, nodes, heldUntilMs };
+      const barrier: Barrier = { id, tables, nodes, heldUntilMs };
       this.#hold(id, nodes);
       let away: readonly NodeId[];
       let prepared: string | undefined;
@@ -611,6 +617,11 @@ export class CatalogCache {
     await Promise.all(
       barrier.nodes.map((node) => this.#call(node, 'catalog.unblock', { id: barrier.id })),
     );
+  }
+
+  /** The barrier has been there for long enough to be raised again. */
+  isAging(barrier: Barrier): boolean {
+    return barrier.heldUntilMs - this.env.clock.monotonicMs() < holdMs / 2;
   }
 
   /** Throws 40001 when the blocks may have lapsed: the transaction must not commit any more. */

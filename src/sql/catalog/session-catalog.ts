@@ -4,7 +4,7 @@
  *   await catalog.begin()                 before db.begin(): pins a snapshot
  *   ... statements; DDL asks for writer(txn), from then on its own changes show ...
  *   catalog.mark() / rollbackTo(mark)     with every savepoint
- *   await catalog.beforeCommit(options)   always, right before txn.commit()
+ *   await catalog.beforeCommit()          always, right before txn.commit()
  *   await txn.commit({ deadline: catalog.commitDeadline })
  *   (the session's DDL queue runs; its first step publishes the new version)
  *   await catalog.finish()                whatever the outcome: lets go of the pin
@@ -61,6 +61,8 @@ export interface SessionCatalogOptions {
   readonly showTable: (text: string) => VirtualTable;
   /** Throws 57014 when the statement was cancelled. */
   readonly checkCanceled: () => void;
+  /** How long a change of a table waits for those who use it. */
+  readonly changeWaitMs: () => number;
 }
 
 export class SessionCatalog implements Catalog {
@@ -147,19 +149,32 @@ export class SessionCatalog implements Catalog {
    * Throws 40001 when the transaction must not commit, 55P03 when tables to be changed stay in use. Undefined when nothing was to
    * be waited for.
    */
-  beforeCommit(options: WaitOptions): Promise<void> | undefined {
+  beforeCommit(): Promise<void> | undefined {
     const checking = this.#pin === undefined ? undefined : this.cache.checkPin(this.#pin);
     if (this.#writer === undefined) return checking;
-    return this.#beforeChange(this.#writer, checking, options);
+    return this.#beforeChange(this.#writer, checking);
   }
 
-  async #beforeChange(
-    writer: CatalogWriter,
-    checking: Promise<void> | undefined,
-    options: WaitOptions,
-  ): Promise<void> {
+  /**
+   * Keeps the others away from a table whose rows this transaction is going to read, all of them, to change them: they would make it
+   * start over again and again. To be called now and then as it goes on. For a statement on its own: nobody knows when a
+   * block ends. Throws as `beforeCommit`.
+   */
+  async holdBack(txn: Txn, id: DescriptorId): Promise<void> {
+    const held = this.#barrier;
+    if (held?.tables.includes(id) === true && !this.cache.isAging(held)) return;
+    const tables = new Set([...(held?.tables ?? []), id]);
+    this.#barrier = await this.cache.raiseBarrier(txn, [...tables], this.#pin, this.#wait, held);
+  }
+
+  get #wait(): WaitOptions {
+    const { checkCanceled, changeWaitMs } = this.#options;
+    return { checkCanceled, timeoutMs: changeWaitMs() };
+  }
+
+  async #beforeChange(writer: CatalogWriter, checking: Promise<void> | undefined): Promise<void> {
     await checking;
-    this.#barrier = await writer.prepareCommit(this.#pin, options);
+    this.#barrier = await writer.prepareCommit(this.#pin, this.#wait, this.#barrier);
     if (this.#barrier !== undefined) this.cache.checkBarrier(this.#barrier);
   }
 

@@ -202,9 +202,11 @@ export class CatalogWriter {
   async prepareCommit(
     pin: CatalogPin | undefined,
     options: WaitOptions,
+    held?: Barrier,
   ): Promise<Barrier | undefined> {
-    if (this.#state.drain.size === 0) return undefined;
-    return this.#cache.raiseBarrier(this.txn, [...this.#state.drain], pin, options);
+    const tables = new Set([...this.#state.drain, ...(held?.tables ?? [])]);
+    if (tables.size === 0) return undefined;
+    return this.#cache.raiseBarrier(this.txn, [...tables], pin, options, held);
   }
 }
 

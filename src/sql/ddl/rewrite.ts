@@ -1,7 +1,7 @@
 /**
  * Rewriting a table inside one transaction: every row is read through a query, and written under new index ids of
- * the changed descriptor. Concurrent writers make the transaction restart (its reads must still hold when it
- * commits), so it is correct at any size, but the whole table passes through one transaction: meant for changes of a
+ * the changed descriptor. A statement on its own keeps all others from the table meanwhile, as in PostgreSQL; in a block, which may
+ * last, a concurrent writer makes the commit fail with 40001. The whole table passes through one transaction: meant for changes of a
  * column's type, of a primary key inside a transaction block, and for volatile defaults.
  */
 import {
@@ -76,6 +76,10 @@ export async function rewriteTable(
     catalog: context.catalog,
     eval: context.eval,
   });
+  const holdBack = async (): Promise<void> => {
+    if (context.autocommit) await ddl.catalog.holdBack(context.txn, before.id);
+  };
+  await holdBack();
   const result = await plan.execute({ ...context, autocommit: false });
   const table = writer.replace({ ...draft });
   const codec = tableCodec(table);
@@ -84,6 +88,7 @@ export async function rewriteTable(
   );
   while (true) {
     context.checkCanceled();
+    await holdBack();
     const batch = await result.next();
     if (batch === undefined) break;
     const rows = batch.map((row): Datum[] => [...row]);

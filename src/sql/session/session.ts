@@ -51,6 +51,9 @@ export interface Run {
   readonly out: ClientOutput;
 }
 
+/** How long a schema change waits, without a `lock_timeout`, for statements that use the old definition. */
+const changeWaitMs = 30_000;
+
 export class Session {
   readonly services: SessionServices;
   readonly identity: SessionIdentity;
@@ -113,6 +116,7 @@ export class Session {
       currentUser: () => this.identity.currentUser,
       showTable: (text) => showTable(this, text),
       checkCanceled: () => this.checkCanceled(),
+      changeWaitMs: () => this.settings.lockTimeoutMs || changeWaitMs,
     });
     this.transaction = new SessionTransaction({
       db: services.db,
@@ -124,7 +128,6 @@ export class Session {
       ended: () => this.host.transactionEnded(),
       messageMicros: () => this.queryStartMicros,
       followerReadTimestamp: () => this.past.followerReadTimestamp(),
-      checkCanceled: () => this.checkCanceled(),
     });
     this.host = services.createEvalHost({
       catalog: this.catalog,

@@ -60,8 +60,6 @@ export interface TransactionParts {
   readonly wentBack: (to: Savepoint | undefined) => Promise<void>;
   /** Called when a transaction is over. */
   readonly ended: () => Promise<void> | undefined;
-  /** Throws 57014 when the statement was cancelled. */
-  readonly checkCanceled: () => void;
 }
 
 class DdlSteps implements DdlQueue {
@@ -98,9 +96,6 @@ class DdlSteps implements DdlQueue {
     if (failed !== undefined) throw failed.error;
   }
 }
-
-/** How long a commit of a schema change waits, without a `lock_timeout`, for statements that use the old one. */
-const catalogWaitMs = 30_000;
 
 export class SessionTransaction {
   readonly #parts: TransactionParts;
@@ -250,9 +245,8 @@ export class SessionTransaction {
   }
 
   async #beforeCommit(): Promise<CommitOptions> {
-    const { catalog, checkCanceled, settings } = this.#parts;
-    const timeoutMs = settings.lockTimeoutMs || catalogWaitMs;
-    const checking = catalog.beforeCommit({ checkCanceled, timeoutMs });
+    const { catalog } = this.#parts;
+    const checking = catalog.beforeCommit();
     if (checking !== undefined) await checking;
     return { deadline: catalog.commitDeadline };
   }

@@ -200,6 +200,30 @@ describe('catalog cache', () => {
       expect(insert).toEqual({ value: 'INSERT 0 1', ms: 0 });
     });
 
+    it('is held for as long as a statement goes on', async () => {
+      const cluster = await startCluster(2);
+      const user = new TestSession(cluster, 1);
+      await timed(cluster, user.run('create table t (a int primary key)'));
+      await user.run('insert into t values (1)');
+      const { catalog } = new TestSession(cluster, 0);
+      await catalog.begin();
+      const txn = cluster.db.begin({ isolation: 'serializable' });
+      await catalog.writer(txn);
+      const { id } = tableNamed(cacheOf(cluster, 0), 't');
+      await catalog.holdBack(txn, id);
+      const insert = timed(cluster, user.run('insert into t values (2)'));
+      for (let step = 0; step < 20; step++) {
+        await cluster.env.runFor(1_000);
+        await catalog.holdBack(txn, id);
+      }
+      await txn.rollback();
+      await catalog.finish();
+      const { value, ms } = await insert;
+      expect(value).toBe('INSERT 0 1');
+      expect(ms).toBeGreaterThanOrEqual(20_000);
+      expect(ms).toBeLessThan(20_100);
+    });
+
     it('falls by itself when nobody knows whether its change commits, which it does not any more', async () => {
       const { cluster, user, change, barrier } = await raised();
       cacheOf(cluster, 0).abandonBarrier(must(barrier));

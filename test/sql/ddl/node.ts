@@ -175,6 +175,7 @@ export class TestSession {
         throw new Error(`no SHOW here: ${text}`);
       },
       checkCanceled: () => {},
+      changeWaitMs: () => 5000,
     });
     this.host = createEvalHost({
       catalog: this.catalog,
@@ -249,7 +250,7 @@ export class TestSession {
     const steps = this.#steps;
     try {
       if (txn !== undefined && txn.status === 'open') {
-        await this.catalog.beforeCommit({ checkCanceled: () => {}, timeoutMs: 5000 });
+        await this.catalog.beforeCommit();
         await txn.commit();
       }
       for (const step of steps) await step.run();
