@@ -63,3 +63,42 @@ it('what was truncated is there in the past, and when its time is over it is ref
     await cluster.stop();
   }
 }, 60_000);
+
+it('what a long transaction truncated is there for its time from the commit on', async () => {
+  const cluster = await Cluster.start({ nodes: 1 });
+  const client = new pg.Client({ connectionString: cluster.url(0) });
+  const reader = new pg.Client({ connectionString: cluster.url(0) });
+  await client.connect();
+  await reader.connect();
+  const nowMicros = (): number => cluster.node(0).clock.now().wall;
+  try {
+    await client.query('CREATE TABLE t (a int PRIMARY KEY)');
+    await client.query('ALTER TABLE t CONFIGURE ZONE USING gc.ttlseconds = 3');
+    await client.query('INSERT INTO t SELECT generate_series(1, 50)');
+    await client.query('BEGIN');
+    await client.query('TRUNCATE t');
+    const truncated = nowMicros();
+    await until(async () => nowMicros() > truncated + 3_500_000);
+    const before = nowMicros();
+    const past = `AS OF SYSTEM TIME ${before}000`;
+    // What has been read cannot be changed in the past any more: the commit comes behind it.
+    await reader.query(`SELECT count(*) FROM system.descriptor ${past}`);
+    await client.query('COMMIT');
+    let failure: unknown;
+    await until(async () => {
+      const answer = await reader.query(`SELECT count(*)::int AS n FROM t ${past}`).then(
+        ({ rows }) => rows,
+        (error: unknown) => error,
+      );
+      if (Array.isArray(answer)) expect(answer).toEqual([{ n: 50 }]);
+      else failure = answer;
+      return failure !== undefined;
+    });
+    expect(failure).toMatchObject({ code: '22023' });
+    expect(nowMicros() - before).toBeGreaterThan(3_000_000);
+  } finally {
+    await reader.end();
+    await client.end();
+    await cluster.stop();
+  }
+}, 60_000);

@@ -41,6 +41,7 @@ export interface Job {
   readonly status: JobStatus;
   readonly runningStatus: string | null;
   readonly created: bigint;
+  /** When work on it began, or when it began to wait for its time. */
   readonly started: bigint | null;
   readonly finished: bigint | null;
   readonly modified: bigint;
@@ -66,8 +67,14 @@ export function hasEnded({ status }: Job): boolean {
   return ended.has(status);
 }
 
+/** What the machine's clock shows: to tell users when they asked for something. */
 export function nowMicros(env: Env): bigint {
   return timestampOfWall(env.clock.wallMicros());
+}
+
+/** By the clock that the nodes keep together: what they do when is decided by it. */
+export function jobTime({ clock }: Pick<Db, 'clock'>): bigint {
+  return timestampOfWall(clock.physicalMicros());
 }
 
 export interface JobSpec {
@@ -80,8 +87,8 @@ export interface JobSpec {
 }
 
 /** Writes a new job in `txn`: it runs once that has committed. */
-export async function createJob(db: Db, env: Env, txn: Txn, spec: JobSpec): Promise<Job> {
-  const now = nowMicros(env);
+export async function createJob(db: Db, txn: Txn, spec: JobSpec): Promise<Job> {
+  const now = jobTime(db);
   const job: Job = {
     ...spec,
     id: BigInt(await newDescriptorId(db)),

@@ -3,7 +3,7 @@
  *
  *   a look at system.jobs, every `lookMs` and when something happened here
  *     -> claimed by a living session: somebody else's
- *     -> not due yet (`JobType.dueAt`): nobody's; costs nothing but the look
+ *     -> not due yet (`JobType.dueAt`): nobody's; when it was first seen is noted, then it costs nothing but the look
  *     -> claimed in a transaction that reads row and sessions again, then run
  *   a look at the own running jobs, every `beatMs` while there are any: requests, the session
  *
@@ -14,13 +14,14 @@ import { KvFailure, type Db, type Member, type NodeControl, type Txn } from '../
 import { type Env, type TimerHandle } from '../../util/index.ts';
 import { type CatalogCache, type CatalogSnapshot } from '../catalog/index.ts';
 import { type EventLog, type NodeEvents } from '../events/index.ts';
+import { timestampOfWall } from '../types/index.ts';
 import { changeMembership } from './change-membership.ts';
 import {
   createJob,
   deleteJob,
   executionErrorsMax,
   hasEnded,
-  nowMicros,
+  jobTime,
   readJob,
   readJobs,
   withExecutionError,
@@ -31,7 +32,10 @@ import {
 import { JobSession, liveSessions } from './sessions.ts';
 
 export interface JobType {
-  /** Microseconds since 2000 before which there is nothing to do; asked again whenever the catalog has changed. */
+  /**
+   * Microseconds since 2000 before which there is nothing to do; asked again whenever the catalog has changed. The job has
+   * `started`, which is when a node first saw it: not before the commit that made it.
+   */
   dueAt?(job: Job, snapshot: CatalogSnapshot): bigint;
   /** What SHOW JOBS says of a job that is not due. */
   readonly waitingFor?: string;
@@ -129,8 +133,8 @@ export class JobRegistry {
 
   /** Writes a job in `txn`; to be followed by `wake` once it has committed. */
   create(txn: Txn, spec: Omit<JobSpec, 'claim'>): Promise<Job> {
-    const { db, env } = this.#options;
-    return createJob(db, env, txn, spec);
+    const { db } = this.#options;
+    return createJob(db, txn, spec);
   }
 
   /** A member that no job is about stays after all. */
@@ -140,10 +144,10 @@ export class JobRegistry {
 
   /** As `create`, for work that the caller does itself with `runHere`: nobody else takes it. */
   async createOwn(txn: Txn, spec: Omit<JobSpec, 'claim'>): Promise<Job> {
-    const { db, env } = this.#options;
+    const { db } = this.#options;
     const claim = this.#session.name ?? (await this.#session.renew());
     this.#beatSoon();
-    const job = await createJob(db, env, txn, { ...spec, claim });
+    const job = await createJob(db, txn, { ...spec, claim });
     this.#own.set(job.id, txn);
     return job;
   }
@@ -187,7 +191,7 @@ export class JobRegistry {
   // Looking for work.
 
   async #look(): Promise<void> {
-    const { env, db, cache } = this.#options;
+    const { db, cache } = this.#options;
     const { jobs, live } = await db.run({ name: 'jobs' }, async (txn) => ({
       jobs: await readJobs(txn),
       live: await liveSessions(txn, db.clock.physicalMicros()),
@@ -200,10 +204,13 @@ export class JobRegistry {
       if (this.#isTaken(job, live)) continue;
       const type = this.#options.types.get(job.type);
       if (type === undefined) continue;
-      const due = type.dueAt?.(job, cache.current) ?? 0n;
-      if (job.status === 'running' && due > nowMicros(env)) {
+      const seen =
+        type.dueAt === undefined || job.started !== null ? job : await this.#noteSeen(job.id);
+      if (seen === undefined) continue;
+      const due = type.dueAt?.(seen, cache.current) ?? 0n;
+      if (seen.status === 'running' && due > this.#now) {
         this.#lookAt(due);
-        await this.#noteWaiting(job, type);
+        await this.#noteWaiting(seen, type);
         continue;
       }
       const mine = await this.#claim(job.id);
@@ -214,11 +221,23 @@ export class JobRegistry {
 
   /** The next look is not later than when something is due. */
   #lookAt(due: bigint): void {
-    const { env } = this.#options;
-    const waitMs = Number((due - nowMicros(env)) / 1000n) + 1;
+    const waitMs = Number((due - this.#now) / 1000n) + 1;
     if (waitMs >= lookMs) return;
     this.#lookTimer?.cancel();
-    this.#lookTimer = env.timers.after(waitMs, () => this.wake());
+    this.#lookTimer = this.#options.env.timers.after(waitMs, () => this.wake());
+  }
+
+  /** The job as it is then; undefined when it is gone. */
+  #noteSeen(id: bigint): Promise<Job | undefined> {
+    return this.#options.db.run({ name: 'job seen' }, async (txn) => {
+      const job = await readJob(txn, id);
+      if (job === undefined || job.started !== null) return job;
+      // Whatever the clocks of the nodes say, what this transaction reads was committed by then.
+      const started = timestampOfWall(txn.meta.readTimestamp.wall + 1);
+      const seen: Job = { ...job, started, modified: this.#now };
+      writeJob(txn, seen);
+      return seen;
+    });
   }
 
   async #noteWaiting(job: Job, type: JobType): Promise<void> {
@@ -405,7 +424,7 @@ export class JobRegistry {
   }
 
   get #now(): bigint {
-    return nowMicros(this.#options.env);
+    return jobTime(this.#options.db);
   }
 
   // Watching what runs here.

@@ -1,10 +1,15 @@
 /**
  * `SCHEMA CHANGE GC`: what DROP, TRUNCATE and others have taken out of the catalog stays readable in the past (AS OF
- * SYSTEM TIME) for as long as the zone configuration says, then its data is removed with range deletions, and reads of a
- * time before that are refused.
+ * SYSTEM TIME) for as long as the zone configuration says, then its data is removed with range deletions, and reads of the
+ * time before the drop are refused.
+ *
+ * The time is counted from when the job was first seen: what its transaction took away was there up to the commit, which may
+ * come long behind the statement that wrote the job.
  */
+import { must } from '../../util/index.ts';
 import { fullZone, type CatalogSnapshot } from '../catalog/index.ts';
 import { clearSpan } from '../ddl/backfill.ts';
+import { wallOfTimestamp } from '../types/index.ts';
 import { type Job } from './job.ts';
 import { type JobRun, type JobType } from './registry.ts';
 
@@ -25,9 +30,15 @@ export interface SchemaGcPayload {
 
 export const schemaGc: JobType = {
   waitingFor: waitingForTtl,
-  dueAt: (job, snapshot) => job.created + BigInt(ttlSeconds(payloadOf(job), snapshot)) * 1_000_000n,
+  dueAt: (job, snapshot) =>
+    goneSince(job) + BigInt(ttlSeconds(payloadOf(job), snapshot)) * 1_000_000n,
   run,
 };
+
+/** Nobody who reads at this time or later finds the data by the catalog. */
+function goneSince({ started }: Job): bigint {
+  return must(started, 'a job that waits for its time was seen');
+}
 
 function payloadOf(job: Job): SchemaGcPayload {
   // Written by `drop-data.ts` alone.
@@ -47,10 +58,8 @@ function ttlSeconds(payload: SchemaGcPayload, snapshot: CatalogSnapshot): number
 }
 
 async function run({ job, db, cache, check, progress }: JobRun): Promise<void> {
-  const payload = payloadOf(job);
-  const { spans } = payload;
-  const keptMicros = ttlSeconds(payload, cache.current) * 1_000_000;
-  const threshold = { wall: db.clock.physicalMicros() - keptMicros, logical: 0 };
+  const { spans } = payloadOf(job);
+  const threshold = { wall: wallOfTimestamp(goneSince(job)), logical: 0 };
   await progress({ fraction: 0, runningStatus: 'clearing data' });
   for (const [at, span] of spans.entries()) {
     check();

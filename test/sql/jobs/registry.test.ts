@@ -11,7 +11,7 @@ import {
   type JobRequest,
   type JobType,
 } from '../../../src/sql/jobs/index.ts';
-import { sleep } from '../../../src/util/index.ts';
+import { must, sleep, type Env } from '../../../src/util/index.ts';
 import { type VirtualEnv } from '../../txn/virtual-env.ts';
 import { control, eventLogOf, startCluster } from '../ddl/node.ts';
 
@@ -46,16 +46,33 @@ class Counting {
           },
         },
       ],
+      [
+        'WAIT',
+        {
+          waitingFor: 'its time',
+          dueAt: ({ started }) => must(started) + 20_000_000n,
+          run: async () => {},
+        },
+      ],
     ]);
   }
 }
+
+const spec = {
+  type: 'COUNT',
+  description: 'count to ten',
+  user: 'root',
+  runningStatus: null,
+  payload: {},
+} as const;
 
 interface Rig {
   readonly env: VirtualEnv;
   readonly db: Db;
   readonly counting: Counting;
   readonly job: Job;
-  readonly node: (id: number) => JobRegistry;
+  /** `env`: what it has of its own machine. */
+  readonly node: (id: number, env?: Env) => JobRegistry;
   readonly now: () => Promise<Job | undefined>;
   readonly ask: (request: JobRequest) => Promise<void>;
 }
@@ -63,10 +80,10 @@ interface Rig {
 async function rig(): Promise<Rig> {
   const { env, db } = await startCluster(1);
   const counting = new Counting(env);
-  const node = (id: number): JobRegistry => {
+  const node = (id: number, own: Env = env): JobRegistry => {
     const cache = new CatalogCache({ env, db, nodeId: asNodeId(id) });
     return new JobRegistry({
-      env,
+      env: own,
       db,
       cache,
       control,
@@ -76,15 +93,7 @@ async function rig(): Promise<Rig> {
       retentionMs: () => 1e9,
     });
   };
-  const job = await db.run({}, (txn) =>
-    node(9).create(txn, {
-      type: 'COUNT',
-      description: 'count to ten',
-      user: 'root',
-      runningStatus: null,
-      payload: {},
-    }),
-  );
+  const job = await db.run({}, (txn) => node(9).create(txn, spec));
   return {
     env,
     db,
@@ -200,6 +209,21 @@ describe('a job', () => {
       ],
     });
     expect(counting.log).toEqual(['from 0', 'from 2', 'from 2', 'done']);
+    await registry.stop();
+  });
+
+  it('is not due because its node has a clock that is ahead of all others', async () => {
+    const { env, db, node } = await rig();
+    const wallMicros = (): number => env.clock.wallMicros() + 3_600_000_000;
+    const clock = { value: { ...env.clock, wallMicros } };
+    const registry = node(1, Object.create(env, { clock }) as Env);
+    const { id } = await db.run({}, (txn) => registry.create(txn, { ...spec, type: 'WAIT' }));
+    registry.start();
+    await env.runFor(15_000);
+    const job = (): Promise<Job | undefined> => db.run({}, (txn) => readJob(txn, id));
+    expect(await job()).toMatchObject({ status: 'running', runningStatus: 'its time' });
+    await env.runFor(6_000);
+    expect(await job()).toMatchObject({ status: 'succeeded' });
     await registry.stop();
   });
 
