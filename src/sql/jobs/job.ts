@@ -4,7 +4,7 @@
  * requests (pause, resume, cancel), by a statement.
  *
  *     running <-> pause-requested -> paused -> running
- *     running  -> cancel-requested -> reverting -> canceled
+ *     running, pause-requested, paused -> cancel-requested -> reverting -> canceled
  *     running  -> succeeded | failed (what can be undone is undone first: reverting)
  */
 import { type Db, type Txn } from '../../kv/index.ts';

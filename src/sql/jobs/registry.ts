@@ -76,8 +76,8 @@ const success: Partial<Job> = { status: 'succeeded', fraction: 1, runningStatus:
 interface Running {
   readonly id: bigint;
   readonly claim: string;
-  /** Why it must stop. */
-  stop: 'pause' | 'cancel' | 'lost' | undefined;
+  /** Why it must stop: its row asked for it and says what is to become of it, or it is not this node's any more. */
+  stop: 'asked' | 'lost' | undefined;
   /** `succeedWith` was called, and may have committed. */
   isInLastStep: boolean;
 }
@@ -286,7 +286,10 @@ export class JobRegistry {
     const { env } = this.#options;
     this.#run(job, type).then(
       (error) => {
-        if (error !== undefined) env.log.warn({ job: String(job.id), err: error }, 'a job failed');
+        // It may have been resumed while it stopped.
+        if (error instanceof JobStopped) this.wake();
+        else if (error !== undefined)
+          env.log.warn({ job: String(job.id), err: error }, 'a job failed');
       },
       (error: unknown) => {
         env.log.warn({ job: String(job.id), err: error }, 'a job was left half done');
@@ -327,12 +330,9 @@ export class JobRegistry {
     error: unknown,
   ): Promise<Error | undefined> {
     if (error instanceof JobStopped) {
-      if (running.stop === 'pause') {
-        await this.#change(running, { status: 'paused', claim: null });
-        return error;
-      }
-      if (running.stop === 'cancel') return this.#revert(job, type, running, error);
-      return error;
+      if (running.stop !== 'asked') return error;
+      const isCanceled = await this.#leave(running);
+      return isCanceled ? this.#revert(job, type, running, error) : error;
     }
     if (type.isOfSession !== true && isPassing(error) && mayTryAgain(job)) {
       // Whoever looks next goes on with it.
@@ -344,6 +344,15 @@ export class JobRegistry {
     // What it has made is in use: there is nothing to take back.
     if (await this.#hasSucceeded(running)) return failure;
     return this.#revert(job, type, running, failure);
+  }
+
+  /** Lets go of a job that was asked to stop, unless it is to be taken back (true): one request may have followed another. */
+  async #leave(running: Running): Promise<boolean> {
+    const { status } = await this.#change(running, (job) => {
+      if (job.status === 'cancel-requested') return {};
+      return { status: job.status === 'pause-requested' ? 'paused' : job.status, claim: null };
+    });
+    return status === 'cancel-requested';
   }
 
   /** `failure`: what the work ended in; undefined or JobStopped: it was cancelled. */
@@ -396,24 +405,31 @@ export class JobRegistry {
     };
   }
 
-  #end(running: Running, change: Partial<Job>): Promise<void> {
-    return this.#change(running, this.#ended(change));
+  async #end(running: Running, change: Partial<Job>): Promise<void> {
+    await this.#change(running, this.#ended(change));
   }
 
   #ended(change: Partial<Job>): Partial<Job> {
     return { ...change, finished: this.#now, claim: null };
   }
 
-  /** Throws JobStopped when the job is somebody else's by now. */
-  async #change(running: Running, change: Partial<Job>): Promise<void> {
+  /** The job as it is then. Throws JobStopped when it is somebody else's by now. */
+  #change(running: Running, change: Partial<Job> | ((job: Job) => Partial<Job>)): Promise<Job> {
     const { db } = this.#options;
-    await db.run({ name: 'job' }, (txn) => this.#changeIn(txn, running, change));
+    return db.run({ name: 'job' }, (txn) => this.#changeIn(txn, running, change));
   }
 
-  async #changeIn(txn: Txn, { id, claim }: Running, change: Partial<Job>): Promise<void> {
+  async #changeIn(
+    txn: Txn,
+    { id, claim }: Running,
+    change: Partial<Job> | ((job: Job) => Partial<Job>),
+  ): Promise<Job> {
     const job = await readJob(txn, id);
     if (job?.claim !== claim) throw new JobStopped(`job ${id} is not this node's any more`);
-    writeJob(txn, { ...job, ...change, modified: this.#now });
+    const how = typeof change === 'function' ? change(job) : change;
+    const changed: Job = { ...job, ...how, modified: this.#now };
+    writeJob(txn, changed);
+    return changed;
   }
 
   /** By its last step. */
@@ -465,8 +481,7 @@ export class JobRegistry {
       const job = jobs[at];
       if (running === undefined) continue;
       if (job?.claim !== running.claim) running.stop = 'lost';
-      else if (job.status === 'pause-requested') running.stop ??= 'pause';
-      else if (job.status === 'cancel-requested') running.stop ??= 'cancel';
+      else if (isAskedToStop(job)) running.stop ??= 'asked';
     }
   }
 
@@ -482,6 +497,10 @@ export class JobRegistry {
       for (const job of old) deleteJob(txn, job);
     });
   }
+}
+
+function isAskedToStop({ status }: Job): boolean {
+  return status === 'pause-requested' || status === 'cancel-requested';
 }
 
 /** The cluster could not do it at the time, or does not know whether it did. */

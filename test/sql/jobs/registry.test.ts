@@ -168,6 +168,28 @@ describe('a job', () => {
     await registry.stop();
   });
 
+  it.each([
+    ['cancel', 'reverted', 'canceled'],
+    ['resume', 'from 3', 'succeeded'],
+  ] as const)(
+    'that is to pause goes by a %s that comes before it could',
+    async (last, does, ends) => {
+      const { env, counting, node, now, ask } = await rig();
+      const registry = node(1);
+      registry.start();
+      await env.runFor(3_500);
+      await ask('pause');
+      await registry.heedRequests();
+      await ask(last);
+      await registry.heedRequests();
+      await env.runFor(1_000);
+      expect(counting.log).toEqual(['from 0', does]);
+      await env.runFor(10_000);
+      expect(await now()).toMatchObject({ status: ends });
+      await registry.stop();
+    },
+  );
+
   it('that is cancelled takes back what it did, also when it was paused', async () => {
     const { env, counting, node, now, ask } = await rig();
     const registry = node(1);
