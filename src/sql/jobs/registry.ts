@@ -102,6 +102,8 @@ export class JobRegistry {
   readonly #unwritten = new Map<bigint, string>();
   /** Made by `createOwn` in these transactions, not begun yet: the session has to last. */
   readonly #own = new Map<bigint, Txn>();
+  /** Calls of `#withSession` under way. */
+  #claiming = 0;
   #lookTimer: TimerHandle | undefined;
   #beatTimer: TimerHandle | undefined;
   #looking: Promise<void> | undefined;
@@ -143,13 +145,12 @@ export class JobRegistry {
   }
 
   /** As `create`, for work that the caller does itself with `runHere`: nobody else takes it. */
-  async createOwn(txn: Txn, spec: Omit<JobSpec, 'claim'>): Promise<Job> {
-    const { db } = this.#options;
-    const claim = this.#session.name ?? (await this.#session.renew());
-    this.#beatSoon();
-    const job = await createJob(db, txn, { ...spec, claim });
-    this.#own.set(job.id, txn);
-    return job;
+  createOwn(txn: Txn, spec: Omit<JobSpec, 'claim'>): Promise<Job> {
+    return this.#withSession(async (claim) => {
+      const job = await createJob(this.#options.db, txn, { ...spec, claim });
+      this.#own.set(job.id, txn);
+      return job;
+    });
   }
 
   /** Looks for work now. */
@@ -213,9 +214,11 @@ export class JobRegistry {
         await this.#noteWaiting(seen, type);
         continue;
       }
-      const mine = await this.#claim(job.id);
-      this.#unwritten.delete(job.id);
-      if (mine !== undefined) this.#begin(mine, type);
+      await this.#withSession(async (claim) => {
+        const mine = await this.#claim(job.id, claim);
+        this.#unwritten.delete(job.id);
+        if (mine !== undefined) this.#begin(mine, type);
+      });
     }
   }
 
@@ -251,9 +254,8 @@ export class JobRegistry {
   }
 
   /** Undefined when somebody else was faster. */
-  async #claim(id: bigint): Promise<Job | undefined> {
+  #claim(id: bigint, claim: string): Promise<Job | undefined> {
     const { db } = this.#options;
-    const claim = this.#session.name ?? (await this.#session.renew());
     return db.run({ name: 'claim job' }, async (txn) => {
       const job = await readJob(txn, id);
       if (job === undefined || hasEnded(job) || job.status === 'paused') return undefined;
@@ -445,6 +447,18 @@ export class JobRegistry {
 
   // Watching what runs here.
 
+  /** The session, begun if there is none, does not end before `work` has written down for what it is to last. */
+  async #withSession<T>(work: (name: string) => Promise<T>): Promise<T> {
+    this.#claiming++;
+    try {
+      const name = this.#session.name ?? (await this.#session.renew());
+      this.#beatSoon();
+      return await work(name);
+    } finally {
+      this.#claiming--;
+    }
+  }
+
   #beatSoon(): void {
     if (this.#isStopped || this.#beatTimer !== undefined) return;
     this.#beatTimer = this.#options.env.timers.after(beatMs, () => {
@@ -461,7 +475,7 @@ export class JobRegistry {
     for (const [id, { status }] of this.#own) {
       if (status === 'aborted' || status === 'ambiguous') this.#own.delete(id);
     }
-    if (this.#running.size === 0 && this.#own.size === 0) {
+    if (this.#running.size + this.#own.size + this.#claiming === 0) {
       await this.#session.end();
       return;
     }

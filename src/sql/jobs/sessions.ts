@@ -25,6 +25,7 @@ export class JobSession {
   readonly #nodeId: NodeId;
   #name: string | undefined;
   #until = 0;
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(env: Env, db: Db, nodeId: NodeId) {
     this.#env = env;
@@ -39,25 +40,38 @@ export class JobSession {
   }
 
   /** Begins a session, or makes it last longer; a former one that has run out does not come back. */
-  async renew(): Promise<string> {
-    const before = this.#db.clock.physicalMicros();
-    const name = this.name ?? `${this.#nodeId}/${this.#env.random.bytes(8).toString('hex')}`;
-    const record: SessionRecord = { name, until: before + sessionMicros };
-    await this.#db.run({ name: 'job session' }, async (txn) => {
-      txn.put(this.#key, Buffer.from(JSON.stringify(record)));
+  renew(): Promise<string> {
+    return this.#inTurn(async () => {
+      const before = this.#db.clock.physicalMicros();
+      const name = this.name ?? `${this.#nodeId}/${this.#env.random.bytes(8).toString('hex')}`;
+      const record: SessionRecord = { name, until: before + sessionMicros };
+      await this.#db.run({ name: 'job session' }, async (txn) => {
+        txn.put(this.#key, Buffer.from(JSON.stringify(record)));
+      });
+      this.#name = name;
+      this.#until = record.until;
+      return name;
     });
-    this.#name = name;
-    this.#until = record.until;
-    return name;
   }
 
   /** Its jobs are free at once. */
-  async end(): Promise<void> {
-    if (this.#name === undefined) return;
-    this.#name = undefined;
-    await this.#db.run({ name: 'end of a job session' }, async (txn) => {
-      txn.delete(this.#key);
+  end(): Promise<void> {
+    // Nobody begins anything in it while its turn comes.
+    this.#until = 0;
+    return this.#inTurn(async () => {
+      if (this.#name === undefined) return;
+      this.#name = undefined;
+      await this.#db.run({ name: 'end of a job session' }, async (txn) => {
+        txn.delete(this.#key);
+      });
     });
+  }
+
+  /** The record is one for all sessions of the node: no write to it may overtake an earlier one. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(work);
+    this.#last = turn.catch(() => undefined);
+    return turn;
   }
 
   get #key(): Buffer {

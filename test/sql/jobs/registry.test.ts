@@ -249,6 +249,30 @@ describe('a job', () => {
     await registry.stop();
   });
 
+  it('that its node made for itself stays its own, however long the making takes', async () => {
+    const { env, db, node } = await rig();
+    const registry = node(1);
+    const increment = db.increment.bind(db);
+    db.increment = async (key, by) => {
+      await sleep(env, 5_000);
+      return increment(key, by);
+    };
+    const txn = db.begin();
+    const making = registry.createOwn(txn, spec);
+    await env.runFor(6_000);
+    const job = await making;
+    await txn.commit();
+    let isDone = false;
+    await registry.runHere(job, {
+      run: async ({ check }) => {
+        check();
+        isDone = true;
+      },
+    });
+    expect(isDone).toBe(true);
+    await registry.stop();
+  });
+
   it('is given up when that has happened ten times', async () => {
     const { env, counting, node, now } = await rig();
     counting.away = 100;
