@@ -233,9 +233,9 @@ export class ClusterFeed implements SpanFeed {
       this.#locate(part).then(
         (info) => {
           const leads = info?.leaseholder && this.#streams.get(info.leaseholder.storeId);
-          if (info?.leaseholder === undefined || leads === stream || stream.hasEnded) return;
-          stream.drop(part);
-          if (this.#parts.has(part)) this.#placeSoon(part);
+          if (info?.leaseholder === undefined || leads === stream) return;
+          // Not one that has been placed anew meanwhile: its events would come twice, also behind what is resolved.
+          if (stream.drop(part) && this.#parts.has(part)) this.#placeSoon(part);
         },
         (error: unknown) => this.#fail(unexpected(error)),
       );

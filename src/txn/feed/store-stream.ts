@@ -78,13 +78,15 @@ export class StoreStream {
     return undefined;
   }
 
-  /** Nothing more of `part` is delivered. */
-  drop(part: FeedPart): void {
+  /** Nothing more of `part` is delivered. False: it was none of this stream's (any more). */
+  drop(part: FeedPart): boolean {
     for (const [feed, each] of this.#parts) {
       if (each !== part) continue;
       this.#parts.delete(feed);
       this.#tell({ kind: 'close', stream: this.#id, feed });
+      return true;
     }
+    return false;
   }
 
   close(): void {
