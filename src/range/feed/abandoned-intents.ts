@@ -27,12 +27,12 @@ export class AbandonedIntents {
     this.#pusher = new Pusher(replica, new FinishedTxns(), (batch) => replica.sender.send(batch));
   }
 
-  /** Begins to do something about the oldest ones; they go with the commands that settle them. */
+  /** Begins to do something about old ones, all in their turn; they go with the commands that settle them. */
   push(intents: UnresolvedIntents): void {
     const { clock, env } = this.#replica;
     const nowMs = env.clock.monotonicMs();
     if (this.#isPushing || nowMs - this.#pushedAtMs < pushEveryMs) return;
-    const old = intents.olderThan(clock.physicalMicros() - pushAfterMs * 1000, pushedAtOnce);
+    const old = intents.nextOlderThan(clock.physicalMicros() - pushAfterMs * 1000, pushedAtOnce);
     if (old.length === 0) return;
     this.#isPushing = true;
     Promise.all(old.map((intent) => this.#settle(intent)))

@@ -60,12 +60,23 @@ export class UnresolvedIntents {
     return oldest;
   }
 
-  /** One intent of each transaction that has some below `wall` (microseconds), at most `max`. */
-  olderThan(wall: number, max: number): Intent[] {
+  /**
+   * One intent of each transaction that has some below `wall` (microseconds), at most `max`. They go behind the others, so that
+   * transactions about which nothing can be done do not keep the next call from those behind them.
+   */
+  nextOlderThan(wall: number, max: number): Intent[] {
     const found = new Map<string, Intent>();
-    for (const { intent, count } of this.#counted.values()) {
+    const moved: [string, Counted][] = [];
+    for (const [name, counted] of this.#counted) {
       if (found.size >= max) break;
-      if (count > 0 && intent.timestamp.wall < wall) found.set(intent.txnId, intent);
+      const { intent, count } = counted;
+      if (count <= 0 || intent.timestamp.wall >= wall) continue;
+      found.set(intent.txnId, intent);
+      moved.push([name, counted]);
+    }
+    for (const [name, counted] of moved) {
+      this.#counted.delete(name);
+      this.#counted.set(name, counted);
     }
     return [...found.values()];
   }
