@@ -78,6 +78,8 @@ interface Running {
   readonly claim: string;
   /** Why it must stop: its row asked for it and says what is to become of it, or it is not this node's any more. */
   stop: 'asked' | 'lost' | undefined;
+  /** It is being taken back, for which it does not stop. */
+  isReverting: boolean;
   /** `succeedWith` was called, and may have committed. */
   isInLastStep: boolean;
 }
@@ -306,7 +308,13 @@ export class JobRegistry {
   /** Resolves with the error of a job that failed; rejects when its row cannot be written: somebody adopts it. */
   async #run(job: Job, type: JobType): Promise<Error | undefined> {
     const { id, claim } = job;
-    const running: Running = { id, claim: claim ?? '', stop: undefined, isInLastStep: false };
+    const running: Running = {
+      id,
+      claim: claim ?? '',
+      stop: undefined,
+      isReverting: false,
+      isInLastStep: false,
+    };
     this.#running.set(job.id, running);
     this.#own.delete(job.id);
     this.#beatSoon();
@@ -367,6 +375,7 @@ export class JobRegistry {
     const isFailed = failure !== undefined && !(failure instanceof JobStopped);
     if (type.revert !== undefined) {
       running.stop = undefined;
+      running.isReverting = true;
       const error = isFailed ? { error: failure.message } : {};
       await this.#change(running, { status: 'reverting', runningStatus: null, ...error });
       await type.revert(this.#handle({ ...job, ...error }, running));
@@ -495,7 +504,7 @@ export class JobRegistry {
       const job = jobs[at];
       if (running === undefined) continue;
       if (job?.claim !== running.claim) running.stop = 'lost';
-      else if (isAskedToStop(job)) running.stop ??= 'asked';
+      else if (isAskedToStop(job) && !running.isReverting) running.stop ??= 'asked';
     }
   }
 

@@ -19,6 +19,7 @@ import { control, eventLogOf, startCluster } from '../ddl/node.ts';
 class Counting {
   readonly log: string[] = [];
   failAt = 0;
+  reverts = 0;
   /** So many times part of the cluster is away at the third step. */
   away = 0;
   readonly types: ReadonlyMap<string, JobType>;
@@ -41,7 +42,9 @@ class Counting {
             }
             this.log.push('done');
           },
-          revert: async () => {
+          revert: async ({ check }) => {
+            this.reverts++;
+            check();
             this.log.push('reverted');
           },
         },
@@ -203,6 +206,25 @@ describe('a job', () => {
     expect(counting.log).toEqual(['from 0', 'reverted']);
     await expect(ask('resume')).rejects.toThrow('it has been canceled');
     await registry.stop();
+  });
+
+  it('that is being taken back does not stop for the request that it follows', async () => {
+    const { env, db, counting, node, now, ask } = await rig();
+    const only = node(1);
+    only.start();
+    await env.runFor(3_500);
+    await ask('cancel');
+    const run = db.run.bind(db);
+    db.run = async (options, body) => {
+      // The row still says that it is to be cancelled.
+      if (options.name === 'job') await only.heedRequests();
+      return run(options, body);
+    };
+    await env.runFor(5_000);
+    expect(counting.log).toEqual(['from 0', 'reverted']);
+    expect(counting.reverts).toBe(1);
+    expect(await now()).toMatchObject({ status: 'canceled' });
+    await only.stop();
   });
 
   it('that fails takes back what it did and keeps the reason', async () => {
